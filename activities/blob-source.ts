@@ -1,0 +1,17 @@
+/**
+ * Where the bytes of a blob come from, best first. `syncBlobs` reads through this, so that a spool that reads once for many sites can be put in
+ * without touching the lanes.
+ */
+import type { WantedBlob } from '../src/database/registry.ts';
+
+export interface BlobOrigin {
+  /** `capture`, `archive`, `site fra`: for messages and the record of repairs. */
+  readonly name: string;
+  /** Null if it is not there. Errors are those of Archive and SiteStore. Bytes are unchecked: the site's store hashes them before they are visible. */
+  open(signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | null>;
+}
+
+export interface BlobSource {
+  /** The places to try for one blob at one site, best first. */
+  originsOf(blob: WantedBlob): Promise<readonly BlobOrigin[]>;
+}

@@ -1,0 +1,42 @@
+/**
+ * Speaks to one archive. Absent, invalid and unreachable are different answers: absent is null or `absent`, the rest throws DebgeoError.
+ *
+ * Every implementation passes test/archive/archive-contract.ts. All paths are relative to the archive's root and were validated as RepoPath.
+ * Every call ends by itself: at the abort of `signal`, after LIMITS.answerMs without an answer, LIMITS.stallMs without a byte, or when
+ * slower than LIMITS.bytesPerSecondMin.
+ *
+ * Errors of all calls: ARCHIVE_UNREACHABLE, ARCHIVE_THROTTLED (with retryAfterMs), ARCHIVE_DENIED, ARCHIVE_REDIRECT.
+ */
+import type { RepoPath } from '../domain/repo-path.ts';
+import type { ReleaseSet } from '../domain/snapshot.ts';
+
+/** What the archive said of InRelease (or Release) last time, to be sent back as If-None-Match and If-Modified-Since. */
+export interface Validator {
+  readonly etag: string | null;
+  readonly lastModified: string | null;
+}
+
+export interface Archive {
+  /**
+   * Fetches InRelease, and Release and Release.gpg where the archive has them.
+   *
+   * With a validator this is one conditional request for InRelease (for Release where the archive has no InRelease); `unchanged` ends it there.
+   * @param suiteFolder `dists/bookworm`; for flat archives the folder itself, `.` for the root
+   * @throws RELEASE_MISSING  neither InRelease nor Release
+   * @throws LIMIT_EXCEEDED   a file beyond LIMITS.releaseBytes
+   */
+  fetchReleaseSet(
+    suiteFolder: string,
+    validator: Validator | null,
+    signal: AbortSignal,
+  ): Promise<'unchanged' | { releaseSet: ReleaseSet; validator: Validator }>;
+
+  /**
+   * Opens a file for streaming; null if the archive does not have it (404 or 410).
+   * The stream ends with an error when the connection breaks, stalls or passes `sizeMax` bytes (LIMIT_EXCEEDED); what is in it is not checked here.
+   */
+  open(path: RepoPath, sizeMax: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | null>;
+
+  /** Frees kept connections. */
+  close(): Promise<void>;
+}

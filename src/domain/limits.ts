@@ -1,0 +1,58 @@
+/**
+ * Every bound on what an archive, a client or a site can make large, with its reason. Bytes, milliseconds and counts.
+ * Import-safe for workflows: no builtin, no I/O.
+ */
+const KiB = 1024;
+const MiB = 1024 * KiB;
+const GiB = 1024 * MiB;
+
+export const LIMITS = {
+  /** apt refuses larger ones (Acquire::MaxReleaseFileSize); sid has 193 kB. */
+  releaseBytes: 10 * MiB,
+  /** Lines of Packages: the longest in bookworm has 75,649 bytes. */
+  deb822LineBytes: 4 * MiB,
+  /** Files that one Release may list: sid lists about 1,500. */
+  releaseEntries: 100_000,
+  /** One index as stored or decompressed: Contents-all of bookworm has 520 MB, compressed 40 MB. */
+  indexBytes: 4 * GiB,
+  /** What is decompressed of an index whose uncompressed size Release does not give: then a ratio must do, and xz of zeros reaches 6,869. */
+  decompressedBytesUnlisted: 512 * MiB,
+  /** Stanzas of all indices of a snapshot: bookworm main amd64 has 63,440; all of Debian about 10 architectures of that. */
+  snapshotBlobs: 2_000_000,
+  /** Azure: at most 1,024 characters of blob name; mount and prefix need room. */
+  pathBytes: 900,
+  prefixBytes: 120,
+  /** One pool file: the largest in bookworm has 1.54 GB; Azure: 50,000 blocks of 8 MiB are 390 GiB. */
+  blobBytes: 64 * GiB,
+  /** An error page is quoted in a message up to here. */
+  quotedCharacters: 200,
+
+  /** A request that no byte moves on for this long is ended (reliability.md, fact 2: the SDK never does). */
+  stallMs: 30_000,
+  /** Opening a connection and receiving the head of an answer. */
+  answerMs: 30_000,
+  /** Anything that fetches a Release set or one index: a byte a second ends here. */
+  fetchMs: 15 * 60_000,
+  /** A body slower than this over a minute is a slow-retrieval attack or a dead line (TUF). */
+  bytesPerSecondMin: 1 * KiB,
+  redirects: 3,
+  /** Honoured up to here; the lane's own backoff takes over beyond. */
+  retryAfterMs: 60 * 60_000,
+
+  /** Single Put Blob below, blocks of this size above; Azure allows 5,000 MiB, memory does not. */
+  putBytes: 8 * MiB,
+  /** One commit to the registry: bounded loss when a worker is killed, bounded statements. */
+  batchFiles: 200,
+  batchBytes: 32 * MiB,
+  /** Requests in flight per lane: 16 to 32 is the knee on Azurite. */
+  laneConcurrency: 16,
+  archiveConcurrency: 8,
+  /** A slice of sync or checksum: the time until an order is seen, and the events of a large sync. */
+  sliceMs: 20_000,
+  /** Index bytes kept in the database are stored in pieces of this size. */
+  chunkBytes: 1 * MiB,
+
+  /** Geo's cap for retries; unreachable sites are asked once an hour, for ever. */
+  backoffCapMs: 60 * 60_000,
+  backoffInitialMs: 15_000,
+} as const;

@@ -1,0 +1,120 @@
+/**
+ * States of a replication and of a blob at a site, and the rows that workflows decide on.
+ * Import-safe for workflows: no builtin, no I/O; plain JSON (times are milliseconds since 1970).
+ */
+import type { ErrorCode } from './errors.ts';
+
+/** `debian_distributions.replication_status`: failed if anything is parked, refused or expired; success if every enabled site serves the newest generation, verified. */
+export type ReplicationStatus = 'pending' | 'success' | 'failed';
+export type ReplicationState = 'pending' | 'started' | 'synced' | 'failed' | 'cancelled';
+export type BlobState = 'pending' | 'started' | 'synced' | 'failed';
+export type VerificationState = 'pending' | 'started' | 'succeeded' | 'failed';
+
+/** One (distribution, site) pair as PostgreSQL holds it. `rev` comes from a sequence: the larger is the newer. */
+export interface Replication {
+  readonly site: string;
+  /** Task queue of the workers that can reach the site. */
+  readonly queue: string;
+  /** The newest captured generation, 0 before the first. */
+  readonly target: number;
+  /** The generation that the lane works on; kept until published, failed without an open publication, or cancelled. */
+  readonly pinned: number | null;
+  /** What the site serves, 0 nothing. */
+  readonly served: number;
+  readonly state: ReplicationState;
+  readonly paused: boolean;
+  /** Between the first published name and InRelease there is no other way than through. */
+  readonly publishing: boolean;
+  /** Somebody asked for checksum, judging and repair; null when done. */
+  readonly verifyRequestedAt: number | null;
+  readonly retryCount: number;
+  /** When a failed lane tries again; null with state failed: parked until `retry`. */
+  readonly retryAt: number | null;
+  readonly code: ErrorCode | null;
+  /** What has been done and what there is to do, for the generation in work. */
+  readonly filesDone: number;
+  readonly filesTotal: number;
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+  /** The distribution's status as computed in the transaction that wrote this row. */
+  readonly distributionStatus: ReplicationStatus;
+  readonly rev: number;
+}
+
+/** What may be tuned for one distribution; comes with the roster, never from the workflow's input. */
+export interface Tuning {
+  /** A burst of changes is gathered this long behind the first one. */
+  readonly gatherMs: number;
+  /** Continue-as-new waits this long for running slices, then cancels them. */
+  readonly drainMs: number;
+  /** Continue as new at this many events even if the server does not suggest it yet; tests make it small. */
+  readonly historyEventsMax: number;
+}
+
+export interface Roster {
+  readonly distribution: string;
+  /** Removed by `state: absent`, or never there: the workflow ends. */
+  readonly removed: boolean;
+  readonly generation: number;
+  readonly status: ReplicationStatus;
+  /** Of the last look at the archive, null when it was fine. */
+  readonly code: ErrorCode | null;
+  readonly nextLookAt: number;
+  readonly tuning: Tuning;
+  readonly replications: readonly Replication[];
+  /** As of a replication: the larger is the newer. */
+  readonly rev: number;
+}
+
+/** The independent wishes of an operator for one lane; the last of each wins, so they stay bounded however many arrive. */
+export interface Order {
+  readonly want?: 'retry' | 'cancel';
+  readonly paused?: boolean;
+  readonly verify?: boolean;
+}
+
+/** The legal transitions of a replication (rows) by what happens to it. Anything else is a bug or a late result, and changes nothing. */
+export const REPLICATION_TRANSITIONS: Readonly<
+  Record<string, { readonly from: readonly ReplicationState[]; readonly to: ReplicationState }>
+> = {
+  captured: { from: ['pending', 'synced', 'cancelled'], to: 'pending' },
+  start: { from: ['pending', 'started', 'synced', 'failed'], to: 'started' },
+  sync: { from: ['started'], to: 'synced' },
+  /** Published, and a newer generation was captured meanwhile. */
+  'sync-behind': { from: ['started'], to: 'pending' },
+  fail: { from: ['pending', 'started', 'synced', 'failed'], to: 'failed' },
+  cancel: { from: ['pending', 'started', 'failed'], to: 'cancelled' },
+  retry: { from: ['failed', 'cancelled'], to: 'pending' },
+};
+
+/** The legal transitions of one blob at one site (`blob_registry.state`). */
+export const BLOB_TRANSITIONS: Readonly<Record<string, { readonly from: readonly BlobState[]; readonly to: BlobState }>> = {
+  claim: { from: ['pending', 'started'], to: 'started' },
+  sync: { from: ['started'], to: 'synced' },
+  fail: { from: ['started'], to: 'failed' },
+  release: { from: ['started'], to: 'pending' },
+  corrupt: { from: ['synced'], to: 'pending' },
+  plan: { from: ['failed', 'pending'], to: 'pending' },
+};
+
+/** Whether a lane has something to do that is not held by pause, cancel or parking. */
+export const isBehind = (r: Replication): boolean =>
+  !r.paused &&
+  r.state !== 'cancelled' &&
+  r.target > 0 &&
+  (r.served < r.target || r.state !== 'synced' || r.publishing || r.verifyRequestedAt !== null);
+
+/** Whether the lane should work now. Failed without `retryAt` is parked. */
+export const isDue = (r: Replication, now: number): boolean =>
+  isBehind(r) && (r.state !== 'failed' || (r.retryAt !== null && now >= r.retryAt));
+
+/** The generation to work on: the pinned one first, else a busy archive would keep a slow site from ever publishing. */
+export const generationOf = (r: Replication): number => r.pinned ?? r.target;
+
+/**
+ * How long a failed lane waits: Geo's curve n⁴ + 15 s with up to 30 s × (n+1) of jitter, scaled so that `initialMs` stands for its 15 s,
+ * capped. There is no last attempt.
+ * @param random in [0, 1)
+ */
+export const backoffMs = (failures: number, random: number, initialMs: number, capMs: number): number =>
+  Math.round(Math.min(capMs, ((failures ** 4 + 15 + random * 30 * (failures + 1)) * initialMs) / 15));
