@@ -19,9 +19,11 @@ export const LIMITS = {
   decompressedBytesUnlisted: 512 * MiB,
   /** Stanzas of all indices of a snapshot: bookworm main amd64 has 63,440; all of Debian about 10 architectures of that. */
   snapshotBlobs: 2_000_000,
-  /** Azure: at most 1,024 characters of blob name; mount and prefix need room. */
-  pathBytes: 900,
+  /** Azure: at most 1,024 characters of blob name, `prefix/mount/path`, and 254 segments. */
+  pathBytes: 800,
+  mountBytes: 100,
   prefixBytes: 120,
+  pathSegments: 120,
   /** One pool file: the largest in bookworm has 1.54 GB; Azure: 50,000 blocks of 8 MiB are 390 GiB. */
   blobBytes: 64 * GiB,
   /** An error page is quoted in a message up to here. */

@@ -1,0 +1,96 @@
+/**
+ * The one type of every path that leaves this program (I7): relative to an archive's root, or to a site's prefix when a mount stands before it.
+ * Paths come from Release, Packages and Sources files, so whoever signs an archive, or nobody, chooses them.
+ *
+ * All refusals are HOSTILE_PATH. What is refused, and why:
+ * - empty, absolute, `..`, empty segments, backslash: they leave the folder, or are other names on some server (`\` is `/` to Azure's .NET stack);
+ * - a segment that ends in `.`, and a trailing `/`: Azure, "Naming and Referencing Containers, Blobs, and Metadata": they are dropped on the way;
+ * - controls and DEL, C1 controls, text that is not UTF-8 (U+FFFD, lone surrogates): what we ask for and what is stored would differ;
+ * - `?` and `#`: they end the path of a URL (RFC 3986 §3);
+ * - `%2f`, `%5c`, `%2e` and encoded controls, as they stand or after one decode: servers and proxies decode at different times.
+ * Any other `%` is a letter of the name: `%3a` stands literally in pool names (apt asks for `%253a`).
+ * `./` in front and `/./` inside are normalised away: flat archives list `./x.deb`, and blob stores know no `.`.
+ */
+import { DebgeoError } from './errors.ts';
+import { LIMITS } from './limits.ts';
+
+export type RepoPath = string & { readonly __repoPath: never };
+
+/** The names of the Release set in the suite folder (Debian wiki, DebianRepository/Format, "Release" files). */
+export const RELEASE_SET_NAMES = ['InRelease', 'Release', 'Release.gpg'] as const;
+
+// oxlint-disable-next-line no-control-regex -- controls are what is looked for
+const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\\?#\ufffd]/;
+/** `%25` may stand between: after one decode it is the same thing. */
+const ENCODED_SEPARATOR = /%(?:25)?(?:2f|2e|5c|[01][0-9a-f]|7f)/i;
+
+/** @throws HOSTILE_PATH */
+export function parseRepoPath(text: string): RepoPath {
+  if (text === '') throw hostile(text, 'a name');
+  if (text.length > LIMITS.pathBytes || Buffer.byteLength(text) > LIMITS.pathBytes)
+    throw hostile(text, `at most ${LIMITS.pathBytes} bytes`);
+  if (FORBIDDEN.test(text)) throw hostile(text, 'printable UTF-8 without backslash, ? and #');
+  if (!text.isWellFormed()) throw hostile(text, 'UTF-8');
+  if (text.includes('%') && ENCODED_SEPARATOR.test(text)) throw hostile(text, 'no encoded separator, dot or control');
+  if (text.startsWith('/')) throw hostile(text, 'a relative path');
+
+  const written = text.split('/');
+  if (written.at(-1) === '.') throw hostile(text, 'the name of a file');
+  const segments = written.filter((segment) => segment !== '.');
+  for (const segment of segments) {
+    if (segment === '') throw hostile(text, 'no empty segment');
+    if (segment.endsWith('.')) throw hostile(text, 'no segment that ends in a dot');
+  }
+  if (segments.length > LIMITS.pathSegments) throw hostile(text, `at most ${LIMITS.pathSegments} segments`);
+  return segments.join('/') as RepoPath;
+}
+
+/**
+ * @param folder `dists/bookworm`; '' or '.' for the root
+ * @throws HOSTILE_PATH  the whole is validated, so the result lies inside the folder
+ */
+export function joinPath(folder: string, path: string): RepoPath {
+  return parseRepoPath(folder === '' || folder === '.' ? path : `${folder}/${path}`);
+}
+
+/**
+ * A pool file as `Filename`, or `Directory` and name, give it. Names of files whose bytes change from release to release are refused, for a pool
+ * file is written once: anything in `dists/` and in `.debgeo/` (reserved), and in flat archives, where pool files and indices share a folder,
+ * the Release set, Packages and Sources in any compression, and by-hash folders.
+ * @throws HOSTILE_PATH
+ */
+export function poolPath(filename: string): RepoPath {
+  const path = parseRepoPath(filename);
+  const segments = path.split('/');
+  const name = segments.at(-1) ?? '';
+
+  if (segments[0] === 'dists' || segments[0] === '.debgeo' || segments.includes('by-hash'))
+    throw hostile(filename, 'a path outside dists/, .debgeo/ and by-hash/');
+  if (RELEASE_SET_NAMES.some((reserved) => reserved === name) || /^(?:Packages|Sources)(?:\.[a-z0-9]+)?$/.test(name))
+    throw hostile(filename, 'not the name of a Release set or an index');
+  return path;
+}
+
+/**
+ * @param mount folder of the archive on every site, `debian`
+ * @throws HOSTILE_PATH  the mount is no path, or longer than LIMITS.mountBytes
+ */
+export function sitePath(mount: string, path: RepoPath): RepoPath {
+  if (Buffer.byteLength(mount) > LIMITS.mountBytes) throw hostile(mount, `a mount of at most ${LIMITS.mountBytes} bytes`);
+  return `${parseRepoPath(mount)}/${path}` as RepoPath;
+}
+
+/**
+ * The path as apt requests it: `+`, `~`, `%`, space, controls and non-ASCII as lower-case %xx of the UTF-8 bytes
+ * (apt: QuoteString of apt-pkg/contrib/strutl.cc with Acquire::URIEncode "+~ ").
+ */
+export function aptQuote(path: RepoPath): string {
+  return path.replace(/[^\x21-\x7e]|[+~%]/gu, (character) => {
+    return [...Buffer.from(character)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
+  });
+}
+
+function hostile(path: string, expected: string): DebgeoError {
+  const found = JSON.stringify(path.slice(0, LIMITS.quotedCharacters));
+  return new DebgeoError('HOSTILE_PATH', `the path ${found} is refused`, { expected, found });
+}
