@@ -1,0 +1,18 @@
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { unxzSync, xzSync } from 'node-liblzma';
+
+/** The compressions that both Debian packages and indices use; also the extension of the file. */
+export type Compression = 'gz' | 'xz' | 'zst';
+
+/** Same bytes in, same bytes out: gzip without a time, xz with the smallest dictionary, since all here is small. */
+export function compress(bytes: Uint8Array, compression: Compression): Buffer {
+  if (compression === 'gz') return gzipSync(bytes, { level: 9 });
+  if (compression === 'xz') return xzSync(Buffer.from(bytes), { preset: 0 });
+  return zstdCompressSync(bytes);
+}
+
+export function uncompress(bytes: Uint8Array, compression: Compression): Buffer {
+  if (compression === 'gz') return gunzipSync(bytes);
+  if (compression === 'xz') return unxzSync(Buffer.from(bytes));
+  return zstdDecompressSync(bytes);
+}
