@@ -83,6 +83,8 @@ export const REPLICATION_TRANSITIONS: Readonly<
   /** Published, and a newer generation was captured meanwhile. */
   'sync-behind': { from: ['started'], to: 'pending' },
   fail: { from: ['pending', 'started', 'synced', 'failed'], to: 'failed' },
+  /** The bytes of its generation are gone everywhere, and a newer generation exists. */
+  supersede: { from: ['pending', 'started'], to: 'pending' },
   cancel: { from: ['pending', 'started', 'failed'], to: 'cancelled' },
   retry: { from: ['failed', 'cancelled'], to: 'pending' },
 };

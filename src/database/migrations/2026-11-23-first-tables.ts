@@ -46,7 +46,9 @@ create table debian_distributions (
   latest_generation int not null default 0,
   in_release_etag text,                         -- validator of the last accepted InRelease (or Release)
   in_release_last_modified text,
+  looks int not null default 0,                 -- since the archive was last asked unconditionally
   failure_code text,                            -- of the last look at the archive; null when it was fine
+  failure jsonb,                                -- the error report
   failure_count int not null default 0,
   looked_at timestamptz,
   next_look_at timestamptz not null default now(),
@@ -134,6 +136,7 @@ create table distribution_replications (
   served_generation int not null default 0,
   state text not null default 'pending' check (state in ('pending', 'started', 'synced', 'failed', 'cancelled')),
   paused boolean not null default false,
+  cancel_requested boolean not null default false,   -- while a publication was open: takes effect when that has ended
   fence bigint not null default 0,              -- scheduled time of the newest attempt, ms: only taken when newer
   retry_count int not null default 0,
   retry_at timestamptz,
@@ -162,7 +165,7 @@ create table published_names (                  -- mutable names at a site: cano
   verified_at timestamptz,
   primary key (site_id, distribution_id, path));
 
-create table publications (                     -- intents and what became of them; open while published_at and abandoned_at are null
+create table publications (                     -- intents and what became of them; open while published_at is null
   id bigint generated always as identity primary key,
   distribution_id int not null references debian_distributions,
   site_id int not null references replication_sites,
@@ -190,6 +193,7 @@ create table incidents (                        -- a refused release or a broken
   resolved_at timestamptz,
   resolution text);
 create index on incidents (distribution_id, last_at);
+create unique index incidents_open on incidents (distribution_id, site_id, code, path) nulls not distinct where resolved_at is null;
 
 create table distribution_events (              -- the record of what happened
   id bigint generated always as identity primary key,
@@ -200,6 +204,14 @@ create table distribution_events (              -- the record of what happened
   facts jsonb not null default '{}',
   at timestamptz not null default now());
 create index on distribution_events (distribution_id, id);
+
+create function next_revision() returns trigger language plpgsql as $$   -- no writer can forget it
+begin
+  new.rev := nextval('revision');
+  return new;
+end $$;
+create trigger revision before update on debian_distributions for each row execute function next_revision();
+create trigger revision before update on distribution_replications for each row execute function next_revision();
 `);
   }
 }

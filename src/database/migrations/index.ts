@@ -1,0 +1,4 @@
+import { Migration20261123FirstTables } from './2026-11-23-first-tables.ts';
+
+/** In order; the name is what the database remembers: never rename one that was released. */
+export const MIGRATIONS = [{ name: '2026-11-23-first-tables', class: Migration20261123FirstTables }];

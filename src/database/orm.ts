@@ -1,0 +1,110 @@
+/** The only place that opens PostgreSQL. Everything else in this room works on a `Database` or on a transaction of it. */
+import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
+import { Migrator } from '@mikro-orm/migrations';
+import { sql, type Kysely, type RawBuilder } from 'kysely';
+import { DebgeoError } from '../domain/errors.ts';
+import { ENTITIES } from './entities/index.ts';
+import { MIGRATIONS } from './migrations/index.ts';
+
+export interface Tx {
+  /** For the control plane: entities, one by one. */
+  readonly em: EntityManager;
+  /** For set-based SQL, in the same transaction: `sql\`…\`.execute(tx.kysely)`. bigint comes out as number, timestamptz as text: select `ms(column)`. */
+  readonly kysely: Kysely<unknown>;
+}
+
+export interface Database {
+  readonly orm: MikroORM;
+  /** One transaction at read committed: it commits when `work` resolves and rolls back when it throws. */
+  transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
+  /** For reads that need no transaction: every statement sees what is committed when it begins. */
+  readonly read: Tx;
+  close(): Promise<void>;
+}
+
+/** A new connection that takes longer than this is a failure: milliseconds. */
+const CONNECT_MS = 10_000;
+const OID_INT8 = 20;
+
+/** @throws DATABASE_UNREACHABLE  no answer, or the server refuses user, password or database */
+export async function connectDatabase(url: string, options: { poolMax?: number } = {}): Promise<Database> {
+  try {
+    const orm = createOrm(url, options.poolMax ?? 20);
+    try {
+      await orm.em.fork().execute('select 1');
+    } catch (error) {
+      await orm.close(true);
+      throw error;
+    }
+    return {
+      orm,
+      transaction: (work) => orm.em.fork().transactional((em) => work({ em, kysely: kyselyOf(em) })),
+      get read() {
+        const em = orm.em.fork();
+        return { em, kysely: kyselyOf(em) };
+      },
+      close: () => orm.close(true),
+    };
+  } catch (error) {
+    throw new DebgeoError('DATABASE_UNREACHABLE', `PostgreSQL at ${placeOf(url)} cannot be used`, { found: reasonOf(error) }, error);
+  }
+}
+
+function createOrm(url: string, poolMax: number): MikroORM {
+  return new MikroORM({
+    clientUrl: url,
+    entities: ENTITIES,
+    extensions: [Migrator],
+    migrations: { migrationsList: MIGRATIONS, snapshot: false, silent: true },
+    pool: { min: 0, max: poolMax },
+    driverOptions: {
+      application_name: 'debgeo',
+      connectionTimeoutMillis: CONNECT_MS,
+      keepAlive: true,
+      // Sizes, counts, milliseconds and ids are all far below 2^53: numbers, not text.
+      onPoolCreated: (pool: { options: { types: { setTypeParser(oid: number, parse: (text: string) => number): void } } }) =>
+        pool.options.types.setTypeParser(OID_INT8, Number),
+    },
+  });
+}
+
+const kyselyOf = (em: EntityManager): Kysely<unknown> => em.getKysely<unknown>() as Kysely<unknown>;
+
+/** Host, port and database without user and password: an error must never carry a secret. */
+function placeOf(url: string): string {
+  try {
+    const { host, pathname } = new URL(url);
+    return `${host}${pathname}`;
+  } catch {
+    return 'an address that is not a URL';
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.message !== '') return error.message;
+  return error.cause instanceof Error || error instanceof AggregateError
+    ? reasonOf(error.cause ?? (error as AggregateError).errors[0])
+    : error.name;
+}
+
+/** A timestamptz as milliseconds since 1970, null as null. */
+export const ms = (column: RawBuilder<unknown> | string): RawBuilder<number> => {
+  const value = typeof column === 'string' ? sql.ref(column) : column;
+  return sql<number>`floor(extract(epoch from ${value}) * 1000)::bigint`;
+};
+
+/** Milliseconds since 1970 as a timestamptz, null as null. */
+export const timestamp = (value: number | Date | null): RawBuilder<unknown> =>
+  sql`to_timestamp(${value === null ? null : Number(value) / 1000}::double precision)`;
+
+/** The rows of a statement that may find none or one. */
+export const first = <Row>(result: { readonly rows: readonly Row[] }): Row | null => result.rows[0] ?? null;
+
+/**
+ * Held by whatever refers to paths and blobs of an archive (capture, plan), against prune, which takes it exclusively.
+ * Always its own statement and the first lock of a transaction: a statement behind it must see what was committed before it was granted.
+ */
+export async function lockArchiveShared(tx: Tx, archiveId: number): Promise<void> {
+  await sql`select pg_advisory_xact_lock_shared(${archiveId}::bigint)`.execute(tx.kysely);
+}
