@@ -84,6 +84,9 @@ export const RULES = {
   NO_WORKER: { then: 'person', exit: 4, remedy: 'start one with `debgeo worker`; the order is queued' },
   DATABASE_UNREACHABLE: { then: 'person', exit: 4, remedy: 'check DATABASE_URL and that PostgreSQL runs' },
   SCHEMA_OUTDATED: { then: 'person', exit: 1, remedy: 'run `debgeo migrate`' },
+  STACK_BUSY: usage('stop the other one first, or set DEBGEO_DATA_DIR to a folder of its own'),
+  STACK_FAILED: { then: 'person', exit: 4, remedy: 'read the log that the message names' },
+  TEMPORAL_BINARY_MISSING: { then: 'person', exit: 4, remedy: 'set DEBGEO_TEMPORAL_BINARY, or install Go so that it can be built' },
   TEMPORAL_UNREACHABLE: { then: 'person', exit: 4, remedy: 'check TEMPORAL_ADDRESS and that the server runs' },
 } as const satisfies Record<string, Rule>;
 

@@ -1,0 +1,99 @@
+/** Real servers for dev, demo and tests: PostgreSQL, Temporal with its UI, and any number of Azurites, all in one folder. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { closeSync, mkdirSync, openSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
+import type { KeeperReport, StackOrder } from './keeper.ts';
+import { identify } from './process-identity.ts';
+import type { StackUrls } from './stack-file.ts';
+import type { DynamicConfig } from './temporal.ts';
+
+export type { BlobServer, StackUrls } from './stack-file.ts';
+
+export interface Stack extends StackUrls {
+  /** Stops all servers cleanly; resolves when none of them runs any more. May be called again. */
+  stop(): Promise<void>;
+  /** Resolves when the servers are gone: with null after `stop`, else with the reason. */
+  readonly ended: Promise<ErrorReport | null>;
+}
+
+export interface StackOptions {
+  readonly folder: string;
+  /** One Azurite per name; the name becomes its account: 3 to 24 lower-case letters and digits. */
+  readonly blobs: readonly string[];
+  readonly say: (line: string) => void;
+  readonly temporal?: DynamicConfig;
+  /** false for tests: faster, and a power cut may lose data. Default true. */
+  readonly durable?: boolean;
+}
+
+/** For tests: without these, a run that continues as new within a second of its start waits for that second. */
+export const FAST_INTERVALS: DynamicConfig = {
+  'history.workflowIdReuseMinimalInterval': '10ms',
+  'history.continueAsNewMinInterval': '10ms',
+};
+
+const KEEPER = fileURLToPath(new URL('keeper.ts', import.meta.url));
+
+/**
+ * Starts the servers, with the data of the last run if the folder has any, and writes `stack.json`.
+ * They stop when `stop` is called and when this process ends, however it ends.
+ * STACK_BUSY, STACK_FAILED, TEMPORAL_BINARY_MISSING.
+ */
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const folder = resolve(options.folder);
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const keeper = forkKeeper(folder);
+  const gone = new Promise<null>((done) => keeper.once('exit', () => done(null)));
+  let failure: ErrorReport | null = null;
+  const ready = new Promise<StackUrls>((done) => {
+    keeper.on('message', (report: KeeperReport) => {
+      if ('say' in report) options.say(report.say);
+      else if ('ready' in report) done(report.ready);
+      else failure = report.failed;
+    });
+  });
+  keeper.send(orderOf(options, folder));
+
+  const urls = await Promise.race([ready, gone]);
+  if (!urls) throw asError(failure ?? died(folder, keeper));
+  let stopping = false;
+  return {
+    ...urls,
+    ended: gone.then(() => failure ?? (stopping ? null : died(folder, keeper))),
+    stop: async () => {
+      stopping = true;
+      if (keeper.connected) keeper.disconnect();
+      await gone;
+    },
+  };
+}
+
+/** In a session of its own, out of reach of Ctrl-C. `execArgv` empty: a test runner's flags are not for the keeper. */
+function forkKeeper(folder: string): ChildProcess {
+  const log = openSync(join(folder, 'keeper.log'), 'a', 0o600);
+  try {
+    return fork(KEEPER, [], { detached: true, execArgv: [], stdio: ['ignore', log, log, 'ipc'] });
+  } finally {
+    closeSync(log);
+  }
+}
+
+function orderOf(options: StackOptions, folder: string): StackOrder {
+  const parent = identify(process.pid);
+  if (!parent) throw new DebgeoError('STACK_FAILED', 'the servers need Linux', { expected: '/proc', found: process.platform });
+  return { folder, blobs: options.blobs, dynamicConfig: options.temporal ?? {}, durable: options.durable ?? true, parent };
+}
+
+const died = (folder: string, keeper: ChildProcess): ErrorReport => ({
+  code: 'STACK_FAILED',
+  message: `the keeper of the servers ended: see ${join(folder, 'keeper.log')}`,
+  expected: 'runs until it is stopped',
+  found: keeper.signalCode ?? `exit code ${keeper.exitCode}`,
+});
+
+function asError({ code, message, ...facts }: ErrorReport): DebgeoError {
+  return new DebgeoError(code, message, facts);
+}
