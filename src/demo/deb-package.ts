@@ -87,10 +87,14 @@ export function makeBinaryPackage(options: PackageOptions & { readonly architect
 export function makeSourcePackage(options: PackageOptions): SourcePackage {
   const { name, version, payload, component = 'main', compression = 'xz' } = options;
   const stem = `${name}_${withoutEpoch(version)}`;
-  const tar = {
-    name: `${stem}.tar.${compression}`,
-    bytes: compress(makeTar([{ path: `${name}/` }, { path: `${name}/payload`, bytes: payload }]), compression),
-  };
+  const entries = [
+    { path: `${name}/` },
+    { path: `${name}/debian/` },
+    { path: `${name}/debian/source/` },
+    { path: `${name}/debian/source/format`, bytes: Buffer.from('3.0 (native)\n') },
+    { path: `${name}/payload`, bytes: payload },
+  ];
+  const tar = { name: `${stem}.tar.${compression}`, bytes: compress(makeTar(entries), compression) };
   const control = new Map([
     ['Format', '3.0 (native)'],
     ['Source', name],
