@@ -9,8 +9,12 @@ const GiB = 1024 * MiB;
 export const LIMITS = {
   /** apt refuses larger ones (Acquire::MaxReleaseFileSize); sid has 193 kB. */
   releaseBytes: 10 * MiB,
+  /** Signatures on one Release: trixie has 3; each costs a hash over the whole body. */
+  signatures: 32,
   /** Lines of Packages: the longest in bookworm has 75,649 bytes. */
   deb822LineBytes: 4 * MiB,
+  /** What is kept of one stanza: the hash tables of a source with thousands of files have a few hundred kB. */
+  deb822StanzaBytes: 16 * MiB,
   /** Files that one Release may list: sid lists about 1,500. */
   releaseEntries: 100_000,
   /** One index as stored or decompressed: Contents-all of bookworm has 520 MB, compressed 40 MB. */

@@ -1,0 +1,124 @@
+/**
+ * The clear-signed InRelease and the detached Release.gpg, split as apt splits them (SplitClearSignedFile and ExecGPGV in
+ * apt-pkg/contrib/gpgv.cc; RFC 4880 §7 and RFC 9580 §7, which allow more), so that nothing outside of a signature is ever parsed:
+ * - the first line is exactly `-----BEGIN PGP SIGNED MESSAGE-----`: no byte stands before it;
+ * - armor headers up to an empty line; none begins with `-`. They are not signed, so they are dropped;
+ * - text lines; `- ` in front is the dash escape and removed; any other line that begins with `-` is refused;
+ * - one or more signature blocks, whose lines never begin with `-`, up to the end: no line between, none after, an empty one neither.
+ * Line ends are LF or CRLF; the blanks at the end of a line are not signed (RFC 4880 §7.1) and are dropped.
+ * Stricter than apt, where OpenPGP implementations differ from each other: NUL, a CR inside a line, and text that is not UTF-8 are refused.
+ */
+import { DebgeoError } from './errors.ts';
+import { LIMITS } from './limits.ts';
+
+const BEGIN_MESSAGE = '-----BEGIN PGP SIGNED MESSAGE-----';
+const BEGIN_SIGNATURE = '-----BEGIN PGP SIGNATURE-----';
+const END_SIGNATURE = '-----END PGP SIGNATURE-----';
+
+export interface Clearsigned {
+  /**
+   * The signed text, each line ended by one LF, the last one too. For what Debian, aptly and reprepro release it equals Release byte for byte:
+   * signing in clear takes the last LF of Release as the end of the text, so it is not signed and is put back here.
+   */
+  readonly body: Uint8Array;
+  /** All signature blocks, armored, one after the other. An OpenPGP library may read only the first: see `signatures`. */
+  readonly signature: string;
+  /** The same, block by block. Each may hold several signature packets (Debian: three). */
+  readonly signatures: readonly string[];
+  /**
+   * The whole message written anew from body and signatures, without armor headers: an OpenPGP library cannot see another text in it than `body`.
+   */
+  readonly message: string;
+}
+
+/** @throws SIGNATURE_MALFORMED */
+export function splitClearsigned(bytes: Uint8Array): Clearsigned {
+  const lines = linesOf(bytes);
+  if (lines[0] !== BEGIN_MESSAGE) throw malformed(BEGIN_MESSAGE, lines[0] ?? 'an empty file');
+  const headersEnd = lines.indexOf('', 1);
+  if (headersEnd === -1) throw malformed('an empty line after the armor headers', 'none');
+  const dashed = lines.slice(1, headersEnd).find((line) => line.startsWith('-'));
+  if (dashed !== undefined) throw malformed('an armor header', dashed);
+  const textEnd = lines.indexOf(BEGIN_SIGNATURE, headersEnd + 1);
+  if (textEnd === -1) throw malformed(BEGIN_SIGNATURE, 'none');
+  const text = lines.slice(headersEnd + 1, textEnd);
+  if (text.length === 0) throw malformed('signed text', 'none');
+
+  const unescaped = text.map(unescapeDash);
+  const signatures = signatureBlocks(lines.slice(textEnd));
+  const signature = signatures.join('');
+  const escaped = unescaped.map((line) => (line.startsWith('-') ? `- ${line}` : line));
+  return {
+    body: Buffer.from(`${unescaped.join('\n')}\n`),
+    signature,
+    signatures,
+    message: `${BEGIN_MESSAGE}\n\n${escaped.join('\n')}\n${signature}`,
+  };
+}
+
+/**
+ * The armored blocks of a detached signature (Release.gpg): nothing but such blocks; binary signatures are refused, as apt refuses them.
+ * @throws SIGNATURE_MALFORMED
+ */
+export function splitSignatures(bytes: Uint8Array): readonly string[] {
+  return signatureBlocks(linesOf(bytes));
+}
+
+function signatureBlocks(lines: readonly string[]): readonly string[] {
+  const blocks: string[] = [];
+  let open: string[] | null = null;
+  for (const line of lines) {
+    if (open === null) {
+      if (line !== BEGIN_SIGNATURE) throw malformed(`${BEGIN_SIGNATURE} or the end of the file`, line);
+      open = [line];
+    } else if (line === END_SIGNATURE) {
+      blocks.push(`${[...open, line].join('\n')}\n`);
+      open = null;
+    } else {
+      if (line.startsWith('-')) throw malformed(END_SIGNATURE, line);
+      open.push(line);
+    }
+  }
+  if (open !== null) throw malformed(END_SIGNATURE, 'the end of the file');
+  if (blocks.length === 0) throw malformed(BEGIN_SIGNATURE, 'an empty file');
+  return blocks;
+}
+
+function unescapeDash(line: string): string {
+  if (line.startsWith('- ')) return line.slice(2);
+  if (line.startsWith('-')) throw malformed('a line of text or a signature', line);
+  return line;
+}
+
+/** Lines without their ends and the blanks before them. A last line without LF counts as a line. */
+function linesOf(bytes: Uint8Array): string[] {
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw malformed('UTF-8', 'other bytes');
+  }
+  if (text.includes('\0')) throw malformed('text', 'a NUL');
+
+  const lines = text.split('\n');
+  if (lines.at(-1) === '') lines.pop();
+  return lines.map((line) => {
+    const stripped = withoutEnd(line);
+    if (stripped.includes('\r')) throw malformed('CR only at the end of a line', stripped);
+    return stripped;
+  });
+}
+
+function withoutEnd(line: string): string {
+  let end = line.length;
+  while (line[end - 1] === '\r') end -= 1;
+  while (line[end - 1] === ' ' || line[end - 1] === '\t') end -= 1;
+  return line.slice(0, end);
+}
+
+function malformed(expected: string, found: string): DebgeoError {
+  return new DebgeoError('SIGNATURE_MALFORMED', 'this is not a signature as apt accepts it', {
+    expected,
+    found: found.slice(0, LIMITS.quotedCharacters),
+  });
+}

@@ -1,0 +1,180 @@
+/**
+ * Debian control data (Debian Policy §5.1, deb822(5)), read as apt's pkgTagFile reads it:
+ * - stanzas are separated by empty lines (LF or CRLF); a line of blanks alone continues a field, as any line that begins with a blank;
+ * - field names are case-insensitive; here they are keys in lower case;
+ * - the lines of a value lose the blanks around them (blanks of ASCII only) and are joined with LF.
+ * Stricter than apt where readers differ from each other: a field that stands twice in a stanza is refused (Policy §5.1).
+ */
+import { DebgeoError } from './errors.ts';
+import { LIMITS } from './limits.ts';
+
+const LF = 10;
+const CR = 13;
+const TAB = 9;
+const SPACE = 32;
+const COLON = 58;
+
+export type Stanza = Map<string, string>;
+
+export interface Deb822Limits {
+  /** bytes */
+  readonly lineBytes: number;
+  /** bytes of the wanted fields of one stanza */
+  readonly stanzaBytes: number;
+}
+
+const DEFAULT_LIMITS: Deb822Limits = { lineBytes: LIMITS.deb822LineBytes, stanzaBytes: LIMITS.deb822StanzaBytes };
+
+/**
+ * Splits a stream of bytes into stanzas and decodes only the wanted fields: memory stays flat, whatever the size of the index.
+ * Chunks may end anywhere, and may be reused by the caller afterwards. Bytes that are not UTF-8 become U+FFFD.
+ */
+export class Deb822Parser {
+  readonly #wanted: ReadonlySet<string> | 'all';
+  readonly #onStanza: (fields: Stanza) => void;
+  readonly #limits: Deb822Limits;
+  #pieces: Buffer[] = [];
+  #pieceBytes = 0;
+  #line = 0;
+  #stanza: Stanza = new Map();
+  #stanzaBytes = 0;
+  /** A field was read since the last empty line. */
+  #inStanza = false;
+  /** The field that a continuation line belongs to, null if it is not wanted. */
+  #field: string | null = null;
+
+  /**
+   * @param fields    names of the wanted fields, in any case; 'all' for every one
+   * @param onStanza  called for every stanza, also for one without any wanted field; the map is not used again
+   */
+  constructor(fields: readonly string[] | 'all', onStanza: (fields: Stanza) => void, limits: Deb822Limits = DEFAULT_LIMITS) {
+    this.#wanted = fields === 'all' ? fields : new Set(fields.map((name) => name.toLowerCase()));
+    this.#onStanza = onStanza;
+    this.#limits = limits;
+  }
+
+  /**
+   * @throws INDEX_MALFORMED  a line that is neither field nor continuation, or a wanted field that stands twice
+   * @throws LIMIT_EXCEEDED   a line or a stanza beyond its limit
+   */
+  push(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+    let start = 0;
+    for (let end = bytes.indexOf(LF); end !== -1; end = bytes.indexOf(LF, start)) {
+      if (this.#pieceBytes === 0) this.#readLine(bytes, start, end);
+      else this.#readPieces(bytes.subarray(start, end));
+      start = end + 1;
+    }
+    if (start < bytes.length) this.#keep(Buffer.from(bytes.subarray(start)));
+  }
+
+  /** The end of the stream ends the last line and the last stanza. */
+  end(): void {
+    if (this.#pieceBytes > 0) this.#readPieces(Buffer.alloc(0));
+    this.#endStanza();
+  }
+
+  #keep(piece: Buffer): void {
+    this.#pieces.push(piece);
+    this.#pieceBytes += piece.length;
+    this.#checkLine(this.#pieceBytes);
+  }
+
+  #readPieces(last: Buffer): void {
+    const line = Buffer.concat([...this.#pieces, last]);
+    this.#pieces = [];
+    this.#pieceBytes = 0;
+    this.#readLine(line, 0, line.length);
+  }
+
+  #readLine(bytes: Buffer, from: number, to: number): void {
+    this.#line += 1;
+    this.#checkLine(to - from);
+    const end = to > from && bytes[to - 1] === CR ? to - 1 : to;
+    if (end === from) return this.#endStanza();
+
+    const first = bytes[from];
+    if (first === SPACE || first === TAB) {
+      if (!this.#inStanza) throw this.#malformed('a field before its continuation', bytes, from, end);
+      if (this.#field !== null) this.#continueField(this.#field, bytes, from + 1, end);
+      return;
+    }
+
+    const colon = bytes.indexOf(COLON, from);
+    if (colon <= from || colon >= end) throw this.#malformed('`Name: value`', bytes, from, end);
+    this.#inStanza = true;
+    const name = bytes.toString('latin1', from, colon).toLowerCase();
+    if (this.#wanted !== 'all' && !this.#wanted.has(name)) {
+      this.#field = null;
+      return;
+    }
+    if (this.#stanza.has(name)) throw this.#malformed('each field once in a stanza', bytes, from, end);
+    this.#field = name;
+    this.#count(end - from);
+    this.#stanza.set(name, decode(bytes, colon + 1, end));
+  }
+
+  #continueField(name: string, bytes: Buffer, from: number, end: number): void {
+    this.#count(end - from + 1);
+    this.#stanza.set(name, `${this.#stanza.get(name) ?? ''}\n${decode(bytes, from, end)}`);
+  }
+
+  #endStanza(): void {
+    if (!this.#inStanza) return;
+    const stanza = this.#stanza;
+    this.#stanza = new Map();
+    this.#stanzaBytes = 0;
+    this.#inStanza = false;
+    this.#field = null;
+    this.#onStanza(stanza);
+  }
+
+  #checkLine(bytes: number): void {
+    if (bytes > this.#limits.lineBytes) throw exceeded(`line ${this.#line} of control data`, this.#limits.lineBytes);
+  }
+
+  #count(bytes: number): void {
+    this.#stanzaBytes += bytes;
+    if (this.#stanzaBytes > this.#limits.stanzaBytes) throw exceeded(`the stanza at line ${this.#line}`, this.#limits.stanzaBytes);
+  }
+
+  #malformed(expected: string, bytes: Buffer, from: number, end: number): DebgeoError {
+    const found = bytes.toString('utf8', from, Math.min(end, from + LIMITS.quotedCharacters));
+    return new DebgeoError('INDEX_MALFORMED', `line ${this.#line} is not control data as Debian defines it`, { expected, found });
+  }
+}
+
+/**
+ * Reads text that is exactly one stanza, as Release is; empty lines around it are accepted.
+ * @throws INDEX_MALFORMED  also for no stanza or a second one
+ * @throws LIMIT_EXCEEDED
+ */
+export function parseStanza(text: string): Stanza {
+  const stanzas: Stanza[] = [];
+  const parser = new Deb822Parser('all', (stanza) => {
+    if (stanzas.push(stanza) > 1)
+      throw new DebgeoError('INDEX_MALFORMED', 'more than one stanza', { expected: 'one stanza', found: 'a second one' });
+  });
+  parser.push(Buffer.from(text));
+  parser.end();
+
+  const [stanza] = stanzas;
+  if (stanza === undefined) throw new DebgeoError('INDEX_MALFORMED', 'no stanza at all', { expected: 'one stanza', found: 'none' });
+  return stanza;
+}
+
+function decode(bytes: Buffer, from: number, to: number): string {
+  let start = from;
+  let end = to;
+  while (start < end && isBlank(bytes[start])) start += 1;
+  while (end > start && isBlank(bytes[end - 1])) end -= 1;
+  return bytes.toString('utf8', start, end);
+}
+
+function isBlank(byte: number | undefined): boolean {
+  return byte === SPACE || byte === TAB || byte === CR;
+}
+
+function exceeded(what: string, limit: number): DebgeoError {
+  return new DebgeoError('LIMIT_EXCEEDED', `${what} is too long`, { expected: `at most ${limit} bytes`, found: 'more' });
+}

@@ -1,0 +1,46 @@
+import { DebgeoError } from './errors.ts';
+
+/** apt: Acquire::Max-FutureTime, seconds that a Date may lie ahead of our clock. */
+const FUTURE_MS = 10_000;
+
+/**
+ * Whether a Release may be accepted, or go on being accepted, now. Judged at capture, at publish and at every poll.
+ *
+ * As apt judges (pkgAcqMetaBase::VerifyVendor and debReleaseIndex::Load), with two differences: an older Date is an error (apt silently keeps
+ * what it has), and Date may be missing only where that is configured, because without it nobody sees that an archive went back.
+ * Equal Dates are accepted: a body that was signed again, or replaced within the same second.
+ *
+ * @param newestAccepted  of the newest captured generation; null before the first
+ * @throws RELEASE_UNDATED   no Date, and not configured to be accepted
+ * @throws RELEASE_FUTURE    Date is more than 10 s ahead of `now`
+ * @throws RELEASE_ROLLBACK  Date is before the newest accepted one
+ * @throws RELEASE_EXPIRED   `now` is past Valid-Until
+ */
+export function judgeFreshness(
+  release: { readonly date: Date | null; readonly validUntil: Date | null },
+  newestAccepted: { readonly date: Date | null } | null,
+  now: Date,
+  policy: { readonly acceptUndated: boolean },
+): void {
+  const { date, validUntil } = release;
+  const newestDate = newestAccepted?.date ?? null;
+
+  if (date === null && !policy.acceptUndated) {
+    throw new DebgeoError('RELEASE_UNDATED', 'the Release has no Date', { expected: 'a Date', found: 'none' });
+  }
+  if (date !== null && date.getTime() > now.getTime() + FUTURE_MS) {
+    const expected = `at most 10 s after ${now.toISOString()}`;
+    throw new DebgeoError('RELEASE_FUTURE', 'the Release is dated in the future', { expected, found: date.toISOString() });
+  }
+  if (date !== null && newestDate !== null && date.getTime() < newestDate.getTime()) {
+    const expected = `${newestDate.toISOString()} or later`;
+    throw new DebgeoError('RELEASE_ROLLBACK', 'the Release is older than one that was accepted before', {
+      expected,
+      found: date.toISOString(),
+    });
+  }
+  if (validUntil !== null && now.getTime() > validUntil.getTime()) {
+    const expected = `Valid-Until after ${now.toISOString()}`;
+    throw new DebgeoError('RELEASE_EXPIRED', 'the Release has expired', { expected, found: validUntil.toISOString() });
+  }
+}

@@ -1,0 +1,235 @@
+/**
+ * The two kinds of index that name pool files, Packages and Sources (Debian wiki, DebianRepository/Format, "Packages" and "Sources" indices),
+ * as streams; all other indices are leaves. Identity in the catalog is SHA-256: a stanza with only SHA512, or only MD5, is INDEX_MALFORMED.
+ */
+import { Deb822Parser, type Stanza } from './deb822.ts';
+import { DebgeoError } from './errors.ts';
+import { LIMITS } from './limits.ts';
+import { joinPath, poolPath, type RepoPath } from './repo-path.ts';
+import { isSha256, type Sha256 } from './sha256.ts';
+import type { Blob } from './snapshot.ts';
+
+export type Compression = 'none' | 'gz' | 'xz' | 'zst';
+
+/** Extensions that apt knows (apt.conf(5), Acquire::CompressionTypes); those of `unsupported` are mirrored, but not read. */
+const COMPRESSIONS: ReadonlyMap<string, Compression | 'unsupported'> = new Map([
+  ['gz', 'gz'],
+  ['xz', 'xz'],
+  ['zst', 'zst'],
+  ['bz2', 'unsupported'],
+  ['lzma', 'unsupported'],
+  ['lz4', 'unsupported'],
+  ['Z', 'unsupported'],
+]);
+
+export function compressionOf(path: string): Compression | 'unsupported' {
+  return COMPRESSIONS.get(extensionOf(path)) ?? 'none';
+}
+
+/** Without the extension of a compression: `main/binary-amd64/Packages.gz` → `main/binary-amd64/Packages`. All variants of an index share it. */
+export function stemOf(path: string): string {
+  const extension = extensionOf(path);
+  return COMPRESSIONS.has(extension) ? path.slice(0, -extension.length - 1) : path;
+}
+
+/** By file name, in any compression; udebs (`debian-installer/binary-amd64/Packages`) too. */
+export function isPackages(path: string): boolean {
+  return nameOf(stemOf(path)) === 'Packages';
+}
+
+export function isSources(path: string): boolean {
+  return nameOf(stemOf(path)) === 'Sources';
+}
+
+/**
+ * Reads a decompressed Packages: one blob per stanza, from Filename, Size and SHA256.
+ * @see SourcesReader for the errors
+ */
+export class PackagesReader {
+  readonly #parser: Deb822Parser;
+
+  /**
+   * @param folderPrefix  what Filename is relative to, seen from the root of the archive: '' for all archives that apt knows, flat ones too (apt
+   *                      joins Filename to the URI of sources.list, not to the folder of Packages)
+   */
+  constructor(folderPrefix: string, onBlob: (blob: Blob) => void) {
+    this.#parser = new Deb822Parser(['Package', 'Filename', 'Size', 'SHA256'], (stanza) => {
+      const filename = required(stanza, 'Filename');
+      const path = poolPath(joinPath(folderPrefix, filename));
+      onBlob({ path, size: readSize(required(stanza, 'Size'), path), sha256: readSha256(required(stanza, 'SHA256'), path) });
+    });
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#parser.push(chunk);
+  }
+
+  end(): void {
+    this.#parser.end();
+  }
+}
+
+/** Tables of Sources, with the hex digits of their digests (Debian Policy §5.6.21 and §5.6.24). */
+const TABLES = [
+  ['Checksums-Sha256', 64],
+  ['Files', 32],
+  ['Checksums-Sha1', 40],
+  ['Checksums-Sha512', 128],
+] as const;
+
+/**
+ * Reads a decompressed Sources: one blob per file of each stanza, the union of Files and Checksums-*, below Directory ('.', empty and missing are the root).
+ *
+ * @throws INDEX_MALFORMED      a file without size or SHA-256, or lines that are no control data
+ * @throws INDEX_CONTRADICTION  a file with two digests or two sizes within a stanza
+ * @throws HOSTILE_PATH
+ * @throws LIMIT_EXCEEDED       a file beyond LIMITS.blobBytes, a line or a stanza beyond theirs
+ */
+export class SourcesReader {
+  readonly #parser: Deb822Parser;
+
+  /** @param folderPrefix as of PackagesReader */
+  constructor(folderPrefix: string, onBlob: (blob: Blob) => void) {
+    const fields = ['Package', 'Directory', ...TABLES.map(([field]) => field)];
+    this.#parser = new Deb822Parser(fields, (stanza) => {
+      const folder = joinFolders(folderPrefix, stanza.get('directory') ?? '');
+      for (const [name, file] of readFiles(stanza)) {
+        const path = poolPath(joinPath(folder, name));
+        if (file.sha256 === null) throw malformed(stanza, `Checksums-Sha256 of ${path}`, 'none');
+        onBlob({ path, size: file.size, sha256: file.sha256 });
+      }
+    });
+  }
+
+  push(chunk: Uint8Array): void {
+    this.#parser.push(chunk);
+  }
+
+  end(): void {
+    this.#parser.end();
+  }
+}
+
+/**
+ * The blobs of a snapshot by path. Indices may name a file as often as they like, but not as two different ones.
+ */
+export class BlobSet {
+  readonly #blobs = new Map<RepoPath, Blob>();
+  readonly #publishedPaths: ReadonlySet<RepoPath>;
+  readonly #max: number;
+
+  /** @param publishedPaths  paths that change from release to release, at which no blob may lie */
+  constructor(publishedPaths: Iterable<RepoPath> = [], max: number = LIMITS.snapshotBlobs) {
+    this.#publishedPaths = new Set(publishedPaths);
+    this.#max = max;
+  }
+
+  /**
+   * @throws INDEX_CONTRADICTION  the path is there with another digest or size
+   * @throws HOSTILE_PATH         the path is a published name
+   * @throws LIMIT_EXCEEDED       more than LIMITS.snapshotBlobs
+   */
+  add(blob: Blob): void {
+    const known = this.#blobs.get(blob.path);
+    if (known !== undefined) {
+      if (known.sha256 === blob.sha256 && known.size === blob.size) return;
+      throw contradiction(blob.path, `${known.sha256} ${known.size}`, `${blob.sha256} ${blob.size}`);
+    }
+    if (this.#publishedPaths.has(blob.path)) {
+      throw new DebgeoError('HOSTILE_PATH', 'an index names a pool file at the path of an index', {
+        expected: 'a path of its own',
+        found: blob.path,
+      });
+    }
+    if (this.#blobs.size >= this.#max) {
+      throw new DebgeoError('LIMIT_EXCEEDED', 'the indices name too many files', { expected: `at most ${this.#max}`, found: 'more' });
+    }
+    this.#blobs.set(blob.path, blob);
+  }
+
+  get size(): number {
+    return this.#blobs.size;
+  }
+
+  toArray(): Blob[] {
+    return [...this.#blobs.values()];
+  }
+}
+
+function readFiles(stanza: Stanza): ReadonlyMap<string, { size: number; sha256: Sha256 | null }> {
+  const files = new Map<string, { size: number; sha256: Sha256 | null }>();
+  for (const [field, digits] of TABLES) {
+    const digests = new Map<string, string>();
+    for (const line of (stanza.get(field.toLowerCase()) ?? '').split('\n')) {
+      if (line === '') continue;
+      const [, hex, sizeText, name] = /^([0-9a-fA-F]+)[ \t]+(\d+)[ \t]+([^ \t]+)$/.exec(line) ?? [];
+      if (hex === undefined || sizeText === undefined || name === undefined || hex.length !== digits) {
+        throw malformed(stanza, `<${digits} hex digits> <size> <name> under ${field}`, line);
+      }
+      const digest = hex.toLowerCase();
+      const size = readSize(sizeText, name);
+      const listed = digests.get(name);
+      if (listed !== undefined && listed !== digest) throw contradiction(name, listed, digest);
+      digests.set(name, digest);
+      const known = files.get(name);
+      if (known !== undefined && known.size !== size) throw contradiction(name, `${known.size} bytes`, `${size} bytes`);
+      if (known === undefined) files.set(name, { size, sha256: isSha256(digest) ? digest : null });
+    }
+  }
+  if (files.size === 0) throw malformed(stanza, 'Files or Checksums-Sha256', 'none');
+  return files;
+}
+
+function joinFolders(prefix: string, directory: string): string {
+  if (directory === '' || directory === '.' || directory === './') return prefix;
+  return joinPath(prefix, directory.endsWith('/') ? directory.slice(0, -1) : directory);
+}
+
+function required(stanza: Stanza, field: string): string {
+  const value = stanza.get(field.toLowerCase());
+  if (value === undefined || value === '') throw malformed(stanza, field, 'none');
+  return value;
+}
+
+function readSize(text: string, of: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw notDebian(`a size in bytes of ${of}`, text);
+  const size = Number(text);
+  if (size > LIMITS.blobBytes) {
+    throw new DebgeoError('LIMIT_EXCEEDED', `${of} is too large`, {
+      expected: `at most ${LIMITS.blobBytes} bytes`,
+      found: `${size} bytes`,
+    });
+  }
+  return size;
+}
+
+function readSha256(text: string, of: string): Sha256 {
+  const digest = text.toLowerCase();
+  if (!isSha256(digest)) throw notDebian(`64 hex digits of SHA-256 of ${of}`, text);
+  return digest;
+}
+
+function malformed(stanza: Stanza, expected: string, found: string): DebgeoError {
+  return notDebian(`${expected} in the stanza of ${stanza.get('package') ?? stanza.get('filename') ?? 'an unnamed package'}`, found);
+}
+
+function notDebian(expected: string, found: string): DebgeoError {
+  return new DebgeoError('INDEX_MALFORMED', 'an index is not as Debian defines it', {
+    expected,
+    found: found.slice(0, LIMITS.quotedCharacters),
+  });
+}
+
+function contradiction(path: string, expected: string, found: string): DebgeoError {
+  return new DebgeoError('INDEX_CONTRADICTION', `${path} is named twice, differently`, { expected, found });
+}
+
+function nameOf(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+function extensionOf(path: string): string {
+  const name = nameOf(path);
+  const dot = name.lastIndexOf('.');
+  return dot === -1 ? '' : name.slice(dot + 1);
+}

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { splitClearsigned, splitSignatures } from '../../src/domain/clearsigned.ts';
+import { refuses } from './refuses.ts';
+
+const SIGNATURE = '-----BEGIN PGP SIGNATURE-----\n\niQ==\n=abcd\n-----END PGP SIGNATURE-----\n';
+const HEAD = '-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n';
+const RELEASE = 'Origin: Debian\nSHA256:\n 00 1 main/Packages\n';
+
+const split = (text: string) => splitClearsigned(Buffer.from(text));
+const bodyOf = (text: string) => Buffer.from(split(text).body).toString();
+
+describe('splitClearsigned', () => {
+  it('gives Release byte for byte, and the signature', () => {
+    const parts = split(HEAD + RELEASE + SIGNATURE);
+
+    assert.equal(Buffer.from(parts.body).toString(), RELEASE);
+    assert.equal(parts.signature, SIGNATURE);
+    assert.deepEqual(parts.signatures, [SIGNATURE]);
+  });
+
+  it('writes a message anew in which there is no other text than the body', () => {
+    const parts = split(`${HEAD}Comment: a \n- -dash\n- - twice\n${SIGNATURE}`);
+
+    assert.equal(Buffer.from(parts.body).toString(), 'Comment: a\n-dash\n- twice\n');
+    assert.equal(parts.message, `-----BEGIN PGP SIGNED MESSAGE-----\n\nComment: a\n- -dash\n- - twice\n${SIGNATURE}`);
+    assert.deepEqual(split(parts.message), parts);
+  });
+
+  it('accepts CRLF, blanks at line ends, no LF at the end, any armor header and none', () => {
+    assert.equal(bodyOf((HEAD + RELEASE + SIGNATURE).replaceAll('\n', '\r\n')), RELEASE);
+    assert.equal(bodyOf((HEAD + RELEASE + SIGNATURE).replaceAll('\n', ' \t\n')), RELEASE);
+    assert.equal(bodyOf((HEAD + RELEASE + SIGNATURE).trimEnd()), RELEASE);
+    assert.equal(bodyOf((HEAD + RELEASE + SIGNATURE).replace('Hash: SHA512\n', '')), RELEASE);
+    assert.equal(bodyOf((HEAD + RELEASE + SIGNATURE).replace('Hash: SHA512', 'Charset: x')), RELEASE);
+  });
+
+  it('keeps empty lines of the text', () => {
+    assert.equal(bodyOf(`${HEAD}\nA: b\n\n${SIGNATURE}`), '\nA: b\n\n');
+  });
+
+  it('removes the escape of any line', () => {
+    assert.equal(bodyOf(`${HEAD}- A: b\n${SIGNATURE}`), 'A: b\n');
+  });
+
+  it('accepts several signature blocks at the end', () => {
+    const parts = split(HEAD + RELEASE + SIGNATURE + SIGNATURE);
+
+    assert.equal(parts.signatures.length, 2);
+    assert.equal(parts.signature, SIGNATURE + SIGNATURE);
+  });
+
+  const whole = HEAD + RELEASE + SIGNATURE;
+  const refused: Record<string, string> = {
+    'an empty file': '',
+    'an unsigned Release': RELEASE,
+    'an error page': '<!DOCTYPE html>\n<html>\n',
+    'a line before': `\n${whole}`,
+    'a byte order mark': `\ufeff${whole}`,
+    'a blank before': ` ${whole}`,
+    'unsigned text before': `Origin: evil\n${whole}`,
+    'a line after': `${whole}Origin: evil\n`,
+    'an empty line after': `${whole}\n`,
+    'a line between signatures': `${whole}Origin: evil\n${SIGNATURE}`,
+    'an empty line between signatures': `${whole}\n${SIGNATURE}`,
+    'a second message': whole + whole,
+    'a message in a message': HEAD + whole,
+    'a dash that is not escaped': `${HEAD}-A: b\n${SIGNATURE}`,
+    'an armor line of another kind in the text': `${HEAD}-----BEGIN PGP MESSAGE-----\n${SIGNATURE}`,
+    'an armor header that begins with a dash': whole.replace('Hash: SHA512', '- Hash: SHA512'),
+    'no empty line after the headers':
+      '-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\nA: b\n-----BEGIN PGP SIGNATURE-----\niQ==\n-----END PGP SIGNATURE-----\n',
+    'no text': HEAD + SIGNATURE,
+    'no signature': HEAD + RELEASE,
+    'an unclosed signature': whole.replace('-----END PGP SIGNATURE-----\n', ''),
+    'a dash in a signature': whole.replace('iQ==', '-Q=='),
+    'a signature in a signature': whole.replace('iQ==', '-----BEGIN PGP SIGNATURE-----'),
+    'a NUL': whole.replace('Debian', 'Deb\0ian'),
+    'a CR inside a line': whole.replace('Debian', 'Debian\rOrigin: evil'),
+  };
+  for (const [what, text] of Object.entries(refused)) {
+    it(`refuses ${what}`, () => refuses('SIGNATURE_MALFORMED', () => split(text)));
+  }
+
+  it('refuses text that is not UTF-8', () => {
+    refuses('SIGNATURE_MALFORMED', () => splitClearsigned(Buffer.from(whole.replace('Debian', 'D\xe9bian'), 'latin1')));
+  });
+
+  it('refuses every truncation', () => {
+    for (let length = 0; length < whole.length - 1; length += 1)
+      refuses('SIGNATURE_MALFORMED', () => split(whole.slice(0, length)), `${length}`);
+  });
+});
+
+describe('splitSignatures', () => {
+  it('gives the blocks of a detached signature', () => {
+    assert.deepEqual(splitSignatures(Buffer.from(SIGNATURE + SIGNATURE.replaceAll('\n', '\r\n'))), [SIGNATURE, SIGNATURE]);
+  });
+
+  it('refuses anything else, and binary signatures', () => {
+    for (const text of ['', '\n', `x\n${SIGNATURE}`, `${SIGNATURE}\n`, SIGNATURE.slice(0, 40), '\u0088\u0001']) {
+      refuses('SIGNATURE_MALFORMED', () => splitSignatures(Buffer.from(text)), text);
+    }
+    refuses('SIGNATURE_MALFORMED', () => splitSignatures(Uint8Array.of(0x89, 0x02, 0x33)));
+  });
+});

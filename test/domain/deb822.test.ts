@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { Deb822Parser, parseStanza } from '../../src/domain/deb822.ts';
+import { refuses, seeded } from './refuses.ts';
+
+const TEXT = Buffer.from(
+  'Package: hello\nVersion: 1:2~3\nDescription: greets \n in two\n\tlines\n .\nMulti:Arch\n\n\nPackage: ü\r\nDescription:\r\n one\r\n\r\nOther: 1\n\nPackage:   last  ',
+);
+const STANZAS = [
+  { package: 'hello', description: 'greets\nin two\nlines\n.' },
+  { package: 'ü', description: '\none' },
+  {},
+  { package: 'last' },
+];
+
+function parse(
+  chunks: Iterable<Uint8Array>,
+  fields: readonly string[] | 'all' = ['package', 'DESCRIPTION'],
+  limits?: { lineBytes: number; stanzaBytes: number },
+) {
+  const stanzas: Record<string, string>[] = [];
+  const parser = new Deb822Parser(fields, (stanza) => stanzas.push(Object.fromEntries(stanza)), limits);
+  for (const chunk of chunks) parser.push(chunk);
+  parser.end();
+  return stanzas;
+}
+
+describe('Deb822Parser', () => {
+  it('yields the wanted fields of each stanza, keys in lower case', () => {
+    assert.deepEqual(parse([TEXT]), STANZAS);
+  });
+
+  it('yields the same wherever a chunk ends', () => {
+    for (let at = 0; at <= TEXT.length; at += 1) assert.deepEqual(parse([TEXT.subarray(0, at), TEXT.subarray(at)]), STANZAS, `at ${at}`);
+    assert.deepEqual(parse([...TEXT].map((byte) => Uint8Array.of(byte))), STANZAS);
+  });
+
+  it('yields the same for chunks of any sizes, also when the caller reuses its buffer', () => {
+    const random = seeded(1);
+    for (let round = 0; round < 200; round += 1) {
+      const buffer = Buffer.alloc(16);
+      const stanzas: Record<string, string>[] = [];
+      const parser = new Deb822Parser(['Package', 'Description'], (stanza) => stanzas.push(Object.fromEntries(stanza)));
+      for (let at = 0; at < TEXT.length;) {
+        const size = TEXT.copy(buffer, 0, at, at + 1 + Math.floor(random() * 16));
+        parser.push(buffer.subarray(0, size));
+        buffer.fill(0);
+        at += size;
+      }
+      parser.end();
+      assert.deepEqual(stanzas, STANZAS);
+    }
+  });
+
+  it('yields nothing for nothing', () => {
+    assert.deepEqual(parse([]), []);
+    assert.deepEqual(parse([Buffer.from('\n\r\n\n')]), []);
+  });
+
+  it('takes a line of blanks as continuation, as apt does', () => {
+    assert.deepEqual(parse([Buffer.from('Package: a\n \nDescription: b\n')]), [{ package: 'a\n', description: 'b' }]);
+  });
+
+  it('refuses what is no control data', () => {
+    for (const text of ['<html>\n', 'Package\n', ' a: b\n', '\n a\n', ': a\n', 'Package: a\n\n\tb\n', 'Package: a\npackage: b\n']) {
+      refuses('INDEX_MALFORMED', () => parse([Buffer.from(text)]), text);
+    }
+  });
+
+  it('refuses a line beyond the limit before it is complete', () => {
+    const limits = { lineBytes: 20, stanzaBytes: 1000 };
+    const endless = new Deb822Parser([], () => {}, limits);
+
+    assert.equal(parse([Buffer.from(`Package: ${'a'.repeat(11)}\n`)], 'all', limits).length, 1);
+    refuses('LIMIT_EXCEEDED', () => parse([Buffer.from(`Package: ${'a'.repeat(12)}\n`)], 'all', limits));
+    refuses('LIMIT_EXCEEDED', () => {
+      for (let pushed = 0; pushed < 30; pushed += 1) endless.push(Buffer.from('a'));
+    });
+  });
+
+  it('refuses a stanza that never ends', () => {
+    const lines = Buffer.from(`Files:\n${' 0123456789\n'.repeat(10)}`);
+
+    refuses('LIMIT_EXCEEDED', () => parse([lines], ['Files'], { lineBytes: 100, stanzaBytes: 100 }));
+    assert.deepEqual(parse([lines], ['Package'], { lineBytes: 100, stanzaBytes: 100 }), [{}]);
+  });
+});
+
+describe('parseStanza', () => {
+  it('reads one stanza between empty lines', () => {
+    assert.deepEqual(
+      [...parseStanza('\nOrigin: Debian\nSHA256:\n a 1 b\n\n')],
+      [
+        ['origin', 'Debian'],
+        ['sha256', '\na 1 b'],
+      ],
+    );
+  });
+
+  it('refuses none and two', () => {
+    refuses('INDEX_MALFORMED', () => parseStanza('\n'));
+    refuses('INDEX_MALFORMED', () => parseStanza('A: 1\n\nB: 2\n'));
+  });
+});

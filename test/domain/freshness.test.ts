@@ -1,0 +1,49 @@
+import { describe, it } from 'node:test';
+import { judgeFreshness } from '../../src/domain/freshness.ts';
+import { refuses } from './refuses.ts';
+
+const NOW = new Date('2024-02-10T12:00:00Z');
+const after = (ms: number) => new Date(NOW.getTime() + ms);
+const strict = { acceptUndated: false };
+const judge = (date: Date | null, validUntil: Date | null = null, newest: { date: Date | null } | null = null, policy = strict) =>
+  judgeFreshness({ date, validUntil }, newest, NOW, policy);
+
+describe('judgeFreshness', () => {
+  it('accepts a Release of now, with or without Valid-Until', () => {
+    judge(NOW);
+    judge(after(-1), after(1));
+  });
+
+  it('accepts Valid-Until up to its very second, and refuses it after', () => {
+    judge(after(-10), NOW);
+    refuses('RELEASE_EXPIRED', () => judge(after(-10), after(-1)));
+  });
+
+  it('accepts clocks that differ by 10 s, and refuses more', () => {
+    judge(after(10_000));
+    refuses('RELEASE_FUTURE', () => judge(after(10_001)));
+  });
+
+  it('accepts the same Date again, and refuses an older one', () => {
+    const newest = { date: after(-5000) };
+
+    judge(after(-5000), null, newest);
+    judge(after(-4000), null, newest);
+    refuses('RELEASE_ROLLBACK', () => judge(after(-6000), null, newest));
+  });
+
+  it('says rollback of a Release that is old and expired, and expired of one that is only expired', () => {
+    refuses('RELEASE_ROLLBACK', () => judge(after(-6000), after(-1), { date: after(-5000) }));
+    refuses('RELEASE_EXPIRED', () => judge(after(-5000), after(-1), { date: after(-5000) }));
+  });
+
+  it('refuses a Release without Date unless that is configured', () => {
+    refuses('RELEASE_UNDATED', () => judge(null));
+    judge(null, null, { date: NOW }, { acceptUndated: true });
+    refuses('RELEASE_EXPIRED', () => judge(null, after(-1), null, { acceptUndated: true }));
+  });
+
+  it('accepts a first Date after none', () => {
+    judge(after(-1), null, { date: null });
+  });
+});

@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { BlobSet, compressionOf, isPackages, isSources, PackagesReader, SourcesReader, stemOf } from '../../src/domain/index-file.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { sha256Of } from '../../src/domain/sha256.ts';
+import type { Blob } from '../../src/domain/snapshot.ts';
+import { refuses } from './refuses.ts';
+
+const A = sha256Of(Buffer.from('a'));
+const B = sha256Of(Buffer.from('b'));
+const MD5 = '1'.repeat(32);
+
+function read(Reader: typeof PackagesReader | typeof SourcesReader, text: string, prefix = ''): Blob[] {
+  const blobs: Blob[] = [];
+  const reader = new Reader(prefix, (blob) => blobs.push(blob));
+  const bytes = Buffer.from(text);
+  reader.push(bytes.subarray(0, 20));
+  reader.push(bytes.subarray(20));
+  reader.end();
+  return blobs;
+}
+const packages = (text: string, prefix?: string) => read(PackagesReader, text, prefix);
+const sources = (text: string, prefix?: string) => read(SourcesReader, text, prefix);
+
+describe('names of indices', () => {
+  it('tell the compression', () => {
+    const compressions = [
+      'Packages',
+      'Packages.gz',
+      'Packages.xz',
+      'Packages.zst',
+      'Packages.bz2',
+      'Packages.lzma',
+      'Components-amd64.yml',
+      'v1.gz/Index',
+    ].map(compressionOf);
+
+    assert.deepEqual(compressions, ['none', 'gz', 'xz', 'zst', 'unsupported', 'unsupported', 'none', 'none']);
+  });
+
+  it('share a stem', () => {
+    assert.equal(stemOf('main/binary-amd64/Packages.gz'), 'main/binary-amd64/Packages');
+    assert.equal(stemOf('main/binary-amd64/Packages'), 'main/binary-amd64/Packages');
+    assert.equal(stemOf('main/i18n/Translation-de.bz2'), 'main/i18n/Translation-de');
+    assert.equal(stemOf('main/dep11/Components-amd64.yml.gz'), 'main/dep11/Components-amd64.yml');
+  });
+
+  it('tell Packages and Sources from all others', () => {
+    const isOne = ['Packages', 'main/binary-amd64/Packages.xz', 'main/debian-installer/binary-amd64/Packages.bz2'];
+    const isNone = ['main/binary-amd64/Packages.diff/Index', 'main/binary-amd64/Release', 'main/Packages-x.gz', 'Packages.yml', 'Sources'];
+
+    assert.deepEqual([...isOne, ...isNone].map(isPackages), [...isOne.map(() => true), ...isNone.map(() => false)]);
+    assert.deepEqual(['Sources', 'main/source/Sources.gz', 'Packages', 'main/Sources.diff/Index'].map(isSources), [
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+});
+
+describe('PackagesReader', () => {
+  it('names a blob per stanza', () => {
+    const text = `Package: a\nFilename: pool/a_1%3a2+b~1_all.deb\nSize: 3\nMD5sum: ${MD5}\nSHA256: ${A}\n\nPackage: b\nSHA256: ${B.toUpperCase()}\nSize: 0\nFilename: ./b.deb\n`;
+
+    assert.deepEqual(packages(text), [
+      { path: 'pool/a_1%3a2+b~1_all.deb', size: 3, sha256: A },
+      { path: 'b.deb', size: 0, sha256: B },
+    ]);
+  });
+
+  it('names nothing for an empty index', () => {
+    assert.deepEqual(packages(''), []);
+  });
+
+  it('takes Filename below the prefix', () => {
+    assert.deepEqual(
+      packages(`Filename: ./b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub').map((blob) => blob.path),
+      ['sub/b.deb'],
+    );
+  });
+
+  it('refuses a stanza without Filename, Size or SHA256', () => {
+    const fields = ['Filename: b.deb\n', 'Size: 1\n', `SHA256: ${A}\n`];
+
+    assert.equal(packages(fields.join('')).length, 1);
+    for (const field of fields)
+      refuses('INDEX_MALFORMED', () => packages(`Package: b\n${fields.filter((other) => other !== field).join('')}`), field);
+    refuses('INDEX_MALFORMED', () => packages('Package: b\n'));
+    refuses('INDEX_MALFORMED', () => packages(`Filename: b.deb\nSize: 1\nSHA512: ${'b'.repeat(128)}\n`));
+  });
+
+  it('refuses sizes and digests that are none', () => {
+    for (const size of ['-1', '1.5', '0x10', '1e3', '1 2', '9'.repeat(16)])
+      refuses('INDEX_MALFORMED', () => packages(`Filename: b.deb\nSize: ${size}\nSHA256: ${A}\n`), size);
+    for (const digest of ['', A.slice(1), `${A}0`, 'g'.repeat(64)])
+      refuses('INDEX_MALFORMED', () => packages(`Filename: b.deb\nSize: 1\nSHA256: ${digest}\n`), digest);
+  });
+
+  it('refuses a file that is too large', () => {
+    refuses('LIMIT_EXCEEDED', () => packages(`Filename: b.deb\nSize: ${LIMITS.blobBytes + 1}\nSHA256: ${A}\n`));
+  });
+
+  it('refuses hostile names', () => {
+    for (const name of [
+      '../b.deb',
+      '/b.deb',
+      'pool/../../b.deb',
+      'dists/sid/InRelease',
+      'InRelease',
+      'a\\b',
+      'a%2f..',
+      'pool/',
+      'Packages.gz',
+    ]) {
+      refuses('HOSTILE_PATH', () => packages(`Filename: ${name}\nSize: 1\nSHA256: ${A}\n`), name);
+    }
+    refuses('HOSTILE_PATH', () => packages(`Filename: ../b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub'));
+    refuses('HOSTILE_PATH', () => packages(`Filename: InRelease\nSize: 1\nSHA256: ${A}\n`, 'dists'));
+  });
+
+  it('refuses a stanza that names two files', () => {
+    refuses('INDEX_MALFORMED', () => packages(`Filename: a.deb\nFilename: b.deb\nSize: 1\nSHA256: ${A}\n`));
+  });
+});
+
+describe('SourcesReader', () => {
+  const stanza = (directory: string, sha256: string, files = `Files:\n ${MD5} 3 h.dsc\n`) =>
+    `Package: h\n${directory}${files}Checksums-Sha256:\n${sha256}`;
+
+  it('names the files below Directory', () => {
+    const text = stanza('Directory: pool/main/h\n', ` ${A} 3 h.dsc\n ${B} 4 h.tar.xz\n`, `Files:\n ${MD5} 3 h.dsc\n ${MD5} 4 h.tar.xz\n`);
+
+    assert.deepEqual(sources(text), [
+      { path: 'pool/main/h/h.dsc', size: 3, sha256: A },
+      { path: 'pool/main/h/h.tar.xz', size: 4, sha256: B },
+    ]);
+  });
+
+  it('takes ., nothing and no Directory as the root', () => {
+    for (const directory of ['Directory: .\n', 'Directory: ./\n', 'Directory:\n', '']) {
+      assert.deepEqual(
+        sources(stanza(directory, ` ${A} 3 h.dsc\n`)).map((blob) => blob.path),
+        ['h.dsc'],
+        directory,
+      );
+    }
+    assert.deepEqual(
+      sources(stanza('Directory: sub/\n', ` ${A} 3 h.dsc\n`)).map((blob) => blob.path),
+      ['sub/h.dsc'],
+    );
+  });
+
+  it('unites the tables, and refuses a file without SHA-256', () => {
+    assert.equal(sources(stanza('', ` ${A} 3 h.dsc\n ${B} 4 h.asc\n`)).length, 2);
+    refuses('INDEX_MALFORMED', () => sources(stanza('', ` ${B} 4 h.asc\n`)));
+    refuses('INDEX_MALFORMED', () => sources(`Package: h\nFiles:\n ${MD5} 3 h.dsc\n`));
+    refuses('INDEX_MALFORMED', () => sources(`Package: h\nChecksums-Sha512:\n ${'b'.repeat(128)} 3 h.dsc\n`));
+    refuses('INDEX_MALFORMED', () => sources('Package: h\nDirectory: pool\n'));
+  });
+
+  it('refuses a file that is listed differently', () => {
+    refuses('INDEX_CONTRADICTION', () => sources(stanza('', ` ${A} 4 h.dsc\n`)));
+    refuses('INDEX_CONTRADICTION', () => sources(stanza('', ` ${A} 3 h.dsc\n ${B} 3 h.dsc\n`)));
+    assert.equal(sources(stanza('', ` ${A} 3 h.dsc\n ${A} 3 h.dsc\n`)).length, 1);
+  });
+
+  it('refuses lines that are no entries', () => {
+    for (const line of [`${A} 3`, `${A.slice(1)} 3 h.dsc`, `${A} x h.dsc`, `${A} 3 h.dsc more`, MD5])
+      refuses('INDEX_MALFORMED', () => sources(stanza('', ` ${line}\n`)), line);
+  });
+
+  it('refuses hostile folders and names', () => {
+    for (const directory of ['..', '/etc', 'pool/../..', '/', 'dists/sid', 'a//b']) {
+      refuses('HOSTILE_PATH', () => sources(stanza(`Directory: ${directory}\n`, ` ${A} 3 h.dsc\n`)), directory);
+    }
+    for (const name of ['../h.dsc', '/h.dsc', '.', 'InRelease']) {
+      refuses('HOSTILE_PATH', () => sources(stanza('Directory: pool\n', ` ${A} 3 ${name}\n`, '')), name);
+    }
+  });
+});
+
+describe('BlobSet', () => {
+  const blob = (path: string, sha256 = A, size = 1): Blob => ({ path: parseRepoPath(path), size, sha256 });
+
+  it('holds a path once, however often it is named', () => {
+    const blobs = new BlobSet();
+
+    for (const path of ['a', 'b', 'a']) blobs.add(blob(path));
+
+    assert.equal(blobs.size, 2);
+    assert.deepEqual(blobs.toArray(), [blob('a'), blob('b')]);
+  });
+
+  it('refuses another digest or size at a path', () => {
+    const blobs = new BlobSet();
+    blobs.add(blob('a'));
+
+    refuses('INDEX_CONTRADICTION', () => blobs.add(blob('a', B)));
+    refuses('INDEX_CONTRADICTION', () => blobs.add(blob('a', A, 2)));
+  });
+
+  it('refuses the path of an index', () => {
+    refuses('HOSTILE_PATH', () => new BlobSet([parseRepoPath('sub/Contents-amd64.gz')]).add(blob('sub/Contents-amd64.gz')));
+  });
+
+  it('is bounded, and a path that is there is no more', () => {
+    const blobs = new BlobSet([], 2);
+    for (const path of ['a', 'b', 'a']) blobs.add(blob(path));
+
+    refuses('LIMIT_EXCEEDED', () => blobs.add(blob('c')));
+  });
+});

@@ -1,0 +1,301 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { byHashPaths, parseRelease, selectEntries, suiteFolder } from '../../src/domain/release.ts';
+import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { refuses } from './refuses.ts';
+
+const MD5 = '1'.repeat(32);
+const SHA1 = '2'.repeat(40);
+const SHA256 = 'a'.repeat(64);
+const SHA512 = 'b'.repeat(128);
+
+const parse = (text: string) => parseRelease(Buffer.from(text));
+/** A Release that lists the paths. */
+const listing = (paths: readonly string[], head = '') => parse(`${head}SHA256:\n${paths.map((path) => ` ${SHA256} 1 ${path}\n`).join('')}`);
+const withDate = (date: string) => parse(`Date: ${date}\nSHA256:\n ${SHA256} 1 a\n`).date?.toISOString();
+
+describe('parseRelease', () => {
+  it('reads what Debian releases', () => {
+    const release = parse(
+      `Origin: Debian\nSuite: oldstable\nCodename: bookworm\nDate: Sat, 10 Feb 2024 11:07:25 UTC\nValid-Until: Sat, 17 Feb 2024 11:07:25 UTC\n` +
+        `Acquire-By-Hash: yes\nArchitectures: all amd64\nComponents: main updates/contrib\nMD5Sum:\n ${MD5}   12 main/binary-amd64/Packages\n` +
+        `SHA256:\n ${SHA256.toUpperCase()}   12 main/binary-amd64/Packages\n ${SHA256} 0 ./main/source/Sources\n`,
+    );
+
+    assert.equal(release.suite, 'oldstable');
+    assert.equal(release.codename, 'bookworm');
+    assert.equal(release.date?.toISOString(), '2024-02-10T11:07:25.000Z');
+    assert.equal(release.validUntil?.toISOString(), '2024-02-17T11:07:25.000Z');
+    assert.equal(release.acquireByHash, true);
+    assert.deepEqual(release.components, ['main', 'updates/contrib']);
+    assert.deepEqual(release.architectures, ['all', 'amd64']);
+    assert.deepEqual(
+      [...release.entries],
+      [
+        ['main/binary-amd64/Packages', { path: 'main/binary-amd64/Packages', size: 12, hashes: { SHA256, MD5Sum: MD5 } }],
+        ['main/source/Sources', { path: 'main/source/Sources', size: 0, hashes: { SHA256 } }],
+      ],
+    );
+  });
+
+  it('takes missing fields as absent', () => {
+    const release = listing(['Packages']);
+
+    assert.deepEqual(
+      [release.date, release.validUntil, release.suite, release.codename, release.acquireByHash],
+      [null, null, null, null, false],
+    );
+    assert.deepEqual([release.components, release.architectures], [[], []]);
+  });
+
+  it('unites the tables per path, whichever they are', () => {
+    const release = parse(`SHA512:\n ${SHA512} 1 a\nSHA1:\n ${SHA1} 1 a\n ${SHA1} 1 b\nSHA256:\n ${SHA256} 1 b\n`);
+
+    assert.deepEqual(release.entries.get('a')?.hashes, { SHA512, SHA1 });
+    assert.deepEqual(release.entries.get('b')?.hashes, { SHA256, SHA1 });
+  });
+
+  it('accepts a path that is listed twice alike, and refuses it listed differently', () => {
+    const other = 'c'.repeat(64);
+
+    assert.equal(listing(['a', 'a', './a']).entries.size, 1);
+    refuses('INDEX_CONTRADICTION', () => parse(`SHA256:\n ${SHA256} 1 a\n ${other} 1 a\n`));
+    refuses('INDEX_CONTRADICTION', () => parse(`SHA256:\n ${SHA256} 1 a\n ${SHA256} 2 ./a\n`));
+    refuses('INDEX_CONTRADICTION', () => parse(`MD5Sum:\n ${MD5} 2 a\nSHA256:\n ${SHA256} 1 a\n`));
+    refuses('INDEX_CONTRADICTION', () => parse(`MD5Sum:\n ${MD5} 1 a\n ${'3'.repeat(32)} 1 a\nSHA256:\n ${SHA256} 1 a\n`));
+  });
+
+  it('refuses entries with weak hashes only, and none at all', () => {
+    refuses('RELEASE_MALFORMED', () => parse(`MD5Sum:\n ${MD5} 1 a\nSHA1:\n ${SHA1} 1 a\n`));
+    refuses('RELEASE_MALFORMED', () => parse(`MD5Sum:\n ${MD5} 1 a\n ${MD5} 1 b\nSHA256:\n ${SHA256} 1 a\n`));
+    refuses('RELEASE_MALFORMED', () => parse('Origin: Debian\n'));
+    refuses('RELEASE_MALFORMED', () => parse('Origin: Debian\nSHA256:\n'));
+  });
+
+  it('refuses lines that are no entries', () => {
+    for (const line of [
+      `${SHA256} 1`,
+      `${SHA256.slice(1)} 1 a`,
+      `${SHA256}0 1 a`,
+      `${'g'.repeat(64)} 1 a`,
+      `${SHA256} -1 a`,
+      `${SHA256} 1.5 a`,
+      `${SHA256} 1 a b`,
+      SHA256,
+      `${SHA256} ${'9'.repeat(16)} a`,
+    ]) {
+      refuses('RELEASE_MALFORMED', () => parse(`SHA256:\n ${line}\n`), line);
+    }
+  });
+
+  it('refuses what is not one stanza of UTF-8', () => {
+    refuses('RELEASE_MALFORMED', () => parse(''));
+    refuses('RELEASE_MALFORMED', () => parse('<html>\n'));
+    refuses('RELEASE_MALFORMED', () => parse(`SHA256:\n ${SHA256} 1 a\n\nSHA256:\n ${SHA256} 1 b\n`));
+    refuses('RELEASE_MALFORMED', () => parse(`SHA256:\n ${SHA256} 1 a\nsha256:\n ${SHA256} 1 b\n`));
+    refuses('RELEASE_MALFORMED', () => parseRelease(Buffer.from(`Label: \xe9\nSHA256:\n ${SHA256} 1 a\n`, 'latin1')));
+  });
+
+  it('refuses paths that leave the suite, or lie where others write', () => {
+    const paths = [
+      '../x',
+      '/x',
+      'main/source/Release/../../../../etc/passwd',
+      'a%2fb',
+      'main//Packages',
+      'main/',
+      'dists/sid/main/Packages',
+      '.debgeo/x',
+      'main/by-hash/SHA256/x',
+      'by-hash/x',
+      'updates/InRelease',
+      'updates/Release.gpg',
+    ];
+
+    for (const path of paths) refuses('HOSTILE_PATH', () => listing(['Packages', path]), path);
+  });
+
+  it('drops entries for the Release set itself, not those for Release files of components', () => {
+    assert.deepEqual(
+      [...listing(['InRelease', './Release', 'Release.gpg', 'main/binary-amd64/Release']).entries.keys()],
+      ['main/binary-amd64/Release'],
+    );
+  });
+
+  it('bounds the entries and their sizes', () => {
+    refuses('LIMIT_EXCEEDED', () => parse(`SHA256:\n ${SHA256} ${LIMITS.indexBytes + 1} a\n`));
+    refuses('LIMIT_EXCEEDED', () => listing(Array.from({ length: LIMITS.releaseEntries + 1 }, (_, number) => `${number}`)));
+  });
+
+  it('accepts dates of RFC 1123 in UTC', () => {
+    for (const zone of ['UTC', 'GMT', 'Z', '+0000'])
+      assert.equal(withDate(`Thu, 29 Feb 2024 09:07:05 ${zone}`), '2024-02-29T09:07:05.000Z');
+    assert.equal(withDate('Thu,  1 Feb 2024  9:07:05 UTC'), '2024-02-01T09:07:05.000Z');
+  });
+
+  it('refuses other zones and dates that do not exist', () => {
+    const dates = [
+      '',
+      'Sat, 10 Feb 2024 11:07:25 CET',
+      'Sat, 10 Feb 2024 11:07:25 +0100',
+      'Sat, 10 Feb 2024 11:07:25',
+      '2024-02-10T11:07:25Z',
+      'Fri, 30 Feb 2024 11:07:25 UTC',
+      'Sat, 10 Foo 2024 11:07:25 UTC',
+      'Sat, 10 Feb 2024 24:07:25 UTC',
+      'Sat, 10 Feb 2024 11:60:25 UTC',
+      'Sat, 10 Feb 2024 11:07:60 UTC',
+      'Sat, 10 Feb 0024 11:07:25 UTC',
+    ];
+
+    for (const date of dates) refuses('RELEASE_MALFORMED', () => withDate(date), date);
+    refuses('RELEASE_MALFORMED', () => parse(`Valid-Until: never\nSHA256:\n ${SHA256} 1 a\n`));
+  });
+
+  it('reads Acquire-By-Hash as apt reads a boolean', () => {
+    const byHash = (value: string) => parse(`Acquire-By-Hash: ${value}\nSHA256:\n ${SHA256} 1 a\n`).acquireByHash;
+
+    for (const value of ['yes', 'Yes', 'true', 'on', '1']) assert.equal(byHash(value), true, value);
+    for (const value of ['no', '', 'force', '0']) assert.equal(byHash(value), false, value);
+  });
+});
+
+describe('selectEntries', () => {
+  const PATHS = [
+    'Contents-amd64.gz',
+    'main/Contents-amd64.gz',
+    'main/Contents-arm64.gz',
+    'main/Contents-udeb-arm64.gz',
+    'main/Contents-all.gz',
+    'main/Contents-source.gz',
+    'main/Contents-arm64.diff/Index',
+    'main/binary-amd64/Packages.xz',
+    'main/binary-amd64/Packages.diff/Index',
+    'main/binary-amd64/Release',
+    'main/binary-all/Packages.xz',
+    'main/binary-arm64/Packages.xz',
+    'main/debian-installer/binary-amd64/Packages.xz',
+    'main/debian-installer/binary-arm64/Packages.xz',
+    'main/installer-amd64/current/images/SHA256SUMS',
+    'main/installer-arm64/current/images/SHA256SUMS',
+    'main/source/Sources.xz',
+    'main/i18n/Translation-en.xz',
+    'main/dep11/Components-amd64.yml.gz',
+    'main/dep11/Components-arm64.yml.gz',
+    'main/dep11/icons-64x64.tar.gz',
+    'main/cnf/Commands-amd64.xz',
+    'main/cnf/Commands-arm64.xz',
+    'contrib/binary-amd64/Packages.xz',
+    'other/readme',
+  ];
+  const release = listing(PATHS, 'Components: main contrib\nArchitectures: all amd64 arm64\n');
+  const select = (components: string[], architectures: string[], from = release) =>
+    selectEntries(from, { components, architectures }).map((entry) => entry.path);
+
+  it('selects everything with empty lists', () => {
+    assert.deepEqual(select([], []), PATHS);
+  });
+
+  it('selects a component, and what belongs to none', () => {
+    assert.deepEqual(select(['contrib'], []), ['Contents-amd64.gz', 'contrib/binary-amd64/Packages.xz', 'other/readme']);
+    assert.deepEqual(
+      select(['main'], []),
+      PATHS.filter((path) => !path.startsWith('contrib/')),
+    );
+  });
+
+  it('selects an architecture, all, and what belongs to none', () => {
+    const arm64 = [
+      'main/Contents-arm64.gz',
+      'main/Contents-udeb-arm64.gz',
+      'main/Contents-all.gz',
+      'main/Contents-arm64.diff/Index',
+      'main/binary-all/Packages.xz',
+      'main/binary-arm64/Packages.xz',
+      'main/debian-installer/binary-arm64/Packages.xz',
+      'main/installer-arm64/current/images/SHA256SUMS',
+      'main/i18n/Translation-en.xz',
+      'main/dep11/Components-arm64.yml.gz',
+      'main/dep11/icons-64x64.tar.gz',
+      'main/cnf/Commands-arm64.xz',
+      'other/readme',
+    ];
+
+    assert.deepEqual(select([], ['arm64']), arm64);
+  });
+
+  it('selects source only when asked for, and without all', () => {
+    assert.deepEqual(select(['main'], ['source']), [
+      'main/Contents-source.gz',
+      'main/source/Sources.xz',
+      'main/i18n/Translation-en.xz',
+      'main/dep11/icons-64x64.tar.gz',
+      'other/readme',
+    ]);
+    assert.equal(select(['main'], ['amd64', 'source']).includes('main/source/Sources.xz'), true);
+    assert.equal(select(['main'], ['amd64', 'source']).includes('main/binary-all/Packages.xz'), true);
+  });
+
+  it('knows components by their whole name and by their last part, as apt does', () => {
+    const paths = ['main/binary-amd64/Packages', 'contrib/binary-amd64/Packages'];
+    const security = listing(paths, 'Components: updates/main updates/contrib\n');
+    const literal = listing(['updates/main/x', 'updates/contrib/x'], 'Components: updates/main updates/contrib\n');
+
+    assert.deepEqual(select(['main'], [], security), ['main/binary-amd64/Packages']);
+    assert.deepEqual(select(['updates/main'], [], security), ['main/binary-amd64/Packages']);
+    assert.deepEqual(select(['main'], [], literal), ['updates/main/x']);
+  });
+
+  it('gives an entry to the component with the longest folder', () => {
+    const nested = listing(['stable/binary-amd64/Packages', 'stable/v17/binary-amd64/Packages'], 'Components: stable stable/v17\n');
+
+    assert.deepEqual(select(['stable'], [], nested), ['stable/binary-amd64/Packages']);
+    assert.deepEqual(select(['stable/v17'], [], nested), ['stable/v17/binary-amd64/Packages']);
+  });
+
+  it('does not take main for the beginning of another name', () => {
+    const similar = listing(['main/x', 'main-extra/x'], 'Components: main main-extra\n');
+
+    assert.deepEqual(select(['main'], [], similar), ['main/x']);
+  });
+
+  it('refuses what Release does not name', () => {
+    refuses('SELECTION_UNKNOWN', () => select(['non-free'], []));
+    refuses('SELECTION_UNKNOWN', () => select(['main', 'non-free'], []));
+    refuses('SELECTION_UNKNOWN', () => select([], ['amd64', 'riscv64']));
+    refuses('SELECTION_UNKNOWN', () => select([], ['source'], listing(['main/binary-amd64/Packages'])));
+    refuses('SELECTION_UNKNOWN', () => select(['main'], [], listing(['Packages'])));
+  });
+});
+
+describe('suiteFolder', () => {
+  it('puts suites below dists, and takes a slash at the end as a flat archive', () => {
+    assert.equal(suiteFolder('bookworm'), 'dists/bookworm');
+    assert.equal(suiteFolder('stretch/updates'), 'dists/stretch/updates');
+    for (const root of ['./', '/']) assert.equal(suiteFolder(root), '.');
+    for (const folder of ['sub/', './sub/']) assert.equal(suiteFolder(folder), 'sub');
+  });
+
+  it('refuses folders outside of the archive', () => {
+    for (const suite of ['', '..', '../', '/etc/', 'a/../..', '//']) refuses('HOSTILE_PATH', () => suiteFolder(suite), suite);
+  });
+});
+
+describe('byHashPaths', () => {
+  it('names the folder of the index and the field, the strongest first', () => {
+    const paths = byHashPaths(parseRepoPath('dists/sid/main/binary-amd64/Packages.gz'), { MD5Sum: MD5, SHA1, SHA256, SHA512 });
+
+    const folder = 'dists/sid/main/binary-amd64/by-hash';
+    assert.deepEqual(paths, [
+      `${folder}/SHA512/${SHA512}`,
+      `${folder}/SHA256/${SHA256}`,
+      `${folder}/SHA1/${SHA1}`,
+      `${folder}/MD5Sum/${MD5}`,
+    ]);
+  });
+
+  it('names the root for an index in the root of a flat archive', () => {
+    assert.deepEqual(byHashPaths(parseRepoPath('Packages'), { SHA256 }), [`by-hash/SHA256/${SHA256}`]);
+  });
+});
