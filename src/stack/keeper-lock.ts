@@ -6,11 +6,12 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { DebgeoError } from '../domain/errors.ts';
-import { endProcess, isAlive, type ProcessIdentity } from './process-identity.ts';
+import { endProcess, identify, isAlive, type ProcessIdentity } from './process-identity.ts';
 import type { Server } from './server-process.ts';
 
 /** Kept in `keeper.json`, rewritten at once when a server is spawned. */
-interface KeeperRecord {
+export interface KeeperRecord {
+  readonly keeper: ProcessIdentity | null;
   readonly parent: ProcessIdentity;
   readonly servers: readonly { readonly name: string; readonly stopBy: Server['stopBy']; readonly identity: ProcessIdentity }[];
 }
@@ -21,7 +22,8 @@ const HANDOVER_MS = 30_000;
 const fileOf = (folder: string): string => join(folder, 'keeper.json');
 
 export function writeRecord(folder: string, parent: ProcessIdentity, servers: readonly Server[]): void {
-  const record: KeeperRecord = { parent, servers: servers.map(({ name, stopBy, identity }) => ({ name, stopBy, identity })) };
+  const spawned = servers.map(({ name, stopBy, identity }) => ({ name, stopBy, identity }));
+  const record: KeeperRecord = { keeper: identify(process.pid), parent, servers: spawned };
   const partial = `${fileOf(folder)}.partial`;
   writeFileSync(partial, JSON.stringify(record), { mode: 0o600 });
   renameSync(partial, fileOf(folder));
@@ -29,7 +31,7 @@ export function writeRecord(folder: string, parent: ProcessIdentity, servers: re
 
 export const removeRecord = (folder: string): void => rmSync(fileOf(folder), { force: true });
 
-function readRecord(folder: string): KeeperRecord | null {
+export function readRecord(folder: string): KeeperRecord | null {
   try {
     return JSON.parse(readFileSync(fileOf(folder), 'utf8')) as KeeperRecord;
   } catch {
