@@ -21,17 +21,14 @@ export interface Clearsigned {
    * signing in clear takes the last LF of Release as the end of the text, so it is not signed and is put back here.
    */
   readonly body: Uint8Array;
-  /** All signature blocks, armored, one after the other. An OpenPGP library may read only the first: see `signatures`. */
-  readonly signature: string;
-  /** The same, block by block. Each may hold several signature packets (Debian: three). */
+  /** The armored signature blocks, each to be read by itself: OpenPGP libraries stop after the first. One may hold several signature packets (Debian: three). */
   readonly signatures: readonly string[];
-  /**
-   * The whole message written anew from body and signatures, without armor headers: an OpenPGP library cannot see another text in it than `body`.
-   */
-  readonly message: string;
 }
 
-/** @throws SIGNATURE_MALFORMED */
+/**
+ * What a signature is to be checked over is `body` without its last LF, as text (signature type 0x01).
+ * @throws SIGNATURE_MALFORMED
+ */
 export function splitClearsigned(bytes: Uint8Array): Clearsigned {
   const lines = linesOf(bytes);
   if (lines[0] !== BEGIN_MESSAGE) throw malformed(BEGIN_MESSAGE, lines[0] ?? 'an empty file');
@@ -44,16 +41,7 @@ export function splitClearsigned(bytes: Uint8Array): Clearsigned {
   const text = lines.slice(headersEnd + 1, textEnd);
   if (text.length === 0) throw malformed('signed text', 'none');
 
-  const unescaped = text.map(unescapeDash);
-  const signatures = signatureBlocks(lines.slice(textEnd));
-  const signature = signatures.join('');
-  const escaped = unescaped.map((line) => (line.startsWith('-') ? `- ${line}` : line));
-  return {
-    body: Buffer.from(`${unescaped.join('\n')}\n`),
-    signature,
-    signatures,
-    message: `${BEGIN_MESSAGE}\n\n${escaped.join('\n')}\n${signature}`,
-  };
+  return { body: Buffer.from(`${text.map(unescapeDash).join('\n')}\n`), signatures: signatureBlocks(lines.slice(textEnd)) };
 }
 
 /**

@@ -15,16 +15,7 @@ describe('splitClearsigned', () => {
     const parts = split(HEAD + RELEASE + SIGNATURE);
 
     assert.equal(Buffer.from(parts.body).toString(), RELEASE);
-    assert.equal(parts.signature, SIGNATURE);
     assert.deepEqual(parts.signatures, [SIGNATURE]);
-  });
-
-  it('writes a message anew in which there is no other text than the body', () => {
-    const parts = split(`${HEAD}Comment: a \n- -dash\n- - twice\n${SIGNATURE}`);
-
-    assert.equal(Buffer.from(parts.body).toString(), 'Comment: a\n-dash\n- twice\n');
-    assert.equal(parts.message, `-----BEGIN PGP SIGNED MESSAGE-----\n\nComment: a\n- -dash\n- - twice\n${SIGNATURE}`);
-    assert.deepEqual(split(parts.message), parts);
   });
 
   it('accepts CRLF, blanks at line ends, no LF at the end, any armor header and none', () => {
@@ -40,14 +31,13 @@ describe('splitClearsigned', () => {
   });
 
   it('removes the escape of any line', () => {
-    assert.equal(bodyOf(`${HEAD}- A: b\n${SIGNATURE}`), 'A: b\n');
+    assert.equal(bodyOf(`${HEAD}- A: b\n- -dash\n- - twice\n${SIGNATURE}`), 'A: b\n-dash\n- twice\n');
   });
 
   it('accepts several signature blocks at the end', () => {
     const parts = split(HEAD + RELEASE + SIGNATURE + SIGNATURE);
 
-    assert.equal(parts.signatures.length, 2);
-    assert.equal(parts.signature, SIGNATURE + SIGNATURE);
+    assert.deepEqual(parts.signatures, [SIGNATURE, SIGNATURE]);
   });
 
   const whole = HEAD + RELEASE + SIGNATURE;

@@ -53,7 +53,13 @@ describe('isBehind', () => {
 
   it('is false while paused, after cancel, and before the first capture', () => {
     for (const held of [{ paused: true }, { state: 'cancelled' }, { target: 0, served: 0, state: 'pending' }] as const) {
-      assert.equal(isBehind({ ...served, served: 0, publishing: true, ...held }), false, JSON.stringify(held));
+      assert.equal(isBehind({ ...served, served: 0, ...held }), false, JSON.stringify(held));
+    }
+  });
+
+  it('is true while a publication is open, whatever holds the lane: there is no other way than through', () => {
+    for (const held of [{ paused: true }, { state: 'cancelled' }] as const) {
+      assert.equal(isBehind({ ...served, publishing: true, ...held }), true, JSON.stringify(held));
     }
   });
 });
