@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test, type TestContext } from 'node:test';
+
+import { sql } from 'kysely';
+
+import { connectDatabase } from '../../src/database/orm.ts';
+import { freePort } from '../../src/stack/free-port.ts';
+import type { Privilege } from '../../src/stack/postgres-program.ts';
+import { startPostgres } from '../../src/stack/postgres.ts';
+import { identify, isAlive } from '../../src/stack/process-identity.ts';
+import { untilReady, type Server } from '../../src/stack/server-process.ts';
+
+const PATIENT = new AbortController().signal;
+
+test('a postmaster.pid that names a living stranger neither stops the start nor the stranger', async (context) => {
+  const folder = temporaryFolder(context);
+  const first = await start(folder);
+  await first.server.stop();
+  const stranger = spawn('sleep', ['60']);
+  context.after(() => stranger.kill());
+  writeFileSync(join(folder, 'postgres', 'postmaster.pid'), `${stranger.pid}\n${join(folder, 'postgres')}\n1\n1\n\n127.0.0.1\n\nready\n`);
+
+  const second = await start(folder);
+
+  assert.equal(await oneFrom(second.url), 1);
+  assert.equal(stranger.exitCode, null);
+  await second.server.stop();
+});
+
+test('a postmaster of the same folder that nobody recorded is stopped before the next one starts', async (context) => {
+  const folder = temporaryFolder(context);
+  const left = await start(folder);
+
+  const next = await start(folder);
+
+  assert.equal(isAlive(left.server.identity), false);
+  assert.equal(await oneFrom(next.url), 1);
+  await next.server.stop();
+});
+
+test('the password is readable by its owner only, and asked for', async (context) => {
+  const folder = temporaryFolder(context);
+  const { server, url } = await start(folder);
+  const wrong = new URL(url);
+  wrong.password = 'wrong';
+
+  await assert.rejects(oneFrom(wrong.href));
+
+  assert.equal(statSync(join(folder, 'postgres.password')).mode & 0o777, 0o600);
+  assert.equal(await oneFrom(url), 1);
+  await server.stop();
+});
+
+if (process.getuid?.() === 0) {
+  test('root without user namespaces runs PostgreSQL as nobody, from a copy that goes away again', async (context) => {
+    const folder = temporaryFolder(context);
+    chmodSync(folder, 0o700);
+
+    const { server, url } = await start(folder, 'nobody');
+
+    assert.equal(statSync(`/proc/${server.identity.pid}`).uid, 65_534);
+    assert.equal(await oneFrom(url), 1);
+    await server.stop();
+    assert.equal(identify(server.identity.pid), null);
+  });
+}
+
+function temporaryFolder(context: TestContext): string {
+  const folder = mkdtempSync(join(tmpdir(), 'debgeo-postgres-test-'));
+  context.after(() => rmSync(folder, { recursive: true }));
+  return folder;
+}
+
+async function start(folder: string, privilege?: Privilege): Promise<{ server: Server; url: string }> {
+  const port = await freePort(null, new Set());
+  const started = await startPostgres({ folder, port, durable: false, ...(privilege ? { privilege } : {}) });
+  await untilReady(started.server, PATIENT);
+  return started;
+}
+
+async function oneFrom(url: string): Promise<number | undefined> {
+  const database = await connectDatabase(url);
+  const found = await sql<{ one: number }>`select 1 as one`.execute(database.read.kysely);
+  await database.close();
+  return found.rows[0]?.one;
+}
