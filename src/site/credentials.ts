@@ -1,0 +1,88 @@
+/** Credentials of a site: where they are said to be, what they may look like, and that they do not show themselves. */
+import { readFile } from 'node:fs/promises';
+import { StorageSharedKeyCredential } from '@azure/storage-blob';
+import { DebgeoError } from '../domain/errors.ts';
+
+/** Never the credential itself: the name of an environment variable, or the path of a file. */
+export type CredentialReference = { readonly env: string } | { readonly file: string };
+
+/** A shared access signature. Private, so that neither a logger nor a serialiser can print it. */
+export class SasToken {
+  readonly #query: string;
+
+  constructor(query: string) {
+    this.#query = query.replace(/^\?/, '');
+  }
+
+  appendTo(url: string): string {
+    return `${url}?${this.#query}`;
+  }
+}
+
+export type SiteCredential = StorageSharedKeyCredential | SasToken;
+
+/**
+ * Loads what a reference names: a connection string, `AccountName=…;AccountKey=…`, or a SAS token.
+ * @param accountUrl of the site; of the endpoints in a connection string nothing is used
+ * @throws SITE_CREDENTIAL_MISSING  the variable or file is not there or empty
+ * @throws CONFIG_INVALID  it is none of the three, or for another account than that of accountUrl
+ */
+export async function loadCredential(reference: CredentialReference, accountUrl: string): Promise<SiteCredential> {
+  const place = 'env' in reference ? `variable ${reference.env}` : `file ${reference.file}`;
+  const text = ('env' in reference ? process.env[reference.env] : await readIfThere(reference.file))?.trim();
+  if (!text) throw new DebgeoError('SITE_CREDENTIAL_MISSING', `the ${place} is not there or empty`);
+
+  const fields = fieldsOf(text);
+  const sas = fields.get('SharedAccessSignature') ?? text;
+  if (isSas(sas)) return new SasToken(sas);
+
+  const name = fields.get('AccountName');
+  const key = fields.get('AccountKey');
+  if (!name || !key || !/^[A-Za-z0-9+/]+={0,2}$/.test(key)) {
+    const expected = 'a connection string, AccountName=…;AccountKey=… or a SAS token';
+    throw new DebgeoError('CONFIG_INVALID', `the ${place} does not hold a credential`, { expected });
+  }
+  const account = accountOf(accountUrl);
+  if (account !== null && account !== name) {
+    throw new DebgeoError('CONFIG_INVALID', `the ${place} is for another account`, { expected: account, found: name });
+  }
+  return withoutShowing(new StorageSharedKeyCredential(name, key));
+}
+
+async function readIfThere(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+function fieldsOf(text: string): Map<string, string> {
+  return new Map(
+    text.split(';').map((pair) => {
+      const equals = pair.indexOf('=');
+      return [pair.slice(0, equals).trim(), pair.slice(equals + 1).trim()];
+    }),
+  );
+}
+
+/** The parameters of a SAS come in any order: the portal's begin with sp=, those of the SDK with sv=. */
+function isSas(text: string): boolean {
+  const query = new URLSearchParams(text);
+  return query.has('sig') && (query.has('sv') || query.has('?sv'));
+}
+
+/** The account that a URL speaks of, null if it does not show (a custom domain). The forms are those that the Azure SDK knows. */
+function accountOf(accountUrl: string): string | null {
+  const url = new URL(accountUrl);
+  const labels = url.hostname.split('.');
+  if (labels[1] === 'blob') return labels[0]!.replace(/-secondary$/, '');
+  const isPathStyle = url.hostname === 'localhost' || url.hostname.startsWith('[') || /^[\d.]+$/.test(url.hostname);
+  return isPathStyle ? (url.pathname.split('/')[1] ?? null) : null;
+}
+
+/** The SDK keeps the key in a plain property that console.log and JSON would print. */
+function withoutShowing(credential: StorageSharedKeyCredential): StorageSharedKeyCredential {
+  const { accountKey } = credential as unknown as { accountKey: Buffer };
+  return Object.defineProperty(credential, 'accountKey', { value: accountKey, enumerable: false });
+}

@@ -1,0 +1,102 @@
+/**
+ * A site as apt sees it: anonymous GETs of its public URL, spelled as apt spells them, and nothing else.
+ *
+ * What a container says that may not be read anonymously: Azure 404 ResourceNotFound, and 409 PublicAccessNotPermitted if the whole
+ * account forbids it; gateways 401 or 403. A private container on Azure therefore reads as absent: who expects a file there must look for
+ * one that is known to exist before saying which.
+ */
+import { createHash } from 'node:crypto';
+import http from 'node:http';
+import https from 'node:https';
+import { DebgeoError } from '../domain/errors.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
+import type { Sha256 } from '../domain/sha256.ts';
+import { brokenOff, refusalError } from './site-error.ts';
+import { Watchdog, type Patience } from './watchdog.ts';
+
+export interface PublicBlob {
+  /** bytes */
+  readonly size: number;
+  readonly sha256: Sha256;
+  /** Milliseconds since 1970; null if the answer does not say. */
+  readonly lastModified: number | null;
+}
+
+const agents = { 'http:': new http.Agent({ keepAlive: true }), 'https:': new https.Agent({ keepAlive: true }) };
+
+/**
+ * @param publicUrl denotes the prefix of the site
+ * @param path with its mount
+ * @param sizeMax bytes: what is known to be right has no more
+ * @returns null for 404
+ * @throws SITE_NOT_PUBLIC (401, 403, 409), SITE_THROTTLED, SITE_UNREACHABLE, SITE_STALLED; SITE_REFUSED for a redirect, which is not followed,
+ *   and any other 4xx; SITE_SERVES_OTHER for more than sizeMax bytes
+ */
+export async function readPublic(
+  publicUrl: string,
+  path: RepoPath,
+  sizeMax: number,
+  signal: AbortSignal,
+  patience: Patience = LIMITS,
+): Promise<PublicBlob | null> {
+  const doing = `read ${path} at ${publicUrl} without credentials`;
+  const watchdog = new Watchdog(signal, patience, sizeMax);
+  try {
+    watchdog.wait();
+    const answer = await get(new URL(publicUrl), path, watchdog.signal);
+    try {
+      if (answer.statusCode === 404) return null;
+      if (answer.statusCode !== 200) throw refusal(answer, doing);
+      return await hashBody(answer, sizeMax, watchdog, doing);
+    } finally {
+      answer.destroy();
+    }
+  } catch (error) {
+    throw brokenOff(error, watchdog, signal, doing);
+  } finally {
+    watchdog.end();
+  }
+}
+
+/** The path goes out as quoted here: a URL parser in between would spell some characters differently than apt. */
+function get(base: URL, path: RepoPath, signal: AbortSignal): Promise<http.IncomingMessage> {
+  const secure = base.protocol === 'https:';
+  return new Promise((resolve, reject) => {
+    const request = (secure ? https : http).get(
+      {
+        host: base.hostname.replace(/^\[(.*)\]$/, '$1'),
+        port: base.port,
+        path: `${base.pathname.replace(/\/+$/, '')}/${aptQuote(path)}`,
+        // apt sends this with all but packages, so that caches on the way ask anew.
+        headers: { 'user-agent': 'debgeo', 'cache-control': 'max-age=0' },
+        agent: agents[secure ? 'https:' : 'http:'],
+        signal,
+      },
+      resolve,
+    );
+    request.on('error', reject);
+  });
+}
+
+async function hashBody(answer: http.IncomingMessage, sizeMax: number, watchdog: Watchdog, doing: string): Promise<PublicBlob> {
+  const sha256 = createHash('sha256');
+  let size = 0;
+  for await (const chunk of answer as AsyncIterable<Buffer>) {
+    watchdog.wait();
+    size += chunk.length;
+    if (size > sizeMax) {
+      throw new DebgeoError('SITE_SERVES_OTHER', `stopped to ${doing}`, { expected: `at most ${sizeMax} bytes`, found: 'more' });
+    }
+    sha256.update(chunk);
+  }
+  const lastModified = Date.parse(answer.headers['last-modified'] ?? '');
+  return { size, sha256: sha256.digest('hex') as Sha256, lastModified: Number.isNaN(lastModified) ? null : lastModified };
+}
+
+function refusal(answer: http.IncomingMessage, doing: string): DebgeoError {
+  const status = answer.statusCode ?? 0;
+  const code = String(answer.headers['x-ms-error-code'] ?? '');
+  if (status === 409) return new DebgeoError('SITE_NOT_PUBLIC', `may not ${doing}`, { found: `409 ${code}`.trim() });
+  return refusalError({ status, code, retryAfter: answer.headers['retry-after'] ?? null }, doing, 'SITE_NOT_PUBLIC');
+}

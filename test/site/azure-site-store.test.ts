@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { inspect } from 'node:util';
+import { ContainerSASPermissions, generateBlobSASQueryParameters, RestError, SASProtocol, type ContainerClient } from '@azure/storage-blob';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { parseRepoPath, type RepoPath } from '../../src/domain/repo-path.ts';
+import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
+import { SasToken } from '../../src/site/credentials.ts';
+import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
+import { contentOf, hasCode, siteStoreContract, type StoreUnderTest } from './site-store-contract.ts';
+
+const NEVER = new AbortController().signal;
+const LIMITS = { putBytes: 100_000, stallMs: 700, bytesPerSecondMin: 100_000 };
+const PATH = parseRepoPath('debian/dists/bookworm/InRelease');
+
+function behind(container: ContainerClient, prefix: string): Pick<StoreUnderTest, 'read' | 'tamper'> {
+  const blobAt = (path: RepoPath) => container.getBlockBlobClient(prefix === '' ? path : `${prefix}/${path}`);
+  return {
+    read: async (path) => {
+      const blob = blobAt(path);
+      if (!(await blob.exists())) return null;
+      const head = await blob.getProperties();
+      const md5 = head.contentMD5 === undefined ? undefined : Buffer.from(head.contentMD5);
+      return { bytes: await blob.downloadToBuffer(), contentType: head.contentType, cacheControl: head.cacheControl, md5 };
+    },
+    tamper: async (path, bytes) => {
+      const blob = blobAt(path);
+      const head = await blob.getProperties();
+      // Put Block List stores any MD5 unchecked.
+      const id = Buffer.alloc(24, 7).toString('base64');
+      await blob.stageBlock(id, bytes, bytes.length);
+      await blob.commitBlockList([id], { blobHTTPHeaders: { blobContentMD5: head.contentMD5! }, metadata: head.metadata! });
+    },
+  };
+}
+
+async function startStore(prefix: string): Promise<StoreUnderTest> {
+  const site = await startAzuriteSite();
+  const container = await site.container();
+  const store = createAzureSiteStore(
+    { name: 'fra', accountUrl: site.proxiedAccountUrl, container: container.containerName, prefix },
+    site.credential,
+    LIMITS,
+  );
+  return { store, proxy: site.proxy, putBytes: LIMITS.putBytes, ...behind(container, prefix), stop: () => site.stop() };
+}
+
+siteStoreContract('AzureSiteStore on Azurite', () => startStore('apt/eu'));
+
+describe('AzureSiteStore', () => {
+  let site: AzuriteSite;
+  before(async () => {
+    site = await startAzuriteSite();
+  });
+  after(() => site?.stop());
+
+  const storeIn = (container: string, credential: ConstructorParameters<typeof SasToken>[0] | null = null, prefix = '') =>
+    createAzureSiteStore(
+      { name: 'fra', accountUrl: site.proxiedAccountUrl, container, prefix },
+      credential === null ? site.credential : new SasToken(credential),
+      LIMITS,
+    );
+
+  it('writes one request for a small file and one per block for a large one', async () => {
+    const container = await site.container();
+    const store = storeIn(container.containerName);
+    await site.proxy.clear();
+
+    await store.put(PATH, contentOf(randomBytes(LIMITS.putBytes)), 'nothing', NEVER);
+    await store.put(parseRepoPath('debian/large'), contentOf(randomBytes(LIMITS.putBytes * 2)), 'nothing', NEVER);
+
+    const steps = (await site.proxy.requests()).map(({ method, query }) => `${method} ${/comp=\w+/.exec(query)?.[0] ?? ''}`);
+    assert.deepEqual(steps, ['PUT ', 'PUT comp=block', 'PUT comp=block', 'PUT comp=blocklist']);
+  });
+
+  it('works at the root of a container, without a prefix', async () => {
+    const container = await site.container();
+
+    await storeIn(container.containerName).put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER);
+
+    assert.ok(await container.getBlobClient(PATH).exists());
+  });
+
+  it('works with a SAS token', async () => {
+    const container = await site.container();
+    const store = storeIn(container.containerName, sasFor(container), 'apt');
+
+    const outcome = await store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER);
+
+    assert.ok(outcome !== 'conflict');
+    assert.ok((await store.checksum(PATH, NEVER, outcome.etag)) !== null);
+    assert.equal(await store.remove(PATH, outcome.etag, NEVER), 'gone');
+  });
+
+  it('says that the container is missing', async () => {
+    const store = storeIn('never-made');
+
+    await assert.rejects(store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER), hasCode('SITE_CONTAINER_MISSING'));
+    await assert.rejects(store.checksum(PATH, NEVER), hasCode('SITE_CONTAINER_MISSING'));
+    await assert.rejects(store.remove(PATH, '"0x1"', NEVER), hasCode('SITE_CONTAINER_MISSING'));
+  });
+
+  it('says that the credential is denied', async () => {
+    const container = await site.container();
+    const store = storeIn(container.containerName, sasFor(container, 'r'));
+
+    await assert.rejects(store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER), hasCode('SITE_DENIED'));
+  });
+
+  it('lets no part of a SAS into an error', async () => {
+    const container = await site.container();
+    const sas = sasFor(container);
+    const signature = new URLSearchParams(sas).get('sig')!;
+    const store = storeIn(container.containerName, sas);
+    const faults = [
+      { kind: 'cut' },
+      { kind: 'hang' },
+      { kind: 'answer', status: 403 },
+      { kind: 'answer', status: 503 },
+      { kind: 'answer', status: 400, body: '<not xml' },
+      { kind: 'answer', status: 200, body: 'not a blob store' },
+    ] as const;
+    for (const fault of faults) {
+      await site.proxy.setRules([{ fault }]);
+      for (const call of [store.checksum(PATH, NEVER), store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER)]) {
+        const error = await call.then(
+          () => assert.fail('it must fail'),
+          (failure: unknown) => failure,
+        );
+
+        assert.ok(error instanceof DebgeoError, inspect(error));
+        const shown = inspect(error, { depth: null, showHidden: true }) + JSON.stringify(error);
+        for (const secret of [signature, encodeURIComponent(signature)]) assert.ok(!shown.includes(secret));
+        assert.ok(!(error.cause instanceof RestError));
+      }
+    }
+    await site.proxy.setRules([]);
+    assert.ok(!inspect(store, { depth: null }).includes(signature));
+  });
+
+  it('never reads on in another version when one breaks off', async () => {
+    const container = await site.container();
+    const store = storeIn(container.containerName);
+    await store.put(PATH, contentOf(randomBytes(90_000)), 'nothing', NEVER);
+    await site.proxy.setRules([{ method: 'GET', times: 1, fault: { kind: 'truncate', bytes: 20_000 } }]);
+    await site.proxy.clear();
+
+    await assert.rejects(store.checksum(PATH, NEVER), hasCode('SITE_UNREACHABLE'));
+
+    assert.equal((await site.proxy.requests()).length, 1);
+  });
+
+  function sasFor(container: ContainerClient, permissions = 'rwd'): string {
+    return generateBlobSASQueryParameters(
+      {
+        containerName: container.containerName,
+        permissions: ContainerSASPermissions.parse(permissions),
+        protocol: SASProtocol.HttpsAndHttp,
+        expiresOn: new Date(Date.now() + 3_600_000),
+      },
+      site.credential,
+    ).toString();
+  }
+});
