@@ -99,12 +99,13 @@ export const BLOB_TRANSITIONS: Readonly<Record<string, { readonly from: readonly
   plan: { from: ['failed', 'pending'], to: 'pending' },
 };
 
-/** Whether a lane has something to do that is not held by pause, cancel or parking. */
+/**
+ * Whether a lane has something to do that is not held by pause, cancel or parking. Those hold nothing while a publication is open: between the
+ * first published name and InRelease there is no other way than through.
+ */
 export const isBehind = (r: Replication): boolean =>
-  !r.paused &&
-  r.state !== 'cancelled' &&
-  r.target > 0 &&
-  (r.served < r.target || r.state !== 'synced' || r.publishing || r.verifyRequestedAt !== null);
+  r.publishing ||
+  (!r.paused && r.state !== 'cancelled' && r.target > 0 && (r.served < r.target || r.state !== 'synced' || r.verifyRequestedAt !== null));
 
 /** Whether the lane should work now. Failed without `retryAt` is parked. */
 export const isDue = (r: Replication, now: number): boolean =>

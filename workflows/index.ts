@@ -1,0 +1,2 @@
+/** Every function exported here is a workflow type. */
+export { distribution } from './distribution.ts';

@@ -1,0 +1,76 @@
+/**
+ * The names and shapes by which everybody speaks to `distribution/<name>`: clients, the worker and the workflow itself.
+ * Import-safe: only names, no workflow code, no I/O.
+ */
+import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
+import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
+
+import type { ErrorReport } from '../src/domain/errors.ts';
+import type { Order, Roster } from '../src/domain/replication.ts';
+
+export const WORKFLOW_TYPE = 'distribution';
+
+/** Workflows, capture and bookkeeping: whatever needs the database and the archives, and no site. */
+export const QUEUE = 'debgeo';
+
+/** What touches the bytes of one site: a queue of its own, so that a hanging site takes no slot of another. */
+export const siteQueue = (site: string): string => `debgeo-site-${site}`;
+
+export const workflowId = (distribution: string): string => `${WORKFLOW_TYPE}/${distribution}`;
+
+export interface DistributionInput {
+  readonly distribution: string;
+  /** Given by continue-as-new only: what is not committed to PostgreSQL yet. */
+  readonly carry?: Carry;
+}
+
+export interface Carry {
+  /** Somebody asked for a look that has not begun. */
+  readonly look: boolean;
+  /** By site: wishes of an operator that are not in the site's row yet. */
+  readonly orders: Readonly<Record<string, Order>>;
+}
+
+/** `undefined` or `{}`: all sites, which is what a person sends from the Temporal UI. Anything else is logged and changes nothing. */
+export type SiteArgument = { readonly site?: string } | undefined;
+
+/** "Look at the archive, and at your rows." What to install is never in a signal. */
+export const distributionChanged = defineSignal('distributionChanged');
+/** Failed, parked or cancelled lanes start at once, and the retry count begins anew. Without a site, the archive is looked at, too. */
+export const retry = defineSignal<[SiteArgument?]>('retry');
+/** Stops bytes at once and holds until `retry` or a newer generation. A publication that has begun is finished first. */
+export const cancel = defineSignal<[SiteArgument?]>('cancel');
+/** Lets the slice end and holds until `resume`. A publication that has begun is finished first. */
+export const pause = defineSignal<[SiteArgument?]>('pause');
+export const resume = defineSignal<[SiteArgument?]>('resume');
+/** Reads every blob back, judges and repairs, even when all is synced. */
+export const verify = defineSignal<[SiteArgument?]>('verify');
+
+export const SIGNALS = { distributionChanged, retry, cancel, pause, resume, verify } as const;
+export type SignalName = keyof typeof SIGNALS;
+
+/** The rows as the workflow knows them. `debgeo status` reads PostgreSQL instead and needs no worker. Null: the run has just begun. */
+export const status = defineQuery<Roster | null>('status');
+
+export interface LookOutcome {
+  /**
+   * Of the first capture that began after the Update arrived. `again`: the run ended before it (continued as new), ask the next run.
+   * `removed`: there is no such distribution (any more).
+   */
+  readonly outcome: 'captured' | 'unchanged' | 'failed' | 'again' | 'removed';
+  /** With captured and unchanged: the newest generation. */
+  readonly generation?: number;
+  /** With failed. */
+  readonly report?: ErrorReport;
+}
+
+export const look = defineUpdate<LookOutcome>('look');
+
+/** `pending`, `success` or `failed`: the distribution's replication_status. */
+export const ReplicationState = defineSearchAttributeKey('ReplicationState', SearchAttributeType.KEYWORD);
+/** Names of the sites whose replication is failed. */
+export const FailedSites = defineSearchAttributeKey('FailedSites', SearchAttributeType.KEYWORD_LIST);
+/** Names of the sites that do not serve the newest generation. */
+export const LaggingSites = defineSearchAttributeKey('LaggingSites', SearchAttributeType.KEYWORD_LIST);
+
+export const SEARCH_ATTRIBUTES = [ReplicationState, FailedSites, LaggingSites] as const;
