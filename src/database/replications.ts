@@ -330,6 +330,7 @@ export function finishReplication(db: Database, at: LaneAt, generation: number, 
     const done = sql`
       state = case when r.cancel_requested and ${behind} then ${toState('cancel')} else ${toState(behind ? 'sync-behind' : 'sync')} end,
       cancel_requested = false, pinned_generation = null, retry_count = 0, retry_at = null, failure_code = null, failure = null,
+      verify_answered_at = case when r.verify_requested_at <= r.started_at then r.verify_requested_at else r.verify_answered_at end,
       verify_requested_at = case when r.verify_requested_at > r.started_at then r.verify_requested_at end,
       last_synced_at = now(), verified_at = now()`;
     const held = sql<boolean>`r.fence = ${attempt} and r.pinned_generation = ${generation} and r.served_generation = ${generation}

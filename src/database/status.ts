@@ -31,6 +31,8 @@ export interface SiteStatus {
   readonly retryCount: number;
   readonly failure: ErrorReport | null;
   readonly verifyRequestedAt: number | null;
+  /** The request that was satisfied last, as its verifyRequestedAt was. */
+  readonly verifyAnsweredAt: number | null;
 }
 
 export interface IncidentStatus {
@@ -87,7 +89,8 @@ async function readSites(tx: Tx, distributionId: number): Promise<SiteStatus[]> 
            case when served.untorn then 'untorn' when not served.untorn then 'windowed' end as class, r.window_ms as "windowMs", r.state, r.paused,
            r.files_done as "filesDone", r.files_total as "filesTotal", r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
            counts.members, counts.synced, counts.verified, ${ms('r.verified_at')} as "verifiedAt", ${ms('r.retry_at')} as "retryAt",
-           r.retry_count as "retryCount", r.failure, ${ms('r.verify_requested_at')} as "verifyRequestedAt"
+           r.retry_count as "retryCount", r.failure, ${ms('r.verify_requested_at')} as "verifyRequestedAt",
+           ${ms('r.verify_answered_at')} as "verifyAnsweredAt"
     from distribution_replications r
     join replication_sites s on s.id = r.site_id
     join debian_distributions d on d.id = r.distribution_id

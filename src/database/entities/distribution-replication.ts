@@ -25,6 +25,7 @@ const schema = defineEntity({
     failureCode: p.text().$type<ErrorCode>().nullable(),
     failure: p.json<ErrorReport>().nullable(),
     verifyRequestedAt: p.datetime().columnType('timestamptz').nullable(),
+    verifyAnsweredAt: p.datetime().columnType('timestamptz').nullable(),
     filesDone: p.integer().default(0),
     filesTotal: p.integer().default(0),
     bytesDone: p.bigint('number').default(0),

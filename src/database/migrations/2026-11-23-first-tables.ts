@@ -143,6 +143,7 @@ create table distribution_replications (
   failure_code text,
   failure jsonb,                                -- the error report
   verify_requested_at timestamptz,
+  verify_answered_at timestamptz,               -- the request that was satisfied last: who waits knows that it was his
   files_done int not null default 0,
   files_total int not null default 0,
   bytes_done bigint not null default 0,

@@ -1,0 +1,212 @@
+/**
+ * The file that `debgeo apply` reads: archives, sites and distributions, as maps by name. Every fault is reported at once, each with its line and
+ * column, and nothing is changed while there is one. Unknown keys are refused: a misspelt key would be silence otherwise.
+ */
+import { readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { isMap, LineCounter, parseDocument, type Document } from 'yaml';
+import { z } from 'zod';
+import { DebgeoError } from '../domain/errors.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { parseRepoPath } from '../domain/repo-path.ts';
+
+/** Names become workflow ids, task queues and folders. */
+const NAME = /^[a-z0-9][a-z0-9.-]{0,62}$/;
+const name = z.string().regex(NAME, 'a name is a-z, 0-9, dot and dash, begins with a letter or digit and has at most 63 characters');
+const state = z.enum(['present', 'absent']).default('present');
+const httpUrl = z.url({ protocol: /^https?$/, error: 'an http or https URL' }).transform((url) => url.replace(/\/+$/, ''));
+const relativePath = z.string().refine(isRepoPath, 'a relative path without "..", empty parts or special characters');
+const DURATION = /^(\d+)(s|m|h|d)$/;
+const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+const duration = z
+  .string()
+  .regex(DURATION, 'a duration like 30s, 10m, 6h or 1d')
+  .transform((text) => {
+    const [, count, unit] = DURATION.exec(text)!;
+    return Number(count) * UNIT_MS[unit!]!;
+  })
+  .refine((ms) => ms >= 5_000 && ms <= 7 * 86_400_000, 'between 5s and 7d');
+
+const archive = z.strictObject({
+  url: httpUrl,
+  mount: relativePath.refine((mount) => Buffer.byteLength(mount) <= LIMITS.mountBytes, `at most ${LIMITS.mountBytes} bytes`).optional(),
+  keyring: z.string().min(1).optional(),
+  unsigned: z.literal(true).optional(),
+  redirect_origins: z.array(httpUrl).default([]),
+});
+const site = z.strictObject({
+  account_url: httpUrl,
+  container: z
+    .string()
+    .regex(/^(\$web|\$root|[a-z0-9](?:-?[a-z0-9]){2,62})$/, 'a container name of Azure: 3 to 63 of a-z, 0-9 and single dashes'),
+  prefix: z
+    .union([z.literal(''), relativePath])
+    .refine((prefix) => Buffer.byteLength(prefix) <= LIMITS.prefixBytes, `at most ${LIMITS.prefixBytes} bytes`)
+    .default(''),
+  public_url: httpUrl.optional(),
+  credential: z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })], {
+    error: '{env: NAME} or {file: PATH}',
+  }),
+  worker_group: name.optional(),
+  state,
+});
+const distribution = z.strictObject({
+  archive: name,
+  suite: z.string().min(1),
+  components: z.array(z.string().min(1)).default([]),
+  architectures: z.array(z.string().min(1)).default([]),
+  sites: z.array(name).min(1),
+  primary: name.optional(),
+  poll: duration.default(10 * 60_000),
+  accept_undated: z.boolean().default(false),
+  state,
+});
+const file = z.strictObject({
+  archives: z.record(name, archive).default({}),
+  sites: z.record(name, site).default({}),
+  distributions: z.record(name, distribution).default({}),
+});
+
+type File = z.output<typeof file>;
+export type SiteConfiguration = Omit<File['sites'][string], 'public_url'> & { readonly public_url: string };
+export type ArchiveConfiguration = Omit<File['archives'][string], 'keyring' | 'unsigned' | 'mount'> & {
+  readonly mount: string;
+  /** Null: unsigned is accepted, on purpose. */
+  readonly keyring: Uint8Array | null;
+};
+export type DistributionConfiguration = Omit<File['distributions'][string], 'primary'> & { readonly primary: string };
+
+export interface Configuration {
+  readonly archives: Readonly<Record<string, ArchiveConfiguration>>;
+  readonly sites: Readonly<Record<string, SiteConfiguration>>;
+  readonly distributions: Readonly<Record<string, DistributionConfiguration>>;
+}
+
+interface Fault {
+  readonly path: readonly PropertyKey[];
+  readonly message: string;
+  /** Offset in the file, where the YAML itself is broken. */
+  readonly offset?: number;
+}
+
+/** @throws CONFIG_INVALID with one line per fault: `line:column path: what is expected` */
+export const readConfiguration = (path: string): Configuration => {
+  let text: string;
+  try {
+    text = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new DebgeoError(
+      'CONFIG_INVALID',
+      `${path} cannot be read`,
+      { expected: 'a YAML file', found: String((error as NodeJS.ErrnoException).code) },
+      error,
+    );
+  }
+  return parseConfiguration(text, path);
+};
+
+export const parseConfiguration = (text: string, path: string): Configuration => {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const faults: Fault[] = document.errors.map((error) => ({
+    path: [],
+    message: error.message.split('\n')[0] ?? 'broken YAML',
+    offset: error.pos[0],
+  }));
+  const parsed = faults.length === 0 ? file.safeParse(document.toJS() ?? {}) : undefined;
+  faults.push(...(parsed?.error?.issues ?? []).flatMap(faultsOf));
+  const configuration = parsed?.success === true ? complete(parsed.data, dirname(resolve(path)), faults) : undefined;
+  if (faults.length === 0 && configuration !== undefined) return configuration;
+  const found = faults
+    .map((fault) => ({ ...lines.linePos(fault.offset ?? offsetOf(document, fault.path)), fault }))
+    .sort((a, b) => a.line - b.line || a.col - b.col)
+    .map(
+      ({ line, col, fault }) =>
+        `${path}:${line}:${col} ${[...fault.path.map(String), ''].join('.').slice(0, -1)}${fault.path.length > 0 ? ': ' : ''}${fault.message}`,
+    );
+  throw new DebgeoError('CONFIG_INVALID', `${path} has ${faults.length} ${faults.length === 1 ? 'fault' : 'faults'}`, {
+    expected: 'archives, sites and distributions as the README describes them',
+    found: found.join('\n'),
+    state: 'nothing changed',
+  });
+};
+
+/** What the schema cannot say: references, files, and what may not meet. */
+const complete = (data: File, folder: string, faults: Fault[]): Configuration => {
+  const fault = (path: PropertyKey[], message: string): void => void faults.push({ path, message });
+
+  const archives: Record<string, ArchiveConfiguration> = {};
+  for (const [key, { keyring, unsigned, mount = key, ...rest }] of Object.entries(data.archives)) {
+    if ((keyring === undefined) === (unsigned === undefined)) fault(['archives', key], 'either a keyring, or unsigned: true on purpose');
+    let bytes: Uint8Array | null = null;
+    if (keyring !== undefined)
+      try {
+        bytes = readFileSync(resolve(folder, keyring));
+      } catch (error) {
+        fault(['archives', key, 'keyring'], `${keyring} cannot be read (${(error as NodeJS.ErrnoException).code})`);
+      }
+    archives[key] = { ...rest, mount, keyring: bytes };
+  }
+  const mounts = Object.entries(archives).map(([key, { mount }]) => ({ key, mount: `${mount}/` }));
+  for (const one of mounts)
+    for (const other of mounts)
+      if (one.key !== other.key && one.mount.startsWith(other.mount))
+        fault(['archives', one.key, 'mount'], `lies in the mount of ${other.key}: two archives never share a folder`);
+  for (const { key, mount } of mounts) if (mount.startsWith('.debgeo/')) fault(['archives', key, 'mount'], '.debgeo is reserved');
+
+  const sites: Record<string, SiteConfiguration> = {};
+  const places = new Map<string, string>();
+  for (const [key, { public_url, ...rest }] of Object.entries(data.sites)) {
+    const place = [rest.account_url, rest.container, ...(rest.prefix === '' ? [] : [rest.prefix])].join('/');
+    const other = places.get(place);
+    if (other !== undefined) fault(['sites', key], `is the same place as ${other}`);
+    places.set(place, key);
+    sites[key] = { ...rest, public_url: public_url ?? place };
+  }
+
+  const distributions: Record<string, DistributionConfiguration> = {};
+  const suites = new Map<string, string>();
+  for (const [key, { primary, ...rest }] of Object.entries(data.distributions)) {
+    const at = ['distributions', key];
+    if (!(rest.archive in archives)) fault([...at, 'archive'], `there is no archive ${rest.archive} in this file`);
+    if (!isSuite(rest.suite)) fault([...at, 'suite'], 'a suite is a path below dists/, or a folder that ends in / for a flat archive');
+    if (rest.suite.endsWith('/') && rest.components.length > 0) fault([...at, 'components'], 'a flat archive has no components');
+    const suite = `${rest.archive} ${rest.suite}`;
+    if (suites.has(suite)) fault([...at, 'suite'], `is replicated as ${suites.get(suite)} already`);
+    suites.set(suite, key);
+    rest.sites.forEach((name_, index) => {
+      if (sites[name_] === undefined) fault([...at, 'sites', index], `there is no site ${name_} in this file`);
+      else if (sites[name_].state === 'absent') fault([...at, 'sites', index], `${name_} is absent`);
+      if (rest.sites.indexOf(name_) !== index) fault([...at, 'sites', index], `${name_} is named twice`);
+    });
+    if (primary !== undefined && !rest.sites.includes(primary)) fault([...at, 'primary'], 'the primary is one of the sites');
+    distributions[key] = { ...rest, primary: primary ?? rest.sites[0]! };
+  }
+  return { archives, sites, distributions };
+};
+
+function isRepoPath(text: string): boolean {
+  try {
+    return parseRepoPath(text) === text;
+  } catch {
+    return false;
+  }
+}
+
+const isSuite = (suite: string): boolean => ['./', '/'].includes(suite) || isRepoPath(suite.replace(/\/$/, ''));
+
+const faultsOf = (issue: z.core.$ZodIssue): Fault[] =>
+  issue.code === 'unrecognized_keys'
+    ? issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is not a key that debgeo knows' }))
+    : [{ path: issue.path, message: issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message }];
+
+/** Where the value (or key) at a path begins in the file; for a missing one, where the map begins that should have it. */
+const offsetOf = (document: Document.Parsed, path: readonly PropertyKey[]): number => {
+  for (let depth = path.length; depth > 0; depth--) {
+    const map = document.getIn(path.slice(0, depth - 1), true);
+    const pair = isMap(map) ? map.items.find((item) => String(item.key) === String(path[depth - 1])) : undefined;
+    const node = (pair?.key ?? document.getIn(path.slice(0, depth), true)) as { range?: readonly number[] } | undefined;
+    if (node?.range?.[0] !== undefined) return node.range[0];
+  }
+  return 0;
+};

@@ -1,0 +1,17 @@
+/** `debgeo migrate`: brings the tables to this version; several at once are safe. */
+import { migrate as migrateDatabase } from '../database/migrate.ts';
+import { connectDatabase } from '../database/orm.ts';
+import { configOf, type Options } from './connect.ts';
+
+export const migrate = async (options: Options): Promise<number> => {
+  const database = await connectDatabase(configOf(options).databaseUrl);
+  try {
+    const applied = await migrateDatabase(database);
+    process.stdout.write(
+      applied.length === 0 ? 'nothing to do: the tables are at this version\n' : applied.map((name) => `applied ${name}\n`).join(''),
+    );
+    return 0;
+  } finally {
+    await database.close();
+  }
+};

@@ -1,0 +1,112 @@
+/**
+ * Follows the rows of one distribution until every site named has settled. On a terminal one line per site is redrawn; elsewhere a line is
+ * written when something changed, at most every two seconds for a site that only makes progress.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Database } from '../database/orm.ts';
+import { readProgress, type LaneProgress } from '../database/watch.ts';
+import { DebgeoError } from '../domain/errors.ts';
+import { bytes, duration } from './amount.ts';
+
+const POLL_MS = 200;
+const PLAIN_LINE_MS = 2_000;
+
+export interface Watch {
+  readonly distribution: string;
+  /** Undefined: all sites. */
+  readonly site?: string | undefined;
+  /** Whether this site has got what was asked for. */
+  readonly done: (site: LaneProgress) => boolean;
+}
+
+/**
+ * @returns the sites as they settled: done, or failed (parked or waiting for its next attempt), cancelled or paused. debgeo itself goes on.
+ */
+export const watch = async (database: Database, what: Watch, output: NodeJS.WriteStream = process.stderr): Promise<LaneProgress[]> => {
+  const display = output.isTTY ? redrawing(output) : plain(output);
+  const rates = new Map<string, Rate>();
+  for (;;) {
+    const found = await readProgress(database, what.distribution);
+    if (found.length === 0) throw new DebgeoError('NAME_UNKNOWN', `distribution ${what.distribution} is gone, or has no site`);
+    const sites = found.filter((site) => what.site === undefined || site.site === what.site);
+    const settled = sites.every((site) => what.done(site) || isHeld(site));
+    display(
+      sites.map((site) => ({
+        site: site.site,
+        line: lineOf(site, what.done(site), rateOf(rates, site)),
+        steady: steadyPart(site, what.done(site)),
+      })),
+      settled,
+    );
+    if (settled) return sites;
+    await sleep(POLL_MS);
+  }
+};
+
+const isHeld = (site: LaneProgress): boolean => site.paused || site.state === 'failed' || site.state === 'cancelled';
+
+interface Rate {
+  readonly since: number;
+  readonly from: number;
+  readonly generation: number;
+}
+
+/** Bytes per second since this lane was first seen to work on its generation. */
+const rateOf = (rates: Map<string, Rate>, site: LaneProgress): number | null => {
+  const known = rates.get(site.site);
+  if (known === undefined || known.generation !== site.target || site.bytesDone < known.from) {
+    rates.set(site.site, { since: Date.now(), from: site.bytesDone, generation: site.target });
+    return null;
+  }
+  const seconds = (Date.now() - known.since) / 1000;
+  return seconds < 0.5 || site.bytesDone === known.from ? null : (site.bytesDone - known.from) / seconds;
+};
+
+const steadyPart = (site: LaneProgress, done: boolean): string =>
+  JSON.stringify([site.state, site.served, site.paused, site.retryCount, done]);
+
+const lineOf = (site: LaneProgress, done: boolean, rate: number | null): string => {
+  const parts = [site.site.padEnd(8), done ? `serves generation ${site.served}, verified` : stateOf(site)];
+  if (!done && site.state === 'started') {
+    parts.push(`${site.filesDone}/${site.filesTotal} files`, `${bytes(site.bytesDone)} of ${bytes(site.bytesTotal)}`);
+    if (rate !== null) parts.push(`${bytes(Math.round(rate))}/s`, `${duration(((site.bytesTotal - site.bytesDone) / rate) * 1000)} left`);
+  }
+  return parts.join('  ');
+};
+
+const stateOf = (site: LaneProgress): string => {
+  if (site.paused) return 'paused';
+  if (site.state === 'failed')
+    return `failed: ${site.failure?.code ?? 'UNKNOWN'}${site.retryAt === null ? ', parked' : `, next attempt in ${duration(Math.max(0, site.retryAt - Date.now()))}`}`;
+  if (site.state === 'cancelled') return 'cancelled';
+  return site.state === 'pending' ? 'waits' : 'copies and verifies';
+};
+
+interface Line {
+  readonly site: string;
+  readonly line: string;
+  readonly steady: string;
+}
+type Display = (lines: readonly Line[], last: boolean) => void;
+
+const redrawing = (output: NodeJS.WriteStream): Display => {
+  let drawn = 0;
+  return (lines) => {
+    if (drawn > 0) output.write(`\u001b[${drawn}A`);
+    for (const { line } of lines) output.write(`\u001b[2K${line.slice(0, Math.max(20, output.columns - 1))}\n`);
+    drawn = lines.length;
+  };
+};
+
+const plain = (output: NodeJS.WriteStream): Display => {
+  const shown = new Map<string, { line: string; steady: string; at: number }>();
+  return (lines, last) => {
+    for (const { site, line, steady } of lines) {
+      const before = shown.get(site);
+      const due = before === undefined || before.steady !== steady || last || Date.now() - before.at >= PLAIN_LINE_MS;
+      if (!due || before?.line === line) continue;
+      output.write(`${line}\n`);
+      shown.set(site, { line, steady, at: Date.now() });
+    }
+  };
+};

@@ -1,0 +1,20 @@
+/** What a worker process has to poll for and to keep running. */
+import { sql } from 'kysely';
+import type { Database } from './orm.ts';
+
+/** Enabled sites and the task queue of each. */
+export const listSiteQueues = async (database: Database): Promise<{ site: string; queue: string }[]> => {
+  const { rows } = await sql<{ site: string; queue: string }>`
+    select name as site, 'debgeo-site-' || coalesce(worker_group, name) as queue from replication_sites where enabled order by name`.execute(
+    database.read.kysely,
+  );
+  return rows;
+};
+
+/** Distributions whose workflow should run. */
+export const listDistributions = async (database: Database): Promise<string[]> => {
+  const { rows } = await sql<{ name: string }>`select name from debian_distributions where not removed order by name`.execute(
+    database.read.kysely,
+  );
+  return rows.map((row) => row.name);
+};

@@ -1,0 +1,80 @@
+/** The only file that joins archive, site and database to what the activities ask for. */
+import { sql } from 'kysely';
+import { pino, type Logger } from 'pino';
+import type { Deps } from '../activities/deps.ts';
+import type { Archive } from './archive/archive.ts';
+import { createHttpArchive } from './archive/http-archive.ts';
+import type { Config } from './config.ts';
+import { assertMigrated } from './database/migrate.ts';
+import { connectDatabase, type Database } from './database/orm.ts';
+import { DebgeoError } from './domain/errors.ts';
+import { createAzureSiteStore } from './site/azure-site-store.ts';
+import { loadCredential, type CredentialReference } from './site/credentials.ts';
+import type { SiteStore } from './site/site-store.ts';
+
+export interface JoinedDeps extends Deps {
+  close(): Promise<void>;
+}
+
+interface SiteRow {
+  readonly id: number;
+  readonly name: string;
+  readonly account_url: string;
+  readonly container: string;
+  readonly prefix: string;
+  readonly public_url: string;
+  readonly credential: CredentialReference;
+}
+
+export const createLog = (): Logger => pino({ level: process.env['DEBGEO_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
+
+/** @throws DATABASE_UNREACHABLE, SCHEMA_OUTDATED */
+export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logger = createLog()): Promise<JoinedDeps> => {
+  const database = await connectDatabase(config.databaseUrl);
+  try {
+    await assertMigrated(database);
+  } catch (error) {
+    await database.close();
+    throw error;
+  }
+  const archives = new Map<string, Archive>();
+  const stores = new Map<string, SiteStore>();
+  return {
+    database,
+    log,
+    ...sliceOf(process.env['DEBGEO_SLICE_MS']),
+    archiveOf: (archive) => {
+      const key = JSON.stringify([archive.url, archive.redirectOrigins]);
+      const known = archives.get(key) ?? createHttpArchive({ url: archive.url, redirectOrigins: archive.redirectOrigins });
+      archives.set(key, known);
+      return known;
+    },
+    siteOf: async (name) => {
+      const row = await readSite(database, name);
+      const credential = await loadCredential(row.credential, row.account_url); // read each time: a rotated secret is taken up by itself
+      const key = JSON.stringify([row.account_url, row.container, row.prefix, credential]);
+      const place = { name, accountUrl: row.account_url, container: row.container, prefix: row.prefix };
+      const store = stores.get(key) ?? createAzureSiteStore(place, credential);
+      stores.set(key, store);
+      return { id: row.id, name, publicUrl: row.public_url, store };
+    },
+    close: async () => {
+      await Promise.all([...archives.values()].map((archive) => archive.close()));
+      await database.close();
+    },
+  };
+};
+
+/** Shorter slices let tests see what happens between two; unset, LIMITS.sliceMs. */
+const sliceOf = (text: string | undefined): { sliceMs?: number } =>
+  text === undefined || !/^\d+$/.test(text) ? {} : { sliceMs: Number(text) };
+
+const readSite = async (database: Database, name: string): Promise<SiteRow> => {
+  const found = await sql<SiteRow>`
+    select id, name, account_url, container, prefix, public_url, credential from replication_sites where name = ${name}`.execute(
+    database.read.kysely,
+  );
+  const row = found.rows[0];
+  if (row === undefined) throw new DebgeoError('NAME_UNKNOWN', `there is no site ${name}`);
+  return row;
+};

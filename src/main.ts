@@ -1,0 +1,66 @@
+#!/usr/bin/env node
+/** argv → one command → its exit code. */
+import { Command } from 'commander';
+import { apply } from './cli/apply.ts';
+import { doctor } from './cli/doctor.ts';
+import { migrate } from './cli/migrate.ts';
+import { order } from './cli/order.ts';
+import { printError } from './cli/print-error.ts';
+import { status } from './cli/status.ts';
+import { update } from './cli/update.ts';
+import { verify } from './cli/verify.ts';
+import { worker } from './cli/worker.ts';
+import type { OrderName } from './temporal.ts';
+
+const USAGE_EXIT = 2;
+
+const program = new Command('debgeo')
+  .description('Whole, authentic, verified copies of Debian distributions on many sites in Azure Blob Storage.')
+  .showHelpAfterError('(debgeo --help lists the commands)')
+  .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE_EXIT));
+
+/** Every command knows where its servers are in the same three ways. */
+const command = (words: string, description: string): Command =>
+  program
+    .command(words)
+    .description(description)
+    .option('--demo', 'use the servers of a kept demo')
+    .option('--dev', 'use the servers of npm run dev');
+
+const run =
+  <A extends unknown[]>(work: (...args: A) => Promise<number>) =>
+  async (...args: A): Promise<void> => {
+    try {
+      process.exitCode = await work(...args);
+    } catch (error) {
+      process.exitCode = printError(error);
+    }
+  };
+
+command('apply <file>', 'archives, sites and distributions as a YAML file says; never deletes')
+  .option('--dry-run', 'check and say what would change')
+  .action(run(apply));
+command('update <distribution>', 'look at the archive now')
+  .option('--wait', 'until every site serves what was found')
+  .option('--json', 'print the status at the end')
+  .action(run(update));
+command('status [distribution]', 'what each site serves, holds and lacks').option('--json', 'for programs').action(run(status));
+command('verify <distribution>', 'read back, judge, repair')
+  .option('--site <name>', 'only this site')
+  .option('--wait', 'until it is done')
+  .option('--json', 'print the status at the end')
+  .action(run(verify));
+for (const [what, description] of Object.entries({
+  retry: 'try again now: after a failure, a cancel, or parked',
+  cancel: 'stop copying, until retry or the next generation; what was copied stays',
+  pause: 'stop after the slice in work, until resume',
+  resume: 'go on after a pause',
+}) as [OrderName, string][])
+  command(`${what} <distribution>`, description)
+    .option('--site <name>', 'only this site')
+    .action(run((name: string, options: { site?: string }) => order(what, name, options)));
+command('worker', 'run the workflows and the sites of this region').action(run(worker));
+command('migrate', 'bring the database to this version').action(run(migrate));
+command('doctor', 'what is wrong, and what to type').action(run(doctor));
+
+await program.parseAsync();

@@ -1,0 +1,82 @@
+/** Between the first published name and InRelease there is no other way than through: not for cancel, not for a failure, not for a newer release. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { NEEDS_APT } from '../support/needs.ts';
+import { assertWhole } from '../support/whole.ts';
+import { aPackage, aWorld } from '../support/world.ts';
+
+test('a cancel between two published names takes effect after InRelease', NEEDS_APT, async (t) => {
+  const world = await aWorld(t, { sites: ['fra'] });
+  await world.release([aPackage('hello', '1.0')]);
+  await world.update();
+  await world.site('fra').proxy.setRules([{ method: 'PUT', target: 'dists/bookworm/(main|Release)', fault: { kind: 'delay', ms: 400 } }]);
+  await world.release([aPackage('hello', '2.0')]);
+  await world.look();
+  await publicationIsOpen(world);
+
+  await world.order('cancel', 'fra');
+  await world.until(({ sites }) => sites[0]!.served === 2, 'generation 2 goes through');
+
+  await assertWhole(world, 'fra');
+  assert.equal(await world.site('fra').aptSees('hello', 'bookworm'), '2.0');
+});
+
+test('a failure between two published names is tried again with the same generation, though a newer one waits', NEEDS_APT, async (t) => {
+  const world = await aWorld(t, { sites: ['fra'] });
+  await world.release([aPackage('hello', '1.0')]);
+  await world.update();
+  await world.site('fra').proxy.setRules([{ method: 'PUT', target: 'dists/bookworm/InRelease', fault: { kind: 'cut' } }]);
+  await world.release([aPackage('hello', '2.0')]);
+  await world.look();
+  await world.until(({ sites }) => sites[0]!.failure !== null, 'InRelease cannot be written');
+  await world.release([aPackage('hello', '3.0')]);
+  await world.look();
+  const open = await world.replication('fra');
+  assert.deepEqual([open.publishing, open.pinned, open.target], [true, 2, 3]);
+
+  await world.site('fra').proxy.setRules([]);
+  await world.until(({ sites }) => sites[0]!.served === 3 && sites[0]!.state === 'synced', 'generations 2 and 3');
+
+  assert.deepEqual(await world.servedGenerations('fra'), [1, 2, 3]);
+  await assertWhole(world, 'fra');
+});
+
+test('a write that was done and not answered is resolved by looking', NEEDS_APT, async (t) => {
+  const world = await aWorld(t, { sites: ['fra'] });
+  await world.site('fra').proxy.setRules([
+    { method: 'PUT', target: '/pool/', times: 1, fault: { kind: 'drop' } },
+    { method: 'PUT', target: 'binary-amd64/Packages', times: 1, fault: { kind: 'drop' } },
+    { method: 'PUT', target: 'dists/bookworm/InRelease', times: 1, fault: { kind: 'drop' } },
+  ]);
+  await world.release([aPackage('hello', '1.0')]);
+  await world.update();
+
+  await assertWhole(world, 'fra');
+  assert.deepEqual(await world.servedGenerations('fra'), [1]);
+});
+
+test('somebody else writes a published name: parked with FOREIGN_WRITE, and nothing is overwritten', async (t) => {
+  const world = await aWorld(t, { sites: ['fra'] });
+  await world.release([aPackage('hello', '1.0')]);
+  await world.update();
+  const foreign = world.site('fra').container.getBlockBlobClient('debian/dists/bookworm/main/binary-amd64/Packages.gz');
+  await foreign.uploadData(Buffer.from('somebody else'));
+  await world.release([aPackage('hello', '2.0')]);
+  await world.look();
+
+  const status = await world.until(({ sites }) => sites[0]!.failure !== null, 'the lane parks');
+
+  assert.equal(status.sites[0]!.failure!.code, 'FOREIGN_WRITE');
+  assert.equal(status.sites[0]!.retryAt, null);
+  assert.equal(status.sites[0]!.served, 1);
+  assert.equal((await foreign.downloadToBuffer()).toString(), 'somebody else');
+});
+
+const publicationIsOpen = async (world: Awaited<ReturnType<typeof aWorld>>): Promise<void> => {
+  const deadline = Date.now() + 30_000;
+  while (!(await world.replication('fra')).publishing) {
+    assert.ok(Date.now() < deadline, 'the publication begins');
+    await sleep(20);
+  }
+};

@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import type { Activities } from '../../activities/index.ts';
+import { NEEDS_APT } from '../support/needs.ts';
+import { readAllTheTime } from '../support/readers.ts';
+import { assertWhole } from '../support/whole.ts';
+import { aPackage, aWorld, type World } from '../support/world.ts';
+
+const promise = async (
+  t: TestContext,
+  releases: number,
+  activities?: (real: Activities, world: () => World) => Activities,
+): Promise<void> => {
+  const made: { world?: World } = {};
+  const world = await aWorld(t, { ...(activities && { activities: (real: Activities) => activities(real, () => made.world!) }) });
+  made.world = world;
+  const kept = Array.from({ length: 8 }, (_, index) => aPackage(`kept-${index}`, '1.0'));
+  await world.release([...kept, aPackage('changing', '1.0')]);
+  await world.update();
+  const readers = await readAllTheTime(t, world);
+
+  for (let release = 2; release <= releases; release++) {
+    await world.release([...kept, aPackage('changing', `${release}.0`)]);
+    await world.update();
+  }
+
+  const { failures, cycles, overlaps } = await readers.stop();
+  assert.deepEqual(failures, []);
+  assert.ok(overlaps > 0, `${cycles.length} cycles, none overlapped a publication`);
+  for (const site of world.sites.keys()) await assertWhole(world, site);
+};
+
+test('readers never see half a release while the archive releases again and again', { ...NEEDS_APT, timeout: 240_000 }, (t) =>
+  promise(t, 8),
+);
+
+test('it would be seen if InRelease came first', { ...NEEDS_APT, timeout: 240_000 }, async (t) => {
+  const inReleaseFirst = (real: Activities, world: () => World): Activities => ({
+    ...real,
+    planSync: async (input) => {
+      if (input.generation > 1) {
+        const { container } = world().site(input.site);
+        await container
+          .getBlockBlobClient('debian/dists/bookworm/InRelease')
+          .uploadData(await world().releasedFile('dists/bookworm/InRelease'));
+        await new Promise((resolve) => setTimeout(resolve, 1_500));
+      }
+      return real.planSync(input);
+    },
+  });
+
+  await assert.rejects(promise(t, 3, inReleaseFirst), assert.AssertionError);
+});

@@ -1,0 +1,5 @@
+/** Why a test is skipped on this host, with the command that installs what it lacks; false where it runs. */
+import { findApt } from '../../src/demo/apt-client.ts';
+
+export const needsApt = (await findApt()) === null ? 'needs apt: run it on Debian or Ubuntu, or apt-get install apt' : false;
+export const NEEDS_APT = { skip: needsApt } as const;

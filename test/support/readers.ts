@@ -1,0 +1,41 @@
+/** An apt per site that reads the whole distribution all the time, until stopped. */
+import type { TestContext } from 'node:test';
+import { createHash } from 'node:crypto';
+import { startClientLoop, type Cycle } from '../../src/demo/client-loop.ts';
+import type { World } from './world.ts';
+
+export interface Readers {
+  readonly cycles: () => number;
+  stop(): Promise<{ readonly cycles: readonly Cycle[]; readonly failures: readonly string[]; readonly overlaps: number }>;
+}
+
+export const readAllTheTime = async (t: TestContext, world: World, suite: string = world.suite): Promise<Readers> => {
+  const loops = await Promise.all(
+    [...world.sites.values()].map(async (site) => {
+      const client = await site.apt(suite);
+      const inRelease = `${site.aptUrl}/dists/${suite}/InRelease`;
+      return startClientLoop({
+        client,
+        expected: (name) => world.releasedSha256(name),
+        served: async () =>
+          createHash('sha256')
+            .update(new Uint8Array(await (await fetch(inRelease)).arrayBuffer()))
+            .digest('hex'),
+      });
+    }),
+  );
+  let stopped: Promise<readonly (readonly Cycle[])[]> | undefined;
+  const stopAll = (): Promise<readonly (readonly Cycle[])[]> => (stopped ??= Promise.all(loops.map((loop) => loop.stop())));
+  t.after(stopAll);
+  return {
+    cycles: () => loops.reduce((sum, loop) => sum + loop.cycles.length, 0),
+    stop: async () => {
+      const cycles = (await stopAll()).flat();
+      return {
+        cycles,
+        failures: cycles.flatMap((cycle) => cycle.failure ?? []),
+        overlaps: cycles.filter((cycle) => cycle.overlapped).length,
+      };
+    },
+  };
+};

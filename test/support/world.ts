@@ -1,0 +1,464 @@
+/**
+ * A world for one test: an archive, sites, a worker, clients. Everything in it is real; what is replaced is said by the test that replaces it.
+ *
+ *   const world = await aWorld(t, { sites: ['fra', 'sin'] });
+ *   await world.release(aPackage('hello', '1.0'));
+ *   await world.update();
+ *   assert.equal(await world.site('sin').aptSees('hello'), '1.0');
+ */
+import assert from 'node:assert/strict';
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { BlobServiceClient, StorageSharedKeyCredential, type ContainerClient } from '@azure/storage-blob';
+import { sql } from 'kysely';
+import { pino } from 'pino';
+import { createActivities, type Activities } from '../../activities/index.ts';
+import { applyConfiguration, type AppliedConfiguration } from '../../src/database/apply-configuration.ts';
+import { connectDatabase, type Database } from '../../src/database/orm.ts';
+import { readStatus, type DistributionStatus, type SiteStatus } from '../../src/database/status.ts';
+import { readReplication } from '../../src/database/replications.ts';
+import type { Replication } from '../../src/domain/replication.ts';
+import { listDistributions, listSiteQueues } from '../../src/database/work.ts';
+import { createAptClient } from '../../src/demo/apt-client.ts';
+import { startArchiveServer, type ArchiveServer } from '../../src/demo/archive-server.ts';
+import type { Client } from '../../src/demo/client.ts';
+import { makeBinaryPackage, type Package } from '../../src/demo/deb-package.ts';
+import {
+  createSignedArchive,
+  type ReleaseContent,
+  type ReleaseOptions,
+  type SignedArchive,
+  type SignedArchiveOptions,
+} from '../../src/demo/signed-archive.ts';
+import { createSigningKey, type SigningKey } from '../../src/demo/signing-key.ts';
+import { createDeps } from '../../src/deps.ts';
+import { connectTemporal, look, sendDistributionChanged, sendOrder, signalVerify, type OrderName } from '../../src/temporal.ts';
+import { runWorker } from '../../src/worker.ts';
+import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
+import { freshNamespace, migratedDatabase, servers } from './servers.ts';
+
+export interface WorldOptions {
+  readonly sites?: readonly string[];
+  readonly suites?: readonly string[];
+  readonly archive?: Partial<Omit<SignedArchiveOptions, 'folder' | 'suite' | 'key'>>;
+  /** What the worker of this world does instead of the real activities: `(real) => ({ ...real, publishSnapshot: wrong })`. */
+  readonly activities?: (real: Activities) => Activities;
+  /** `inside` the test's process (default), a `child` that can be killed, or `none` yet. */
+  readonly worker?: 'inside' | 'child' | 'none';
+  readonly sliceMs?: number;
+}
+
+/** Failures are tried again after tens of milliseconds, not minutes: waits are parameters. */
+const TUNING = { gatherMs: 50, drainMs: 5_000, backoffInitialMs: 300, backoffCapMs: 2_000 };
+const SETTLE_MS = 60_000;
+
+export const aPackage = (name: string, version: string, payload: Uint8Array = randomBytes(2_000)): Package =>
+  makeBinaryPackage({ name, version, architecture: 'amd64', payload });
+
+export class World {
+  readonly key: SigningKey;
+  readonly archiveServer: ArchiveServer;
+  readonly archives: ReadonlyMap<string, SignedArchive>;
+  readonly sites: ReadonlyMap<string, WorldSite>;
+  readonly database: Database;
+  readonly databaseUrl: string;
+  readonly namespace: string;
+  readonly folder: string;
+  readonly temporalAddress: string;
+  readonly #stop: (() => Promise<unknown>)[];
+  readonly #options: WorldOptions;
+  readonly #released = new Map<string, string>();
+  #worker: { shutdown(): Promise<void> } | null = null;
+  child: ChildProcess | null = null;
+
+  constructor(
+    parts: Pick<
+      World,
+      'key' | 'archiveServer' | 'archives' | 'sites' | 'database' | 'databaseUrl' | 'namespace' | 'folder' | 'temporalAddress'
+    >,
+    options: WorldOptions,
+    stop: (() => Promise<unknown>)[],
+  ) {
+    this.key = parts.key;
+    this.archiveServer = parts.archiveServer;
+    this.archives = parts.archives;
+    this.sites = parts.sites;
+    this.database = parts.database;
+    this.databaseUrl = parts.databaseUrl;
+    this.namespace = parts.namespace;
+    this.folder = parts.folder;
+    this.temporalAddress = parts.temporalAddress;
+    this.#options = options;
+    this.#stop = stop;
+  }
+
+  get suite(): string {
+    return [...this.archives.keys()][0]!;
+  }
+
+  site(name: string): WorldSite {
+    const found = this.sites.get(name);
+    assert.ok(found, `no site ${name} in this world`);
+    return found;
+  }
+
+  archive(suite: string = this.suite): SignedArchive {
+    return this.archives.get(suite)!;
+  }
+
+  /** The archive releases exactly these packages. */
+  async release(packages: readonly Package[], options?: ReleaseOptions, suite: string = this.suite): Promise<ReleaseContent> {
+    for (const one of packages)
+      if (one.kind === 'binary') this.#released.set(one.file.name, createHash('sha256').update(one.file.bytes).digest('hex'));
+    return this.archive(suite).release(packages, options);
+  }
+
+  /** What was released under this file name; undefined: nothing ever was. */
+  releasedSha256(fileName: string): string | undefined {
+    return this.#released.get(fileName);
+  }
+
+  async incidents(code: string): Promise<{ site: string | null; path: string | null; expected: string | null; found: string | null }[]> {
+    const { rows } = await sql<{ site: string | null; path: string | null; expected: string | null; found: string | null }>`
+      select s.name as site, i.path, i.expected, i.found from incidents i left join replication_sites s on s.id = i.site_id
+      where i.code = ${code} order by i.id`.execute(this.database.read.kysely);
+    return rows;
+  }
+
+  /** The archive forgets its pool, so that another file can be released at an old path: what careful archives never do. */
+  async forgetPool(): Promise<void> {
+    await rm(join(this.folder, 'archive/pool'), { recursive: true, force: true });
+  }
+
+  releasedFile(path: string): Promise<Buffer> {
+    return readFile(join(this.folder, 'archive', path));
+  }
+
+  /** Somebody in between changes a file of the archive. */
+  async tamper(path: string, change: (text: string) => string): Promise<void> {
+    const text = (await this.releasedFile(path)).toString('latin1');
+    assert.notEqual(change(text), text, 'the change applies');
+    await writeFile(join(this.folder, 'archive', path), Buffer.from(change(text), 'latin1'));
+  }
+
+  /** The key holder himself names a pool file that lies elsewhere: rightly signed, and hostile. */
+  async releaseHostile(filename: string): Promise<void> {
+    const hostile = aPackage('escape', '1.0');
+    const text = `Package: escape\nVersion: 1.0\nArchitecture: amd64\nFilename: ${filename}\nSize: 10\nSHA256: ${'0'.repeat(64)}\n`;
+    const content = await this.archive().prepare([hostile]);
+    const folder = `dists/${this.suite}/main/binary-amd64`;
+    const sum = createHash('sha256').update(text).digest('hex');
+    const release = [
+      `Suite: ${this.suite}`,
+      'Architectures: amd64',
+      'Components: main',
+      `Date: ${content.date.toUTCString()}`,
+      'Acquire-By-Hash: yes',
+      'SHA256:',
+      ` ${sum} ${text.length} main/binary-amd64/Packages`,
+      '',
+    ].join('\n');
+    const file = (path: string, bytes: string) => ({ path, bytes: Buffer.from(bytes), kind: 'canonical' as const });
+    await this.archive().write([
+      file(`${folder}/Packages`, text),
+      file(`dists/${this.suite}/InRelease`, await this.key.signClear(release)),
+    ]);
+  }
+
+  /** `debgeo update`: the outcome of a look that begins now. */
+  async look(suite: string = this.suite): Promise<Awaited<ReturnType<typeof look>>> {
+    return this.withTemporal((client) => look(client, suite));
+  }
+
+  /** `debgeo update --wait`: what each site serves is the newest generation, verified. */
+  async update(suite: string = this.suite): Promise<number> {
+    const found = await this.look(suite);
+    assert.ok(found.outcome === 'captured' || found.outcome === 'unchanged', `the look ended with ${JSON.stringify(found)}`);
+    await this.until(
+      (status) => status.sites.every((site) => site.served >= found.generation! && site.state === 'synced'),
+      `generation ${found.generation} everywhere`,
+      suite,
+    );
+    return found.generation!;
+  }
+
+  async order(what: OrderName, site?: string, suite: string = this.suite): Promise<void> {
+    await this.withTemporal((client) => sendOrder(client, what, suite, site));
+  }
+
+  /** `debgeo verify --wait`: returns when every site named has answered. */
+  async verify(site?: string, suite: string = this.suite): Promise<DistributionStatus> {
+    const askedAt = Date.now();
+    await this.withTemporal((client) => signalVerify(client, suite, site));
+    return this.until(
+      (status) =>
+        status.sites.every(
+          (one) => (site !== undefined && one.site !== site) || ((one.verifyAnsweredAt ?? 0) >= askedAt && one.state === 'synced'),
+        ),
+      'verified as asked',
+      suite,
+    );
+  }
+
+  async status(suite: string = this.suite): Promise<DistributionStatus> {
+    const [found] = await readStatus(this.database, suite);
+    assert.ok(found, `no distribution ${suite}`);
+    return found;
+  }
+
+  async siteStatus(site: string, suite: string = this.suite): Promise<SiteStatus> {
+    return (await this.status(suite)).sites.find((one) => one.site === site)!;
+  }
+
+  /** The lane's row as the workflow sees it. */
+  async replication(site: string, suite: string = this.suite): Promise<Replication> {
+    const row = await readReplication(this.database.read, { distribution: suite, site });
+    assert.ok(row, `${suite} is not replicated to ${site}`);
+    return row;
+  }
+
+  /** In the order in which they were published there. */
+  async servedGenerations(site: string, suite: string = this.suite): Promise<number[]> {
+    const { rows } = await sql<{ generation: number }>`
+      select p.generation from publications p join replication_sites s on s.id = p.site_id join debian_distributions d on d.id = p.distribution_id
+      where s.name = ${site} and d.name = ${suite} and p.published_at is not null order by p.published_at, p.id`.execute(
+      this.database.read.kysely,
+    );
+    return rows.map((row) => row.generation);
+  }
+
+  /** Waits for the rows to say something; a deadline, so that a test that waits for ever fails with what it saw. */
+  async until(
+    holds: (status: DistributionStatus) => boolean,
+    what: string,
+    suite: string = this.suite,
+    deadlineMs = SETTLE_MS,
+  ): Promise<DistributionStatus> {
+    const deadline = Date.now() + deadlineMs;
+    for (;;) {
+      const status = await this.status(suite);
+      if (holds(status)) return status;
+      if (Date.now() > deadline) assert.fail(`not within ${deadlineMs} ms: ${what}; ${JSON.stringify(status, null, 1)}`);
+      await sleep(50);
+    }
+  }
+
+  async withTemporal<T>(work: (client: Awaited<ReturnType<typeof connectTemporal>>) => Promise<T>): Promise<T> {
+    const client = await connectTemporal({ address: this.temporalAddress, namespace: this.namespace });
+    try {
+      return await work(client);
+    } finally {
+      await client.connection.close();
+    }
+  }
+
+  /** Starts the worker that this world is made for. A child that was killed is replaced by the next call. */
+  async startWorker(): Promise<void> {
+    if (this.#options.worker === 'child') return this.#startChild();
+    const log = pino({ level: process.env['DEBGEO_TEST_LOG'] ?? 'silent' });
+    const joined = await createDeps({ databaseUrl: this.databaseUrl }, log);
+    const deps = { ...joined, ...(this.#options.sliceMs === undefined ? {} : { sliceMs: this.#options.sliceMs }) };
+    const real = createActivities(deps);
+    const worker = await runWorker({
+      temporal: { address: this.temporalAddress, namespace: this.namespace },
+      activities: this.#options.activities?.(real) ?? real,
+      sites: () => listSiteQueues(this.database),
+      distributions: () => listDistributions(this.database),
+      sitesMs: 200,
+      log,
+    });
+    this.#worker = worker;
+    this.#stop.unshift(async () => {
+      await worker.shutdown();
+      await joined.close();
+    });
+  }
+
+  async stopWorker(): Promise<void> {
+    await this.#worker?.shutdown();
+  }
+
+  async #startChild(): Promise<void> {
+    const environment = {
+      ...process.env,
+      DATABASE_URL: this.databaseUrl,
+      TEMPORAL_ADDRESS: this.temporalAddress,
+      TEMPORAL_NAMESPACE: this.namespace,
+      DEBGEO_LOG_LEVEL: process.env['DEBGEO_TEST_LOG'] ?? 'error',
+      ...(this.#options.sliceMs === undefined ? {} : { DEBGEO_SLICE_MS: String(this.#options.sliceMs) }),
+    };
+    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'worker'], {
+      env: environment,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
+    this.child = child;
+    this.#stop.unshift(() => stopChild(child, 'SIGTERM'));
+  }
+
+  /** kill -9 of the worker, and waits until it is gone. */
+  async killWorker(): Promise<void> {
+    if (this.child !== null) await stopChild(this.child, 'SIGKILL');
+  }
+
+  /** For worlds whose worker may have been killed: starts it unless it runs. */
+  async startWorkerIfGone(): Promise<void> {
+    if (this.child === null || this.child.exitCode !== null || this.child.signalCode !== null) await this.startWorker();
+  }
+
+  async stop(): Promise<void> {
+    for (const stop of this.#stop) await stop();
+  }
+}
+
+const stopChild = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = once(child, 'exit');
+  child.kill(signal);
+  await gone;
+};
+
+export class WorldSite {
+  readonly name: string;
+  readonly proxy: FaultProxy;
+  readonly container: ContainerClient;
+  /** What a client writes into sources.list, past the proxy: the site's own bytes. */
+  readonly aptUrl: string;
+  readonly #client: (suite: string) => Promise<Client>;
+  readonly #clients = new Map<string, Promise<Client>>();
+
+  constructor(
+    parts: { name: string; proxy: FaultProxy; container: ContainerClient; aptUrl: string },
+    client: (site: WorldSite, suite: string) => Promise<Client>,
+  ) {
+    this.name = parts.name;
+    this.proxy = parts.proxy;
+    this.container = parts.container;
+    this.aptUrl = parts.aptUrl;
+    this.#client = (suite) => client(this, suite);
+  }
+
+  /** A private apt of this site, with its lists kept between calls. */
+  apt(suite: string): Promise<Client> {
+    const known = this.#clients.get(suite) ?? this.#client(suite);
+    this.#clients.set(suite, known);
+    return known;
+  }
+
+  /** The version that a fresh `apt-get update` finds; throws with apt's words when update fails. */
+  async aptSees(name: string, suite: string): Promise<string | null> {
+    const apt = await this.apt(suite);
+    const updated = await apt.update({ fresh: true });
+    assert.equal(updated.exitCode, 0, updated.output);
+    return apt.versionOf(name);
+  }
+
+  /** Every path below the mount and the bytes there, as the container holds them: for before and after. */
+  async contents(): Promise<Map<string, string>> {
+    const found = new Map<string, string>();
+    for await (const blob of this.container.listBlobsFlat())
+      found.set(blob.name, `${blob.properties.etag} ${blob.properties.contentLength}`);
+    return found;
+  }
+
+  async read(path: string): Promise<Buffer> {
+    return this.container.getBlockBlobClient(path).downloadToBuffer();
+  }
+}
+
+/** Makes a world and takes it down when the test ends. */
+export const aWorld = async (t: TestContext, options: WorldOptions = {}): Promise<World> => {
+  const { sites: siteNames = ['fra', 'sin'], suites = ['bookworm'] } = options;
+  const stop: (() => Promise<unknown>)[] = [];
+  let world: World | undefined;
+  t.after(async () => {
+    if (world === undefined) for (const one of stop) await one();
+    else await world.stop();
+  });
+
+  const [urls, databaseUrl, namespace] = await Promise.all([servers(), migratedDatabase(), freshNamespace()]);
+  const folder = await mkdtemp(join(tmpdir(), 'debgeo-world-'));
+  stop.unshift(() => rm(folder, { recursive: true, force: true }));
+  const key = await createSigningKey('archive');
+  const archives = new Map(
+    suites.map((suite) => [suite, createSignedArchive({ folder: join(folder, 'archive'), suite, key, ...options.archive })]),
+  );
+  const archiveServer = await startArchiveServer(join(folder, 'archive'));
+  stop.unshift(() => archiveServer.close());
+  const database = await connectDatabase(databaseUrl);
+  stop.unshift(() => database.close());
+
+  const sites = new Map<string, WorldSite>();
+  const places: Record<string, AppliedConfiguration['sites'][string]> = {};
+  for (const [index, name] of siteNames.entries()) {
+    const azurite = urls.blobs[index % urls.blobs.length]!;
+    const credential = new StorageSharedKeyCredential(azurite.account, azurite.key);
+    const container = new BlobServiceClient(azurite.url, credential).getContainerClient(`w-${randomBytes(6).toString('hex')}`);
+    await container.create({ access: 'blob' });
+    const proxy = await startFaultProxy(new URL(azurite.url).origin);
+    stop.unshift(() => proxy.close());
+    const variable = `DEBGEO_TEST_${container.containerName.toUpperCase().replaceAll('-', '_')}`;
+    process.env[variable] = `AccountName=${azurite.account};AccountKey=${azurite.key}`;
+    const accountUrl = `${proxy.origin}${new URL(azurite.url).pathname}`.replace(/\/$/, '');
+    places[name] = {
+      account_url: accountUrl,
+      container: container.containerName,
+      prefix: '',
+      public_url: `${accountUrl}/${container.containerName}`,
+      credential: { env: variable },
+      state: 'present',
+    };
+    const client = async (site: WorldSite, suite: string): Promise<Client> =>
+      createAptClient({
+        url: site.aptUrl,
+        suite,
+        components: ['main'],
+        architecture: 'amd64',
+        keyring: key.publicBinary,
+        folder: join(folder, 'apt', name, suite),
+      });
+    sites.set(name, new WorldSite({ name, proxy, container, aptUrl: `${container.url}/debian` }, client));
+  }
+
+  const distributions = suites.map((suite) => [
+    suite,
+    {
+      archive: 'debian',
+      suite,
+      components: [],
+      architectures: [],
+      sites: [...siteNames],
+      primary: siteNames[0]!,
+      poll: 3_600_000,
+      accept_undated: false,
+      state: 'present' as const,
+    },
+  ]);
+  await applyConfiguration(
+    database,
+    {
+      archives: { debian: { url: archiveServer.url, mount: 'debian', keyring: key.publicBinary, redirect_origins: [] } },
+      sites: places,
+      distributions: Object.fromEntries(distributions) as AppliedConfiguration['distributions'],
+    },
+    false,
+  );
+  await sql`update debian_distributions set tuning = ${JSON.stringify(TUNING)}::jsonb`.execute(database.read.kysely);
+
+  world = new World(
+    { key, archiveServer, archives, sites, database, databaseUrl, namespace, folder, temporalAddress: urls.temporalAddress },
+    options,
+    stop,
+  );
+  if (options.worker !== 'none') await world.startWorker();
+  return world;
+};
+
+/** For scenarios in which the archive says that something changed without anybody asking. */
+export const nudge = (world: World, suite: string = world.suite): Promise<void> =>
+  world.withTemporal((client) => sendDistributionChanged(client, suite));
