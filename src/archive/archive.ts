@@ -3,7 +3,8 @@
  *
  * Every implementation passes test/archive/archive-contract.ts. All paths are relative to the archive's root and were validated as RepoPath.
  * Every call ends by itself: at the abort of `signal`, after LIMITS.answerMs without an answer, LIMITS.stallMs without a byte, or when
- * slower than LIMITS.bytesPerSecondMin.
+ * slower than LIMITS.bytesPerSecondMin. Only waiting for the archive counts: a reader may take its time between two chunks. A Release set takes at
+ * most LIMITS.fetchMs. An abort throws an AbortError (`name`), before and while reading.
  *
  * Errors of all calls: ARCHIVE_UNREACHABLE, ARCHIVE_THROTTLED (with retryAfterMs), ARCHIVE_DENIED, ARCHIVE_REDIRECT.
  */

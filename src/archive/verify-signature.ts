@@ -1,0 +1,289 @@
+/**
+ * Judges the signatures of a Release set as apt does with gpgv: the verdict depends on pinned keys alone and on what they are worth *now*.
+ *
+ * Accepted iff at least one signature of a pinned key is good, that key and its signing subkey are neither revoked nor expired, and no pinned
+ * key gives a bad signature. Signatures of unknown keys are ignored (apt does so: archives sign with the keys of several releases).
+ * OpenPGP.js judges keys at the time of the signature and would accept one that has expired since: key and expiry are judged here.
+ */
+import * as openpgp from 'openpgp';
+import { splitClearsigned, splitSignatures } from '../domain/clearsigned.ts';
+import { DebgeoError, type ErrorCode } from '../domain/errors.ts';
+import { LIMITS } from '../domain/limits.ts';
+import type { ReleaseSet } from '../domain/snapshot.ts';
+
+export interface Signature {
+  /** Fingerprints of the pinned primary keys that signed, 40 upper-case hex digits each; empty if unsigned was allowed. */
+  readonly signers: readonly string[];
+  /** The signed bytes: parse only these. */
+  readonly body: Uint8Array;
+}
+
+/** `unusable`: authentic, and not accepted for a reason of the signature itself: its hash, its time, a key that may not sign. */
+type Verdict = 'good' | 'bad' | 'revoked' | 'expired' | 'unusable' | 'unknown';
+
+interface JudgedSignature {
+  readonly verdict: Verdict;
+  /** Fingerprint of the pinned primary key, or of the unknown issuer as far as the signature tells it. */
+  readonly issuer: string;
+  readonly reason: string;
+}
+
+const WEAK_HASHES: ReadonlySet<number> = new Set([openpgp.enums.hash.md5, openpgp.enums.hash.sha1, openpgp.enums.hash.ripemd]);
+const KNOWN_HASHES: ReadonlySet<unknown> = new Set(Object.values(openpgp.enums.hash));
+/** Whether bytes were signed is asked apart from whether the hash is strong: a bad signature counts whatever its hash. */
+const ANY_HASH = { ...openpgp.config, rejectHashAlgorithms: new Set(), rejectMessageHashAlgorithms: new Set() } as openpgp.Config;
+/** apt: Acquire::Max-FutureTime. Further ahead, the Date of the Release is refused, too. */
+const FUTURE_MS = 10_000;
+const LF = 0x0a;
+const KEY_BLOCK = /-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n[^]*?\n-----END PGP PUBLIC KEY BLOCK-----/g;
+
+/**
+ * @param keyring pinned public keys, armored (one or more blocks) or binary; null accepts an unsigned Release set
+ * @throws RELEASE_UNSIGNED a Release without Release.gpg and without InRelease
+ * @throws SIGNATURE_MALFORMED, SIGNATURE_INVALID, SIGNATURE_UNKNOWN_KEY, SIGNATURE_KEY_EXPIRED, SIGNATURE_KEY_REVOKED
+ * @throws ARCHIVE_CHANGING InRelease and Release are there and say different things
+ * @throws CONFIG_INVALID   the keyring cannot be read
+ */
+export async function verifyReleaseSet(set: ReleaseSet, keyring: Uint8Array | null, now: Date): Promise<Signature> {
+  const inRelease = set.inRelease === null ? null : openInRelease(set.inRelease, keyring === null);
+  const body = inRelease?.body ?? set.release;
+  if (body === null) throw new DebgeoError('RELEASE_MISSING', 'neither InRelease nor Release');
+
+  if (keyring === null) {
+    assertSameText(inRelease?.body ?? null, set.release);
+    return { signers: [], body };
+  }
+  const keys = await readKeyring(keyring);
+  if (inRelease !== null) {
+    const signers = acceptedSigners(await judgeSignatures(inRelease.signed, inRelease.signatures, keys, now), keys, 'InRelease');
+    assertSameText(inRelease.body, set.release);
+    await refuseTornPair(set, keys, now);
+    return { signers, body };
+  }
+  if (set.releaseGpg === null) {
+    throw new DebgeoError('RELEASE_UNSIGNED', 'there is neither InRelease nor Release.gpg', {
+      expected: fingerprintsOf(keys),
+      found: 'none',
+    });
+  }
+  const signers = acceptedSigners(await judgeSignatures(body, splitSignatures(set.releaseGpg), keys, now), keys, 'Release.gpg');
+  return { signers, body };
+}
+
+/** What is signed in clear ends before the last LF of the text (RFC 9580, 7.1). */
+function openInRelease(
+  bytes: Uint8Array,
+  unsignedAllowed: boolean,
+): { body: Uint8Array; signed: Uint8Array; signatures: readonly string[] } {
+  const framed = Buffer.from(bytes.subarray(0, 64)).toString('latin1').startsWith('-----BEGIN PGP SIGNED MESSAGE-----');
+  if (!framed && unsignedAllowed) return { body: bytes, signed: bytes, signatures: [] };
+  const { body, signatures } = splitClearsigned(bytes);
+  return { body, signed: body.at(-1) === LF ? body.subarray(0, -1) : body, signatures };
+}
+
+/** Trailing blanks and line ends are outside a text signature (RFC 9580, 7.2), and the frame of InRelease drops the last one. */
+function assertSameText(signed: Uint8Array | null, release: Uint8Array | null): void {
+  if (signed === null || release === null) return;
+  const text = (bytes: Uint8Array) =>
+    Buffer.from(bytes)
+      .toString('latin1')
+      .replace(/[ \t\r]+$/gm, '')
+      .trimEnd();
+  if (text(signed) === text(release)) return;
+  throw new DebgeoError('ARCHIVE_CHANGING', 'InRelease and Release differ');
+}
+
+/**
+ * Release.gpg beside a good InRelease is only a way for old clients, so that nothing is asked of it but this: a pinned key must not give a bad
+ * signature. That would be half of a release that is being written.
+ */
+async function refuseTornPair(set: ReleaseSet, keys: readonly openpgp.Key[], now: Date): Promise<void> {
+  if (set.release === null || set.releaseGpg === null) return;
+  let judged: JudgedSignature[];
+  try {
+    judged = await judgeSignatures(set.release, splitSignatures(set.releaseGpg), keys, now);
+  } catch (error) {
+    if (error instanceof DebgeoError && error.code === 'SIGNATURE_MALFORMED') return;
+    throw error;
+  }
+  if (judged.some(({ verdict }) => verdict === 'bad')) throw refusal('SIGNATURE_INVALID', 'Release.gpg', judged, keys);
+}
+
+function acceptedSigners(judged: readonly JudgedSignature[], keys: readonly openpgp.Key[], file: string): string[] {
+  const has = (verdict: Verdict) => judged.some((signature) => signature.verdict === verdict);
+  if (has('bad')) throw refusal('SIGNATURE_INVALID', file, judged, keys);
+  if (has('good')) return [...new Set(judged.filter(({ verdict }) => verdict === 'good').map(({ issuer }) => issuer))];
+  if (has('revoked')) throw refusal('SIGNATURE_KEY_REVOKED', file, judged, keys);
+  if (has('expired')) throw refusal('SIGNATURE_KEY_EXPIRED', file, judged, keys);
+  if (has('unusable')) throw refusal('SIGNATURE_INVALID', file, judged, keys);
+  throw refusal('SIGNATURE_UNKNOWN_KEY', file, judged, keys);
+}
+
+function refusal(code: ErrorCode, file: string, judged: readonly JudgedSignature[], keys: readonly openpgp.Key[]): DebgeoError {
+  const found = judged.map(({ issuer, reason }) => `${issuer} (${reason})`).join(', ');
+  return new DebgeoError(code, `no acceptable signature of a pinned key on ${file}`, { expected: fingerprintsOf(keys), found });
+}
+
+async function judgeSignatures(
+  signed: Uint8Array,
+  armored: readonly string[],
+  keys: readonly openpgp.Key[],
+  now: Date,
+): Promise<JudgedSignature[]> {
+  const message = await openpgp.createMessage({ binary: signed });
+  const literal = message.packets[0];
+  if (literal === undefined) throw new Error('OpenPGP.js made a message without a packet');
+  const judged: JudgedSignature[] = [];
+  for (const packet of await readSignatures(armored)) judged.push(await judgeSignature(packet, literal, keys, now));
+  return judged;
+}
+
+async function readSignatures(armored: readonly string[]): Promise<openpgp.SignaturePacket[]> {
+  const packets: openpgp.SignaturePacket[] = [];
+  for (const block of armored) {
+    try {
+      const signature = await openpgp.readSignature({ armoredSignature: block });
+      packets.push(...signature.packets.filter((packet) => packet instanceof openpgp.SignaturePacket));
+    } catch (error) {
+      throw new DebgeoError('SIGNATURE_MALFORMED', 'a signature cannot be read', { found: quoted(error) }, error);
+    }
+  }
+  if (packets.length === 0) throw new DebgeoError('SIGNATURE_MALFORMED', 'there is no signature that can be read');
+  if (packets.length > LIMITS.signatures) {
+    throw new DebgeoError('SIGNATURE_MALFORMED', 'too many signatures', {
+      expected: `at most ${LIMITS.signatures}`,
+      found: String(packets.length),
+    });
+  }
+  return packets;
+}
+
+async function judgeSignature(
+  packet: openpgp.SignaturePacket,
+  literal: object,
+  keys: readonly openpgp.Key[],
+  now: Date,
+): Promise<JudgedSignature> {
+  let first: JudgedSignature | null = null;
+  for (const primary of keys) {
+    for (const signing of primary.getKeys(packet.issuerKeyID)) {
+      if (packet.issuerFingerprint !== null && hexOf(packet.issuerFingerprint) !== signing.getFingerprint()) continue;
+      const [verdict, reason] = await judgeByKey(packet, literal, primary, signing, now);
+      const judged = { verdict, reason, issuer: primary.getFingerprint().toUpperCase() };
+      if (verdict === 'good') return judged;
+      first ??= judged;
+    }
+  }
+  const issuer = packet.issuerFingerprint === null ? packet.issuerKeyID.toHex() : hexOf(packet.issuerFingerprint);
+  return first ?? { verdict: 'unknown', issuer: issuer.toUpperCase(), reason: 'not pinned' };
+}
+
+async function judgeByKey(
+  packet: openpgp.SignaturePacket,
+  literal: object,
+  primary: openpgp.Key,
+  signing: openpgp.Key | openpgp.Subkey,
+  now: Date,
+): Promise<[Verdict, string]> {
+  const { signatureType, created, hashAlgorithm } = packet;
+  if (signatureType !== openpgp.enums.signature.binary && signatureType !== openpgp.enums.signature.text)
+    return ['unusable', 'not of a document'];
+  if (!KNOWN_HASHES.has(hashAlgorithm)) return ['unusable', 'unknown hash'];
+  if (packet.unknownSubpackets.some(({ critical }) => critical) || packet.rawNotations.some(({ critical }) => critical)) {
+    return ['unusable', 'unknown critical subpacket'];
+  }
+  if (created === null) return ['unusable', 'no creation time'];
+  try {
+    await packet.verify(signing.keyPacket, signatureType, literal, created, true, ANY_HASH);
+  } catch (error) {
+    return ['bad', quoted(error)];
+  }
+  if (hashAlgorithm !== null && WEAK_HASHES.has(hashAlgorithm)) return ['unusable', 'weak hash'];
+  if (created.getTime() > now.getTime() + FUTURE_MS) return ['unusable', `created ${created.toISOString()}`];
+  if (packet.getExpirationTime() <= now) return ['unusable', 'signature expired'];
+  if (created < signing.getCreationTime()) return ['unusable', 'older than its key'];
+  return judgeKey(primary, signing, now);
+}
+
+async function judgeKey(primary: openpgp.Key, signing: openpgp.Key | openpgp.Subkey, now: Date): Promise<[Verdict, string]> {
+  const subkey = signing instanceof openpgp.Subkey ? signing : null;
+  if (await isRevoked(primary, subkey)) return ['revoked', 'revoked'];
+
+  const expiry = await primary.getExpirationTime();
+  const subkeyExpiry = subkey === null ? Infinity : await subkey.getExpirationTime(now);
+  for (const end of [expiry, subkeyExpiry]) {
+    if (end instanceof Date && end <= now) return ['expired', `expired ${end.toISOString()}`];
+  }
+  try {
+    const usable = await primary.getSigningKey(signing.getKeyID(), now);
+    if (usable.getFingerprint() === signing.getFingerprint()) return ['good', 'good'];
+    return ['unusable', 'another key has the same id'];
+  } catch (error) {
+    return ['unusable', quoted(error)];
+  }
+}
+
+/** Any revocation by the key itself counts, whatever its date and reason: so says gpgv. */
+async function isRevoked(primary: openpgp.Key, subkey: openpgp.Subkey | null): Promise<boolean> {
+  const { keyRevocation, subkeyRevocation } = openpgp.enums.signature;
+  const key = primary.keyPacket;
+  for (const revocation of primary.revocationSignatures) {
+    if (await isSignedBy(revocation, key, keyRevocation, { key })) return true;
+  }
+  for (const revocation of subkey?.revocationSignatures ?? []) {
+    if (await isSignedBy(revocation, key, subkeyRevocation, { key, bind: subkey?.keyPacket })) return true;
+  }
+  return false;
+}
+
+async function isSignedBy(
+  packet: openpgp.SignaturePacket,
+  key: openpgp.AnyKeyPacket,
+  type: openpgp.enums.signature,
+  signed: object,
+): Promise<boolean> {
+  try {
+    await packet.verify(key, type, signed, packet.created ?? new Date(0), false, ANY_HASH);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+async function readKeyring(bytes: Uint8Array): Promise<openpgp.Key[]> {
+  const merged = new Map<string, openpgp.Key>();
+  try {
+    for (const key of await readKeyBlocks(bytes)) {
+      if (key.isPrivate()) throw new Error('a secret key is no part of a keyring');
+      // A ring may hold a key twice, of different age: what either says (extended, revoked) counts.
+      const known = merged.get(key.getFingerprint());
+      merged.set(key.getFingerprint(), known === undefined ? key : await known.update(key as openpgp.PublicKey));
+    }
+  } catch (error) {
+    throw new DebgeoError(
+      'CONFIG_INVALID',
+      'the keyring cannot be read',
+      { expected: 'public keys, armored or binary', found: quoted(error) },
+      error,
+    );
+  }
+  if (merged.size === 0)
+    throw new DebgeoError('CONFIG_INVALID', 'the keyring holds no key', { expected: 'public keys, armored or binary' });
+  return [...merged.values()];
+}
+
+async function readKeyBlocks(bytes: Uint8Array): Promise<openpgp.Key[]> {
+  const binary = ((bytes[0] ?? 0) & 0x80) !== 0;
+  if (binary) return openpgp.readKeys({ binaryKeys: bytes });
+  const keys: openpgp.Key[] = [];
+  for (const [block] of Buffer.from(bytes).toString('latin1').matchAll(KEY_BLOCK)) {
+    keys.push(...(await openpgp.readKeys({ armoredKeys: block })));
+  }
+  return keys;
+}
+
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
+
+const fingerprintsOf = (keys: readonly openpgp.Key[]): string => keys.map((key) => key.getFingerprint().toUpperCase()).join(', ');
+
+const quoted = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, LIMITS.quotedCharacters);

@@ -1,0 +1,417 @@
+import assert from 'node:assert/strict';
+import http from 'node:http';
+import net from 'node:net';
+import { once } from 'node:events';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import type { Archive } from '../../src/archive/archive.ts';
+import { createHttpArchive } from '../../src/archive/http-archive.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { archiveContract, type ArchiveUnderTest, never, readAll, rejectsWith } from './archive-contract.ts';
+
+const MiB = 1024 * 1024;
+const LIMITS = { releaseBytes: 64 * 1024 };
+/** For archives that are slow on purpose; everywhere else a busy machine must not look like one. */
+const IMPATIENT = { ...LIMITS, answerMs: 300, stallMs: 300, bytesPerSecondMin: 1000, rateWindowMs: 300 };
+const file = parseRepoPath('pool/hello.deb');
+
+type Handler = (request: http.IncomingMessage, response: http.ServerResponse) => void;
+
+interface TestServer {
+  readonly url: string;
+  readonly requests: { url: string; headers: http.IncomingHttpHeaders }[];
+  connections: number;
+  handle: Handler;
+  close(): Promise<void>;
+}
+
+async function startServer(host = '127.0.0.1'): Promise<TestServer> {
+  const server = http.createServer((request, response) => {
+    test.requests.push({ url: request.url ?? '', headers: request.headers });
+    test.handle(request, response);
+  });
+  server.on('connection', () => (test.connections += 1));
+  server.listen(0, host);
+  await once(server, 'listening');
+  const { port } = server.address() as net.AddressInfo;
+  const test: TestServer = {
+    url: `http://${host}:${port}`,
+    requests: [],
+    connections: 0,
+    handle: (_, response) => response.end(),
+    async close() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+  return test;
+}
+
+/** A file server as mirrors run it: decodes the path, answers conditional requests. */
+async function startFiles(): Promise<ArchiveUnderTest> {
+  const files = new Map<string, { bytes: Uint8Array; modified: Date }>();
+  let clock = Date.UTC(2026, 0, 1);
+  const server = await startServer();
+  server.handle = (request, response) => {
+    const found = files.get(decodeURIComponent(request.url ?? '').replace(/^\/debian\//, ''));
+    if (found === undefined) return void response.writeHead(404, { 'content-length': 9 }).end('not found');
+    response.setHeader('last-modified', found.modified.toUTCString());
+    if (request.headers['if-modified-since'] === found.modified.toUTCString()) return void response.writeHead(304).end();
+    response.writeHead(200, { 'content-length': found.bytes.length }).end(found.bytes);
+  };
+  const archive = createHttpArchive({ url: `${server.url}/debian/`, redirectOrigins: [], limits: LIMITS });
+  return {
+    archive,
+    releaseBytesMax: LIMITS.releaseBytes,
+    put: (path, bytes) => void files.set(path, { bytes, modified: new Date((clock += 1000)) }),
+    clear: () => files.clear(),
+    close: async () => {
+      await archive.close();
+      await server.close();
+    },
+  };
+}
+
+archiveContract('an archive behind http', startFiles);
+
+describe('an archive behind http', () => {
+  let server: TestServer;
+  let other: TestServer;
+  let archive: Archive;
+  const becomeImpatient = (limits: object = {}) =>
+    (archive = createHttpArchive({ url: server.url, redirectOrigins: [], limits: { ...IMPATIENT, ...limits } }));
+  const get = async (sizeMax = MiB) => readAll(await archive.open(file, sizeMax, never));
+
+  before(async () => {
+    server = await startServer();
+    other = await startServer();
+  });
+  beforeEach(async () => {
+    await archive?.close();
+    archive = createHttpArchive({ url: `${server.url}/debian`, redirectOrigins: [], limits: LIMITS });
+    server.requests.length = other.requests.length = 0;
+    server.connections = 0;
+  });
+  after(async () => {
+    await archive.close();
+    await server.close();
+    await other.close();
+  });
+
+  it('asks as apt does, for the bytes as they are, on one connection', async () => {
+    server.handle = (_, response) => response.end('x');
+
+    for (const name of ['pool/a+b~c.deb', 'pool/%3a d.deb', 'pool/..d/e..f.deb'])
+      await readAll(await archive.open(parseRepoPath(name), 10, never));
+
+    assert.deepEqual(
+      server.requests.map(({ url }) => url),
+      ['/debian/pool/a%2bb%7ec.deb', '/debian/pool/%253a%20d.deb', '/debian/pool/..d/e..f.deb'],
+    );
+    assert.equal(server.requests[0]?.headers['accept-encoding'], 'identity');
+    assert.equal(server.connections, 1);
+  });
+
+  it('keeps the connection after 404 and 304', async () => {
+    server.handle = (request, response) =>
+      void response.writeHead(request.url?.endsWith('InRelease') ? 304 : 404, { 'content-length': 0 }).end();
+
+    await archive.open(file, 1, never);
+    const answer = await archive.fetchReleaseSet('dists/a', { etag: '"1"', lastModified: null }, never);
+
+    assert.equal(answer, 'unchanged');
+    assert.equal(server.connections, 1);
+  });
+
+  it('gives up a 404 page that does not end', async () => {
+    server.handle = (_, response) => {
+      const more = setInterval(() => response.write(Buffer.alloc(4096)), 1);
+      response.on('close', () => clearInterval(more));
+      response.writeHead(404);
+    };
+
+    const answer = await get();
+
+    assert.equal(answer, null);
+  });
+
+  it('sends both validators back, and reads what a server answers that ignores them', async () => {
+    server.handle = (request, response) =>
+      request.url?.endsWith('InRelease') ? response.setHeader('etag', '"2"').end('new') : response.writeHead(404).end();
+
+    const answer = await archive.fetchReleaseSet('dists/a', { etag: '"1"', lastModified: 'Thu, 01 Jan 2026 00:00:00 GMT' }, never);
+
+    assert.equal(server.requests[0]?.headers['if-none-match'], '"1"');
+    assert.equal(server.requests[0]?.headers['if-modified-since'], 'Thu, 01 Jan 2026 00:00:00 GMT');
+    assert.equal(server.requests[1]?.headers['if-none-match'], undefined);
+    assert.ok(answer !== 'unchanged');
+    assert.deepEqual(answer.validator, { etag: '"2"', lastModified: null });
+  });
+
+  it('takes 304 for unchanged only where it asked a condition', async () => {
+    server.handle = (_, response) => void response.writeHead(304).end();
+
+    await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'ARCHIVE_UNREACHABLE');
+    await rejectsWith(archive.fetchReleaseSet('dists/a', { etag: null, lastModified: null }, never), 'ARCHIVE_UNREACHABLE');
+  });
+
+  it('uses a new connection where the archive closed the kept one', async () => {
+    const wild = net.createServer((socket) => {
+      let answered = false;
+      socket.on('error', () => {});
+      socket.on('data', () => {
+        if (answered) return void socket.resetAndDestroy();
+        answered = true;
+        socket.write('HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok');
+      });
+    });
+    await once(wild.listen(0, '127.0.0.1'), 'listening');
+    const kept = createHttpArchive({
+      url: `http://127.0.0.1:${(wild.address() as net.AddressInfo).port}`,
+      redirectOrigins: [],
+      limits: LIMITS,
+    });
+
+    const first = await readAll(await kept.open(file, 2, never));
+    const second = await readAll(await kept.open(file, 2, never));
+
+    assert.equal(String(first) + String(second), 'okok');
+    await kept.close();
+    wild.close();
+  });
+
+  for (const [status, code] of [
+    [401, 'ARCHIVE_DENIED'],
+    [403, 'ARCHIVE_DENIED'],
+    [400, 'ARCHIVE_UNREACHABLE'],
+    [206, 'ARCHIVE_UNREACHABLE'],
+    [500, 'ARCHIVE_UNREACHABLE'],
+    [502, 'ARCHIVE_UNREACHABLE'],
+    [429, 'ARCHIVE_THROTTLED'],
+    [503, 'ARCHIVE_THROTTLED'],
+  ] as const) {
+    it(`says ${code} for ${status}, for the Release set, too`, async () => {
+      server.handle = (_, response) => void response.writeHead(status).end();
+
+      await rejectsWith(get(), code);
+      await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), code);
+    });
+  }
+
+  it('answers null for 410 as for 404', async () => {
+    server.handle = (_, response) => void response.writeHead(410).end();
+
+    const answer = await get();
+
+    assert.equal(answer, null);
+  });
+
+  it('reads Retry-After as seconds or date, up to the bound', async () => {
+    const waits: (number | undefined)[] = [];
+    for (const retryAfter of ['7', new Date(Date.now() + 60_000).toUTCString(), '999999999', 'Thu, 01 Jan 1970 00:00:00 GMT', 'soon']) {
+      server.handle = (_, response) => void response.writeHead(429, { 'retry-after': retryAfter }).end();
+      await get().catch((error: DebgeoError) => waits.push(error.report.retryAfterMs));
+    }
+
+    const [seconds, date, far, past, nonsense] = waits;
+    assert.equal(seconds, 7000);
+    assert.ok(date !== undefined && date > 40_000 && date <= 60_000);
+    assert.equal(far, 3_600_000);
+    assert.equal(past, 0);
+    assert.equal(nonsense, undefined);
+  });
+
+  it('says ARCHIVE_UNREACHABLE where nobody listens', async () => {
+    const gone = await startServer();
+    await gone.close();
+    archive = createHttpArchive({ url: gone.url, redirectOrigins: [], limits: LIMITS });
+
+    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+  });
+
+  it('ends a request that is never answered', async () => {
+    becomeImpatient();
+    server.handle = () => {};
+
+    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+  });
+
+  it('ends a file that stops in the middle', async () => {
+    becomeImpatient();
+    server.handle = (_, response) => void response.writeHead(200, { 'content-length': 100 }).write('some');
+
+    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+  });
+
+  it('frees the connection of a file that nobody reads', async () => {
+    becomeImpatient();
+    let closed = false;
+    server.handle = (_, response) => {
+      response.on('close', () => (closed = true));
+      response.writeHead(200, { 'content-length': 100 }).write('some');
+    };
+
+    const unread = await archive.open(file, 100, never);
+    const deadline = Date.now() + 5000;
+    while (!closed && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+
+    assert.ok(closed);
+    await rejectsWith(readAll(unread), 'ARCHIVE_UNREACHABLE');
+  });
+
+  it('ends a file that drips', async () => {
+    becomeImpatient();
+    server.handle = (_, response) => {
+      const drip = setInterval(() => response.write('x'), 20);
+      response.on('close', () => clearInterval(drip));
+    };
+
+    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+  });
+
+  it('does not take a slow reader for a slow archive', async () => {
+    becomeImpatient();
+    server.handle = (_, response) => void response.end(Buffer.alloc(200_000));
+
+    let size = 0;
+    for await (const chunk of (await archive.open(file, MiB, never)) ?? []) {
+      if (size === 0) await new Promise((resolve) => setTimeout(resolve, IMPATIENT.stallMs * 2));
+      size += chunk.length;
+    }
+
+    assert.equal(size, 200_000);
+  });
+
+  it('ends a Release set that takes longer than it may', async () => {
+    becomeImpatient({ answerMs: 30_000, fetchMs: 100 });
+    server.handle = () => {};
+
+    await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'ARCHIVE_UNREACHABLE');
+  });
+
+  it('ends a file without end at the bound', async () => {
+    server.handle = (_, response) => {
+      const more = (): void => void (response.write(Buffer.alloc(65_536)) ? setImmediate(more) : response.once('drain', more));
+      response.on('error', () => {});
+      more();
+    };
+
+    await rejectsWith(get(), 'LIMIT_EXCEEDED');
+  });
+
+  it('refuses an announced size above the bound before it reads', async () => {
+    server.handle = (_, response) => response.writeHead(200, { 'content-length': 2 * MiB }).flushHeaders();
+
+    await rejectsWith(archive.open(file, MiB, never), 'LIMIT_EXCEEDED');
+  });
+
+  for (const [how, head] of [
+    ['an announced size', { 'content-length': '1000' }],
+    ['chunks', { 'transfer-encoding': 'chunked' }],
+  ] as const) {
+    it(`never takes a truncated file with ${how} for a whole one`, async () => {
+      server.handle = (_, response) => {
+        response.writeHead(200, head).write('some');
+        setTimeout(() => response.socket?.end(), 20);
+      };
+
+      await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+    });
+  }
+
+  it('says ARCHIVE_UNREACHABLE for a connection that is reset', async () => {
+    server.handle = (_, response) => {
+      response.writeHead(200, { 'content-length': 1000 }).write('some');
+      setTimeout(() => response.socket?.resetAndDestroy(), 20);
+    };
+
+    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+  });
+
+  it('does not decode what a server encodes unasked', async () => {
+    server.handle = (_, response) => void response.setHeader('content-encoding', 'gzip').end('these are the bytes');
+
+    const bytes = await get();
+
+    assert.equal(String(bytes), 'these are the bytes');
+  });
+
+  for (const status of [301, 302, 303, 307, 308]) {
+    it(`follows ${status} within the origin`, async () => {
+      server.handle = (request, response) =>
+        request.url === '/debian/pool/hello.deb'
+          ? response.writeHead(status, { location: '../elsewhere?x=1' }).end()
+          : response.end('here');
+
+      const bytes = await get();
+
+      assert.equal(String(bytes), 'here');
+      assert.equal(server.requests[1]?.url, '/debian/elsewhere?x=1');
+    });
+  }
+
+  it('follows a redirect to an allowed origin, and back', async () => {
+    archive = createHttpArchive({ url: server.url, redirectOrigins: [other.url], limits: LIMITS });
+    server.handle = (request, response) =>
+      request.url === '/back' ? response.end('back') : response.writeHead(302, { location: `${other.url}/there` }).end();
+    other.handle = (_, response) => void response.writeHead(302, { location: `${server.url}/back` }).end();
+
+    const bytes = await get();
+
+    assert.equal(String(bytes), 'back');
+  });
+
+  for (const [what, location] of [
+    ['another origin', () => `${other.url}/debian/pool/hello.deb`],
+    ['another scheme of the same host', () => server.url.replace('http:', 'https:')],
+    ['the metadata service of a cloud', () => 'http://169.254.169.254/metadata'],
+    ['a file', () => 'file:///etc/passwd'],
+    ['credentials', () => server.url.replace('http://', 'http://user:secret@')],
+    ['no URL', () => 'http://['],
+  ] as const) {
+    it(`refuses a redirect to ${what}, and asks nothing there`, async () => {
+      server.handle = (_, response) => void response.writeHead(302, { location: location() }).end();
+
+      await rejectsWith(get(), 'ARCHIVE_REDIRECT');
+      assert.equal(server.requests.length, 1);
+      assert.equal(other.requests.length, 0);
+    });
+  }
+
+  it('refuses a redirect without a place and one that never ends', async () => {
+    server.handle = (_, response) => void response.writeHead(302).end();
+    await rejectsWith(get(), 'ARCHIVE_REDIRECT');
+
+    server.handle = (request, response) => void response.writeHead(302, { location: `${request.url}x` }).end();
+    await rejectsWith(get(), 'ARCHIVE_REDIRECT');
+
+    assert.equal(server.requests.length, 1 + 4);
+  });
+
+  it('keeps secrets of a redirect out of its report', async () => {
+    server.handle = (_, response) => void response.writeHead(302, { location: 'https://user:secret@cdn.example/x?sig=secret' }).end();
+
+    const error = await get().then(
+      () => null,
+      (thrown: DebgeoError) => thrown,
+    );
+
+    assert.ok(error instanceof DebgeoError && !JSON.stringify(error.report).includes('secret'));
+  });
+
+  for (const url of [
+    'ftp://example.org/debian',
+    'debian',
+    'http://user:secret@example.org',
+    'https://example.org/?sig=1',
+    'https://example.org/#a',
+  ]) {
+    it(`refuses ${url} as an archive`, () => {
+      assert.throws(
+        () => createHttpArchive({ url, redirectOrigins: [] }),
+        (error) => error instanceof DebgeoError && error.code === 'CONFIG_INVALID' && !JSON.stringify(error.report).includes('secret'),
+      );
+    });
+  }
+});
