@@ -167,11 +167,14 @@ export async function saveSnapshot(
   return db.transaction(async (tx) => {
     const { latest, archiveId } = await lockForCapture(tx, distributionId);
     const generation = latest + 1;
-    const came = await writeMembers(tx, { distributionId, archiveId, generation }, members);
-    if (came === 0 && (await isNewest(tx, distributionId, latest, snapshot))) return { generation: latest };
+    const newest = await readSnapshot(tx, distributionId, latest);
+    const changes = await writeMembers(tx, { distributionId, archiveId, generation }, members);
+    if (changes === 0 && newest !== null && (await isSame(tx, distributionId, newest, snapshot))) return { generation: latest };
     await insertSnapshot(tx, distributionId, generation, snapshot, members);
     await insertIndices(tx, distributionId, generation, snapshot);
-    await announce(tx, distributionId, generation, validator, { changes: came, members: members.length });
+    // Two bodies of one Date are accepted and put on record: nobody can tell which is the older.
+    const sameDate = newest?.date?.getTime() !== undefined && newest.date.getTime() === snapshot.date?.getTime();
+    await announce(tx, distributionId, generation, validator, { changes, members: members.length, sameDate });
     return { generation };
   });
 }
@@ -292,11 +295,10 @@ async function writeMembers(
   return Number(left.numAffectedRows ?? 0n) + Number(came.numAffectedRows ?? 0n);
 }
 
-/** Whether Release set and indices are those of the newest generation, byte for byte. */
-async function isNewest(tx: Tx, distributionId: number, latest: number, snapshot: Snapshot): Promise<boolean> {
-  const stored = await readSnapshot(tx, distributionId, latest);
-  if (stored === null || !isSameReleaseSet(stored.releaseSet, snapshot.releaseSet)) return false;
-  const digests = await indexDigestsOf(tx, distributionId, latest);
+/** Whether Release set and indices are those of a stored snapshot, byte for byte. */
+async function isSame(tx: Tx, distributionId: number, stored: StoredSnapshot, snapshot: Snapshot): Promise<boolean> {
+  if (!isSameReleaseSet(stored.releaseSet, snapshot.releaseSet)) return false;
+  const digests = await indexDigestsOf(tx, distributionId, stored.generation);
   return (
     digests.size === snapshot.indices.length + snapshot.absent.length &&
     snapshot.indices.every((index) => digests.get(index.path) === index.sha256) &&

@@ -1,0 +1,65 @@
+/** A migrated database of its own with one archive, one distribution and the sites that are asked for. */
+import { sql } from 'kysely';
+import type { Validator } from '../../src/archive/archive.ts';
+import { connectDatabase, type Database } from '../../src/database/orm.ts';
+import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { sha256Of } from '../../src/domain/sha256.ts';
+import type { Blob, Snapshot } from '../../src/domain/snapshot.ts';
+import { migratedDatabase } from '../support/servers.ts';
+
+export const DISTRIBUTION = 'debian-bookworm';
+export const NO_VALIDATOR: Validator = { etag: null, lastModified: null };
+
+export interface Fixture {
+  readonly db: Database;
+  readonly distributionId: number;
+  close(): Promise<void>;
+}
+
+export async function aDistribution(
+  options: { sites?: readonly string[]; url?: string; keyring?: Uint8Array | null; components?: string[]; tuning?: object } = {},
+): Promise<Fixture> {
+  const db = await connectDatabase(await migratedDatabase());
+  const distributionId = await db.transaction(async ({ kysely }) => {
+    await sql`insert into archives (name, url, mount, keyring) values ('debian', ${options.url ?? 'http://127.0.0.1:1'}, 'debian', ${options.keyring ?? null})`.execute(
+      kysely,
+    );
+    const { rows } = await sql<{ id: number }>`
+      insert into debian_distributions (name, archive_id, suite, components, tuning)
+      select ${DISTRIBUTION}, id, 'stable', ${options.components ?? []}::text[], ${JSON.stringify(options.tuning ?? {})}::jsonb from archives returning id`.execute(
+      kysely,
+    );
+    for (const site of options.sites ?? []) {
+      await sql`
+        insert into replication_sites (name, account_url, container, public_url, credential)
+        values (${site}, 'http://127.0.0.1:1/' || ${site}, 'c', 'http://127.0.0.1:1/' || ${site}, '{"env": "X"}')`.execute(kysely);
+      await sql`
+        insert into distribution_replications (distribution_id, site_id)
+        select ${rows[0]!.id}, id from replication_sites where name = ${site}`.execute(kysely);
+    }
+    return rows[0]!.id;
+  });
+  return { db, distributionId, close: () => db.close() };
+}
+
+export const aBlob = (path: string, content: string = path): Blob => ({
+  path: parseRepoPath(path),
+  size: content.length,
+  sha256: sha256Of(Buffer.from(content)),
+});
+
+/** A snapshot of these pool files; `body` stands for the signed text, `signature` for what else makes the bytes of InRelease. */
+export function aSnapshot(poolFiles: readonly Blob[], body: string, signature = ''): Snapshot {
+  const index = aBlob('dists/stable/main/binary-amd64/Packages.gz', poolFiles.map((blob) => blob.path + blob.sha256).join());
+  return {
+    releaseSet: { inRelease: Buffer.from(body + signature), release: Buffer.from(body), releaseGpg: null },
+    bodySha256: sha256Of(Buffer.from(body)),
+    date: new Date('2026-01-01T00:00:00Z'),
+    validUntil: null,
+    signers: ['A'.repeat(40)],
+    untorn: true,
+    indices: [{ ...index, byHashPaths: [parseRepoPath(`dists/stable/main/binary-amd64/by-hash/SHA256/${index.sha256}`)] }],
+    absent: [parseRepoPath('dists/stable/main/binary-amd64/Packages')],
+    poolFiles,
+  };
+}
