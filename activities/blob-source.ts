@@ -12,6 +12,6 @@ export interface BlobOrigin {
 }
 
 export interface BlobSource {
-  /** The places to try for one blob at one site, best first. */
-  originsOf(blob: WantedBlob): Promise<readonly BlobOrigin[]>;
+  /** The places to try for one blob at one site, best first. A later one is looked up only when it is asked for: most blobs need only the first. */
+  originsOf(blob: WantedBlob): AsyncIterable<BlobOrigin>;
 }

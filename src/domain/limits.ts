@@ -55,6 +55,16 @@ export const LIMITS = {
   archiveConcurrency: 8,
   /** A slice of sync or checksum: the time until an order is seen, and the events of a large sync. */
   sliceMs: 20_000,
+  /** How often a lane looks again for blobs that a lane of another distribution is copying. */
+  claimPollMs: 200,
+  /** Writes of one blob in a row that read back wrong: then something on the way changes it. */
+  repairsMax: 3,
+  /** Conditional writes of one path in a row that were answered "something else is there" before it is somebody else's. */
+  conflictsMax: 5,
+  /** What a probe reads of the indices and of the pool through the public URL: it shows that the site is readable as apt reads it, checksum has read all. */
+  probeIndices: 200,
+  probeBytes: 64 * MiB,
+  probePoolFiles: 16,
   /** Index bytes kept in the database are stored in pieces of this size. */
   chunkBytes: 1 * MiB,
 

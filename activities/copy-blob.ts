@@ -1,0 +1,113 @@
+/** One blob to one site: written conditionally, an unknown outcome resolved by looking, and read back. */
+import type { WantedBlob } from '../src/database/registry.ts';
+import { DebgeoError } from '../src/domain/errors.ts';
+import { LIMITS } from '../src/domain/limits.ts';
+import type { Checksum, Expected, SiteStore, Written } from '../src/site/site-store.ts';
+import { headersOf, isByHash } from './blob-headers.ts';
+import type { BlobOrigin, BlobSource } from './blob-source.ts';
+import type { SiteLane } from './lane.ts';
+import type { RepoPath } from '../src/domain/repo-path.ts';
+
+/** Told of wrong bytes at an immutable path that nobody had on record: a leftover of an installation before this one, perhaps. */
+export type OnCorrupt = (blob: WantedBlob, found: Checksum) => Promise<void>;
+
+/**
+ * Makes the blob stand at the site and answers with what was read back after the last write; whether that is right is judged by the registry.
+ * @throws BLOB_MISSING, BLOB_MISMATCH  no origin has it, or none has it right
+ * @throws ARCHIVE_*                    the archive could not be asked, and no other origin has it
+ * @throws SITE_*                       the site itself; FOREIGN_WRITE if others keep writing here
+ */
+export async function copyBlob(
+  lane: Pick<SiteLane, 'store' | 'placeOf'>,
+  source: BlobSource,
+  blob: WantedBlob,
+  signal: AbortSignal,
+  onCorrupt: OnCorrupt,
+): Promise<Checksum> {
+  const place = lane.placeOf(blob.path);
+  let badEtag = blob.badEtag;
+  for (let conflicts = 0; conflicts < LIMITS.conflictsMax;) {
+    const expected = badEtag === null ? 'nothing' : { etag: badEtag };
+    const outcome = await writeFrom(lane, source, { ...blob, badEtag }, expected, signal);
+    const found = await look(lane.store, place, signal);
+
+    const isRight = found !== null && found.size === blob.size && found.sha256 === blob.sha256;
+    if (found !== null && (isRight || outcome !== 'conflict')) return found;
+    if (found !== null && found.etag !== badEtag) await onCorrupt(blob, found);
+    badEtag = found?.etag ?? null;
+    conflicts += 1;
+  }
+  throw new DebgeoError('FOREIGN_WRITE', `somebody else keeps writing to ${place}`, { expected: blob.sha256 });
+}
+
+/** All bytes that stand at a path, of one version. */
+export async function look(store: SiteStore, place: RepoPath, signal: AbortSignal): Promise<Checksum | null> {
+  const found = await store.checksum(place, signal);
+  if (found === 'changed') throw new DebgeoError('SITE_REFUSED', `${place} was read without a condition and answered as if with one`);
+  return found;
+}
+
+async function writeFrom(
+  lane: Pick<SiteLane, 'store' | 'placeOf'>,
+  source: BlobSource,
+  blob: WantedBlob,
+  expected: Expected,
+  signal: AbortSignal,
+): Promise<Written | 'conflict'> {
+  const tried: { readonly name: string; readonly error: DebgeoError | null }[] = [];
+  for await (const origin of source.originsOf(blob)) {
+    const taken = await takeFrom(origin, lane, blob, expected, signal);
+    if ('outcome' in taken) return taken.outcome;
+    tried.push({ name: origin.name, error: taken.error });
+  }
+
+  const unasked = tried.find(({ error }) => error !== null && error.code.startsWith('ARCHIVE_'));
+  if (unasked?.error) throw unasked.error;
+  const differs = tried.some(({ error }) => error !== null && isMismatch(error));
+  throw new DebgeoError(differs ? 'BLOB_MISMATCH' : 'BLOB_MISSING', `no origin has ${blob.path} as its index says`, {
+    expected: `${blob.size} bytes, SHA-256 ${blob.sha256}`,
+    found: tried.map(({ name, error }) => `${name}: ${error === null ? 'missing' : (error.report.found ?? error.code)}`).join('; '),
+  });
+}
+
+/** LIMIT_EXCEEDED: the origin sends more bytes than the index says. */
+const isMismatch = (error: DebgeoError): boolean => error.code === 'BLOB_MISMATCH' || error.code === 'LIMIT_EXCEEDED';
+
+/** An origin that lacks it (null), has it wrong or cannot be asked: the next one is tried. What the site itself says is thrown. */
+async function takeFrom(
+  origin: BlobOrigin,
+  lane: Pick<SiteLane, 'store' | 'placeOf'>,
+  blob: WantedBlob,
+  expected: Expected,
+  signal: AbortSignal,
+): Promise<{ readonly outcome: Written | 'conflict' } | { readonly error: DebgeoError | null }> {
+  let ofOrigin: unknown = null;
+  try {
+    const bytes = await origin.open(signal).catch((error: unknown) => {
+      ofOrigin = error;
+      throw error;
+    });
+    if (bytes === null) return { error: null };
+    const watched = watch(bytes, (error) => {
+      ofOrigin = error;
+    });
+    const kind = isByHash(blob.path) ? 'by-hash' : 'pool';
+    const content = { size: blob.size, sha256: blob.sha256, bytes: watched, ...headersOf(blob.path, kind) };
+    return { outcome: await lane.store.put(lane.placeOf(blob.path), content, expected, signal) };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    if (ofOrigin instanceof DebgeoError) return { error: ofOrigin };
+    if (ofOrigin === null && error instanceof DebgeoError && error.code === 'BLOB_MISMATCH') return { error };
+    throw ofOrigin ?? error;
+  }
+}
+
+/** Tells errors of the origin's stream from those of the site that it is written to. */
+async function* watch(bytes: AsyncIterable<Uint8Array>, onError: (error: unknown) => void): AsyncGenerator<Uint8Array> {
+  try {
+    yield* bytes;
+  } catch (error) {
+    onError(error);
+    throw error;
+  }
+}

@@ -1,0 +1,42 @@
+/** The vocabulary of effects, on one screen. Each may be given twice, and may die between its effect and its answer (I5); its own file says how. */
+import { createApplyOrder } from './apply-order.ts';
+import { createCaptureSnapshot } from './capture-snapshot.ts';
+import { createChecksumBlobs } from './checksum-blobs.ts';
+import type { Deps } from './deps.ts';
+import { failing } from './failure.ts';
+import { createLoadRoster } from './load-roster.ts';
+import { createPlanSync } from './plan-sync.ts';
+import { createProbeSite } from './probe-site.ts';
+import { createPublishSnapshot } from './publish-snapshot.ts';
+import { createRecordCaptureFailure } from './record-capture-failure.ts';
+import { createRecordFailure } from './record-failure.ts';
+import { createSyncBlobs } from './sync-blobs.ts';
+import { createVerifySnapshot } from './verify-snapshot.ts';
+
+export type Activities = ReturnType<typeof createActivities>;
+
+export const createActivities = (deps: Deps) => ({
+  /** What the workflow decides on. Twice: reads again. */
+  loadRoster: failing(createLoadRoster(deps)),
+  /** Archive → catalog. Twice: the same Release set is the same generation. */
+  captureSnapshot: failing(createCaptureSnapshot(deps)),
+  /** Twice: counts one failure more, and so waits a little longer. */
+  recordCaptureFailure: failing(createRecordCaptureFailure(deps)),
+  /** An operator's wishes for one lane. Twice: the last of each wins. */
+  applyOrder: failing(createApplyOrder(deps)),
+  /** Twice: counts one failure more, and so waits a little longer. */
+  recordFailure: failing(createRecordFailure(deps)),
+
+  /** Catalog minus registry, for one site. Twice: plans the same. */
+  planSync: failing(createPlanSync(deps)),
+  /** Copies one slice. Twice: conditional writes find what is there; nothing is written a second time. */
+  syncBlobs: failing(createSyncBlobs(deps)),
+  /** Reads one slice back. Twice: what was booked is not read again. */
+  checksumBlobs: failing(createChecksumBlobs(deps)),
+  /** The barrier. Twice: judges again. */
+  verifySnapshot: failing(createVerifySnapshot(deps)),
+  /** Makes a generation visible. Twice: looks at each name and goes on; finished, it writes nothing. */
+  publishSnapshot: failing(createPublishSnapshot(deps)),
+  /** The site as apt sees it. Twice: reads again. */
+  probeSite: failing(createProbeSite(deps)),
+});

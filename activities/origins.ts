@@ -1,0 +1,57 @@
+import { canonicalPathsOf } from '../src/database/catalog.ts';
+import { openIndexContent } from '../src/database/index-contents.ts';
+import { verifiedSitesOf } from '../src/database/registry.ts';
+import { sitePath, type RepoPath } from '../src/domain/repo-path.ts';
+import { isByHash } from './blob-headers.ts';
+import type { BlobOrigin, BlobSource } from './blob-source.ts';
+import type { Deps } from './deps.ts';
+import type { Lane } from './lane.ts';
+
+/**
+ * The origins of one lane.
+ *
+ * An index: as captured, at the archive by hash and by name, at sites where it is verified. A pool file: at the archive, then at such sites;
+ * for a repair the primary site comes before the archive, which may no longer have it. A place that could not be asked is not asked again by this source, so that a dead archive
+ * costs a slice one timeout; a lane makes a new source for each slice.
+ */
+export function createOrigins(deps: Deps, lane: Pick<Lane, 'distribution'>): BlobSource {
+  const { archive, primarySite, id } = lane.distribution;
+  const { read } = deps.database;
+  const unreachable = new Map<string, unknown>();
+
+  const reachedOnce = (name: string, open: BlobOrigin['open']): BlobOrigin => ({
+    name,
+    open: async (signal) => {
+      if (unreachable.has(name)) throw unreachable.get(name);
+      try {
+        return await open(signal);
+      } catch (error) {
+        if (!signal.aborted) unreachable.set(name, error);
+        throw error;
+      }
+    },
+  });
+  const atArchive = (path: RepoPath, sizeMax: number): BlobOrigin =>
+    reachedOnce('archive', (signal) => deps.archiveOf(archive).open(path, sizeMax, signal));
+  const atSite = (site: string, path: RepoPath): BlobOrigin =>
+    reachedOnce(`site ${site}`, async (signal) => {
+      const { store } = await deps.siteOf(site);
+      return (await store.open(sitePath(archive.mount, path), signal))?.bytes ?? null;
+    });
+
+  return {
+    async *originsOf(blob) {
+      let primary: string | undefined;
+      if (isByHash(blob.path)) {
+        yield { name: 'capture', open: () => openIndexContent(deps.database, blob.sha256) };
+        yield atArchive(blob.path, blob.size);
+        for (const path of await canonicalPathsOf(read, id, blob.sha256)) yield atArchive(path, blob.size);
+      } else {
+        if (blob.badEtag !== null) primary = (await verifiedSitesOf(read, blob)).find((site) => site === primarySite);
+        if (primary !== undefined) yield atSite(primary, blob.path);
+        yield atArchive(blob.path, blob.size);
+      }
+      for (const site of await verifiedSitesOf(read, blob)) if (site !== primary) yield atSite(site, blob.path);
+    },
+  };
+}

@@ -1,0 +1,19 @@
+import { readReplication } from '../src/database/replications.ts';
+import { planBlobs } from '../src/database/plan-blobs.ts';
+import type { Deps } from './deps.ts';
+import { startLane, type StepAnswer, type StepInput } from './lane.ts';
+
+/**
+ * Writes into the registry what the site lacks of the generation, and gives failed blobs another try. Touches nothing but the database.
+ * Given twice: plans the same again.
+ * @throws PATH_CONFLICT, SNAPSHOT_EMPTY
+ */
+export const createPlanSync =
+  (deps: Deps) =>
+  async (input: StepInput): Promise<StepAnswer> => {
+    const lane = await startLane(deps, input);
+    return deps.database.transaction(async (tx) => {
+      await planBlobs(tx, lane.key);
+      return { more: false, repair: 0, row: (await readReplication(tx, lane.at)) ?? lane.row };
+    });
+  };

@@ -1,0 +1,110 @@
+/** What every write of a running lane is conditional on, and the SQL that says which blobs its generation has. */
+import { sql, type RawBuilder } from 'kysely';
+import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
+import type { Replication } from '../domain/replication.ts';
+import { recordIncident } from './incidents.ts';
+import { first, type Tx } from './orm.ts';
+import { readReplication, type LaneAt } from './replications.ts';
+
+export interface LaneKey {
+  readonly distributionId: number;
+  readonly siteId: number;
+  readonly generation: number;
+  /** When Temporal scheduled this attempt, milliseconds: the fence of the lane and the claim on a blob. */
+  readonly attempt: number;
+}
+
+/** `blob_registry.state` and `verification_state` as stored. */
+export const PENDING = sql.lit(0);
+export const STARTED = sql.lit(1);
+export const SYNCED = sql.lit(2);
+export const SUCCEEDED = sql.lit(2);
+export const FAILED = sql.lit(3);
+
+/**
+ * Locks the lane's row and refuses an attempt that a newer one, a failure or a cancel has overtaken.
+ * @throws FENCED
+ */
+export async function holdFence(tx: Tx, lane: LaneKey): Promise<void> {
+  const row = first(
+    await sql<{ fence: number }>`
+      select fence from distribution_replications
+      where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} for no key update`.execute(tx.kysely),
+  );
+  if (row?.fence === lane.attempt) return;
+  throw new DebgeoError('FENCED', 'a newer attempt works on this replication', {
+    expected: `fence ${lane.attempt}`,
+    found: row === null ? 'no replication' : `fence ${row.fence}`,
+  });
+}
+
+/** `m` and `b`: the immutable members of the lane's generation, to stand behind `from`. */
+export const members = (lane: LaneKey): RawBuilder<unknown> => sql`
+  (select blob_id from snapshot_blobs where distribution_id = ${lane.distributionId}
+     and from_generation <= ${lane.generation} and to_generation > ${lane.generation}) m
+  join blobs b on b.id = m.blob_id`;
+
+/** That `r.blob_id` is a member: for statements that begin at the few open rows of the registry. */
+export const isMember = (lane: LaneKey): RawBuilder<unknown> => sql`
+  exists (select 1 from snapshot_blobs m where m.distribution_id = ${lane.distributionId} and m.blob_id = r.blob_id
+     and m.from_generation <= ${lane.generation} and m.to_generation > ${lane.generation})`;
+
+/**
+ * That the claim on `r` is nobody's any more. A fence moves with every attempt, failure and cancel, so an attempt that no lane of this site holds is
+ * dead. A claim newer than our own attempt is left alone: it is of a lane that came after us, or we are the one overtaken.
+ */
+export const isDead = (lane: LaneKey): RawBuilder<unknown> => sql`
+  (r.attempt < ${lane.attempt} and not exists (
+     select 1 from distribution_replications o join debian_distributions d on d.id = o.distribution_id
+     where o.site_id = r.site_id and o.fence = r.attempt and o.distribution_id <> ${lane.distributionId} and not d.removed))`;
+
+/** Counts what is settled and what there is, exactly, and writes it as the lane's progress. */
+export async function recount(tx: Tx, lane: LaneKey): Promise<{ files: number; bytes: number }> {
+  const counted = first(
+    await sql<{ files: number; bytes: number }>`
+      with counted as (
+        select count(*)::int as files, coalesce(sum(b.size), 0)::bigint as bytes,
+          count(*) filter (where r.settled)::int as files_done, coalesce(sum(b.size) filter (where r.settled), 0)::bigint as bytes_done
+        from ${members(lane)} left join blob_registry r on r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id = b.id)
+      update distribution_replications
+      set files_total = files, bytes_total = bytes, files_done = counted.files_done, bytes_done = counted.bytes_done
+      from counted where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId}
+      returning files_total as files, bytes_total as bytes`.execute(tx.kysely),
+  );
+  return counted ?? { files: 0, bytes: 0 };
+}
+
+/** The lane's row as this transaction leaves it. */
+export async function rowOf(tx: Tx, lane: LaneKey): Promise<Replication> {
+  const names = first(
+    await sql<{ distribution: string; site: string }>`
+      select d.name as distribution, s.name as site from debian_distributions d, replication_sites s
+      where d.id = ${lane.distributionId} and s.id = ${lane.siteId}`.execute(tx.kysely),
+  );
+  const row = names === null ? null : await readReplication(tx, names);
+  if (row === null) throw new DebgeoError('FENCED', 'the replication was removed');
+  return row;
+}
+
+/** An incident for bytes at the site that are not the catalog's; the repair follows. */
+export function recordCorrupt(tx: Tx, lane: LaneKey, blob: { path: string; expected: string; found: string }): Promise<void> {
+  const report: ErrorReport = {
+    code: 'BLOB_CORRUPT',
+    message: `the site holds other bytes at ${blob.path}`,
+    expected: blob.expected,
+    found: blob.found,
+    state: 'repair begins at once',
+  };
+  return recordIncident(tx, { ...lane, path: blob.path, report });
+}
+
+/** The ids of a lane. @throws NAME_UNKNOWN */
+export async function findLane(tx: Tx, at: LaneAt, generation: number, attempt: number): Promise<LaneKey> {
+  const ids = first(
+    await sql<{ distributionId: number; siteId: number }>`
+      select d.id as "distributionId", s.id as "siteId" from debian_distributions d, replication_sites s
+      where d.name = ${at.distribution} and s.name = ${at.site}`.execute(tx.kysely),
+  );
+  if (ids === null) throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
+  return { ...ids, generation, attempt };
+}

@@ -1,0 +1,70 @@
+/** The plan of a sync: the catalog minus the registry, written into the registry. */
+import { sql } from 'kysely';
+import { DebgeoError } from '../domain/errors.ts';
+import { sha256FromBytes } from '../domain/sha256.ts';
+import { FAILED, holdFence, isDead, members, PENDING, recount, STARTED, type LaneKey } from './lane.ts';
+import { first, lockArchiveShared, type Tx } from './orm.ts';
+
+/**
+ * Gives every member of the generation a row at the site, and failed ones another try. Planning twice changes nothing.
+ * Must be the first statement of its transaction (see lockArchiveShared).
+ * @returns what the generation has in all
+ * @throws FENCED, PATH_CONFLICT
+ * @throws SNAPSHOT_EMPTY  no member at all
+ */
+export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number; bytes: number }> {
+  const archive = first(
+    await sql<{ id: number }>`select archive_id as id from debian_distributions where id = ${lane.distributionId}`.execute(tx.kysely),
+  );
+  if (archive !== null) await lockArchiveShared(tx, archive.id);
+  await holdFence(tx, lane);
+
+  await refuseConflicts(tx, lane);
+  await sql`
+    update blob_registry r set blob_id = b.id, state = ${PENDING}, retry_count = 0, failure_code = null
+    from ${members(lane)} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id <> b.id`.execute(tx.kysely);
+  await sql`
+    insert into blob_registry (site_id, path_id, blob_id)
+    select ${lane.siteId}::int, b.path_id, b.id from ${members(lane)}
+    where not exists (select 1 from blob_registry r where r.site_id = ${lane.siteId} and r.path_id = b.path_id)
+    order by b.path_id on conflict do nothing`.execute(tx.kysely);
+  await sql`
+    update blob_registry r set state = ${PENDING}, failure_code = null, retry_count = 0
+    from ${members(lane)} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id = b.id and r.state = ${FAILED}`.execute(
+    tx.kysely,
+  );
+
+  const planned = await recount(tx, lane);
+  if (planned.files === 0) throw new DebgeoError('SNAPSHOT_EMPTY', `generation ${lane.generation} has no member: 0 of 0 is not verified`);
+  return planned;
+}
+
+/**
+ * A path holds one digest for as long as a served snapshot, or one in its grace, may name it; until prune exists: for ever. Free for other bytes is
+ * only a row that was never verified, so that no snapshot with it was ever published here, that nobody works on, and that no other distribution
+ * at this site wants: an archive that replaces a file that it never had right.
+ */
+async function refuseConflicts(tx: Tx, lane: LaneKey): Promise<void> {
+  const conflict = first(
+    await sql<{ path: string; held: Uint8Array; wanted: Uint8Array; others: string | null }>`
+      select p.path, h.sha256 as held, b.sha256 as wanted, w.names as others
+      from ${members(lane)}
+      join blob_registry r on r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id <> b.id
+      join blobs h on h.id = r.blob_id join paths p on p.id = r.path_id
+      left join lateral (
+        select string_agg(distinct d.name, ', ') as names
+        from snapshot_blobs o join distribution_replications x on x.distribution_id = o.distribution_id and x.site_id = r.site_id
+        join debian_distributions d on d.id = o.distribution_id
+        where o.blob_id = r.blob_id and o.distribution_id <> ${lane.distributionId} and not d.removed
+          and (x.pinned_generation >= o.from_generation and x.pinned_generation < o.to_generation
+            or x.desired_generation >= o.from_generation and x.desired_generation < o.to_generation)) w on true
+      where r.verified_at is not null or w.names is not null or not (r.state in (${PENDING}, ${FAILED}) or (r.state = ${STARTED} and ${isDead(lane)}))
+      order by p.path limit 1`.execute(tx.kysely),
+  );
+  if (conflict === null) return;
+  throw new DebgeoError('PATH_CONFLICT', `generation ${lane.generation} needs other bytes at ${conflict.path} than the site holds there`, {
+    expected: sha256FromBytes(conflict.wanted),
+    found: `${sha256FromBytes(conflict.held)}, of ${conflict.others ?? 'a snapshot that was served or may be served here'}`,
+    state: 'nothing was overwritten; give the archives different mounts, or ask the archive for a new file name',
+  });
+}
