@@ -4,5 +4,13 @@
  */
 import { createRequire } from 'node:module';
 
-process.once('disconnect', () => process.emit('message', 'shutdown', undefined));
+const RETRY_MS = 20;
+
+process.once('disconnect', () => {
+  // Azurite hears the order only once it has started: until then there is no listener.
+  const retry = setInterval(() => {
+    if (!process.emit('message', 'shutdown', undefined)) return;
+    clearInterval(retry);
+  }, RETRY_MS);
+});
 createRequire(import.meta.url)('azurite/dist/src/blob/main.js');

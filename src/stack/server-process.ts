@@ -54,7 +54,7 @@ export function spawnServer(plan: ServerPlan): Server {
     log: plan.log,
     stopBy: plan.stopBy,
     ended,
-    stop: () => stop(child, plan.stopBy, ended),
+    stop: () => stop(child, plan, ended),
   };
 }
 
@@ -65,11 +65,14 @@ function endOf(child: ChildProcess): Promise<string> {
   });
 }
 
-async function stop(child: ChildProcess, by: ServerPlan['stopBy'], ended: Promise<string>): Promise<void> {
+async function stop(child: ChildProcess, { name, stopBy }: ServerPlan, ended: Promise<string>): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
-  if (by !== 'disconnect') child.kill(by);
+  if (stopBy !== 'disconnect') child.kill(stopBy);
   else if (child.connected) child.disconnect();
-  const stubborn = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+  const stubborn = setTimeout(() => {
+    console.error(`${name} did not stop within ${STOP_MS / 1000} s: killed`);
+    child.kill('SIGKILL');
+  }, STOP_MS);
   await ended;
   clearTimeout(stubborn);
 }

@@ -27,6 +27,8 @@ export interface StackOptions {
   readonly temporal?: DynamicConfig;
   /** false for tests: faster, and a power cut may lose data. Default true. */
   readonly durable?: boolean;
+  /** Gives up a start, or stops what runs: as `stop`, for a handler that cannot wait. */
+  readonly signal?: AbortSignal;
 }
 
 /** For tests: without these, a run that continues as new within a second of its start waits for that second. */
@@ -55,7 +57,9 @@ export async function startStack(options: StackOptions): Promise<Stack> {
       else failure = report.failed;
     });
   });
+  const release = () => keeper.connected && keeper.disconnect();
   keeper.send(orderOf(options, folder));
+  options.signal?.addEventListener('abort', release, { once: true });
 
   const urls = await Promise.race([ready, gone]);
   if (!urls) throw asError(failure ?? died(folder, keeper));
@@ -65,7 +69,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     ended: gone.then(() => failure ?? (stopping ? null : died(folder, keeper))),
     stop: async () => {
       stopping = true;
-      if (keeper.connected) keeper.disconnect();
+      release();
       await gone;
     },
   };

@@ -48,6 +48,19 @@ test('a second start beside a living one is refused and disturbs nothing', async
   await stack.stop();
 });
 
+test('a start that is given up halfway leaves no process', async () => {
+  const giveUp = new AbortController();
+
+  const starting = startStack({ folder, blobs: ['fra'], say: () => undefined, durable: false, signal: giveUp.signal });
+  const rejected = assert.rejects(starting);
+  await until(() => readRecord(folder)?.servers.some(({ name }) => name === 'Azurite fra') ?? false);
+  giveUp.abort();
+  await rejected;
+
+  assert.deepEqual(processesIn(folder), []);
+  assert.ok(!readFileSync(join(folder, 'keeper.log'), 'utf8').includes('killed'));
+});
+
 test('when the parent is killed all servers close, and everything acknowledged is there at the next start', async () => {
   const parent = await startParent();
   await write(readStackFile(folder), 'before the parent was killed');
