@@ -177,9 +177,9 @@ function describe(pid: string): string {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 30_000;
   while (!condition()) {
-    assert.ok(Date.now() < deadline, 'not within 20 s');
+    assert.ok(Date.now() < deadline, 'not within 30 s');
     await wait(50);
   }
 }
