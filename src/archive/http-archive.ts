@@ -7,32 +7,18 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
-import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
+import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, joinPath, type RepoPath } from '../domain/repo-path.ts';
 import type { Archive, Validator } from './archive.ts';
+import { discard, type HttpArchiveLimits, readBody, refusal, throwIfAborted, tooLarge, unreachable } from './http-answer.ts';
 
-/** Those of LIMITS that this file keeps, and the time over which a rate is measured. A test sets smaller ones. */
-export interface HttpArchiveLimits {
-  readonly releaseBytes: number;
-  readonly answerMs: number;
-  readonly stallMs: number;
-  readonly fetchMs: number;
-  readonly bytesPerSecondMin: number;
-  readonly rateWindowMs: number;
-  readonly redirects: number;
-  readonly retryAfterMs: number;
-}
-
-type Fetched = { readonly answer: http.IncomingMessage; readonly url: URL };
+/** `place`: where it came from, to be printed. */
+type Fetched = { readonly answer: http.IncomingMessage; readonly place: string };
 
 /** Status codes by what they mean for us (RFC 9110, 15; RFC 6585, 4). */
 const ABSENT = [404, 410];
-const DENIED = [401, 402, 403, 407, 451];
-const THROTTLED = [429, 503];
 const REDIRECTED = [301, 302, 303, 307, 308];
-/** A body that nobody needs is read to its end up to here, so that the connection is kept. */
-const DISCARD_BYTES = 16 * 1024;
 
 /**
  * @param options.url root of the archive: http or https, without credentials, query and fragment
@@ -68,7 +54,7 @@ class HttpArchive implements Archive {
       return await this.#fetchReleaseSet(suiteFolder, validator, either);
     } catch (error) {
       if (!deadline.aborted || signal.aborted) throw error;
-      throw unreachable(this.#root, `no Release set within ${this.#limits.fetchMs} ms`, error);
+      throw unreachable(`${printed(this.#root)}/${suiteFolder}`, `no Release set within ${this.#limits.fetchMs} ms`, error);
     }
   }
 
@@ -101,7 +87,7 @@ class HttpArchive implements Archive {
   }
 
   async #fetch(path: RepoPath, validator: Validator | null, signal: AbortSignal) {
-    const { answer, url } = await this.#get(path, conditions(validator), signal);
+    const { answer, place } = await this.#get(path, conditions(validator), signal);
     if (answer.statusCode === 304 && validator !== null) {
       await discard(answer, this.#limits);
       return 'unchanged';
@@ -110,7 +96,7 @@ class HttpArchive implements Archive {
       await discard(answer, this.#limits);
       return null;
     }
-    const body = this.#body({ answer, url }, this.#limits.releaseBytes, signal);
+    const body = this.#body({ answer, place }, this.#limits.releaseBytes, signal);
     const bytes = Buffer.concat(await Array.fromAsync(body));
     return { bytes, validator: { etag: answer.headers.etag ?? null, lastModified: answer.headers['last-modified'] ?? null } };
   }
@@ -133,13 +119,14 @@ class HttpArchive implements Archive {
     let url = this.#root;
     let target = `${url.pathname.replace(/\/$/, '')}/${aptQuote(path)}`;
     for (let redirects = 0; ; redirects += 1) {
+      const place = printed(url, target);
       const answer = await this.#request(url, target, headers, signal);
       const status = answer.statusCode ?? 0;
-      if (status === 200 || (status === 304 && Object.keys(headers).length > 0) || ABSENT.includes(status)) return { answer, url };
+      if (status === 200 || (status === 304 && Object.keys(headers).length > 0) || ABSENT.includes(status)) return { answer, place };
       await discard(answer, this.#limits);
-      if (!REDIRECTED.includes(status)) throw refusal(url, status, answer.headers['retry-after'], this.#limits.retryAfterMs);
+      if (!REDIRECTED.includes(status)) throw refusal(place, status, answer.headers['retry-after'], this.#limits.retryAfterMs);
       if (redirects === this.#limits.redirects) {
-        throw new DebgeoError('ARCHIVE_REDIRECT', `${printed(url)} redirects too often`, { expected: `at most ${redirects} redirects` });
+        throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects too often`, { expected: `at most ${redirects} redirects` });
       }
       url = this.#redirected(url, target, answer.headers.location);
       target = url.pathname + url.search;
@@ -149,11 +136,11 @@ class HttpArchive implements Archive {
   /** A place that a redirect names is a URL like any other: here, and only here, it is resolved. */
   #redirected(from: URL, target: string, location: string | undefined): URL {
     const allowed = [...this.#origins].join(', ');
+    const place = printed(from, target);
     const to = location === undefined ? null : URL.parse(location, from.origin + target);
-    if (to === null)
-      throw new DebgeoError('ARCHIVE_REDIRECT', `${printed(from)} redirects to nowhere`, { expected: allowed, found: 'no place' });
+    if (to === null) throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects to nowhere`, { expected: allowed, found: 'no place' });
     if (this.#origins.has(to.origin) && to.username === '' && to.password === '') return to;
-    throw new DebgeoError('ARCHIVE_REDIRECT', `${printed(from)} redirects to another origin`, { expected: allowed, found: printed(to) });
+    throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects to another origin`, { expected: allowed, found: printed(to) });
   }
 
   /** The head of one answer. A kept connection that the archive closed meanwhile is no failure: once more, on a new one. */
@@ -173,112 +160,41 @@ class HttpArchive implements Archive {
     throwIfAborted(signal);
     const first = request(this.#agents[url.protocol === 'https:' ? 'https:' : 'http:']);
     try {
-      return await this.#head(first, url, signal);
+      return await this.#head(first, printed(url, target), signal);
     } catch (error) {
       if (!first.reusedSocket || !isReset(error)) throw error;
-      return this.#head(request(false), url, signal);
+      return this.#head(request(false), printed(url, target), signal);
     }
   }
 
-  async #head(request: http.ClientRequest, url: URL, signal: AbortSignal): Promise<http.IncomingMessage> {
+  async #head(request: http.ClientRequest, place: string, signal: AbortSignal): Promise<http.IncomingMessage> {
     const late = new Error(`no answer within ${this.#limits.answerMs} ms`);
     const timer = setTimeout(() => request.destroy(late), this.#limits.answerMs);
+    // The head and a broken body may come in one packet: both need a listener before anybody reads. Whoever reads sees the error.
+    request.on('error', () => {});
+    request.on('response', (answer) => answer.on('error', () => {}));
     try {
       const [answer] = (await once(request, 'response')) as [http.IncomingMessage];
-      // Until somebody reads the body, an error of it must have a listener; whoever reads sees it.
-      answer.on('error', () => {});
-      request.on('error', () => {});
       return answer;
     } catch (error) {
       throwIfAborted(signal);
-      throw unreachable(url, error instanceof Error ? error.message : String(error), error);
+      throw unreachable(place, error instanceof Error ? error.message : String(error), error);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #body({ answer, url }: Fetched, sizeMax: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  #body({ answer, place }: Fetched, sizeMax: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
     const announced = answer.headers['content-length'];
     if (announced !== undefined && Number(announced) > sizeMax) {
       answer.destroy();
-      throw tooLarge(url, sizeMax, announced);
+      throw tooLarge(place, sizeMax, announced);
     }
-    const stalled = () => void answer.destroy(unreachable(url, `no byte for ${this.#limits.stallMs} ms`));
+    const stalled = () => void answer.destroy(unreachable(place, `no byte for ${this.#limits.stallMs} ms`));
     // A body that nobody begins to read must not hold a connection for ever.
     const unread = setTimeout(stalled, this.#limits.stallMs);
-    return readBody(answer, stalled, unread, url, sizeMax, this.#limits, signal);
+    return readBody(answer, stalled, unread, place, sizeMax, this.#limits, signal);
   }
-}
-
-/** Only waiting for the archive counts as slowness: the time that the reader takes for a chunk does not. */
-async function* readBody(
-  answer: http.IncomingMessage,
-  stalled: () => void,
-  unread: NodeJS.Timeout,
-  url: URL,
-  sizeMax: number,
-  limits: HttpArchiveLimits,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  let size = 0;
-  let windowBytes = 0;
-  let windowMs = 0;
-  let waitingSince = performance.now();
-  clearTimeout(unread);
-  let watchdog = setTimeout(stalled, limits.stallMs);
-  try {
-    for await (const chunk of answer as AsyncIterable<Buffer>) {
-      clearTimeout(watchdog);
-      size += chunk.length;
-      if (size > sizeMax) throw tooLarge(url, sizeMax, 'more');
-      windowBytes += chunk.length;
-      windowMs += performance.now() - waitingSince;
-      if (windowMs >= limits.rateWindowMs) {
-        const rate = windowBytes / (windowMs / 1000);
-        if (rate < limits.bytesPerSecondMin) throw unreachable(url, `${Math.round(rate)} bytes a second`);
-        windowBytes = 0;
-        windowMs = 0;
-      }
-      yield chunk;
-      throwIfAborted(signal);
-      waitingSince = performance.now();
-      watchdog = setTimeout(stalled, limits.stallMs);
-    }
-    if (!answer.complete) throw unreachable(url, `the answer broke off after ${size} bytes`);
-  } catch (error) {
-    throwIfAborted(signal);
-    if (error instanceof DebgeoError) throw error;
-    throw unreachable(url, `the answer broke off after ${size} bytes`, error);
-  } finally {
-    clearTimeout(watchdog);
-    answer.destroy();
-  }
-}
-
-/** Reads what nobody needs, so that the connection is free for the next request; gives the connection up where that would cost more. */
-async function discard(answer: http.IncomingMessage, limits: HttpArchiveLimits): Promise<void> {
-  const timer = setTimeout(() => answer.destroy(), limits.stallMs);
-  let size = 0;
-  answer.on('data', (chunk: Buffer) => {
-    size += chunk.length;
-    if (size > DISCARD_BYTES) answer.destroy();
-  });
-  if (!answer.closed) await once(answer, 'close');
-  clearTimeout(timer);
-}
-
-function refusal(url: URL, status: number, retryAfter: string | undefined, retryAfterMax: number): DebgeoError {
-  const facts = { expected: 'HTTP 200', found: `HTTP ${status}` };
-  if (DENIED.includes(status)) return new DebgeoError('ARCHIVE_DENIED', `${printed(url)} denies access`, facts);
-  if (!THROTTLED.includes(status)) return new DebgeoError('ARCHIVE_UNREACHABLE', `${printed(url)} answers with an error`, facts);
-  return new DebgeoError('ARCHIVE_THROTTLED', `${printed(url)} asks us to wait`, { ...facts, ...waitOf(retryAfter, retryAfterMax) });
-}
-
-/** Retry-After is a number of seconds or a date (RFC 9110, 10.2.3). */
-function waitOf(retryAfter: string | undefined, max: number): Pick<ErrorReport, 'retryAfterMs'> {
-  if (retryAfter === undefined) return {};
-  const ms = /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now();
-  return Number.isNaN(ms) ? {} : { retryAfterMs: Math.min(Math.max(ms, 0), max) };
 }
 
 function conditions(validator: Validator | null): Record<string, string> {
@@ -299,26 +215,11 @@ function parseRoot(text: string): URL {
 }
 
 /** A URL as it may be logged: credentials and what is in a query (signed URLs) stay out. */
-const printed = (url: URL): string =>
-  `${url.origin === 'null' ? url.protocol : url.origin}${url.pathname}`.slice(0, LIMITS.quotedCharacters);
-
-const tooLarge = (url: URL, sizeMax: number, found: string): DebgeoError =>
-  new DebgeoError('LIMIT_EXCEEDED', `a file of ${printed(url)} is larger than it may be`, { expected: `at most ${sizeMax} bytes`, found });
-
-const unreachable = (url: URL, found: string, cause?: unknown): DebgeoError =>
-  new DebgeoError(
-    'ARCHIVE_UNREACHABLE',
-    `${printed(url)} does not answer as it should`,
-    { found: found.slice(0, LIMITS.quotedCharacters) },
-    cause,
-  );
+const printed = (url: URL, path = url.pathname): string =>
+  `${url.origin === 'null' ? url.protocol : url.origin}${path.replace(/[?#].*$/s, '')}`.slice(0, LIMITS.quotedCharacters);
 
 const isReset = (error: unknown): boolean =>
   error instanceof DebgeoError &&
   error.cause instanceof Error &&
   'code' in error.cause &&
   ['ECONNRESET', 'EPIPE'].includes(String(error.cause.code));
-
-function throwIfAborted(signal: AbortSignal): void {
-  if (signal.aborted) throw new DOMException('the archive is no longer asked', { name: 'AbortError', cause: signal.reason });
-}

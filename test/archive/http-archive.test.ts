@@ -199,6 +199,12 @@ describe('an archive behind http', () => {
     });
   }
 
+  it('names the file that was asked for', async () => {
+    server.handle = (_, response) => void response.writeHead(500).end();
+
+    await assert.rejects(get(), ({ report }) => report.message.includes(`${server.url}/debian/${file}`));
+  });
+
   it('answers null for 410 as for 404', async () => {
     server.handle = (_, response) => void response.writeHead(410).end();
 
@@ -319,6 +325,14 @@ describe('an archive behind http', () => {
       await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
     });
   }
+
+  it('survives what is not http, before and after the head', async () => {
+    for (const bytes of ['garbage', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\nmore']) {
+      server.handle = (_, response) => void response.socket?.end(bytes);
+
+      await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+    }
+  });
 
   it('says ARCHIVE_UNREACHABLE for a connection that is reset', async () => {
     server.handle = (_, response) => {
