@@ -77,7 +77,7 @@ class AzureSiteStore implements SiteStore {
         ? await this.#putWhole(blob, path, content, expected, signal)
         : await this.#putBlocks(blob, path, content, expected, signal);
     } catch (error) {
-      if (error instanceof Conflict) return 'conflict';
+      if (error instanceof Conflict || error instanceof Absent) return 'conflict';
       throw error;
     }
   }

@@ -1,9 +1,9 @@
 /**
  * A site as apt sees it: anonymous GETs of its public URL, spelled as apt spells them, and nothing else.
  *
- * What a container says that may not be read anonymously: Azure 404 ResourceNotFound, and 409 PublicAccessNotPermitted if the whole
- * account forbids it; gateways 401 or 403. A private container on Azure therefore reads as absent: who expects a file there must look for
- * one that is known to exist before saying which.
+ * What a container says that may not be read anonymously: Azure 404 ResourceNotFound (on purpose the same as for a container that does not
+ * exist), or 409 PublicAccessNotPermitted if the whole account forbids it; Azurite 403 AuthorizationFailure for both; gateways 401 or 403.
+ * A private container on Azure therefore reads as absent: null for a file that is known to exist there means that, too.
  */
 import { createHash } from 'node:crypto';
 import http from 'node:http';

@@ -58,14 +58,21 @@ describe('readPublic', () => {
     assert.ok(request?.path.endsWith('/apt/debian/pool/main/g/g%2b%2b%20%c3%bc_1.0%2bb1%7erc%253a2:3_all.deb'), request?.path);
   });
 
-  it('never takes a private container for a public one', async () => {
+  it('says that Azurite does not let the public read, or has no such container', async () => {
     const closed = await site.container();
     await closed.getBlockBlobClient(`apt/${PATH}`).upload('x', 1);
     const url = `${site.proxiedAccountUrl}/${closed.containerName}/apt`;
 
-    const answer = await readPublic(url, PATH, 10, NEVER).catch((error: unknown) => error);
+    const nowhere = `${site.proxiedAccountUrl}/never-made/apt`;
 
-    assert.ok(answer === null || hasCode('SITE_NOT_PUBLIC')(answer));
+    await assert.rejects(readPublic(url, PATH, 10, NEVER), hasCode('SITE_NOT_PUBLIC'));
+    await assert.rejects(readPublic(nowhere, PATH, 10, NEVER), hasCode('SITE_NOT_PUBLIC'));
+  });
+
+  it('answers null for the 404 of Azure, of a private container, too', async () => {
+    await site.proxy.setRules([{ fault: { kind: 'answer', status: 404, headers: { 'x-ms-error-code': 'ResourceNotFound' } } }]);
+
+    assert.equal(await readPublic(publicUrl, PATH, 10, NEVER), null);
   });
 
   it('says what other statuses mean, and follows no redirect', async () => {
