@@ -1,0 +1,43 @@
+import { startClientLoop } from '../client-loop.ts';
+import { packagesOf } from '../demo-packages.ts';
+import { DISTRIBUTION, hold, type Stage } from '../stage.ts';
+
+export const title = 'The archive releases again and again, while clients read both sites all the time.';
+
+const RELEASES_MIN = 10;
+const RELEASES_MAX = 40;
+const OVERLAPS_MIN = 10;
+const CYCLES_MIN = 20;
+
+export interface Reading {
+  readonly cycles: number;
+  readonly failures: number;
+  readonly overlaps: number;
+}
+
+export async function play(stage: Stage): Promise<Reading> {
+  const loops = await Promise.all(
+    stage.sites.map(async (site) =>
+      startClientLoop({ client: await stage.client(site), expected: stage.expected, served: () => stage.served(site) }),
+    ),
+  );
+  const cyclesSoFar = () => loops.flatMap((loop) => loop.cycles);
+  stage.say('a cycle: update with kept lists, update with empty lists, a download of every package, each hashed');
+
+  for (let number = 2; number <= RELEASES_MAX + 1; number++) {
+    await stage.release(packagesOf(number));
+    const updated = await stage.debgeo('update', DISTRIBUTION, '--wait');
+    hold(updated.exitCode === 0, `both sites serve release ${number}`);
+    const overlaps = cyclesSoFar().filter((cycle) => cycle.overlapped).length;
+    if (number > RELEASES_MIN && overlaps >= OVERLAPS_MIN && cyclesSoFar().length >= CYCLES_MIN) break;
+  }
+
+  const cycles = (await Promise.all(loops.map((loop) => loop.stop()))).flat();
+  const failures = cycles.flatMap((cycle) => cycle.failure ?? []);
+  const overlaps = cycles.filter((cycle) => cycle.overlapped).length;
+  stage.say(`${cycles.length} cycles, ${failures.length} failures, ${overlaps} cycles overlapped a publication`);
+  hold(failures.length === 0, `no cycle fails\n${failures[0]}`);
+  hold(overlaps >= OVERLAPS_MIN, `at least ${OVERLAPS_MIN} cycles overlap a publication`);
+  hold(cycles.length >= CYCLES_MIN, `there are at least ${CYCLES_MIN} cycles`);
+  return { cycles: cycles.length, failures: failures.length, overlaps };
+}

@@ -1,0 +1,195 @@
+/** Starts everything that the demo needs, from nothing: servers, archive, tables, sites, worker. */
+import { fork, type ChildProcess } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
+import { stringify } from 'yaml';
+import { startStack, type BlobServer } from '../stack/stack.ts';
+import { stackFolder } from '../stack/stack-file.ts';
+import { createAptClient, findApt } from './apt-client.ts';
+import { startArchiveServer } from './archive-server.ts';
+import { ask } from './ask-as-apt.ts';
+import { createBuiltinClient } from './builtin-client.ts';
+import type { DistributionStatus } from '../database/status.ts';
+import type { ClientOptions } from './client.ts';
+import type { Package } from './deb-package.ts';
+import { runScript } from './run-command.ts';
+import { createSignedArchive } from './signed-archive.ts';
+import { createSigningKey } from './signing-key.ts';
+import { DISTRIBUTION, hold, type DemoSite, type Stage } from './stage.ts';
+
+const DEBGEO = fileURLToPath(new URL('../main.ts', import.meta.url));
+const WORKER_HOST = fileURLToPath(new URL('worker-host.ts', import.meta.url));
+const WIPE_FOLDER = fileURLToPath(new URL('wipe-folder.ts', import.meta.url));
+
+const CONTAINER = 'distributions';
+const MOUNT = 'debian';
+
+export interface OpenStage {
+  readonly stage: Stage;
+  readonly folder: string;
+  /** Rejects when a server or the worker ends by itself. */
+  readonly broken: Promise<never>;
+  close(): Promise<void>;
+}
+
+export async function openStage(say: (line: string) => void): Promise<OpenStage> {
+  const folder = stackFolder('demo');
+  const wiped = await runScript(WIPE_FOLDER, [folder]);
+  hold(wiped.exitCode === 0, `nobody else uses ${folder}\n${wiped.stdout}${wiped.stderr}`);
+  const stack = await startStack({ folder, blobs: ['fra', 'sin'], say });
+  const closers: (() => Promise<void>)[] = [() => stack.stop()];
+  const close = async () => {
+    for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
+  };
+  try {
+    const key = await createSigningKey('the archive of the debgeo demo');
+    const archive = createSignedArchive({ folder: join(folder, 'archive'), suite: DISTRIBUTION, key });
+    await mkdir(archive.folder, { recursive: true });
+    const server = await startArchiveServer(archive.folder);
+    closers.push(() => server.close());
+
+    const [fra, sin] = await Promise.all(
+      ['fra', 'sin'].map((name) =>
+        openSite(
+          stack.blobs.find((blobs) => blobs.name === name),
+          folder,
+        ),
+      ),
+    );
+    hold(fra !== undefined && sin !== undefined, 'both sites have a server');
+    await writeConfiguration(folder, server.url, key.publicBinary, [fra, sin]);
+    await migrate();
+    const worker = startWorker(folder);
+    closers.push(() => stopWorker(worker));
+
+    const apt = await findApt();
+    const expected = new Map<string, string>();
+    let packages: readonly Package[] = [];
+    let clients = 0;
+    const stage: Stage = {
+      databaseUrl: stack.databaseUrl,
+      temporalUi: stack.temporalUi,
+      archive,
+      server,
+      fra,
+      sin,
+      sites: [fra, sin],
+      clientName: apt ?? 'built-in client',
+      async client(site) {
+        clients += 1;
+        const own = join(folder, 'clients', `${clients}-${site.name}`);
+        const options: ClientOptions = {
+          url: site.url,
+          suite: DISTRIBUTION,
+          components: ['main'],
+          architecture: 'amd64',
+          keyring: key.publicBinary,
+          folder: own,
+        };
+        return apt === null ? createBuiltinClient(options) : createAptClient(options);
+      },
+      async release(next) {
+        const content = await archive.prepare(next);
+        packages = next;
+        for (const [path, sha256] of content.pool) expected.set(path.replace(/^.*\//, ''), sha256);
+        await archive.write(content.files);
+        return content;
+      },
+      packages: () => packages,
+      expected: (fileName) => expected.get(fileName),
+      served: async (site) => (await ask(site.url, `dists/${DISTRIBUTION}/InRelease`, { method: 'HEAD' })).etag ?? 'nothing',
+      async debgeo(...args) {
+        say(`$ debgeo ${args.join(' ')}`);
+        const result = await runScript(DEBGEO, [...args, '--demo']);
+        for (const line of `${result.stdout}${result.stderr}`.split('\n')) if (line !== '') say(`  ${line}`);
+        return result;
+      },
+      async status() {
+        const result = await runScript(DEBGEO, ['status', DISTRIBUTION, '--json', '--demo']);
+        hold(result.exitCode === 0, `debgeo status answers\n${result.stderr}`);
+        const [found] = JSON.parse(result.stdout) as DistributionStatus[];
+        hold(found !== undefined, `debgeo status knows ${DISTRIBUTION}`);
+        return found;
+      },
+      say,
+    };
+    return { stage, folder, broken: Promise.race([endOf(worker, folder), endOfStack(stack.ended)]), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** A container that anybody may read blobs of, as the container of a public site is. */
+async function openSite(blobs: BlobServer | undefined, folder: string): Promise<DemoSite> {
+  hold(blobs !== undefined, 'the site has a server');
+  const credential = new StorageSharedKeyCredential(blobs.account, blobs.key);
+  const container = new BlobServiceClient(blobs.url, credential).getContainerClient(CONTAINER);
+  await container.create({ access: 'blob' });
+  await writeFile(credentialFile(folder, blobs.name), `AccountName=${blobs.account};AccountKey=${blobs.key}\n`, { mode: 0o600 });
+  return { name: blobs.name, url: `${container.url}/${MOUNT}`, blobFolder: blobs.folder };
+}
+
+const credentialFile = (folder: string, site: string): string => join(folder, `${site}.credential`);
+export const configurationFile = (folder: string): string => join(folder, 'demo.yaml');
+
+async function writeConfiguration(folder: string, archiveUrl: string, keyring: Uint8Array, sites: readonly DemoSite[]): Promise<void> {
+  const keyringFile = join(folder, 'archive-keyring.gpg');
+  await writeFile(keyringFile, keyring);
+  const configuration = {
+    archives: { demo: { url: archiveUrl, mount: MOUNT, keyring: keyringFile } },
+    sites: Object.fromEntries(
+      sites.map(({ name, url }) => [
+        name,
+        {
+          account_url: url.replace(`/${CONTAINER}/${MOUNT}`, ''),
+          container: CONTAINER,
+          credential: { file: credentialFile(folder, name) },
+        },
+      ]),
+    ),
+    distributions: { [DISTRIBUTION]: { archive: 'demo', suite: DISTRIBUTION, sites: sites.map((site) => site.name), primary: 'fra' } },
+  };
+  await writeFile(configurationFile(folder), stringify(configuration));
+}
+
+async function migrate(): Promise<void> {
+  const migrated = await runScript(DEBGEO, ['migrate', '--demo']);
+  hold(migrated.exitCode === 0, `the tables can be made\n${migrated.stderr}`);
+}
+
+const workerLog = (folder: string): string => join(folder, 'worker.log');
+
+function startWorker(folder: string): ChildProcess {
+  const log = openSync(workerLog(folder), 'a', 0o600);
+  try {
+    return fork(WORKER_HOST, ['worker', '--demo'], { stdio: ['ignore', log, log, 'ipc'] });
+  } finally {
+    closeSync(log);
+  }
+}
+
+/** A worker that does not end by itself within this time holds a slice of 20 s that it cannot finish. */
+const WORKER_STOP_MS = 30_000;
+
+async function stopWorker(worker: ChildProcess): Promise<void> {
+  if (worker.exitCode !== null || worker.signalCode !== null) return;
+  const gone = new Promise<void>((resolve) => worker.once('exit', () => resolve()));
+  worker.kill('SIGTERM');
+  const deadline = setTimeout(() => worker.kill('SIGKILL'), WORKER_STOP_MS);
+  await gone;
+  clearTimeout(deadline);
+}
+
+const endOf = (worker: ChildProcess, folder: string): Promise<never> =>
+  new Promise((_, reject) => {
+    worker.once('exit', (code, signal) => reject(new Error(`the worker ended (${signal ?? code}): see ${workerLog(folder)}`)));
+  });
+
+async function endOfStack(ended: Promise<{ readonly message: string } | null>): Promise<never> {
+  const reason = await ended;
+  throw new Error(reason?.message ?? 'the servers were stopped');
+}
