@@ -50,10 +50,10 @@ const GRPC = {
 const INDEXED_VALUE_TYPE = { KEYWORD: 2, KEYWORD_LIST: 7 } as const;
 
 /** The caller closes `client.connection`. @throws TEMPORAL_UNREACHABLE */
-export async function connectTemporal(config: TemporalConfig): Promise<Client> {
+export async function connectTemporal(config: TemporalConfig, connectMs = CALL_MS): Promise<Client> {
   const { namespace, ...options } = config;
   try {
-    return new Client({ namespace, connection: await Connection.connect({ ...options, connectTimeout: CALL_MS }) });
+    return new Client({ namespace, connection: await Connection.connect({ ...options, connectTimeout: connectMs }) });
   } catch (error) {
     throw unreachable(config.address, error);
   }

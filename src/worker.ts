@@ -8,7 +8,7 @@ import type { Logger } from 'pino';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import type { Activities } from '../workflows/activity-options.ts';
+import type { Activities } from '../activities/index.ts';
 import { QUEUE } from '../workflows/messages.ts';
 import { DebgeoError } from './domain/errors.ts';
 import { connectTemporal, ensureSearchAttributes, reconcile, type TemporalConfig } from './temporal.ts';
@@ -145,7 +145,11 @@ function end({ worker }: Polling): void {
   if (worker.getState() === 'RUNNING') worker.shutdown(); // it throws in any other state
 }
 
-const bundle = () => bundleWorkflowCode({ workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)) });
+const bundle = () =>
+  bundleWorkflowCode({
+    workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
+    logger: Runtime.instance().logger,
+  });
 
 async function connectNative(options: Omit<TemporalConfig, 'namespace'>): Promise<NativeConnection> {
   try {

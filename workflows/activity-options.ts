@@ -6,9 +6,7 @@
  */
 import { ActivityCancellationType, proxyActivities, type ActivityInterfaceFor, type ActivityOptions } from '@temporalio/workflow';
 
-import type { createActivities } from '../activities/index.ts';
-
-export type Activities = ReturnType<typeof createActivities>;
+import type { Activities } from '../activities/index.ts';
 
 const ALWAYS = {
   /** Said, because an omitted one is sent as TRY_CANCEL: a lane would report "stopped" while its activity still writes. */

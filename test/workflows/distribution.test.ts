@@ -1,0 +1,215 @@
+import { after, before, test } from 'node:test';
+import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
+import { look, queryStatus, reconcile, sendDistributionChanged, sendOrder } from '../../src/temporal.ts';
+import { workflowId } from '../../workflows/messages.ts';
+import { startHarness, type Harness } from './harness.ts';
+import { coded, eventually } from './stand-ins.ts';
+
+let h: Harness;
+before(async () => void (h = await startHarness(['fra', 'sin'])));
+after(() => h.stop());
+
+test('a burst of 200 changes is answered by a few captures, the last of which began after the last change', async () => {
+  h.world.add('burst', ['fra'], { gatherMs: 300 });
+  await sendDistributionChanged(h.client, 'burst');
+  await h.synced('burst', 'fra');
+
+  await Promise.all(Array.from({ length: 199 }, () => sendDistributionChanged(h.client, 'burst')));
+  h.world.release('burst');
+  await sendDistributionChanged(h.client, 'burst');
+  await eventually('the last change is captured', () => h.world.row('burst', 'fra').target === 2);
+
+  ok(h.world.count('captureSnapshot', 'burst') <= 20, `${h.world.count('captureSnapshot', 'burst')} captures`);
+});
+
+test('the archive is looked at again when the poll is due', async () => {
+  h.world.add('poll', ['fra']);
+  h.world.pollMs = 300;
+  await sendDistributionChanged(h.client, 'poll');
+  await h.synced('poll', 'fra');
+
+  h.world.release('poll');
+  await eventually('captured by a poll', () => h.world.row('poll', 'fra').target === 2);
+  h.world.pollMs = 3_600_000;
+
+  await h.synced('poll', 'fra');
+});
+
+test('a refused release is recorded; lanes go on with what they have, and the next look comes by itself', async () => {
+  h.world.add('refused', ['fra']);
+  const hold = h.world.hold('syncBlobs', 'refused', 'fra');
+  await sendDistributionChanged(h.client, 'refused');
+  await hold.reached;
+  h.world.fail('captureSnapshot', 'refused', null, 'SIGNATURE_INVALID');
+  h.world.release('refused');
+
+  await sendDistributionChanged(h.client, 'refused');
+  await eventually('recorded', () => h.world.count('recordCaptureFailure', 'refused') === 1);
+  hold.release();
+  await h.synced('refused', 'fra');
+
+  await eventually('the next look takes it', () => h.world.row('refused', 'fra').served === 2);
+});
+
+test('a terminated run loses nothing: the next one goes on', async () => {
+  h.world.add('terminate', ['fra', 'sin']);
+  const hold = h.world.hold('syncBlobs', 'terminate', 'fra');
+  await sendDistributionChanged(h.client, 'terminate');
+  await hold.reached;
+  await h.synced('terminate', 'sin');
+  const { runId } = await h.run('terminate');
+
+  await h.client.workflow.getHandle(workflowId('terminate')).terminate();
+  await reconcile(h.client, ['terminate']);
+  await h.synced('terminate', 'fra');
+
+  notEqual((await h.run('terminate')).runId, runId);
+  equal(h.world.copied('terminate', 'sin'), h.world.slices);
+});
+
+test('a run that is full continues as new with its lanes, and an order that is not committed is carried over', async () => {
+  h.world.add('renew', ['fra', 'sin'], { historyEventsMax: 110, drainMs: 300 });
+  const hold = h.world.hold('syncBlobs', 'renew', 'sin');
+  await sendDistributionChanged(h.client, 'renew');
+  await hold.reached;
+  await h.synced('renew', 'fra');
+  const { runId } = await h.run('renew');
+  await sendOrder(h.client, 'pause', 'renew', 'sin'); // waits for the end of the slice, which does not come
+
+  for (let generation = 2; (await h.run('renew')).runId === runId; generation += 1) {
+    h.world.release('renew');
+    await look(h.client, 'renew');
+  }
+  await h.synced('renew', 'fra');
+  await eventually('sin is paused', () => h.world.row('renew', 'sin').paused);
+  await sendOrder(h.client, 'resume', 'renew', 'sin');
+  await h.synced('renew', 'sin');
+
+  equal((await h.run('renew')).status, 'RUNNING');
+  equal(h.world.count('recordFailure', 'renew'), 0);
+});
+
+test('nothing that is sent by hand stops a workflow, and what is not understood changes nothing', async () => {
+  h.world.add('hostile', ['fra']);
+  const hold = h.world.hold('syncBlobs', 'hostile', 'fra');
+  await sendDistributionChanged(h.client, 'hostile');
+  await hold.reached;
+  const handle = h.client.workflow.getHandle(workflowId('hostile'));
+
+  await handle.signal('reboot', { now: true });
+  await handle.signal('toString');
+  for (const argument of [
+    'fra',
+    7,
+    true,
+    [],
+    ['fra'],
+    { site: 7 },
+    { sites: ['fra'] },
+    { site: 'nowhere' },
+    { site: 'fra', generation: 3 },
+  ])
+    await handle.signal('cancel', argument);
+  await handle.signal('distributionChanged', { anything: 1 });
+  await eventually('the last one was received', () => h.world.count('captureSnapshot', 'hostile') === 2);
+  hold.release();
+  await h.synced('hostile', 'fra');
+
+  equal(h.world.count('applyOrder', 'hostile'), 0);
+});
+
+test('a signal without input, as the Temporal UI sends it, means all sites', async () => {
+  h.world.add('by-hand', ['fra', 'sin']);
+  await sendDistributionChanged(h.client, 'by-hand');
+  await h.synced('by-hand', 'fra', 'sin');
+
+  await h.client.workflow.getHandle(workflowId('by-hand')).signal('pause');
+  await eventually('both are paused', () => h.world.row('by-hand', 'fra').paused && h.world.row('by-hand', 'sin').paused);
+  await h.client.workflow.getHandle(workflowId('by-hand')).signal('resume', null);
+
+  await eventually('both go on', () => !h.world.row('by-hand', 'fra').paused && !h.world.row('by-hand', 'sin').paused);
+});
+
+test('a removed distribution ends its workflow; made again, it starts anew', async () => {
+  h.world.add('removed', ['fra']);
+  await sendDistributionChanged(h.client, 'removed');
+  await h.synced('removed', 'fra');
+
+  h.world.remove('removed');
+  await sendDistributionChanged(h.client, 'removed');
+  await eventually('completed', async () => (await h.run('removed')).status === 'COMPLETED');
+  h.world.add('removed', ['fra']);
+  await sendDistributionChanged(h.client, 'removed');
+
+  await h.synced('removed', 'fra');
+});
+
+test('a distribution that is made again while its run begins to end is not forgotten', async () => {
+  h.world.add('again', ['fra']);
+  h.world.remove('again');
+  const hold = h.world.hold('loadRoster', 'again');
+  await sendDistributionChanged(h.client, 'again');
+  await hold.reached;
+  h.world.add('again', ['fra']);
+
+  await sendDistributionChanged(h.client, 'again');
+  hold.release();
+
+  await h.synced('again', 'fra');
+});
+
+test('a workflow that is cancelled from outside leaves no row that says started', async () => {
+  h.world.add('outside', ['fra', 'sin']);
+  const hold = h.world.hold('syncBlobs', 'outside', 'fra');
+  await sendDistributionChanged(h.client, 'outside');
+  await hold.reached;
+  await h.synced('outside', 'sin');
+
+  await h.client.workflow.getHandle(workflowId('outside')).cancel();
+  await eventually('cancelled', async () => (await h.run('outside')).status === 'CANCELLED');
+
+  equal(h.world.row('outside', 'fra').state, 'cancelled');
+  await reconcile(h.client, ['outside']);
+  await eventually('it runs again', async () => (await h.run('outside')).status === 'RUNNING');
+  await sendOrder(h.client, 'retry', 'outside', 'fra');
+  await h.synced('outside', 'fra');
+});
+
+test('bookkeeping that fails for good ends the run, which the reconciliation starts again from the rows', async () => {
+  h.world.add('broken', ['fra']);
+  h.world.fail('applyOrder', 'broken', 'fra', coded({ code: 'SCHEMA_OUTDATED', message: 'scripted' }));
+  await sendDistributionChanged(h.client, 'broken');
+  await h.synced('broken', 'fra');
+
+  await sendOrder(h.client, 'pause', 'broken');
+  await eventually('the run failed', async () => (await h.run('broken')).status === 'FAILED');
+  h.world.release('broken');
+  await reconcile(h.client, ['broken']);
+
+  await eventually('the next run goes on', () => h.world.row('broken', 'fra').served === 2);
+});
+
+test('the Temporal UI tells the story: summaries, details, search attributes', async () => {
+  h.world.add('story', ['fra', 'sin']);
+  h.world.fail('planSync', 'story', 'sin', 'PATH_CONFLICT');
+  await sendDistributionChanged(h.client, 'story');
+  await h.synced('story', 'fra');
+  await eventually('parked', () => h.world.row('story', 'sin').state === 'failed');
+  const handle = h.client.workflow.getHandle(workflowId('story'));
+
+  await eventually(
+    'found by FailedSites',
+    async () => (await h.client.workflow.count(`FailedSites = "sin" and LaggingSites = "sin" and ReplicationState = "failed"`)).count === 1,
+  );
+  const { events } = await handle.fetchHistory();
+  const bare = (events ?? []).filter(
+    (event) => (event.activityTaskScheduledEventAttributes ?? event.timerStartedEventAttributes) && !event.userMetadata?.summary,
+  );
+  const metadata = await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata');
+
+  equal(bare.length, 0);
+  ok(metadata.currentDetails?.includes('PATH_CONFLICT'));
+  const known = await queryStatus(h.client, 'story');
+  deepEqual(known?.replications, [h.world.row('story', 'fra'), h.world.row('story', 'sin')]);
+  equal(known?.status, 'failed');
+});

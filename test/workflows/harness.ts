@@ -1,0 +1,59 @@
+/** A worker with scripted activities in a Temporal namespace of its own. */
+import { pino } from 'pino';
+import type { Client } from '@temporalio/client';
+import { connectTemporal, describeDistribution, type TemporalConfig } from '../../src/temporal.ts';
+import { runWorker } from '../../src/worker.ts';
+import { siteQueue } from '../../workflows/messages.ts';
+import { freshNamespace, servers } from '../support/servers.ts';
+import { eventually, World } from './stand-ins.ts';
+
+export interface Harness {
+  readonly world: World;
+  readonly client: Client;
+  readonly config: TemporalConfig;
+  /** Sites that have a worker; changes are seen within 100 ms. */
+  readonly sites: Set<string>;
+  /** The newest run: its id, and whether it is RUNNING, COMPLETED, … */
+  run(distribution: string): Promise<{ runId: string; status: string }>;
+  /** Every named site serves the newest generation. */
+  synced(distribution: string, ...sites: string[]): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startHarness(sites: readonly string[]): Promise<Harness> {
+  const config = { address: (await servers()).temporalAddress, namespace: await freshNamespace() };
+  const world = new World();
+  const enabled = new Set(sites);
+  const worker = await runWorker({
+    temporal: config,
+    activities: world.activities,
+    sites: async () => [...enabled].map((site) => ({ queue: siteQueue(site) })),
+    distributions: async () => [],
+    log: pino({ level: process.env['DEBGEO_LOG_LEVEL'] ?? 'silent' }),
+    sitesMs: 100,
+    graceMs: 200,
+  });
+  const client = await connectTemporal(config);
+  return {
+    world,
+    client,
+    config,
+    sites: enabled,
+    async run(distribution) {
+      const found = await describeDistribution(client, distribution);
+      if (found === null) throw new Error(`${distribution} never ran`);
+      return found;
+    },
+    async synced(distribution, ...names) {
+      const isSynced = (site: string): boolean => {
+        const row = world.row(distribution, site);
+        return row.state === 'synced' && row.served === row.target && row.verifyRequestedAt === null;
+      };
+      await eventually(`${distribution} is synced at ${names.join(', ')}`, () => names.every(isSynced));
+    },
+    async stop() {
+      await worker.shutdown();
+      await client.connection.close();
+    },
+  };
+}

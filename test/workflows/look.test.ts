@@ -1,0 +1,117 @@
+import { after, before, test } from 'node:test';
+import { deepEqual, equal, rejects } from 'node:assert/strict';
+import { ensureSearchAttributes, connectTemporal, look, sendDistributionChanged } from '../../src/temporal.ts';
+import { workflowId } from '../../workflows/messages.ts';
+import { freshNamespace } from '../support/servers.ts';
+import { startHarness, type Harness } from './harness.ts';
+import { eventually } from './stand-ins.ts';
+
+let h: Harness;
+before(async () => void (h = await startHarness(['fra'])));
+after(() => h.stop());
+
+test('a look as the first message starts the workflow and answers with its capture', async () => {
+  h.world.add('first', ['fra']);
+
+  const outcome = await look(h.client, 'first');
+
+  deepEqual(outcome, { outcome: 'captured', generation: 1 });
+});
+
+test('a look during loadRoster is answered', async () => {
+  h.world.add('loading', ['fra']);
+  const hold = h.world.hold('loadRoster', 'loading');
+  await sendDistributionChanged(h.client, 'loading');
+  await hold.reached;
+
+  const looking = look(h.client, 'loading');
+  hold.release();
+
+  equal((await looking).outcome, 'captured');
+});
+
+test('a look that arrives during a capture is answered by the next one', async () => {
+  h.world.add('next', ['fra']);
+  const hold = h.world.hold('captureSnapshot', 'next');
+  await sendDistributionChanged(h.client, 'next');
+  await hold.reached;
+  h.world.release('next'); // behind the read of the capture that is held
+  const looking = look(h.client, 'next');
+  await eventually('accepted', async () =>
+    (await h.client.workflow.getHandle(workflowId('next')).fetchHistory()).events!.some(
+      (event) => event.workflowExecutionUpdateAcceptedEventAttributes,
+    ),
+  );
+
+  hold.release();
+
+  deepEqual(await looking, { outcome: 'captured', generation: 2 });
+});
+
+test('a look that finds nothing new says so, and a refused one carries the report', async () => {
+  h.world.add('outcomes', ['fra']);
+  await look(h.client, 'outcomes');
+
+  const nothing = await look(h.client, 'outcomes');
+  h.world.fail('captureSnapshot', 'outcomes', null, 'RELEASE_ROLLBACK');
+  const refused = await look(h.client, 'outcomes');
+
+  deepEqual(nothing, { outcome: 'unchanged', generation: 1 });
+  equal(refused.outcome, 'failed');
+  equal(refused.report?.code, 'RELEASE_ROLLBACK');
+});
+
+test('a look at a distribution that is not there is answered', async () => {
+  equal((await look(h.client, 'nowhere')).outcome, 'removed');
+});
+
+test('a look while the run drains to continue as new is answered by the next run', async () => {
+  h.world.add('draining', ['fra'], { historyEventsMax: 25, drainMs: 1_000 });
+  const hold = h.world.hold('syncBlobs', 'draining', 'fra');
+  await sendDistributionChanged(h.client, 'draining');
+  await hold.reached;
+  const { runId } = await h.run('draining');
+
+  h.world.release('draining');
+  const outcomes = await Promise.all([look(h.client, 'draining'), look(h.client, 'draining')]);
+
+  for (const { generation } of outcomes) equal(generation, 2);
+  await eventually('continued', async () => (await h.run('draining')).runId !== runId);
+});
+
+test('looks across many runs that continue as new are all answered', async () => {
+  h.world.add('renewing', [], { historyEventsMax: 25, gatherMs: 0 });
+  const runs = new Set<string>();
+
+  for (let looks = 0; looks < 8; looks += 1) {
+    equal((await look(h.client, 'renewing')).generation, 1);
+    runs.add((await h.run('renewing')).runId);
+  }
+
+  equal(runs.size > 1, true);
+});
+
+test('a look whose run is terminated is answered by the next run', async () => {
+  h.world.add('killed', ['fra']);
+  const hold = h.world.hold('captureSnapshot', 'killed');
+  const looking = look(h.client, 'killed');
+  await hold.reached;
+
+  await h.client.workflow.getHandle(workflowId('killed')).terminate();
+
+  equal((await looking).outcome, 'captured');
+});
+
+test('without a worker a look is queued, and NO_WORKER says so', async () => {
+  const client = await connectTemporal({ ...h.config, namespace: await freshNamespace() });
+  try {
+    await ensureSearchAttributes(client);
+
+    await rejects(look(client, 'alone', { workerMs: 400 }), { code: 'NO_WORKER' });
+
+    const { events } = await client.workflow.getHandle(workflowId('alone')).fetchHistory();
+    equal(events?.filter((event) => event.workflowExecutionSignaledEventAttributes?.signalName === 'distributionChanged').length, 1);
+  } finally {
+    await client.connection.close();
+  }
+});

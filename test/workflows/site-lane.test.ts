@@ -1,0 +1,311 @@
+import { after, before, test } from 'node:test';
+import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
+import { look, sendDistributionChanged, sendOrder, signalVerify } from '../../src/temporal.ts';
+import { startHarness, type Harness } from './harness.ts';
+import { eventually } from './stand-ins.ts';
+
+let h: Harness;
+before(async () => void (h = await startHarness(['fra', 'sin'])));
+after(() => h.stop());
+
+const CHAIN = ['planSync', 'syncBlobs', 'syncBlobs', 'checksumBlobs', 'verifySnapshot', 'publishSnapshot', 'probeSite'];
+
+test('a lane plans, copies slice by slice, reads back, judges, publishes and probes', async () => {
+  h.world.add('chain', ['fra']);
+
+  await sendDistributionChanged(h.client, 'chain');
+  await h.synced('chain', 'fra');
+
+  deepEqual(h.world.steps('chain', 'fra'), CHAIN);
+});
+
+test('a stuck site holds up nobody', async () => {
+  h.world.add('stuck', ['fra', 'sin']);
+  const hold = h.world.hold('syncBlobs', 'stuck', 'sin');
+
+  await sendDistributionChanged(h.client, 'stuck');
+  await hold.reached;
+  h.world.release('stuck');
+  await look(h.client, 'stuck');
+  await eventually('fra serves the second generation', () => h.world.row('stuck', 'fra').served === 2);
+
+  equal(h.world.row('stuck', 'sin').served, 0);
+  equal(h.world.row('stuck', 'sin').pinned, 1);
+  hold.release();
+  await h.synced('stuck', 'fra', 'sin');
+});
+
+test('a newer snapshot does not take a slow site off the generation that it works on', async () => {
+  h.world.add('slow', ['fra']);
+  const hold = h.world.hold('syncBlobs', 'slow', 'fra');
+  await sendDistributionChanged(h.client, 'slow');
+  await hold.reached;
+
+  h.world.release('slow');
+  await look(h.client, 'slow');
+  hold.release();
+  await h.synced('slow', 'fra');
+
+  deepEqual(
+    h.world.calls
+      .filter(({ activity, distribution }) => activity === 'publishSnapshot' && distribution === 'slow')
+      .map(({ generation }) => generation),
+    [1, 2],
+  );
+});
+
+test('a failure is recorded with its report and tried again when its time has come', async () => {
+  h.world.add('failing', ['fra']);
+  h.world.fail('syncBlobs', 'failing', 'fra', 'SITE_UNREACHABLE');
+  h.world.fail('syncBlobs', 'failing', 'fra', 'SITE_THROTTLED');
+
+  await sendDistributionChanged(h.client, 'failing');
+  await h.synced('failing', 'fra');
+
+  equal(h.world.count('recordFailure', 'failing', 'fra'), 2);
+  equal(h.world.row('failing', 'fra').retryCount, 0);
+});
+
+test('a retry order ends the backoff at once', async () => {
+  h.world.add('backoff', ['fra', 'sin']);
+  h.world.backoffMs = 3_600_000;
+  h.world.fail('syncBlobs', 'backoff', 'fra', 'SITE_UNREACHABLE');
+  await sendDistributionChanged(h.client, 'backoff');
+  await eventually('fra failed', () => h.world.row('backoff', 'fra').state === 'failed');
+  h.world.backoffMs = 100;
+
+  await sendOrder(h.client, 'retry', 'backoff', 'fra');
+  await h.synced('backoff', 'fra', 'sin');
+
+  equal(h.world.count('applyOrder', 'backoff', 'sin'), 0);
+});
+
+test('a lane that needs a person stays parked until retry', async () => {
+  h.world.add('parked', ['fra']);
+  h.world.fail('planSync', 'parked', 'fra', 'PATH_CONFLICT');
+  await sendDistributionChanged(h.client, 'parked');
+  await eventually('parked', () => h.world.row('parked', 'fra').state === 'failed');
+  h.world.release('parked');
+  await look(h.client, 'parked');
+
+  equal(h.world.row('parked', 'fra').state, 'failed');
+  await sendOrder(h.client, 'retry', 'parked');
+  await h.synced('parked', 'fra');
+});
+
+test('cancel stops in the middle of a slice and holds; retry goes on with what was copied', async () => {
+  h.world.add('cancel', ['fra', 'sin']);
+  const first = h.world.hold('checksumBlobs', 'cancel', 'fra');
+  await sendDistributionChanged(h.client, 'cancel');
+  await first.reached;
+
+  await sendOrder(h.client, 'cancel', 'cancel', 'fra');
+  await eventually('cancelled', () => h.world.row('cancel', 'fra').state === 'cancelled');
+  await h.synced('cancel', 'sin');
+
+  const copied = h.world.copied('cancel', 'fra');
+  equal(h.world.count('recordFailure', 'cancel'), 0);
+  await sendOrder(h.client, 'retry', 'cancel', 'fra');
+  await h.synced('cancel', 'fra');
+  ok(h.world.copied('cancel', 'fra') <= copied + 2);
+});
+
+test('a newer generation lifts cancel', async () => {
+  h.world.add('lift', ['fra']);
+  const hold = h.world.hold('syncBlobs', 'lift', 'fra');
+  await sendDistributionChanged(h.client, 'lift');
+  await hold.reached;
+  await sendOrder(h.client, 'cancel', 'lift');
+  await eventually('cancelled', () => h.world.row('lift', 'fra').state === 'cancelled');
+
+  h.world.release('lift');
+  await look(h.client, 'lift');
+  await h.synced('lift', 'fra');
+
+  equal(h.world.row('lift', 'fra').served, 2);
+});
+
+test('cancel between two published names goes through to InRelease', async () => {
+  h.world.add('through', ['fra']);
+  const hold = h.world.hold('publishSnapshot', 'through', 'fra');
+  await sendDistributionChanged(h.client, 'through');
+  await hold.reached;
+
+  await sendOrder(h.client, 'cancel', 'through', 'fra');
+  await h.synced('through', 'fra');
+
+  equal(h.world.row('through', 'fra').served, 1);
+  equal(h.world.row('through', 'fra').publishing, false);
+});
+
+test('a failure between two published names goes on with the same generation, also when paused', async () => {
+  h.world.add('torn', ['fra']);
+  h.world.backoffMs = 1_500;
+  h.world.fail('publishSnapshot', 'torn', 'fra', 'SITE_UNREACHABLE');
+  await sendDistributionChanged(h.client, 'torn');
+  await eventually('failed in the middle', () => h.world.row('torn', 'fra').state === 'failed');
+  h.world.backoffMs = 100;
+  await sendOrder(h.client, 'pause', 'torn', 'fra');
+  h.world.release('torn');
+  await look(h.client, 'torn');
+
+  await eventually(
+    'the open publication is finished',
+    () => h.world.row('torn', 'fra').served === 1 && h.world.row('torn', 'fra').pinned === null,
+  );
+
+  equal(h.world.row('torn', 'fra').paused, true);
+  equal(h.world.row('torn', 'fra').target, 2);
+  await sendOrder(h.client, 'resume', 'torn');
+  await h.synced('torn', 'fra');
+});
+
+test('pause lets the slice end and holds until resume', async () => {
+  h.world.add('pause', ['fra']);
+  const hold = h.world.hold('syncBlobs', 'pause', 'fra');
+  await sendDistributionChanged(h.client, 'pause');
+  await hold.reached;
+
+  await sendOrder(h.client, 'pause', 'pause');
+  hold.release();
+  await eventually('paused', () => h.world.row('pause', 'fra').paused);
+  await look(h.client, 'pause');
+
+  equal(h.world.copied('pause', 'fra'), 1);
+  equal(h.world.count('recordFailure', 'pause'), 0);
+  await sendOrder(h.client, 'resume', 'pause');
+  await h.synced('pause', 'fra');
+});
+
+test('verify of a synced site reads everything back and repairs without a failure; other sites are left alone', async () => {
+  h.world.add('verify', ['fra', 'sin']);
+  await sendDistributionChanged(h.client, 'verify');
+  await h.synced('verify', 'fra', 'sin');
+  const before = h.world.steps('verify', 'fra').length;
+  h.world.rot('verify', 'sin', 1);
+
+  await signalVerify(h.client, 'verify', 'sin');
+  await eventually('the order is committed', () => h.world.count('applyOrder', 'verify', 'sin') === 1);
+  await h.synced('verify', 'sin');
+
+  const anew = h.world.steps('verify', 'sin').slice(before);
+  deepEqual(anew, [
+    'applyOrder',
+    'planSync',
+    'syncBlobs',
+    'checksumBlobs',
+    'syncBlobs',
+    'checksumBlobs',
+    'verifySnapshot',
+    'publishSnapshot',
+    'probeSite',
+  ]);
+  equal(h.world.steps('verify', 'fra').length, before);
+});
+
+test('verify that is asked for in the middle of a chain is answered by the next one', async () => {
+  h.world.add('verify-again', ['fra']);
+  const hold = h.world.hold('checksumBlobs', 'verify-again', 'fra');
+  await sendDistributionChanged(h.client, 'verify-again');
+  await hold.reached;
+
+  await signalVerify(h.client, 'verify-again');
+  hold.release();
+  await h.synced('verify-again', 'fra');
+
+  equal(h.world.count('recordFailure', 'verify-again'), 0);
+});
+
+test('a site that never returns what was written ends in backoff, not in a busy loop', async () => {
+  h.world.add('rotten', ['fra']);
+  h.world.backoffMs = 3_600_000;
+  h.world.rot('rotten', 'fra', 1e9);
+
+  await sendDistributionChanged(h.client, 'rotten');
+  await eventually('failed', () => h.world.row('rotten', 'fra').state === 'failed');
+  h.world.backoffMs = 100;
+
+  equal(h.world.row('rotten', 'fra').code, 'NOT_VERIFIED');
+});
+
+test('a chain that ends well and changes nothing is a failure, not a busy loop', async () => {
+  h.world.add('inert', ['fra']);
+  h.world.backoffMs = 3_600_000;
+  h.world.ignore('publishSnapshot', 'inert', 'fra');
+
+  await sendDistributionChanged(h.client, 'inert');
+  await eventually('failed', () => h.world.row('inert', 'fra').state === 'failed');
+  h.world.backoffMs = 100;
+
+  equal(h.world.row('inert', 'fra').code, 'UNKNOWN');
+});
+
+test('a superseded generation is left for the newer one at once', async () => {
+  h.world.add('superseded', ['fra']);
+  const hold = h.world.hold('syncBlobs', 'superseded', 'fra');
+  await sendDistributionChanged(h.client, 'superseded');
+  await hold.reached;
+  h.world.release('superseded');
+  await look(h.client, 'superseded');
+
+  h.world.fail('syncBlobs', 'superseded', 'fra', 'SUPERSEDED');
+  hold.release();
+  await h.synced('superseded', 'fra');
+
+  equal(h.world.row('superseded', 'fra').served, 2);
+  equal(h.world.row('superseded', 'fra').retryCount, 0);
+});
+
+test('orders that arrive together are applied with the last of each kind', async () => {
+  h.world.add('last', ['fra']);
+  const hold = h.world.hold('loadRoster', 'last');
+  await sendDistributionChanged(h.client, 'last');
+  await hold.reached;
+
+  for (const order of ['cancel', 'pause', 'retry', 'resume'] as const) await sendOrder(h.client, order, 'last');
+  hold.release();
+  await h.synced('last', 'fra');
+
+  notEqual(h.world.row('last', 'fra').state, 'cancelled');
+});
+
+test('a site that leaves in the middle of its work and comes back is served anew', async () => {
+  h.world.add('come-back', ['fra', 'sin']);
+  const hold = h.world.hold('syncBlobs', 'come-back', 'sin');
+  await sendDistributionChanged(h.client, 'come-back');
+  await hold.reached;
+
+  h.world.removeSite('come-back', 'sin');
+  await look(h.client, 'come-back');
+  h.world.addSite('come-back', 'sin');
+  await look(h.client, 'come-back');
+
+  await h.synced('come-back', 'fra', 'sin');
+});
+
+test('a site whose row is gone is left in peace until a roster names it again', async () => {
+  h.world.add('gone', ['fra']);
+  const hold = h.world.hold('syncBlobs', 'gone', 'fra');
+  await sendDistributionChanged(h.client, 'gone');
+  await hold.reached;
+
+  h.world.removeSite('gone', 'fra');
+  hold.release();
+  await eventually('the failure finds no row', () => h.world.count('recordFailure', 'gone') === 1);
+  h.world.addSite('gone', 'fra');
+  await look(h.client, 'gone');
+
+  await h.synced('gone', 'fra');
+});
+
+test('a site that is added later gets a worker and a lane', async () => {
+  h.world.add('later', ['fra']);
+  await sendDistributionChanged(h.client, 'later');
+  await h.synced('later', 'fra');
+
+  h.sites.add('syd');
+  h.world.addSite('later', 'syd');
+  await sendDistributionChanged(h.client, 'later');
+
+  await h.synced('later', 'fra', 'syd');
+});
