@@ -93,7 +93,7 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
       fault: fault?.kind ?? null,
     };
     seen.push(entry);
-    serve(base, agent, request, response, fault, entry).catch(() => request.socket.destroy());
+    serve(base, agent, request, response, fault, entry).catch(() => void request.socket?.destroy());
   });
   await listen(server, 0);
   const { port } = server.address() as AddressInfo;
