@@ -101,9 +101,10 @@ export async function openStage(say: (line: string) => void): Promise<OpenStage>
       packages: () => packages,
       expected: (fileName) => expected.get(fileName),
       served: async (site) => (await ask(site.url, `dists/${DISTRIBUTION}/InRelease`, { method: 'HEAD' })).etag ?? 'nothing',
-      async debgeo(...args) {
-        say(`$ debgeo ${args.join(' ')}`);
+      async debgeo(args, { quiet = false } = {}) {
+        if (!quiet) say(`$ debgeo ${args.join(' ')}`);
         const result = await runScript(DEBGEO, [...args, '--demo']);
+        if (quiet) return result;
         for (const line of `${result.stdout}${result.stderr}`.split('\n')) if (line !== '') say(`  ${line}`);
         return result;
       },

@@ -37,8 +37,8 @@ export interface Stage {
   readonly expected: (fileName: string) => string | undefined;
   /** The ETag of what the site serves as InRelease. */
   served(site: DemoSite): Promise<string>;
-  /** Runs `debgeo …` as a process of its own, and shows the command and what it printed. */
-  debgeo(...args: string[]): Promise<CommandResult>;
+  /** Runs `debgeo …` as a process of its own, and shows the command and what it printed, unless it is to be quiet. */
+  debgeo(args: readonly string[], options?: { readonly quiet?: boolean }): Promise<CommandResult>;
   /** What `debgeo status --json` says. */
   status(): Promise<DistributionStatus>;
   say(line: string): void;

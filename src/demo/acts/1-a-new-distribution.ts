@@ -8,9 +8,9 @@ export async function play(stage: Stage, folder: string): Promise<void> {
   await stage.release(packagesOf(1));
   stage.say(`an archive with a signed distribution answers at ${stage.server.url}; no site has anything of it`);
 
-  const applied = await stage.debgeo('apply', configurationFile(folder));
+  const applied = await stage.debgeo(['apply', configurationFile(folder)]);
   hold(applied.exitCode === 0, 'the configuration is accepted');
-  const updated = await stage.debgeo('update', DISTRIBUTION, '--wait');
+  const updated = await stage.debgeo(['update', DISTRIBUTION, '--wait']);
   hold(updated.exitCode === 0, 'both sites serve the first generation');
 
   for (const site of stage.sites) {

@@ -22,12 +22,16 @@ export async function play(stage: Stage): Promise<Reading> {
     ),
   );
   const cyclesSoFar = () => loops.flatMap((loop) => loop.cycles);
-  stage.say('a cycle: update with kept lists, update with empty lists, a download of every package, each hashed');
+  stage.say('debgeo update stable --wait, after each release; meanwhile, cycle after cycle at each site: update with kept lists,');
+  stage.say('update with empty lists, a download of every package, each file hashed');
 
   for (let number = 2; number <= RELEASES_MAX + 1; number++) {
     await stage.release(packagesOf(number));
-    const updated = await stage.debgeo('update', DISTRIBUTION, '--wait');
-    hold(updated.exitCode === 0, `both sites serve release ${number}`);
+    const from = performance.now();
+    const updated = await stage.debgeo(['update', DISTRIBUTION, '--wait'], { quiet: true });
+    hold(updated.exitCode === 0, `both sites serve release ${number}\n${updated.stderr}`);
+    stage.say(`release ${number}: at both sites ${((performance.now() - from) / 1000).toFixed(1)} s after debgeo was told`);
+    if (cyclesSoFar().some((cycle) => cycle.failure !== null)) break;
     const overlaps = cyclesSoFar().filter((cycle) => cycle.overlapped).length;
     if (number > RELEASES_MIN && overlaps >= OVERLAPS_MIN && cyclesSoFar().length >= CYCLES_MIN) break;
   }

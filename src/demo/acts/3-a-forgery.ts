@@ -21,7 +21,7 @@ export async function play(stage: Stage): Promise<Refusal> {
   await stage.archive.release([...stage.packages(), makePackage('trojan', 1)], { key: forger });
   stage.say(`the archive now serves a distribution with another package, signed by ${forger.fingerprint}`);
 
-  const updated = await stage.debgeo('update', DISTRIBUTION, '--wait');
+  const updated = await stage.debgeo(['update', DISTRIBUTION, '--wait']);
 
   hold(updated.exitCode === REFUSED, `the forgery is refused with exit code ${REFUSED}`);
   const after = await Promise.all(stage.sites.map((site) => stage.served(site)));
@@ -33,7 +33,7 @@ export async function play(stage: Stage): Promise<Refusal> {
 
   await stage.release([...stage.packages(), makePackage(NEWCOMER, 1)]);
   stage.say(`the archive is itself again, and releases a package that it never had: ${NEWCOMER}`);
-  const repaired = await stage.debgeo('update', DISTRIBUTION, '--wait');
+  const repaired = await stage.debgeo(['update', DISTRIBUTION, '--wait']);
   hold(repaired.exitCode === 0, 'the next good release reaches both sites');
   return { forgeriesRefused: 1 };
 }

@@ -28,7 +28,7 @@ export async function play(stage: Stage): Promise<Repair> {
   stage.say(`${path}: bytes differ; size, ETag and Content-MD5 do not:`);
   stage.say(`  ${rotten.headers}`);
 
-  const verified = await stage.debgeo('verify', DISTRIBUTION, '--site', 'sin', '--wait');
+  const verified = await stage.debgeo(['verify', DISTRIBUTION, '--site', 'sin', '--wait']);
 
   hold(verified.exitCode === 0, 'verify ends well');
   const found = await readCorruptions(stage.databaseUrl);
