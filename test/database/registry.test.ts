@@ -1,0 +1,332 @@
+/** Every rule of one table over one fixture, in one place: hence its length. */
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import test, { type TestContext } from 'node:test';
+import { sql } from 'kysely';
+import { applyConfiguration, type AppliedConfiguration } from '../../src/database/apply-configuration.ts';
+import { readDistribution, saveSnapshot } from '../../src/database/catalog.ts';
+import { blobsToChecksum, recordChecksums } from '../../src/database/checksums.ts';
+import { findLane, type LaneKey } from '../../src/database/lane.ts';
+import { connectDatabase, type Database } from '../../src/database/orm.ts';
+import { planBlobs } from '../../src/database/plan-blobs.ts';
+import { openPublication } from '../../src/database/publications.ts';
+import {
+  assertSettled,
+  barrier,
+  claimBlobs,
+  failBlobs,
+  finishBlobs,
+  openBlobs,
+  releaseBlobs,
+  verifiedSitesOf,
+  type WantedBlob,
+} from '../../src/database/registry.ts';
+import { startAttempt } from '../../src/database/replications.ts';
+import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
+import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
+import { migratedDatabase } from '../support/servers.ts';
+
+const says = (code: ErrorCode) => (error: unknown) => error instanceof DebgeoError && error.code === code;
+const digestOf = (text: string) => createHash('sha256').update(text).digest('hex') as Sha256;
+const SIZE = 100;
+
+/** Two distributions of one archive at two sites. */
+async function aDatabase(t: TestContext): Promise<Database> {
+  const db = await connectDatabase(await migratedDatabase());
+  t.after(() => db.close());
+  const site = (name: string) => ({
+    account_url: 'http://127.0.0.1/a',
+    container: name,
+    prefix: '',
+    public_url: `http://127.0.0.1/a/${name}`,
+    credential: { env: 'NONE' },
+    state: 'present' as const,
+  });
+  const distribution = (suite: string) => ({
+    archive: 'debian',
+    suite,
+    components: [],
+    architectures: [],
+    sites: ['fra', 'sin'],
+    primary: 'sin',
+    poll: 3_600_000,
+    accept_undated: false,
+    state: 'present' as const,
+  });
+  const configuration: AppliedConfiguration = {
+    archives: { debian: { url: 'http://127.0.0.1/', mount: 'debian', keyring: null, redirect_origins: [] } },
+    sites: { fra: site('fra'), sin: site('sin') },
+    distributions: { stable: distribution('stable'), testing: distribution('testing') },
+  };
+  await applyConfiguration(db, configuration, false);
+  return db;
+}
+
+let released = 0;
+
+/** Captures pool files given as `path: text`. */
+async function capture(db: Database, name: string, files: Record<string, string>): Promise<number> {
+  const { id } = (await readDistribution(db.read, name))!;
+  const release = Buffer.from(`Release ${(released += 1)}`);
+  const snapshot = {
+    releaseSet: { inRelease: release, release: null, releaseGpg: null },
+    bodySha256: sha256Of(release),
+    date: new Date(),
+    validUntil: null,
+    signers: [],
+    untorn: true,
+    indices: [],
+    absent: [],
+    poolFiles: Object.entries(files).map(([path, text]) => ({ path: parseRepoPath(path), size: SIZE, sha256: digestOf(text) })),
+  };
+  return (await saveSnapshot(db, id, snapshot, { etag: null, lastModified: null })).generation;
+}
+
+let attempts = 1_000;
+
+async function start(db: Database, name: string, generation: number, site = 'fra', attempt = (attempts += 1)): Promise<LaneKey> {
+  await startAttempt(db, { distribution: name, site }, generation, attempt);
+  return findLane(db.read, { distribution: name, site }, generation, attempt);
+}
+
+async function plan(db: Database, name: string, generation: number, site = 'fra'): Promise<LaneKey> {
+  const lane = await start(db, name, generation, site);
+  await db.transaction((tx) => planBlobs(tx, lane));
+  return lane;
+}
+
+const claim = (db: Database, lane: LaneKey, files = 100, bytes = 1e9) => claimBlobs(db, lane, files, bytes);
+const read = (blob: WantedBlob, sha256: Sha256 = blob.sha256, etag = '"1"') => ({
+  pathId: blob.pathId,
+  blobId: blob.blobId,
+  checksum: { etag, size: SIZE, sha256, lastModified: 0 },
+});
+const files = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`pool/${index}.deb`, `${index}`]));
+
+/** Copies everything of a generation, as a lane does that nobody disturbs. */
+async function settle(db: Database, name: string, generation: number, site = 'fra'): Promise<LaneKey> {
+  const lane = await plan(db, name, generation, site);
+  const blobs = await claim(db, lane);
+  if (blobs.length > 0)
+    await finishBlobs(
+      db,
+      lane,
+      blobs.map((blob) => read(blob)),
+    );
+  return lane;
+}
+
+test('claims are bounded by files and by bytes, and at least one', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await plan(db, 'stable', await capture(db, 'stable', files(10)));
+
+  assert.equal((await claim(db, lane, 3)).length, 3);
+  assert.equal((await claim(db, lane, 100, SIZE * 2)).length, 2);
+  assert.equal((await claim(db, lane, 100, 1)).length, 1);
+  assert.equal((await claim(db, lane)).length, 4);
+  assert.equal((await claim(db, lane)).length, 0);
+});
+
+test('two lanes that share a pool never claim the same file, and the one without waits', async (t) => {
+  const db = await aDatabase(t);
+  const stable = await plan(db, 'stable', await capture(db, 'stable', files(20)));
+  const testing = await plan(db, 'testing', await capture(db, 'testing', files(20)));
+
+  const [ours, theirs] = await Promise.all([claim(db, stable), claim(db, testing)]);
+
+  assert.equal(new Set([...ours, ...theirs].map((blob) => blob.pathId)).size, ours.length + theirs.length);
+  const more = await claim(db, testing);
+  assert.equal(ours.length + theirs.length + more.length, 20);
+  const open = await openBlobs(db.read, testing);
+  assert.deepEqual(open, { claimable: 0, elsewhere: ours.length, failed: null });
+});
+
+test('a live attempt of another lane keeps its claims; they are free once its fence has moved', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(2));
+  const dying = await plan(db, 'stable', generation);
+  await claim(db, dying);
+  const testing = await plan(db, 'testing', await capture(db, 'testing', files(2)));
+  assert.equal((await claim(db, testing)).length, 0);
+
+  await start(db, 'stable', generation, 'fra', dying.attempt + 10_000);
+
+  assert.equal((await claim(db, testing)).length, 2);
+});
+
+test('the next attempt of a lane takes over what the one before had claimed, and the late result of that one changes nothing', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(1));
+  const dead = await plan(db, 'stable', generation);
+  const [blob] = await claim(db, dead);
+  const lane = await start(db, 'stable', generation);
+  assert.equal((await claim(db, lane)).length, 1);
+
+  await assert.rejects(finishBlobs(db, dead, [read(blob!)]), says('FENCED'));
+  await assert.rejects(failBlobs(db, dead, [{ pathId: blob!.pathId, report: { code: 'BLOB_MISSING', message: '' } }]), says('FENCED'));
+  await assert.rejects(claim(db, dead), says('FENCED'));
+  await releaseBlobs(db, dead);
+
+  assert.deepEqual(await barrier(db.read, lane), { members: 1, unsettled: 1, unplanned: 0 });
+  const row = await finishBlobs(db, lane, [read(blob!)]);
+  assert.deepEqual([row.filesDone, row.filesTotal, row.bytesDone, row.bytesTotal], [1, 1, SIZE, SIZE]);
+  assert.equal((await barrier(db.read, lane)).unsettled, 0);
+});
+
+test('only what was claimed is finished: a released row stays open', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await plan(db, 'stable', await capture(db, 'stable', files(1)));
+  const [blob] = await claim(db, lane);
+  await releaseBlobs(db, lane);
+
+  const row = await finishBlobs(db, lane, [read(blob!)]);
+
+  assert.equal(row.filesDone, 0);
+  assert.equal((await barrier(db.read, lane)).unsettled, 1);
+});
+
+test('wrong bytes are judged by the registry: open for repair under their ETag, and failed when that goes on', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await plan(db, 'stable', await capture(db, 'stable', files(1)));
+  for (const etag of ['"1"', '"2"', '"3"']) {
+    const [blob] = await claim(db, lane);
+    assert.equal(blob!.badEtag, etag === '"1"' ? null : `"${Number(etag[1]) - 1}"`);
+    await finishBlobs(db, lane, [read(blob!, digestOf('rot'), etag)]);
+  }
+
+  const open = await openBlobs(db.read, lane);
+
+  assert.equal(open.failed?.code, 'SITE_SERVES_OTHER');
+  assert.equal(open.claimable, 0);
+});
+
+test('a failed blob is named, and a new plan tries it again', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(2));
+  const lane = await plan(db, 'stable', generation);
+  const blobs = await claim(db, lane);
+  await failBlobs(db, lane, [{ pathId: blobs[0]!.pathId, report: { code: 'BLOB_MISSING', message: '' } }]);
+  await finishBlobs(db, lane, [read(blobs[1]!)]);
+  assert.deepEqual(await openBlobs(db.read, lane), {
+    claimable: 0,
+    elsewhere: 0,
+    failed: { count: 1, code: 'BLOB_MISSING', path: blobs[0]!.path },
+  });
+
+  const next = await plan(db, 'stable', generation);
+
+  assert.equal((await claim(db, next)).length, 1);
+});
+
+test('0 of 0 is never verified, and neither is part of a generation', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(2));
+  const lane = await plan(db, 'stable', generation);
+  const [blob] = await claim(db, lane, 1);
+  await finishBlobs(db, lane, [read(blob!)]);
+  await assert.rejects(openPublication(db, lane), says('NOT_VERIFIED'));
+
+  await sql`delete from snapshot_blobs`.execute(db.read.kysely);
+
+  assert.deepEqual(await barrier(db.read, lane), { members: 0, unsettled: 0, unplanned: 0 });
+  assert.throws(() => assertSettled({ members: 0, unsettled: 0, unplanned: 0 }, generation), says('SNAPSHOT_EMPTY'));
+  await assert.rejects(openPublication(db, lane), says('SNAPSHOT_EMPTY'));
+  await assert.rejects(
+    db.transaction((tx) => planBlobs(tx, lane)),
+    says('SNAPSHOT_EMPTY'),
+  );
+});
+
+test('other bytes at a verified path are a conflict, and the plan changes nothing', async (t) => {
+  const db = await aDatabase(t);
+  await settle(db, 'stable', await capture(db, 'stable', { 'pool/a.deb': 'one' }));
+  const lane = await start(db, 'testing', await capture(db, 'testing', { 'pool/a.deb': 'other', 'pool/b.deb': 'b' }));
+
+  await assert.rejects(
+    db.transaction((tx) => planBlobs(tx, lane)),
+    says('PATH_CONFLICT'),
+  );
+
+  const { rows } = await sql<{ count: number }>`select count(*) from blob_registry`.execute(db.read.kysely);
+  assert.equal(rows[0]!.count, 1);
+});
+
+test('other bytes at a path that another distribution waits for are a conflict, too', async (t) => {
+  const db = await aDatabase(t);
+  await plan(db, 'stable', await capture(db, 'stable', { 'pool/a.deb': 'one' }));
+  const lane = await start(db, 'testing', await capture(db, 'testing', { 'pool/a.deb': 'other' }));
+
+  await assert.rejects(
+    db.transaction((tx) => planBlobs(tx, lane)),
+    says('PATH_CONFLICT'),
+  );
+});
+
+test('an archive may correct a file that no site ever had right', async (t) => {
+  const db = await aDatabase(t);
+  const first = await capture(db, 'stable', { 'pool/a.deb': 'never there' });
+  const lane = await plan(db, 'stable', first);
+  const [blob] = await claim(db, lane);
+  await failBlobs(db, lane, [{ pathId: blob!.pathId, report: { code: 'BLOB_MISMATCH', message: '' } }]);
+  const second = await capture(db, 'stable', { 'pool/a.deb': 'corrected' });
+  await sql`update distribution_replications set pinned_generation = null`.execute(db.read.kysely);
+
+  const next = await settle(db, 'stable', second);
+
+  assert.equal((await barrier(db.read, next)).unsettled, 0);
+});
+
+test('checksum takes what is not verified, and everything when somebody asked; a rotten or lost blob goes back to sync', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await settle(db, 'stable', await capture(db, 'stable', files(3)));
+  assert.equal((await blobsToChecksum(db.read, lane, null, 10)).length, 0);
+  const asked = await blobsToChecksum(db.read, lane, Date.now() + 1_000, 10);
+  assert.equal(asked.length, 3);
+
+  const found = [
+    { ...read(asked[0]!), etag: asked[0]!.etag },
+    { ...read(asked[1]!, digestOf('rot')), etag: asked[1]!.etag },
+    { pathId: asked[2]!.pathId, blobId: asked[2]!.blobId, etag: asked[2]!.etag, checksum: null },
+  ];
+  const { bad, row } = await recordChecksums(db, lane, found);
+
+  assert.deepEqual(bad.map((blob) => blob.path).toSorted(), [asked[1]!.path, asked[2]!.path].toSorted());
+  assert.deepEqual([row.filesDone, row.filesTotal], [1, 3]);
+  const repair = await claim(db, lane);
+  assert.deepEqual(
+    repair.map((blob) => blob.badEtag),
+    ['"1"', null],
+  );
+  const { rows } = await sql<{ code: string; path: string }>`select code, path from incidents order by path`.execute(db.read.kysely);
+  assert.deepEqual(
+    rows.map((one) => one.code),
+    ['BLOB_CORRUPT', 'BLOB_CORRUPT'],
+  );
+});
+
+test('a checksum of what was repaired meanwhile is dropped', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await settle(db, 'stable', await capture(db, 'stable', files(1)));
+  const [blob] = await blobsToChecksum(db.read, lane, Date.now() + 1_000, 10);
+  await sql`update blob_registry set etag = '"repaired"'`.execute(db.read.kysely);
+
+  const { bad } = await recordChecksums(db, lane, [{ ...read(blob!, digestOf('rot')), etag: blob!.etag }]);
+
+  assert.deepEqual(bad, []);
+  assert.equal((await barrier(db.read, lane)).unsettled, 0);
+});
+
+test('sites where a blob is verified are named, the primary first and never the one that asks', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(1));
+  await settle(db, 'stable', generation, 'sin');
+  const lane = await plan(db, 'stable', generation, 'fra');
+  const [blob] = await claim(db, lane);
+  assert.deepEqual(await verifiedSitesOf(db.read, blob!), ['sin']);
+
+  await finishBlobs(db, lane, [read(blob!)]);
+
+  assert.deepEqual(await verifiedSitesOf(db.read, blob!), ['sin']);
+  assert.deepEqual(await verifiedSitesOf(db.read, { ...blob!, siteId: -1 }), ['sin', 'fra']);
+});
