@@ -35,7 +35,7 @@ export interface SiteStatus {
   readonly verifyAnsweredAt: number | null;
 }
 
-export interface IncidentStatus {
+interface IncidentStatus {
   readonly site: string | null;
   readonly generation: number | null;
   readonly code: ErrorCode;

@@ -18,14 +18,3 @@ export const ENTITIES = [
   Incident,
   DistributionEvent,
 ];
-
-export {
-  Archive,
-  DebianDistribution,
-  DistributionEvent,
-  DistributionReplication,
-  DistributionSnapshot,
-  Incident,
-  Publication,
-  ReplicationSite,
-};
