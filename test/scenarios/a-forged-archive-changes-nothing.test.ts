@@ -3,7 +3,7 @@ import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
 import { createSigningKey } from '../../src/demo/signing-key.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, type World } from '../support/world.ts';
+import { aPackage, aWorld, PLANTED_MS, type World } from '../support/world.ts';
 
 /** Sites and catalog before and after; only incidents and the record of the look may differ. */
 const stateOf = async (world: World): Promise<unknown> => ({
@@ -19,7 +19,9 @@ const promise = async (
   activities?: (real: Activities, world: () => World) => Activities,
 ): Promise<void> => {
   const made: { world?: World } = {};
-  const world = await aWorld(t, { ...(activities && { activities: (real: Activities) => activities(real, () => made.world!) }) });
+  const world = await aWorld(t, {
+    ...(activities && { activities: (real: Activities) => activities(real, () => made.world!), settleMs: PLANTED_MS }),
+  });
   made.world = world;
   await world.release([aPackage('hello', '1.0')]);
   await world.update();

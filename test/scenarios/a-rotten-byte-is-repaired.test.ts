@@ -3,12 +3,12 @@ import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
 import { flipByteInAzurite } from '../support/rot.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld } from '../support/world.ts';
+import { aPackage, aWorld, PLANTED_MS } from '../support/world.ts';
 
 const PATH = 'debian/pool/main/h/hello/hello_1.0_amd64.deb';
 
 const promise = async (t: TestContext, activities?: (real: Activities) => Activities): Promise<void> => {
-  const world = await aWorld(t, { ...(activities && { activities }) });
+  const world = await aWorld(t, { ...(activities && { activities, settleMs: PLANTED_MS }) });
   await world.release([aPackage('hello', '1.0'), aPackage('other', '1.0')]);
   await world.update();
   const { container } = world.site('sin');

@@ -4,7 +4,7 @@ import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { readAllTheTime } from '../support/readers.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, type World } from '../support/world.ts';
+import { aPackage, aWorld, PLANTED_MS, type World } from '../support/world.ts';
 
 const promise = async (
   t: TestContext,
@@ -12,7 +12,9 @@ const promise = async (
   activities?: (real: Activities, world: () => World) => Activities,
 ): Promise<void> => {
   const made: { world?: World } = {};
-  const world = await aWorld(t, { ...(activities && { activities: (real: Activities) => activities(real, () => made.world!) }) });
+  const world = await aWorld(t, {
+    ...(activities && { activities: (real: Activities) => activities(real, () => made.world!), settleMs: PLANTED_MS }),
+  });
   made.world = world;
   const kept = Array.from({ length: 8 }, (_, index) => aPackage(`kept-${index}`, '1.0'));
   await world.release([...kept, aPackage('changing', '1.0')]);

@@ -52,11 +52,15 @@ export interface WorldOptions {
   /** `inside` the test's process (default), a `child` that can be killed, or `none` yet. */
   readonly worker?: 'inside' | 'child' | 'none';
   readonly sliceMs?: number;
+  /** How long `update` and `until` wait; short where a planted fault is expected to keep them waiting. */
+  readonly settleMs?: number;
 }
 
 /** Failures are tried again after tens of milliseconds, not minutes: waits are parameters. */
 const TUNING = { gatherMs: 50, drainMs: 5_000, backoffInitialMs: 300, backoffCapMs: 2_000 };
 const SETTLE_MS = 60_000;
+/** For worlds with a planted fault: what does not come within this does not come. */
+export const PLANTED_MS = 15_000;
 
 export const aPackage = (name: string, version: string, payload: Uint8Array = randomBytes(2_000)): Package =>
   makeBinaryPackage({ name, version, architecture: 'amd64', payload });
@@ -238,7 +242,7 @@ export class World {
     holds: (status: DistributionStatus) => boolean,
     what: string,
     suite: string = this.suite,
-    deadlineMs = SETTLE_MS,
+    deadlineMs = this.#options.settleMs ?? SETTLE_MS,
   ): Promise<DistributionStatus> {
     const deadline = Date.now() + deadlineMs;
     for (;;) {

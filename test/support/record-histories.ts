@@ -1,0 +1,157 @@
+/**
+ * Records the histories of test/histories on a real server, with scripted activities: `node test/support/record-histories.ts [NAME …]`.
+ *
+ * Run by hand, and only when commands were changed on purpose. A history that runs in production is not recorded anew but kept, and the change is
+ * put behind `patched()`: that is what the replay test asks for.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { look, sendDistributionChanged, sendOrder, signalVerify } from '../../src/temporal.ts';
+import { workflowId } from '../../workflows/messages.ts';
+import { startHarness, type Harness } from '../workflows/harness.ts';
+import { eventually } from '../workflows/stand-ins.ts';
+
+const FOLDER = fileURLToPath(new URL('../histories/', import.meta.url));
+
+/** Each brings a distribution of its own name to where its history says what it shall, and may answer the run to record; else it is the newest. */
+const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<string | void>>> = {
+  async capture(h, name) {
+    h.world.add(name, []);
+    await sendDistributionChanged(h.client, name);
+    await eventually('captured', () => h.world.count('captureSnapshot', name) === 1);
+  },
+  async 'unchanged-poll'(h, name) {
+    h.world.pollMs = 300;
+    h.world.add(name, []);
+    await sendDistributionChanged(h.client, name);
+    await eventually('polled', () => h.world.count('captureSnapshot', name) === 2);
+    h.world.pollMs = 3_600_000;
+  },
+  async 'capture-failure'(h, name) {
+    h.world.add(name, []);
+    h.world.fail('captureSnapshot', name, null, 'SIGNATURE_INVALID');
+    await sendDistributionChanged(h.client, name);
+    await eventually('looked again', () => h.world.count('captureSnapshot', name) === 2);
+  },
+  async burst(h, name) {
+    h.world.add(name, [], { gatherMs: 500 });
+    await sendDistributionChanged(h.client, name);
+    await eventually('captured', () => h.world.count('captureSnapshot', name) === 1);
+    for (let signals = 0; signals < 5; signals += 1) await sendDistributionChanged(h.client, name);
+    await eventually('captured again', () => h.world.count('captureSnapshot', name) === 2);
+  },
+  async chain(h, name) {
+    h.world.add(name, ['fra', 'sin']);
+    await sendDistributionChanged(h.client, name);
+    await h.synced(name, 'fra', 'sin');
+  },
+  async failure(h, name) {
+    h.world.add(name, ['fra']);
+    h.world.fail('syncBlobs', name, 'fra', 'SITE_UNREACHABLE');
+    await sendDistributionChanged(h.client, name);
+    await h.synced(name, 'fra');
+  },
+  async retry(h, name) {
+    h.world.add(name, ['fra']);
+    h.world.fail('planSync', name, 'fra', 'PATH_CONFLICT');
+    await sendDistributionChanged(h.client, name);
+    await eventually('parked', () => h.world.row(name, 'fra').state === 'failed');
+    await sendOrder(h.client, 'retry', name, 'fra');
+    await h.synced(name, 'fra');
+  },
+  async cancel(h, name) {
+    h.world.add(name, ['fra']);
+    const hold = h.world.hold('syncBlobs', name, 'fra');
+    await sendDistributionChanged(h.client, name);
+    await hold.reached;
+    await sendOrder(h.client, 'cancel', name);
+    await eventually('cancelled', () => h.world.row(name, 'fra').state === 'cancelled');
+  },
+  async 'pause-resume'(h, name) {
+    h.world.add(name, ['fra']);
+    const hold = h.world.hold('syncBlobs', name, 'fra');
+    await sendDistributionChanged(h.client, name);
+    await hold.reached;
+    await sendOrder(h.client, 'pause', name);
+    hold.release();
+    await eventually('paused', () => h.world.row(name, 'fra').paused);
+    await sendOrder(h.client, 'resume', name);
+    await h.synced(name, 'fra');
+  },
+  async verify(h, name) {
+    h.world.add(name, ['fra']);
+    await sendDistributionChanged(h.client, name);
+    await h.synced(name, 'fra');
+    h.world.rot(name, 'fra', 1);
+    await signalVerify(h.client, name);
+    await eventually('the order is committed', () => h.world.count('applyOrder', name) === 1);
+    await h.synced(name, 'fra');
+  },
+  async look(h, name) {
+    h.world.add(name, []);
+    await look(h.client, name);
+    await look(h.client, name);
+  },
+  async 'site-leaves'(h, name) {
+    h.world.add(name, ['fra']);
+    const hold = h.world.hold('syncBlobs', name, 'fra');
+    await sendDistributionChanged(h.client, name);
+    await hold.reached;
+    h.world.removeSite(name, 'fra');
+    await look(h.client, name);
+    await eventually(
+      'the slice is cancelled',
+      async () => (await h.client.workflow.getHandle(workflowId(name)).describe()).raw.pendingActivities?.length === 0,
+    );
+  },
+  async 'continue-as-new'(h, name) {
+    return (await renew(h, name)).first;
+  },
+  async carried(h, name) {
+    const { second } = await renew(h, name);
+    await eventually('the carried order is committed', () => h.world.row(name, 'fra').paused);
+    return second;
+  },
+  async removal(h, name) {
+    h.world.add(name, ['fra']);
+    await sendDistributionChanged(h.client, name);
+    await h.synced(name, 'fra');
+    h.world.remove(name);
+    await sendDistributionChanged(h.client, name);
+    await eventually('completed', async () => (await h.run(name)).status === 'COMPLETED');
+  },
+};
+
+/** A run that is full while a site works and an order waits. */
+async function renew(h: Harness, name: string): Promise<{ first: string; second: string }> {
+  h.world.add(name, ['fra'], { historyEventsMax: 60, drainMs: 200 });
+  const hold = h.world.hold('syncBlobs', name, 'fra');
+  await sendDistributionChanged(h.client, name);
+  await hold.reached;
+  const { runId: first } = await h.run(name);
+  await sendOrder(h.client, 'pause', name);
+  while ((await h.run(name)).runId === first) await look(h.client, name);
+  return { first, second: (await h.run(name)).runId };
+}
+
+/** Who ran it, and where, is nobody's business and changes nothing. */
+const anonymous = (json: string): string =>
+  JSON.stringify(JSON.parse(json), (key, value: unknown) => (key === 'identity' ? 'recorder' : value), 1);
+
+const wanted = process.argv.slice(2);
+
+// A test, because the servers stop behind the last one; its file name keeps it from `npm test`.
+test('histories are recorded', async () => {
+  const h = await startHarness(['fra', 'sin']);
+  await mkdir(FOLDER, { recursive: true });
+  for (const [name, scenario] of Object.entries(SCENARIOS)) {
+    if (wanted.length > 0 && !wanted.includes(name)) continue;
+    const runId = (await scenario(h, name)) ?? undefined;
+    await new Promise((resolve) => setTimeout(resolve, 300)); // the workflow task behind the last answer belongs to the history, too
+    const history = await h.client.workflow.getHandle(workflowId(name), runId).fetchHistory();
+    await writeFile(`${FOLDER}${name}.json`, `${anonymous(historyToJSON(history))}\n`);
+  }
+  await h.stop();
+});
