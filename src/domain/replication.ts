@@ -8,7 +8,6 @@ import type { ErrorCode } from './errors.ts';
 export type ReplicationStatus = 'pending' | 'success' | 'failed';
 export type ReplicationState = 'pending' | 'started' | 'synced' | 'failed' | 'cancelled';
 export type BlobState = 'pending' | 'started' | 'synced' | 'failed';
-export type VerificationState = 'pending' | 'started' | 'succeeded' | 'failed';
 
 /** One (distribution, site) pair as PostgreSQL holds it. `rev` comes from a sequence: the larger is the newer. */
 export interface Replication {
