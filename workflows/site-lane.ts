@@ -46,7 +46,7 @@ export async function siteLane(lane: Lane): Promise<void> {
 }
 
 /** A row from PostgreSQL is taken only if it is newer; null: the distribution is not replicated here any more. */
-export function take(lane: Lane, row: Replication | null): void {
+function take(lane: Lane, row: Replication | null): void {
   if (row === null) lane.ending = true;
   else if (row.rev > lane.row.rev) {
     lane.row = row;
