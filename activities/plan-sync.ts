@@ -1,7 +1,8 @@
 import { readReplication } from '../src/database/replications.ts';
 import { planBlobs } from '../src/database/plan-blobs.ts';
+import { withHeartbeat } from './context.ts';
 import type { Deps } from './deps.ts';
-import { startLane, type StepAnswer, type StepInput } from './lane.ts';
+import { countsOf, startLane, type StepAnswer, type StepInput } from './lane.ts';
 
 /**
  * Writes into the registry what the site lacks of the generation, and gives failed blobs another try. Touches nothing but the database.
@@ -12,8 +13,10 @@ export const createPlanSync =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
     const lane = await startLane(deps, input);
-    return deps.database.transaction(async (tx) => {
-      await planBlobs(tx, lane.key);
-      return { more: false, repair: 0, row: (await readReplication(tx, lane.at)) ?? lane.row };
-    });
+    const plan = (): Promise<StepAnswer> =>
+      deps.database.transaction(async (tx) => {
+        await planBlobs(tx, lane.key);
+        return { more: false, repair: 0, row: (await readReplication(tx, lane.at)) ?? lane.row };
+      });
+    return withHeartbeat(lane.context, () => countsOf(lane.row), plan);
   };

@@ -1,6 +1,7 @@
 import { assertSettled, barrier, countProgress } from '../src/database/registry.ts';
+import { withHeartbeat } from './context.ts';
 import type { Deps } from './deps.ts';
-import { startLane, type StepAnswer, type StepInput } from './lane.ts';
+import { countsOf, startLane, type StepAnswer, type StepInput } from './lane.ts';
 
 /**
  * The barrier: every immutable member of the generation is at the site and was read back right, and there is more than none. Reads no blob.
@@ -11,6 +12,9 @@ export const createVerifySnapshot =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
     const lane = await startLane(deps, input);
-    assertSettled(await barrier(deps.database.read, lane.key), input.generation);
-    return { more: false, repair: 0, row: await countProgress(deps.database, lane.key) };
+    const judge = async (): Promise<StepAnswer> => {
+      assertSettled(await barrier(deps.database.read, lane.key), input.generation);
+      return { more: false, repair: 0, row: await countProgress(deps.database, lane.key) };
+    };
+    return withHeartbeat(lane.context, () => countsOf(lane.row), judge);
   };

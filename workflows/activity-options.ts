@@ -23,10 +23,11 @@ const BOOKKEEPING: ActivityOptions = {
   retry: { initialInterval: '1s', maximumInterval: '30s' },
 };
 
-/** PostgreSQL too, but every row of a snapshot. One statement does not heartbeat: a worker that is killed in it idles its lane until the timeout. */
+/** PostgreSQL too, but every row of a snapshot. */
 const WHOLE_SNAPSHOT: ActivityOptions = {
   ...ALWAYS,
   startToCloseTimeout: '10m', // two million rows (LIMITS.snapshotBlobs) on a slow disk
+  heartbeatTimeout: HEARTBEAT,
   retry: { initialInterval: '1s', maximumInterval: '30s' },
 };
 

@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
 import { applyOrder } from '../../src/database/replications.ts';
-import { flipByteInAzurite } from '../support/rot.ts';
+import { rotAt } from '../support/rot.ts';
 import { aPackage, code, inActivity, startLanes, type Lanes } from './lanes.ts';
 import { counting, Killed, meddling, mortal } from './stores.ts';
 
@@ -174,7 +174,7 @@ test('publication', async (t) => {
     const before = await digestAt(lanes, PACKAGES);
     const published = new Set([PACKAGES, RELEASE].map((path) => path.slice('debian/'.length)));
     await sql`delete from incidents`.execute(lanes.database.read.kysely);
-    await flipByteInAzurite(await lanes.site().container.getBlockBlobClient(PACKAGES).downloadToBuffer(), 'fra');
+    await rotAt(lanes.site().container, 'fra', PACKAGES);
     assert.notEqual(await digestAt(lanes, PACKAGES), before, 'the rot is there');
     await lanes.site().container.deleteBlob(RELEASE);
     await applyOrder(lanes.database, { distribution: 'bookworm', site: 'fra' }, { verify: true }, 1);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
-import { flipByteInAzurite } from '../support/rot.ts';
+import { rotAt } from '../support/rot.ts';
 import { assertWhole } from '../support/whole.ts';
 import { aPackage, aWorld, PLANTED_MS } from '../support/world.ts';
 
@@ -13,9 +13,8 @@ const promise = async (t: TestContext, activities?: (real: Activities) => Activi
   await world.update();
   const { container } = world.site('sin');
   const before = await container.getBlockBlobClient(PATH).getProperties();
-  const bytes = await world.site('sin').read(PATH);
 
-  await flipByteInAzurite(bytes, 'sin');
+  const bytes = await rotAt(world.site('sin').container, 'sin', PATH);
   const rotten = await container.getBlockBlobClient(PATH).getProperties();
   assert.deepEqual(
     [rotten.etag, rotten.contentLength, rotten.contentMD5],
@@ -54,7 +53,7 @@ test('a blob that is gone and a rotten published name are repaired, too', async 
   const { container } = world.site('sin');
   const index = 'debian/dists/bookworm/main/binary-amd64/Packages.gz';
   await container.getBlockBlobClient(PATH).delete();
-  await flipByteInAzurite(await world.site('sin').read(index), 'sin');
+  await rotAt(world.site('sin').container, 'sin', index);
 
   await world.verify('sin');
 
@@ -65,9 +64,8 @@ test('without the archive, a rotten byte is repaired from the primary', async (t
   const world = await aWorld(t);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
-  const bytes = await world.site('sin').read(PATH);
   await world.archiveServer.refuse();
-  await flipByteInAzurite(bytes, 'sin');
+  const bytes = await rotAt(world.site('sin').container, 'sin', PATH);
 
   await world.verify('sin');
 
