@@ -73,15 +73,3 @@ test('it would be seen if a refused release reached a site', async (t) => {
 
   await assert.rejects(promise(t, byAnotherKey, 'SIGNATURE_UNKNOWN_KEY', careless), assert.AssertionError);
 });
-
-test('a path that would leave the site is refused before anything is fetched', async (t) => {
-  const world = await aWorld(t, { sites: ['fra'] });
-  const tripwire = await aWorld(t, { sites: ['fra'], worker: 'none' });
-  await world.releaseHostile('../../../escaped.deb');
-
-  const outcome = await world.look();
-
-  assert.equal(outcome.report?.code, 'HOSTILE_PATH');
-  assert.equal((await world.site('fra').contents()).size, 0);
-  assert.equal((await tripwire.site('fra').contents()).size, 0);
-});

@@ -3,12 +3,13 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sql } from 'kysely';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { readAllTheTime } from '../support/readers.ts';
 import { seeded } from '../support/seeded.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, nudge } from '../support/world.ts';
+import { aPackage, aWorld, nudge, PLANTED_MS, type World } from '../support/world.ts';
 
 const BLOBS = 2_000;
 const KILLS = 5;
@@ -65,6 +66,30 @@ test(`a worker that is killed ${KILLS} times repeats nothing (seed ${SEED})`, { 
     const walk = await assertWhole(world, name);
     assert.equal((await world.siteStatus(name)).verified, walk.members);
   }
+});
+
+test('the witness sees it when what was committed is forgotten', { timeout: 120_000 }, async (t) => {
+  const made: { world?: World } = {};
+  let forgot = false;
+  const world = await aWorld(t, {
+    sites: ['fra'],
+    settleMs: PLANTED_MS,
+    activities: (real) => ({
+      ...real,
+      verifySnapshot: async (input) => {
+        if (forgot) return real.verifySnapshot(input);
+        forgot = true;
+        await sql`update blob_registry set state = 0, verification_state = 0, etag = null`.execute(made.world!.database.read.kysely);
+        return { ...(await real.planSync(input)), repair: 1 };
+      },
+    }),
+  });
+  made.world = world;
+  await world.release(Array.from({ length: LIMITS.batchFiles + 50 }, (_, index) => aPackage(`many-${index}`, '1.0', randomBytes(200))));
+  await world.update();
+
+  const counts = await conflicts(world.sites);
+  assert.ok(counts['fra']! > LIMITS.batchFiles, `${counts['fra']} writes were repeated, and the bound of the promise would not see it`);
 });
 
 /** How many writes of immutable blobs were answered "exists already" so far, by site. */

@@ -3,7 +3,7 @@
  * anonymous HTTP. Imports nothing of debgeo.
  */
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -39,11 +39,7 @@ test('the status of a kept demo equals what a stranger finds at the sites', { ti
     demo.kill('SIGTERM');
     await gone;
   });
-  let printed = '';
-  for await (const chunk of demo.stdout) {
-    printed += String(chunk);
-    if (/^demo: .*\n/m.test(printed)) break;
-  }
+  const printed = await printedUntil(demo, /^demo: .*\n/m);
   assert.match(
     printed,
     /^demo: 2 of 2 sites serve generation \d+, \d+ blobs verified, .* fetched \d+ packages from each, 0 failures in \d+ cycles, 1 forgery refused, 1 corruption found and repaired$/m,
@@ -61,6 +57,17 @@ test('the status of a kept demo equals what a stranger finds at the sites', { ti
     assert.deepEqual([site.served, site.synced, site.verified, site.members], [status!.generation, found, found, found], site.site);
   }
 });
+
+/** What the process printed up to a line, or up to its end. Its pipe stays open: it goes on printing. */
+const printedUntil = (process: ChildProcess, line: RegExp): Promise<string> =>
+  new Promise((resolve) => {
+    let printed = '';
+    process.stdout!.on('data', (chunk) => {
+      printed += String(chunk);
+      if (line.test(printed)) resolve(printed);
+    });
+    process.once('exit', () => resolve(printed));
+  });
 
 /** Counts the immutable files that InRelease leads to, each read and hashed. */
 const walk = async (root: string, suite: string): Promise<number> => {

@@ -168,6 +168,7 @@ export class World {
       ` ${sum} ${text.length} main/binary-amd64/Packages`,
       '',
     ].join('\n');
+    for (const name of ['Release', 'Release.gpg']) await rm(join(this.folder, 'archive', `dists/${this.suite}`, name), { force: true }); // of the release before
     const file = (path: string, bytes: string) => ({ path, bytes: Buffer.from(bytes), kind: 'canonical' as const });
     await this.archive().write([
       file(`${folder}/Packages`, text),
