@@ -16,6 +16,7 @@ const name = z.string().regex(NAME, 'a name is a-z, 0-9, dot and dash, begins wi
 const state = z.enum(['present', 'absent']).default('present');
 const httpUrl = z.url({ protocol: /^https?$/, error: 'an http or https URL' }).transform((url) => url.replace(/\/+$/, ''));
 const relativePath = z.string().refine(isRepoPath, 'a relative path without "..", empty parts or special characters');
+const UNKNOWN_KEY = 'is not a key that debgeo knows';
 const DURATION = /^(\d+)(s|m|h|d)$/;
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 const duration = z
@@ -61,20 +62,25 @@ const distribution = z.strictObject({
   accept_undated: z.boolean().default(false),
   state,
 });
-const file = z.strictObject({
-  archives: z.record(name, archive).default({}),
-  sites: z.record(name, site).default({}),
-  distributions: z.record(name, distribution).default({}),
-});
+const SECTIONS = ['archives', 'sites', 'distributions'];
 
-type File = z.output<typeof file>;
-export type SiteConfiguration = Omit<File['sites'][string], 'public_url'> & { readonly public_url: string };
-export type ArchiveConfiguration = Omit<File['archives'][string], 'keyring' | 'unsigned' | 'mount'> & {
+/** What is right by itself, by name, and all names: a reference to something that is wrong elsewhere is no second fault. */
+interface Section<T> {
+  readonly entries: ReadonlyMap<string, T>;
+  readonly names: ReadonlySet<string>;
+}
+interface File {
+  readonly archives: Section<z.output<typeof archive>>;
+  readonly sites: Section<z.output<typeof site>>;
+  readonly distributions: Section<z.output<typeof distribution>>;
+}
+export type SiteConfiguration = Omit<z.output<typeof site>, 'public_url'> & { readonly public_url: string };
+export type ArchiveConfiguration = Omit<z.output<typeof archive>, 'keyring' | 'unsigned' | 'mount'> & {
   readonly mount: string;
   /** Null: unsigned is accepted, on purpose. */
   readonly keyring: Uint8Array | null;
 };
-export type DistributionConfiguration = Omit<File['distributions'][string], 'primary'> & { readonly primary: string };
+export type DistributionConfiguration = Omit<z.output<typeof distribution>, 'primary'> & { readonly primary: string };
 
 export interface Configuration {
   readonly archives: Readonly<Record<string, ArchiveConfiguration>>;
@@ -113,10 +119,10 @@ export const parseConfiguration = (text: string, path: string): Configuration =>
     message: error.message.split('\n')[0] ?? 'broken YAML',
     offset: error.pos[0],
   }));
-  const parsed = faults.length === 0 ? file.safeParse(document.toJS() ?? {}) : undefined;
-  faults.push(...(parsed?.error?.issues ?? []).flatMap(faultsOf));
-  const configuration = parsed?.success === true ? complete(parsed.data, dirname(resolve(path)), faults) : undefined;
-  if (faults.length === 0 && configuration !== undefined) return configuration;
+  if (faults.length === 0) {
+    const configuration = complete(readFile(document.toJS() ?? {}, faults), dirname(resolve(path)), faults);
+    if (faults.length === 0) return configuration;
+  }
   const found = faults
     .map((fault) => ({ ...lines.linePos(fault.offset ?? offsetOf(document, fault.path)), fault }))
     .sort((a, b) => a.line - b.line || a.col - b.col)
@@ -131,12 +137,39 @@ export const parseConfiguration = (text: string, path: string): Configuration =>
   });
 };
 
+/** Entry by entry, so that one that is wrong hides no fault of another. */
+const readFile = (root: unknown, faults: Fault[]): File => {
+  const found = z.record(z.string(), z.unknown()).safeParse(root);
+  if (!found.success) faults.push({ path: [], message: 'expected archives, sites and distributions' });
+  const sections = found.data ?? {};
+  for (const key of Object.keys(sections)) if (!SECTIONS.includes(key)) faults.push({ path: [key], message: UNKNOWN_KEY });
+  return {
+    archives: readSection('archives', archive, sections['archives'], faults),
+    sites: readSection('sites', site, sections['sites'], faults),
+    distributions: readSection('distributions', distribution, sections['distributions'], faults),
+  };
+};
+
+const readSection = <S extends z.ZodType>(section: string, schema: S, value: unknown, faults: Fault[]): Section<z.output<S>> => {
+  const found = z.record(z.string(), z.unknown()).safeParse(value ?? {});
+  if (!found.success) faults.push({ path: [section], message: 'expected a map by name' });
+  const entries = new Map<string, z.output<S>>();
+  for (const [key, entry] of Object.entries(found.data ?? {})) {
+    const named = name.safeParse(key);
+    const parsed = schema.safeParse(entry);
+    const issues = [...(named.error?.issues ?? []), ...(parsed.error?.issues ?? [])];
+    faults.push(...issues.flatMap(faultsOf).map((fault) => ({ ...fault, path: [section, key, ...fault.path] })));
+    if (parsed.success) entries.set(key, parsed.data);
+  }
+  return { entries, names: new Set(Object.keys(found.data ?? {})) };
+};
+
 /** What the schema cannot say: references, files, and what may not meet. */
 const complete = (data: File, folder: string, faults: Fault[]): Configuration => {
   const fault = (path: PropertyKey[], message: string): void => void faults.push({ path, message });
 
   const archives: Record<string, ArchiveConfiguration> = {};
-  for (const [key, { keyring, unsigned, mount = key, ...rest }] of Object.entries(data.archives)) {
+  for (const [key, { keyring, unsigned, mount = key, ...rest }] of data.archives.entries) {
     if ((keyring === undefined) === (unsigned === undefined)) fault(['archives', key], 'either a keyring, or unsigned: true on purpose');
     let bytes: Uint8Array | null = null;
     if (keyring !== undefined)
@@ -156,7 +189,7 @@ const complete = (data: File, folder: string, faults: Fault[]): Configuration =>
 
   const sites: Record<string, SiteConfiguration> = {};
   const places = new Map<string, string>();
-  for (const [key, { public_url, ...rest }] of Object.entries(data.sites)) {
+  for (const [key, { public_url, ...rest }] of data.sites.entries) {
     const place = [rest.account_url, rest.container, ...(rest.prefix === '' ? [] : [rest.prefix])].join('/');
     const other = places.get(place);
     if (other !== undefined) fault(['sites', key], `is the same place as ${other}`);
@@ -166,17 +199,17 @@ const complete = (data: File, folder: string, faults: Fault[]): Configuration =>
 
   const distributions: Record<string, DistributionConfiguration> = {};
   const suites = new Map<string, string>();
-  for (const [key, { primary, ...rest }] of Object.entries(data.distributions)) {
+  for (const [key, { primary, ...rest }] of data.distributions.entries) {
     const at = ['distributions', key];
-    if (!(rest.archive in archives)) fault([...at, 'archive'], `there is no archive ${rest.archive} in this file`);
+    if (!data.archives.names.has(rest.archive)) fault([...at, 'archive'], `there is no archive ${rest.archive} in this file`);
     if (!isSuite(rest.suite)) fault([...at, 'suite'], 'a suite is a path below dists/, or a folder that ends in / for a flat archive');
     if (rest.suite.endsWith('/') && rest.components.length > 0) fault([...at, 'components'], 'a flat archive has no components');
     const suite = `${rest.archive} ${rest.suite}`;
     if (suites.has(suite)) fault([...at, 'suite'], `is replicated as ${suites.get(suite)} already`);
     suites.set(suite, key);
     rest.sites.forEach((name_, index) => {
-      if (sites[name_] === undefined) fault([...at, 'sites', index], `there is no site ${name_} in this file`);
-      else if (sites[name_].state === 'absent') fault([...at, 'sites', index], `${name_} is absent`);
+      if (!data.sites.names.has(name_)) fault([...at, 'sites', index], `there is no site ${name_} in this file`);
+      else if (sites[name_]?.state === 'absent') fault([...at, 'sites', index], `${name_} is absent`);
       if (rest.sites.indexOf(name_) !== index) fault([...at, 'sites', index], `${name_} is named twice`);
     });
     if (primary !== undefined && !rest.sites.includes(primary)) fault([...at, 'primary'], 'the primary is one of the sites');
@@ -197,8 +230,8 @@ const isSuite = (suite: string): boolean => ['./', '/'].includes(suite) || isRep
 
 const faultsOf = (issue: z.core.$ZodIssue): Fault[] =>
   issue.code === 'unrecognized_keys'
-    ? issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is not a key that debgeo knows' }))
-    : [{ path: issue.path, message: issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message }];
+    ? issue.keys.map((key) => ({ path: [...issue.path, key], message: UNKNOWN_KEY }))
+    : [{ path: issue.path, message: issue.message }];
 
 /** Where the value (or key) at a path begins in the file; for a missing one, where the map begins that should have it. */
 const offsetOf = (document: Document.Parsed, path: readonly PropertyKey[]): number => {
