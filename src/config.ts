@@ -31,9 +31,29 @@ const fromEnvironment = (environment: NodeJS.ProcessEnv): Config => {
       expected: 'DATABASE_URL=postgresql://user:password@host:5432/database, or --demo or --dev for the servers of this checkout',
       found: 'nothing',
     });
-  const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars: set });
-  return {
-    databaseUrl,
-    temporal: { ...connectionOptions, address: connectionOptions.address ?? '127.0.0.1:7233', namespace: namespace ?? 'default' },
-  };
+  if (!isPostgresUrl(databaseUrl))
+    throw new DebgeoError('CONFIG_INVALID', 'DATABASE_URL is not the URL of a database', {
+      expected: 'postgresql://user:password@host:5432/database; special characters of a password as %40 and the like',
+      found: 'something else (not shown, it may hold a password)',
+    });
+  return { databaseUrl, temporal: temporalFrom(set) };
+};
+
+const isPostgresUrl = (text: string): boolean => {
+  const url = URL.parse(text);
+  return url !== null && ['postgres:', 'postgresql:'].includes(url.protocol) && /^\/[^/]+$/.test(url.pathname);
+};
+
+const temporalFrom = (environment: Record<string, string>): TemporalConfig => {
+  try {
+    const { connectionOptions, namespace } = loadClientConnectConfig({ overrideEnvVars: environment });
+    return { ...connectionOptions, address: connectionOptions.address ?? '127.0.0.1:7233', namespace: namespace ?? 'default' };
+  } catch (error) {
+    // The first line alone: a parser's excerpt of the file may show a key.
+    const found = String(error instanceof Error ? error.message : error).split('\n')[0]!;
+    throw new DebgeoError('CONFIG_INVALID', "Temporal's configuration cannot be read", {
+      expected: 'TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE and the like, or a profile of its configuration file',
+      found,
+    });
+  }
 };

@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 /** argv → one command → its exit code. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { apply } from './cli/apply.ts';
 import { doctor } from './cli/doctor.ts';
 import { migrate } from './cli/migrate.ts';
@@ -14,6 +14,13 @@ import type { OrderName } from './temporal.ts';
 
 const USAGE_EXIT = 2;
 
+/** Who reads has gone (`| head`): what is left to say, nobody hears. */
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit();
+  });
+
 const program = new Command('debgeo')
   .description('Whole, authentic, verified copies of Debian distributions on many sites in Azure Blob Storage.')
   .showHelpAfterError('(debgeo --help lists the commands)')
@@ -24,8 +31,8 @@ const command = (words: string, description: string): Command =>
   program
     .command(words)
     .description(description)
-    .option('--demo', 'use the servers of a kept demo')
-    .option('--dev', 'use the servers of npm run dev');
+    .addOption(new Option('--demo', 'use the servers of a kept demo').conflicts('dev'))
+    .addOption(new Option('--dev', 'use the servers of npm run dev'));
 
 const run =
   <A extends unknown[]>(work: (...args: A) => Promise<number>) =>

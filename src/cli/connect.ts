@@ -1,9 +1,12 @@
 /** Opens what a command needs and closes it again, whatever happens in between. */
-import type { Client } from '@temporalio/client';
+import { isGrpcServiceError, type Client } from '@temporalio/client';
+import { NamespaceNotFoundError } from '@temporalio/common';
 import { loadConfig, type Config } from '../config.ts';
 import { assertMigrated } from '../database/migrate.ts';
 import { connectDatabase, type Database } from '../database/orm.ts';
-import { connectTemporal } from '../temporal.ts';
+import { DebgeoError } from '../domain/errors.ts';
+import { readDatabaseClock } from '../database/watch.ts';
+import { connectTemporal, type TemporalConfig } from '../temporal.ts';
 
 export interface Options {
   readonly demo?: boolean;
@@ -17,16 +20,47 @@ export const withDatabase = async <T>(options: Options, work: (database: Databas
   try {
     await assertMigrated(database);
     return await work(database);
+  } catch (error) {
+    throw error instanceof DebgeoError || (await answers(database)) ? error : lost(error);
   } finally {
     await database.close();
   }
 };
 
+const answers = (database: Database): Promise<boolean> =>
+  readDatabaseClock(database).then(
+    () => true,
+    () => false,
+  );
+
+const lost = (cause: unknown): DebgeoError =>
+  new DebgeoError(
+    'DATABASE_UNREACHABLE',
+    'PostgreSQL went away in the middle of the command',
+    { found: messageOf(cause), state: 'what was sent to the worker before stays sent' },
+    cause,
+  );
+
 export const withTemporal = async <T>(options: Options, work: (client: Client) => Promise<T>): Promise<T> => {
-  const client = await connectTemporal(configOf(options).temporal);
+  const { temporal } = configOf(options);
+  const client = await connectTemporal(temporal);
   try {
     return await work(client);
+  } catch (error) {
+    throw error instanceof DebgeoError ? error : refusal(temporal, error);
   } finally {
     await client.connection.close();
   }
 };
+
+/** What the server answers to settings that are wrong; anything else stays what it is. */
+const refusal = ({ address, namespace }: TemporalConfig, error: unknown): unknown => {
+  if (error instanceof NamespaceNotFoundError || (isGrpcServiceError(error) && /Namespace .* is not found/.test(error.details)))
+    return new DebgeoError('CONFIG_INVALID', `Temporal at ${address} has no namespace ${namespace}`, {
+      expected: 'TEMPORAL_NAMESPACE as the worker has it',
+      found: namespace,
+    });
+  return error;
+};
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
