@@ -2,7 +2,7 @@
  * Brings archives, sites and distributions in the tables to what a configuration says, in one transaction. Nothing is ever deleted: a
  * distribution that is `absent` is marked removed, and so its workflow ends; its blobs stay at the sites.
  */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { DebgeoError } from '../domain/errors.ts';
 import type { Database, Tx } from './orm.ts';
 import { rollUp } from './replications.ts';
@@ -56,6 +56,7 @@ export const applyConfiguration = async (database: Database, configuration: Appl
   try {
     await database.transaction(async (tx) => {
       await sql`select pg_advisory_xact_lock(727002)`.execute(tx.kysely); // two applies at once would interleave
+      await refuseForbidden(tx, configuration);
       for (const [name, archive] of Object.entries(configuration.archives)) changes.push(await applyArchive(tx, name, archive));
       for (const [name, site] of Object.entries(configuration.sites)) changes.push(await applySite(tx, name, site));
       for (const [name, distribution] of Object.entries(configuration.distributions))
@@ -68,12 +69,63 @@ export const applyConfiguration = async (database: Database, configuration: Appl
   return changes;
 };
 
-const fixed = (what: string, expected: string, found: string): DebgeoError =>
-  new DebgeoError('CONFIG_INVALID', `${what} cannot change: what is at the sites would be lost from sight; choose another name`, {
-    expected,
-    found,
+/** Names keep what they stood for, and two names never stand for one thing: what is at the sites would be lost from sight. */
+const refuseForbidden = async (tx: Tx, { archives, sites, distributions }: AppliedConfiguration): Promise<void> => {
+  const faults: string[] = [];
+  /** `own` and `other`: what the tables say of this name, and of names that this configuration leaves as they are. */
+  const check = (what: string, own: Standing | undefined, wanted: string, others: readonly Standing[], meet = equal): void => {
+    if (own?.used === true && own.place !== wanted)
+      faults.push(`${what}: ${own.place} is in use and cannot become ${wanted}; choose another name`);
+    for (const other of others) if (meet(other.place, wanted)) faults.push(`${what}: ${wanted} belongs to ${other.name} (${other.place})`);
+  };
+  const standing = async (rows: RawBuilder<Standing>, named: object) => {
+    const found = (await rows.execute(tx.kysely)).rows;
+    return { own: new Map(found.map((row) => [row.name, row])), others: found.filter((row) => !Object.hasOwn(named, row.name)) };
+  };
+
+  const mounts = await standing(
+    sql`select name, mount as place, exists (select from debian_distributions d where d.archive_id = a.id and d.latest_generation > 0) as used from archives a`,
+    archives,
+  );
+  for (const [name, { mount }] of Object.entries(archives))
+    check(`mount of archive ${name}`, mounts.own.get(name), mount, mounts.others, nested);
+
+  const places = await standing(
+    sql`select name, concat_ws('/', account_url, container, nullif(prefix, '')) as place, exists (select from blob_registry r where r.site_id = s.id) as used
+        from replication_sites s`,
+    sites,
+  );
+  for (const [name, { account_url, container, prefix }] of Object.entries(sites))
+    check(
+      `place of site ${name}`,
+      places.own.get(name),
+      [account_url, container, prefix].filter((part) => part !== '').join('/'),
+      places.others,
+    );
+
+  const suites = await standing(
+    sql`select d.name, a.name || ' ' || d.suite as place, d.latest_generation > 0 as used from debian_distributions d join archives a on a.id = d.archive_id`,
+    distributions,
+  );
+  for (const [name, { archive, suite }] of Object.entries(distributions))
+    check(`archive and suite of distribution ${name}`, suites.own.get(name), `${archive} ${suite}`, suites.others);
+
+  if (faults.length === 0) return;
+  throw new DebgeoError('CONFIG_INVALID', 'what is at the sites would be lost from sight', {
+    expected: 'mounts, places and suites as they were applied before',
+    found: faults.join('\n'),
     state: 'nothing changed',
   });
+};
+
+interface Standing {
+  readonly name: string;
+  /** What no other name may stand for. */
+  readonly place: string;
+  readonly used: boolean;
+}
+const equal = (one: string, other: string): boolean => one === other;
+const nested = (one: string, other: string): boolean => `${one}/`.startsWith(`${other}/`) || `${other}/`.startsWith(`${one}/`);
 
 const changeOf = (kind: Change['kind'], name: string, before: number, written: number): Change => ({
   kind,
@@ -82,11 +134,7 @@ const changeOf = (kind: Change['kind'], name: string, before: number, written: n
 });
 
 const applyArchive = async (tx: Tx, name: string, archive: ArchiveRow): Promise<Change> => {
-  const before = await sql<{ mount: string; used: boolean }>`
-    select mount, exists (select from debian_distributions d where d.archive_id = a.id and d.latest_generation > 0) as used
-    from archives a where name = ${name}`.execute(tx.kysely);
-  const row = before.rows[0];
-  if (row?.used && row.mount !== archive.mount) throw fixed(`the mount of archive ${name}`, row.mount, archive.mount);
+  const before = await sql`select from archives where name = ${name}`.execute(tx.kysely);
   const keyring = archive.keyring === null ? null : Buffer.from(archive.keyring);
   const written = await sql`
     insert into archives as a (name, url, mount, keyring, redirect_origins)
@@ -98,13 +146,7 @@ const applyArchive = async (tx: Tx, name: string, archive: ArchiveRow): Promise<
 };
 
 const applySite = async (tx: Tx, name: string, site: SiteRow): Promise<Change> => {
-  const place = [site.account_url, site.container, site.prefix].join('/');
-  const before = await sql<{ place: string; used: boolean; enabled: boolean }>`
-    select concat_ws('/', account_url, container, prefix) as place, enabled,
-      exists (select from blob_registry r where r.site_id = s.id) as used
-    from replication_sites s where name = ${name}`.execute(tx.kysely);
-  const row = before.rows[0];
-  if (row?.used && row.place !== place) throw fixed(`the place of site ${name}`, row.place, place);
+  const before = await sql<{ enabled: boolean }>`select enabled from replication_sites where name = ${name}`.execute(tx.kysely);
   const enabled = site.state === 'present';
   const written = await sql`
     insert into replication_sites as s (name, account_url, container, prefix, public_url, credential, worker_group, enabled)
@@ -116,20 +158,11 @@ const applySite = async (tx: Tx, name: string, site: SiteRow): Promise<Change> =
       (excluded.account_url, excluded.container, excluded.prefix, excluded.public_url, excluded.credential, excluded.worker_group, excluded.enabled)
     returning s.id`.execute(tx.kysely);
   const change = changeOf('site', name, before.rows.length, written.rows.length);
-  return row?.enabled === true && !enabled ? { ...change, what: 'removed' } : change;
+  return before.rows[0]?.enabled === true && !enabled ? { ...change, what: 'removed' } : change;
 };
 
 const applyDistribution = async (tx: Tx, name: string, distribution: DistributionRow): Promise<Change> => {
-  const before = await sql<{ archive: string; suite: string; removed: boolean; captured: boolean }>`
-    select a.name as archive, d.suite, d.removed, d.latest_generation > 0 as captured
-    from debian_distributions d join archives a on a.id = d.archive_id where d.name = ${name}`.execute(tx.kysely);
-  const row = before.rows[0];
-  if (row?.captured && (row.archive !== distribution.archive || row.suite !== distribution.suite))
-    throw fixed(
-      `archive and suite of distribution ${name}`,
-      `${row.archive} ${row.suite}`,
-      `${distribution.archive} ${distribution.suite}`,
-    );
+  const before = await sql<{ removed: boolean }>`select removed from debian_distributions where name = ${name}`.execute(tx.kysely);
   const removed = distribution.state === 'absent';
   const written = await sql<{ id: number }>`
     insert into debian_distributions as d
@@ -147,7 +180,7 @@ const applyDistribution = async (tx: Tx, name: string, distribution: Distributio
     returning d.id`.execute(tx.kysely);
   const lanes = await applyReplications(tx, name, removed ? [] : distribution.sites);
   const change = changeOf('distribution', name, before.rows.length, written.rows.length + lanes);
-  return removed && row !== undefined && !row.removed ? { ...change, what: 'removed' } : change;
+  return removed && before.rows[0]?.removed === false ? { ...change, what: 'removed' } : change;
 };
 
 /**
