@@ -21,10 +21,15 @@ export const duration = (ms: number): string => {
 export const ago = (at: number | null, now: number): string =>
   at === null ? 'never' : now - at < 1000 ? 'just now' : `${duration(now - at)} ago`;
 
-/** Columns padded to their widest cell; the last one is left as it is. */
+/** Columns padded to their widest cell. */
 export const table = (rows: readonly (readonly string[])[]): string => {
   const widths = rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   return rows
-    .map((row) => row.map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column]!))).join('  '))
+    .map((row) =>
+      row
+        .map((cell, column) => cell.padEnd(widths[column]!))
+        .join('  ')
+        .trimEnd(),
+    )
     .join('\n');
 };

@@ -13,8 +13,10 @@ import { sha256Of } from '../domain/sha256.ts';
 import { suiteFolder } from '../domain/release.ts';
 import { verifyReleaseSet } from '../archive/verify-signature.ts';
 import { readPublic } from '../site/read-public.ts';
-import { connectTemporal, describePollers } from '../temporal.ts';
-import { configOf, type Options } from './connect.ts';
+import { QUEUE } from '../../workflows/messages.ts';
+import { listSiteQueues } from '../database/work.ts';
+import { describePollers, queryStatus } from '../temporal.ts';
+import { configOf, withTemporal, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
 
 const DEADLINE_MS = 30_000;
@@ -29,17 +31,13 @@ export const doctor = async (options: Options): Promise<number> => {
     } catch (error) {
       faults += 1;
       const text = error instanceof DebgeoError ? describeError(error.report) : String(error);
-      process.stdout.write(`wrong  ${what}: ${text}\n`);
+      process.stdout.write(`wrong  ${what}: ${text.replaceAll('\n', '\n       ')}\n`);
       return undefined;
     }
   };
 
   const config = configOf(options);
-  await check(
-    'Temporal',
-    () => workflowPollers(config),
-    (count) => `answers at ${config.temporal.address}, ${count} ${count === 1 ? 'worker polls' : 'workers poll'}`,
-  );
+  const pollers = await check('Temporal', () => countPollers(options, QUEUE), polling);
   const deps = await check(
     'database',
     () => createDeps(config),
@@ -48,34 +46,41 @@ export const doctor = async (options: Options): Promise<number> => {
   if (deps === undefined) return 1;
   try {
     const distributions = await readStatus(deps.database);
-    for (const site of new Set(distributions.flatMap((one) => one.sites.map((lane) => lane.site))))
+    for (const { site, queue } of await listSiteQueues(deps.database)) {
       await check(
         `site ${site}`,
         () => tryOut(deps, site),
         () => 'writes, reads back, serves anonymously, deletes',
       );
-    for (const { distribution } of distributions)
+      if (pollers !== undefined) await check(`worker of ${site}`, () => countPollers(options, queue), polling);
+    }
+    for (const { distribution } of distributions) {
       await check(
-        `distribution ${distribution}`,
+        `archive of ${distribution}`,
         () => authenticate(deps, distribution),
-        (signers) => `signed by ${signers.join(', ') || 'nobody, which is allowed'}`,
+        (signers) => `answers, signed by ${signers.join(', ') || 'nobody, which is allowed'}`,
       );
+      if (pollers !== undefined)
+        await check(
+          `workflow of ${distribution}`,
+          () => withTemporal(options, (client) => queryStatus(client, distribution)),
+          (roster) => (roster === null ? 'does not run yet; a worker starts it within a minute' : 'runs, and a worker answers for it'),
+        );
+    }
   } finally {
     await deps.close();
   }
   return faults === 0 ? 0 : 1;
 };
 
-const workflowPollers = async (config: ReturnType<typeof configOf>): Promise<number> => {
-  const client = await connectTemporal(config.temporal);
-  try {
-    const pollers = await describePollers(client);
-    if (pollers === 0) throw new DebgeoError('NO_WORKER', 'nobody polls the task queue of debgeo', { expected: 'a worker', found: 'none' });
+const countPollers = (options: Options, queue: string): Promise<number> =>
+  withTemporal(options, async (client) => {
+    const pollers = await describePollers(client, queue);
+    if (pollers === 0) throw new DebgeoError('NO_WORKER', `no worker polls ${queue}`, { expected: 'a worker', found: 'none' });
     return pollers;
-  } finally {
-    await client.connection.close();
-  }
-};
+  });
+
+const polling = (count: number): string => `answers, ${count} ${count === 1 ? 'worker polls' : 'workers poll'}`;
 
 const tryOut = async (deps: JoinedDeps, name: string): Promise<void> => {
   const signal = AbortSignal.timeout(DEADLINE_MS);

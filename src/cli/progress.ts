@@ -29,11 +29,12 @@ export const watch = async (database: Database, what: Watch, output: NodeJS.Writ
     const found = await readProgress(database, what.distribution);
     if (found.length === 0) throw new DebgeoError('NAME_UNKNOWN', `distribution ${what.distribution} is gone, or has no site`);
     const sites = found.filter((site) => what.site === undefined || site.site === what.site);
+    const width = Math.max(...sites.map((site) => site.site.length));
     const settled = sites.every((site) => what.done(site) || isHeld(site));
     display(
       sites.map((site) => ({
         site: site.site,
-        line: lineOf(site, what.done(site), rateOf(rates, site)),
+        line: lineOf(site, width, what.done(site), rateOf(rates, site)),
         steady: steadyPart(site, what.done(site)),
       })),
       settled,
@@ -48,38 +49,49 @@ const isHeld = (site: LaneProgress): boolean => site.paused || site.state === 'f
 interface Rate {
   readonly since: number;
   readonly from: number;
-  readonly generation: number;
+  /** Another plan begins to count anew. */
+  readonly plan: string;
 }
 
-/** Bytes per second since this lane was first seen to work on its generation. */
+const RATE_AFTER_MS = 1_000;
+
+/** Bytes per second since this lane was first seen to work on this plan. */
 const rateOf = (rates: Map<string, Rate>, site: LaneProgress): number | null => {
+  const plan = `${site.state} ${site.generation} ${site.filesTotal} ${site.bytesTotal}`;
   const known = rates.get(site.site);
-  if (known === undefined || known.generation !== site.target || site.bytesDone < known.from) {
-    rates.set(site.site, { since: Date.now(), from: site.bytesDone, generation: site.target });
+  if (known === undefined || known.plan !== plan || site.bytesDone < known.from) {
+    rates.set(site.site, { since: Date.now(), from: site.bytesDone, plan });
     return null;
   }
-  const seconds = (Date.now() - known.since) / 1000;
-  return seconds < 0.5 || site.bytesDone === known.from ? null : (site.bytesDone - known.from) / seconds;
+  const elapsed = Date.now() - known.since;
+  return elapsed < RATE_AFTER_MS || site.bytesDone === known.from ? null : ((site.bytesDone - known.from) / elapsed) * 1000;
 };
 
 const steadyPart = (site: LaneProgress, done: boolean): string =>
   JSON.stringify([site.state, site.served, site.paused, site.retryCount, done]);
 
-const lineOf = (site: LaneProgress, done: boolean, rate: number | null): string => {
-  const parts = [site.site.padEnd(8), done ? `serves generation ${site.served}, verified` : stateOf(site)];
-  if (!done && site.state === 'started') {
+const lineOf = (site: LaneProgress, width: number, done: boolean, rate: number | null): string => {
+  const parts = [site.site.padEnd(width), done ? `serves generation ${site.served}, verified` : stateOf(site)];
+  if (!done && isCopying(site)) {
     parts.push(`${site.filesDone}/${site.filesTotal} files`, `${bytes(site.bytesDone)} of ${bytes(site.bytesTotal)}`);
     if (rate !== null) parts.push(`${bytes(Math.round(rate))}/s`, `${duration(((site.bytesTotal - site.bytesDone) / rate) * 1000)} left`);
   }
   return parts.join('  ');
 };
 
+/**
+ * Files to go, of the plan that the row counts. While none are, the lane plans (and the row counts the generation before), reads back or publishes:
+ * numbers would say nothing then.
+ */
+const isCopying = (site: LaneProgress): boolean => site.state === 'started' && site.filesDone < site.filesTotal;
+
 const stateOf = (site: LaneProgress): string => {
   if (site.paused) return 'paused';
   if (site.state === 'failed')
     return `failed: ${site.failure?.code ?? 'UNKNOWN'}${site.retryAt === null ? ', parked' : `, next attempt in ${duration(Math.max(0, site.retryAt - Date.now()))}`}`;
   if (site.state === 'cancelled') return 'cancelled';
-  return site.state === 'pending' ? 'waits' : 'copies and verifies';
+  if (site.state === 'pending') return 'waits';
+  return isCopying(site) ? `copies generation ${site.generation}` : `works on generation ${site.generation}`;
 };
 
 interface Line {
@@ -93,7 +105,7 @@ const redrawing = (output: NodeJS.WriteStream): Display => {
   let drawn = 0;
   return (lines) => {
     if (drawn > 0) output.write(`\u001b[${drawn}A`);
-    for (const { line } of lines) output.write(`\u001b[2K${line.slice(0, Math.max(20, output.columns - 1))}\n`);
+    for (const { line } of lines) output.write(`\u001b[2K${line.slice(0, (output.columns || 80) - 1)}\n`);
     drawn = lines.length;
   };
 };

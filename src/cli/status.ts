@@ -1,8 +1,9 @@
 /** `debgeo status [DIST]`: what each site serves and holds, and what is wrong. Read from PostgreSQL alone: it works without Temporal and without a worker. */
 import { readStatus, type DistributionStatus, type SiteStatus } from '../database/status.ts';
-import { DebgeoError, RULES } from '../domain/errors.ts';
+import { DebgeoError } from '../domain/errors.ts';
 import { ago, bytes, duration, table } from './amount.ts';
 import { withDatabase, type Options } from './connect.ts';
+import { describeError } from './print-error.ts';
 
 export const status = async (name: string | undefined, options: Options & { json?: boolean }): Promise<number> =>
   withDatabase(options, async (database) => {
@@ -16,35 +17,52 @@ export const status = async (name: string | undefined, options: Options & { json
     return 0;
   });
 
-export const describe = (one: DistributionStatus, now: number): string => {
-  const head = `${one.distribution}: ${one.status}, generation ${one.generation} of ${one.archive} ${one.suite}, looked at ${ago(one.lookedAt, now)}`;
+const describe = (one: DistributionStatus, now: number): string => {
+  const generation = one.generation === 0 ? 'nothing captured yet' : `generation ${one.generation}`;
+  const head = `${one.distribution}: ${one.status}, ${generation} of ${one.archive} ${one.suite}, looked at ${ago(one.lookedAt, now)}`;
   const rows = one.sites.map((site) => [
     `  ${site.site}${site.primary ? '*' : ''}`,
     `serves ${site.served === 0 ? 'nothing' : site.served}`,
     site.paused ? `${site.state}, paused` : site.state,
-    `${site.verified} of ${site.members} verified`,
-    `verified ${ago(site.verifiedAt, now)}`,
-    site.class === null
-      ? ''
-      : site.class === 'untorn'
-        ? 'untorn'
-        : `windowed${site.windowMs === null ? '' : ` (last ${site.windowMs} ms)`}`,
+    ...(site.served === 0 ? ['', ''] : [`${site.verified} of ${site.members} verified`, `checked ${ago(site.verifiedAt, now)}`]),
+    classOf(site),
     doing(site, now),
   ]);
-  const lines = [head, ...(rows.length > 0 ? [table(rows)] : ['  no sites'])];
-  if (one.failure !== null) lines.push(`  ${one.failure.code}: ${one.failure.message}`, `    do: ${RULES[one.failure.code].remedy}`);
-  for (const site of one.sites)
-    if (site.failure !== null)
-      lines.push(`  ${site.site}: ${site.failure.code}: ${site.failure.message}`, `    do: ${RULES[site.failure.code].remedy}`);
-  return lines.join('\n');
+  return [
+    head,
+    rows.length > 0 ? table(rows) : '  no sites',
+    ...(one.failure === null ? [] : [indented(`archive: ${describeError(one.failure)}`)]),
+    ...one.sites.flatMap((site) => (site.failure === null ? [] : [indented(`${site.site}: ${describeError(site.failure)}`)])),
+    ...incidents(one, now),
+  ].join('\n');
 };
 
+const classOf = ({ class: kind, windowMs }: SiteStatus): string =>
+  kind === 'windowed' && windowMs !== null ? `windowed (last ${windowMs} ms)` : (kind ?? '');
+
 const doing = (site: SiteStatus, now: number): string => {
-  if (site.state === 'started')
-    return `${site.filesDone}/${site.filesTotal} files, ${bytes(site.bytesDone)} of ${bytes(site.bytesTotal)} → ${site.target}`;
+  if (site.state === 'started') {
+    const files = `, ${site.filesDone} of ${site.filesTotal} files, ${bytes(site.bytesDone)} of ${bytes(site.bytesTotal)}`;
+    return `works on ${site.pinned ?? site.target}${site.filesDone < site.filesTotal ? files : ''}`;
+  }
   if (site.state === 'failed')
     return site.retryAt === null
       ? 'parked until debgeo retry'
       : `tries again in ${duration(Math.max(0, site.retryAt - now))} (failure ${site.retryCount})`;
+  if (site.state === 'cancelled') return 'until debgeo retry, or the next generation';
   return site.verifyRequestedAt === null ? '' : 'verify asked for';
 };
+
+/** Open incidents that the failures above do not say already. */
+const incidents = (one: DistributionStatus, now: number): string[] => {
+  const failures = new Map<string | null, string | undefined>(one.sites.map((site) => [site.site, site.failure?.code]));
+  failures.set(null, one.failure?.code);
+  return one.incidents
+    .filter((incident) => failures.get(incident.site) !== incident.code)
+    .map(
+      ({ site, code, message, times, lastAt }) =>
+        `  ${site ?? 'archive'}: ${code}: ${message} (${times === 1 ? 'once' : `${times} times`}, ${ago(lastAt, now)})`,
+    );
+};
+
+const indented = (text: string): string => `  ${text.split('\n').join('\n  ')}`;

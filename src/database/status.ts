@@ -12,6 +12,8 @@ export interface SiteStatus {
   /** Generations; 0 nothing. */
   readonly served: number;
   readonly target: number;
+  /** The generation in work, null none. */
+  readonly pinned: number | null;
   /** Of the served generation: untorn holds at every instant for apt, windowed has a window while published names change (I1). */
   readonly class: 'untorn' | 'windowed' | null;
   readonly windowMs: number | null;
@@ -85,7 +87,7 @@ export async function readStatus(db: Database, distribution?: string): Promise<D
 async function readSites(tx: Tx, distributionId: number): Promise<SiteStatus[]> {
   const { rows } = await sql<SiteStatus>`
     select s.name as site, s.id is not distinct from d.replication_site_id as "primary", s.public_url as "publicUrl",
-           r.served_generation as served, r.desired_generation as target,
+           r.served_generation as served, r.desired_generation as target, r.pinned_generation as pinned,
            case when served.untorn then 'untorn' when not served.untorn then 'windowed' end as class, r.window_ms as "windowMs", r.state, r.paused,
            r.files_done as "filesDone", r.files_total as "filesTotal", r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
            counts.members, counts.synced, counts.verified, ${ms('r.verified_at')} as "verifiedAt", ${ms('r.retry_at')} as "retryAt",

@@ -7,7 +7,8 @@ import { ms, type Database } from './orm.ts';
 export interface LaneProgress {
   readonly site: string;
   readonly served: number;
-  readonly target: number;
+  /** The generation in work, else the one to work on next. */
+  readonly generation: number;
   readonly state: ReplicationState;
   readonly paused: boolean;
   readonly filesDone: number;
@@ -23,7 +24,7 @@ export interface LaneProgress {
 /** The lanes of a distribution by site; none if there is no such distribution. */
 export const readProgress = async (database: Database, distribution: string): Promise<LaneProgress[]> => {
   const { rows } = await sql<LaneProgress>`
-    select s.name as site, r.served_generation as served, r.desired_generation as target, r.state, r.paused,
+    select s.name as site, r.served_generation as served, coalesce(r.pinned_generation, r.desired_generation) as generation, r.state, r.paused,
            r.files_done as "filesDone", r.files_total as "filesTotal", r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
            ${ms('r.retry_at')} as "retryAt", r.retry_count as "retryCount", r.failure, ${ms('r.verify_answered_at')} as "verifyAnsweredAt"
     from distribution_replications r
