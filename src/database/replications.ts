@@ -99,17 +99,20 @@ interface LockedLane {
   readonly publishing: boolean;
 }
 
-/** Locks the distribution, then the lane's row. */
+/**
+ * Locks the distribution, then the lane's row, and reads both only then: a statement that waits for a lock sees its own row as it is now, and every
+ * other table, publications among them, as it was before it waited.
+ */
 async function lockLane(tx: Tx, at: LaneAt): Promise<LockedLane | null> {
   const distribution = await lockDistribution(tx, at.distribution);
   if (distribution === null) return null;
+  const ofLane = sql`r.distribution_id = ${distribution.id} and r.site_id = (select id from replication_sites where name = ${at.site})`;
+  await sql`select from distribution_replications r where ${ofLane} for no key update`.execute(tx.kysely);
   const lane = first(
     await sql<Omit<LockedLane, 'distribution'>>`
       select r.site_id as "siteId", r.desired_generation as desired, r.pinned_generation as pinned, r.served_generation as served, r.state, r.fence,
              r.retry_count as "retryCount", ${isPublishing} as publishing
-      from distribution_replications r
-      where r.distribution_id = ${distribution.id} and r.site_id = (select id from replication_sites where name = ${at.site})
-      for no key update`.execute(tx.kysely),
+      from distribution_replications r where ${ofLane}`.execute(tx.kysely),
   );
   return lane && { distribution, ...lane };
 }

@@ -12,6 +12,7 @@ import {
   startAttempt,
   wantGeneration,
 } from '../../src/database/replications.ts';
+import { connectDatabase } from '../../src/database/orm.ts';
 import { DebgeoError, type ErrorCode, type ErrorReport } from '../../src/domain/errors.ts';
 import type { Replication } from '../../src/domain/replication.ts';
 import { aDistribution, DISTRIBUTION, NO_VALIDATOR, type Fixture } from './distribution-fixture.ts';
@@ -122,6 +123,33 @@ test('what needs a person parks the lane and fails the distribution until retry'
   assert.equal(parked!.distributionStatus, 'failed');
   assert.deepEqual(facts(retried!), { state: 'pending', pinned: null, retryCount: 0, code: null });
   assert.equal(retried!.distributionStatus, 'pending');
+});
+
+test('a publication that opens while a failure or a cancel waits for the row stays pinned', async () => {
+  for (const overtake of [
+    (fixture: Fixture) => recordFailure(fixture.db, FRA, report('STALLED'), 300),
+    (fixture: Fixture) => applyOrder(fixture.db, FRA, { want: 'cancel' }, 300),
+  ]) {
+    const fixture = await captured();
+    await startAttempt(fixture.db, FRA, 1, 200);
+    const waits = async () =>
+      (await sql`select from pg_stat_activity where wait_event_type = 'Lock'`.execute(fixture.db.read.kysely)).rows.length > 0;
+
+    const session = await connectDatabase(fixture.db.orm.config.get('clientUrl')!);
+    const overtaken = await session.read.kysely.transaction().execute(async (tx) => {
+      await sql`select from distribution_replications for no key update`.execute(tx);
+      const waiting = overtake(fixture);
+      while (!(await waits())) await new Promise(setImmediate);
+      await sql`insert into publications (distribution_id, site_id, generation, fence, replaces)
+        select distribution_id, site_id, 1, fence, '{}' from distribution_replications`.execute(tx);
+      return { waiting };
+    });
+    const row = await overtaken.waiting;
+    await session.close();
+
+    assert.deepEqual([row!.publishing, row!.pinned], [true, 1]);
+    assert.notEqual(row!.state, 'cancelled');
+  }
 });
 
 test('SUPERSEDED goes on to the newer generation at once, and is a failure where there is none', async () => {
