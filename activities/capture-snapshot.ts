@@ -156,7 +156,7 @@ async function saveRelease(capture: Capture, releaseSet: ReleaseSet, validator: 
   const poolFiles = await readPoolFiles(capture, accepted, indices);
   const { date, validUntil } = release;
   const snapshot = { releaseSet, bodySha256, date, validUntil, signers, untorn, indices, absent, poolFiles };
-  return (await saveSnapshot(deps.database, record.id, snapshot, validator)).generation;
+  return (await saveSnapshot(deps.database, record.id, snapshot, validator, record.latestGeneration)).generation;
 }
 
 async function acceptRelease(capture: Capture, releaseSet: ReleaseSet): Promise<AcceptedRelease> {

@@ -154,6 +154,8 @@ export async function publishedNamesOf(tx: Tx, distributionId: number, generatio
 /**
  * Saves a captured snapshot as the next generation, in one transaction: all of it, or nothing. Every replication then wants it.
  * The same Release set with the same indices and members as the newest generation is that generation (I5).
+ * @param basis  the newest generation when the snapshot was judged; without it, whichever is the newest now
+ * @throws ARCHIVE_CHANGING     `basis` is not the newest any more: a slow capture must not bring back an older release
  * @throws SNAPSHOT_EMPTY       no member at all
  * @throws INDEX_CONTRADICTION  one path with two digests or sizes
  */
@@ -162,12 +164,17 @@ export async function saveSnapshot(
   distributionId: number,
   snapshot: Snapshot,
   validator: Validator,
+  basis?: number,
 ): Promise<{ generation: number }> {
   const members = membersOf(snapshot);
   return db.transaction(async (tx) => {
     const { latest, archiveId } = await lockForCapture(tx, distributionId);
     const generation = latest + 1;
     const newest = await readSnapshot(tx, distributionId, latest);
+    if (basis !== undefined && basis !== latest) {
+      if (newest !== null && (await isSame(tx, distributionId, newest, snapshot))) return { generation: latest };
+      throw overtaken(basis, latest);
+    }
     const changes = await writeMembers(tx, { distributionId, archiveId, generation }, members);
     if (changes === 0 && newest !== null && (await isSame(tx, distributionId, newest, snapshot))) return { generation: latest };
     await insertSnapshot(tx, distributionId, generation, snapshot, members);
@@ -192,11 +199,7 @@ export async function saveResigned(
 ): Promise<{ generation: number }> {
   return db.transaction(async (tx) => {
     const { latest } = await lockForCapture(tx, distributionId);
-    if (latest !== newest)
-      throw new DebgeoError('ARCHIVE_CHANGING', 'another capture was faster', {
-        expected: `generation ${newest}`,
-        found: `generation ${latest}`,
-      });
+    if (latest !== newest) throw overtaken(newest, latest);
     const generation = latest + 1;
     const { inRelease, release, releaseGpg } = resigned.releaseSet;
     await sql`
@@ -212,6 +215,9 @@ export async function saveResigned(
     return { generation };
   });
 }
+
+const overtaken = (basis: number, latest: number): DebgeoError =>
+  new DebgeoError('ARCHIVE_CHANGING', 'another capture was faster', { expected: `generation ${basis}`, found: `generation ${latest}` });
 
 function membersOf(snapshot: Snapshot): Blob[] {
   const members = new Map<RepoPath, Blob>();

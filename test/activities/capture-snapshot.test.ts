@@ -262,6 +262,29 @@ test('an archive that never stops releasing is ARCHIVE_CHANGING', async () => {
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 0);
 });
 
+test('a slow capture that a newer one has overtaken does not bring back the older release', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  let asked = 0;
+  one.interpose((archive) => ({
+    open: (path, sizeMax, signal) => archive.open(path, sizeMax, signal),
+    close: () => archive.close(),
+    fetchReleaseSet: async (folder, validator, signal) => {
+      const answer = await archive.fetchReleaseSet(folder, validator, signal);
+      if ((asked += 1) === 2) {
+        await one.archive.release(packagesOf('2')); // behind the last question of the slow capture
+        await one.look();
+      }
+      return answer;
+    },
+  }));
+
+  await assert.rejects(one.look(), isCode('ARCHIVE_CHANGING'));
+
+  assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
+  assert.ok([...(await one.members(1)).keys()].some((path) => path.endsWith('hello_2_amd64.deb')));
+});
+
 /** A release whose entries are given one by one: listed with these bytes, and there or not. */
 async function releaseOf(
   one: Awaited<ReturnType<typeof anArchive>>,
