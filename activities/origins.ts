@@ -1,6 +1,7 @@
 import { canonicalPathsOf } from '../src/database/catalog.ts';
 import { openIndexContent } from '../src/database/index-contents.ts';
 import { verifiedSitesOf } from '../src/database/registry.ts';
+import { DebgeoError } from '../src/domain/errors.ts';
 import { sitePath, type RepoPath } from '../src/domain/repo-path.ts';
 import { isByHash } from './blob-headers.ts';
 import type { BlobOrigin, BlobSource } from './blob-source.ts';
@@ -12,7 +13,7 @@ import type { Lane } from './lane.ts';
  *
  * An index: as captured, at the archive by hash and by name, at sites where it is verified. A pool file: at the archive, then at such sites;
  * for a repair the primary site comes before the archive, which may no longer have it. A place that could not be asked is not asked again by this source, so that a dead archive
- * costs a slice one timeout; a lane makes a new source for each slice.
+ * costs a slice one timeout; a lane makes a new source for each slice. A file that is longer than its index says (LIMIT_EXCEEDED) was asked for: it says nothing of others.
  */
 export function createOrigins(deps: Deps, lane: Pick<Lane, 'distribution'>): BlobSource {
   const { archive, primarySite, id } = lane.distribution;
@@ -26,7 +27,8 @@ export function createOrigins(deps: Deps, lane: Pick<Lane, 'distribution'>): Blo
       try {
         return await open(signal);
       } catch (error) {
-        if (!signal.aborted) unreachable.set(name, error);
+        const isOfFile = error instanceof DebgeoError && error.code === 'LIMIT_EXCEEDED';
+        if (!signal.aborted && !isOfFile) unreachable.set(name, error);
         throw error;
       }
     },

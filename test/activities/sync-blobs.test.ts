@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import test from 'node:test';
 import { sql } from 'kysely';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
@@ -48,6 +48,22 @@ test('a file that the archive lost comes from another site; without one the lane
   );
   await inActivity(() => steps.recordFailure({ distribution: 'bookworm', site: 'fra', report: { code: 'SUPERSEDED', message: '' } }));
   assert.equal((await lanes.replicate(third)).row.served, third);
+});
+
+test('a file that is longer at the archive than its index says stops no other', async (t) => {
+  const lanes = await startLanes(t);
+  const names = Array.from({ length: 40 }, (_, at) => `pkg${String(at).padStart(2, '0')}`);
+  const generation = await lanes.capture(names.map((name) => aPackage(name, '1.0')));
+  const at = { distribution: 'bookworm', site: 'fra', generation };
+  await writeFile(`${lanes.folder}/${poolOf(lanes, generation, names[0]!)}`, Buffer.alloc(10_000));
+  await inActivity(() => lanes.activities().planSync(at));
+
+  await assert.rejects(
+    inActivity(() => lanes.activities().syncBlobs(at)),
+    (error) => code(error) === 'BLOB_MISMATCH',
+  );
+
+  assert.equal((await claimed(lanes)).get(3), 1, 'only that one is failed');
 });
 
 test('an archive that cannot be asked ends the slice, keeps what was copied and gives back its claims', async (t) => {
