@@ -128,26 +128,31 @@ export function recordCorruptName(db: Database, lane: LaneKey, name: { path: str
 
 /**
  * The generation is served from now on, and the grace of the one before begins. Twice is once.
- * @param windowMs from the first published name that changed to InRelease
+ * @param windowMs from the first published name that this attempt changed to InRelease; a publication that another attempt began counts from there
  * @throws FENCED
  */
 export function finishPublication(db: Database, publication: Publication, windowMs: number): Promise<Replication> {
   const { id, lane } = publication;
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
-    const finished = await sql`update publications set published_at = now() where id = ${id} and published_at is null`.execute(tx.kysely);
-    if (finished.numAffectedRows === 1n) {
+    const finished = first(
+      await sql<{ sinceStart: number }>`
+        update publications set published_at = now() where id = ${id} and published_at is null
+        returning least(${ms(sql`now()`)} - ${ms('started_at')}, 2147483647) as "sinceStart"`.execute(tx.kysely),
+    );
+    if (finished !== null) {
+      const window = Math.round(publication.resumed ? finished.sinceStart : windowMs);
       await sql`
         update publications set replaced_at = now()
         where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} and id <> ${id} and replaced_at is null`.execute(
         tx.kysely,
       );
       await sql`
-        update distribution_replications set served_generation = ${lane.generation}, window_ms = ${Math.round(windowMs)}
+        update distribution_replications set served_generation = ${lane.generation}, window_ms = ${window}
         where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} and served_generation < ${lane.generation}`.execute(
         tx.kysely,
       );
-      await recordEvent(tx, { ...lane, what: 'published', facts: { windowMs: Math.round(windowMs) } });
+      await recordEvent(tx, { ...lane, what: 'published', facts: { windowMs: window } });
     }
     return rowOf(tx, lane);
   });

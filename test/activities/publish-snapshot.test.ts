@@ -166,7 +166,14 @@ test('publication', async (t) => {
       (error) => code(error) === 'FENCED',
     );
 
+    await sql`update publications set started_at = started_at - interval '1 hour' where published_at is null`.execute(
+      lanes.database.read.kysely,
+    );
     assert.equal((await lanes.replicate(generation)).row.served, generation);
+    const { rows } = await sql<{ window: number }>`select window_ms as window from distribution_replications`.execute(
+      lanes.database.read.kysely,
+    );
+    assert.ok(rows[0]!.window >= 3_600_000, 'the window began with the attempt that was killed');
   });
 
   await t.test('read back on demand finds and repairs a rotten byte and a lost name', async () => {
