@@ -26,7 +26,9 @@ interface SiteRow {
   readonly credential: CredentialReference;
 }
 
-export const createLog = (): Logger => pino({ level: process.env['DEBGEO_LOG_LEVEL'] ?? 'info' }, pino.destination(2));
+/** One JSON object per line, to stderr unless a file is named. */
+export const createLog = (file?: string): Logger =>
+  pino({ level: process.env['DEBGEO_LOG_LEVEL'] || 'info' }, pino.destination(file === undefined ? 2 : { dest: file, mode: 0o600 }));
 
 /** @throws DATABASE_UNREACHABLE, SCHEMA_OUTDATED */
 export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logger = createLog()): Promise<JoinedDeps> => {

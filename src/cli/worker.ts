@@ -5,9 +5,9 @@ import { createDeps, createLog } from '../deps.ts';
 import { runWorker } from '../worker.ts';
 import { configOf, type Options } from './connect.ts';
 
-export const worker = async (options: Options): Promise<number> => {
+export const worker = async (options: Options & { logFile?: string }): Promise<number> => {
   const config = configOf(options);
-  const log = createLog();
+  const log = createLog(options.logFile);
   const deps = await createDeps(config, log);
   try {
     const running = await runWorker({

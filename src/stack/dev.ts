@@ -2,15 +2,18 @@
  * `npm run dev`: servers, tables and a worker in the foreground, with the data of the last run in `./.debgeo/dev`.
  * Ctrl-C or SIGTERM: the worker drains, then the servers stop; a second one does not wait for the worker.
  */
+import { join } from 'node:path';
 import { migrate } from '../cli/migrate.ts';
 import { printError } from '../cli/print-error.ts';
 import { worker } from '../cli/worker.ts';
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
+import { SAMPLE_DISTRIBUTION, writeSample } from './sample.ts';
 import { stackFolder } from './stack-file.ts';
 import { startStack, type Stack } from './stack.ts';
 
 const BLOBS = ['fra', 'sin'];
 const INTERRUPTED = 130;
+const WORKER_LOG = join(stackFolder('dev'), 'worker.log');
 
 /** While no worker runs there is nothing to drain, and the first signal stops the servers. */
 let drains = false;
@@ -27,9 +30,10 @@ try {
   const say = (line: string) => process.stdout.write(`${line}\n`);
   stack = await startStack({ folder: stackFolder('dev'), blobs: BLOBS, say, signal: stop.signal });
   await migrate({ dev: true });
-  for (const line of describe(stack)) say(line);
+  const sample = await writeSample(stackFolder('dev'), stack.blobs);
+  for (const line of describe(stack, sample)) say(line);
   drains = true;
-  process.exitCode = await Promise.race([worker({ dev: true }), stack.ended.then(refuse)]);
+  process.exitCode = await Promise.race([worker({ dev: true, logFile: WORKER_LOG }), stack.ended.then(refuse)]);
 } catch (error) {
   process.exitCode = stop.signal.aborted ? INTERRUPTED : printError(error);
 } finally {
@@ -37,7 +41,7 @@ try {
 }
 process.exit();
 
-function describe({ temporalUi, temporalAddress, databaseUrl, blobs }: Stack): string[] {
+function describe({ temporalUi, temporalAddress, databaseUrl, blobs }: Stack, sample: string): string[] {
   const database = new URL(databaseUrl);
   database.password = '';
   return [
@@ -45,8 +49,14 @@ function describe({ temporalUi, temporalAddress, databaseUrl, blobs }: Stack): s
     `Temporal      ${temporalAddress}`,
     `PostgreSQL    ${database.href}`,
     ...blobs.map(({ name, url }) => `Azurite ${name}   ${url}`),
-    `passwords and keys are in ${stackFolder('dev')}/stack.json`,
-    'commands: `npm run debgeo -- status --dev`; Ctrl-C stops everything and keeps the data',
+    `passwords     ${join(stackFolder('dev'), 'stack.json')}`,
+    `worker's log  ${WORKER_LOG}`,
+    '',
+    'In another terminal, for a small real distribution on both Azurites:',
+    `  npm run -s debgeo -- apply ${sample} --dev`,
+    `  npm run -s debgeo -- update ${SAMPLE_DISTRIBUTION} --wait --dev`,
+    '  npm run -s debgeo -- status --dev',
+    'Ctrl-C here stops everything and keeps the data.',
   ];
 }
 
