@@ -12,8 +12,9 @@ import type { Lane } from './lane.ts';
  * The origins of one lane.
  *
  * An index: as captured, at the archive by hash and by name, at sites where it is verified. A pool file: at the archive, then at such sites;
- * for a repair the primary site comes before the archive, which may no longer have it. A place that could not be asked is not asked again by this source, so that a dead archive
- * costs a slice one timeout; a lane makes a new source for each slice. A file that is longer than its index says (LIMIT_EXCEEDED) was asked for: it says nothing of others.
+ * for a repair the primary site comes before the archive, which may no longer have it. A place that could not be asked is not asked again by this
+ * source, so that a dead archive costs a slice one timeout; a lane makes a new source for each slice. What a place says of one file is not held against
+ * others: some archives answer 403 for a file that they lack.
  */
 export function createOrigins(deps: Deps, lane: Pick<Lane, 'distribution'>): BlobSource {
   const { archive, primarySite, id } = lane.distribution;
@@ -27,8 +28,7 @@ export function createOrigins(deps: Deps, lane: Pick<Lane, 'distribution'>): Blo
       try {
         return await open(signal);
       } catch (error) {
-        const isOfFile = error instanceof DebgeoError && error.code === 'LIMIT_EXCEEDED';
-        if (!signal.aborted && !isOfFile) unreachable.set(name, error);
+        if (!signal.aborted && !isOfOneFile(error)) unreachable.set(name, error);
         throw error;
       }
     },
@@ -57,3 +57,6 @@ export function createOrigins(deps: Deps, lane: Pick<Lane, 'distribution'>): Blo
     },
   };
 }
+
+const isOfOneFile = (error: unknown): boolean =>
+  error instanceof DebgeoError && ['LIMIT_EXCEEDED', 'ARCHIVE_DENIED', 'ARCHIVE_REDIRECT'].includes(error.code);

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
 import test from 'node:test';
 import { sql } from 'kysely';
+import { createActivities } from '../../activities/index.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
 import { aPackage, code, inActivity, startLanes, type Lanes } from './lanes.ts';
@@ -64,6 +66,33 @@ test('a file that is longer at the archive than its index says stops no other', 
   );
 
   assert.equal((await claimed(lanes)).get(3), 1, 'only that one is failed');
+});
+
+test('a file that the archive may not be asked for stops no other of its batch', async (t) => {
+  const lanes = await startLanes(t);
+  const names = Array.from({ length: 40 }, (_, at) => `pkg${String(at).padStart(2, '0')}`);
+  const generation = await lanes.capture(names.map((name) => aPackage(name, '1.0')));
+  const at = { distribution: 'bookworm', site: 'fra', generation };
+  const forbidden = poolOf(lanes, generation, names[0]!);
+  const deps = lanes.deps();
+  const archiveOf: typeof deps.archiveOf = (record) => {
+    const archive = deps.archiveOf(record);
+    return {
+      fetchReleaseSet: (...args) => archive.fetchReleaseSet(...args),
+      close: () => archive.close(),
+      open: (path, ...args) =>
+        path === forbidden ? Promise.reject(new DebgeoError('ARCHIVE_DENIED', 'HTTP 403')) : archive.open(path, ...args),
+    };
+  };
+  await inActivity(() => lanes.activities().planSync(at));
+
+  await assert.rejects(
+    inActivity(() => createActivities({ ...deps, archiveOf }).syncBlobs(at)),
+    (error) => code(error) === 'ARCHIVE_DENIED',
+  );
+
+  const states = await claimed(lanes);
+  assert.deepEqual([states.get(0), states.get(1), states.get(3)], [1, undefined, undefined], 'all others are copied');
 });
 
 test('an archive that cannot be asked ends the slice, keeps what was copied and gives back its claims', async (t) => {
