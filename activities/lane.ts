@@ -5,7 +5,7 @@ import { DebgeoError } from '../src/domain/errors.ts';
 import type { Replication } from '../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../src/domain/repo-path.ts';
 import type { SiteStore } from '../src/site/site-store.ts';
-import { activityContext, type ActivityContext } from './context.ts';
+import { activityContext, withHeartbeat, type ActivityContext } from './context.ts';
 import type { Deps } from './deps.ts';
 
 /** One step of a lane: ids only, never lists or bytes (I4). */
@@ -39,15 +39,22 @@ export interface SiteLane extends Lane {
   placeOf(path: RepoPath): RepoPath;
 }
 
-/** Begins an attempt: whatever it writes is conditional on the fence that it takes here. @throws FENCED, CANCELLED, NAME_UNKNOWN */
-export async function startLane(deps: Deps, input: StepInput): Promise<Lane> {
+/**
+ * Begins an attempt: whatever it writes is conditional on the fence that it takes here. Heartbeats: a capture may hold the distribution's row for as
+ * long as it takes to save a large snapshot.
+ * @throws FENCED, CANCELLED, NAME_UNKNOWN
+ */
+export function startLane(deps: Deps, input: StepInput): Promise<Lane> {
   const context = activityContext();
   const at = { distribution: input.distribution, site: input.site };
-  const key = await findLane(deps.database.read, at, input.generation, context.attempt);
-  const row = await startAttempt(deps.database, at, input.generation, context.attempt);
-  const distribution = await readDistribution(deps.database.read, at.distribution);
-  if (distribution === null) throw new DebgeoError('NAME_UNKNOWN', `the distribution ${at.distribution} was removed`);
-  return { at, key, row, distribution, context };
+  const start = async (): Promise<Lane> => {
+    const key = await findLane(deps.database.read, at, input.generation, context.attempt);
+    const row = await startAttempt(deps.database, at, input.generation, context.attempt);
+    const distribution = await readDistribution(deps.database.read, at.distribution);
+    if (distribution === null) throw new DebgeoError('NAME_UNKNOWN', `the distribution ${at.distribution} was removed`);
+    return { at, key, row, distribution, context };
+  };
+  return withHeartbeat(context, () => ({}), start);
 }
 
 /** @throws FENCED, CANCELLED, NAME_UNKNOWN, SITE_CREDENTIAL_MISSING */

@@ -34,7 +34,10 @@ export interface Site {
 let lastAttempt = Date.now();
 
 /** Runs work as the worker would: with an attempt later than all before, unless one is given. */
-export function inActivity<T>(work: () => Promise<T>, options: { attempt?: number; signal?: AbortSignal } = {}): Promise<T> {
+export function inActivity<T>(
+  work: () => Promise<T>,
+  options: { attempt?: number; signal?: AbortSignal; heartbeat?: () => void } = {},
+): Promise<T> {
   const attempt = options.attempt ?? (lastAttempt += 1);
   const signal = options.signal ?? new AbortController().signal;
   const nothing = {} as any;
@@ -42,7 +45,7 @@ export function inActivity<T>(work: () => Promise<T>, options: { attempt?: numbe
     { currentAttemptScheduledTimestampMs: attempt } as any,
     new Promise<never>(() => {}),
     signal,
-    () => {},
+    options.heartbeat ?? (() => {}),
     undefined,
     nothing,
     nothing,
