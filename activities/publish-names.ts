@@ -47,12 +47,13 @@ export class NamesPublisher {
   async publish(order: PublicationOrder): Promise<number> {
     const { signal } = this.#lane.context;
     const indices = [...order.indices, ...order.removals.map((path) => ({ path, sha256: null, size: 0 }))];
+    const askedFirst = order.inRelease.sha256 === null && order.release !== null ? order.release : order.inRelease;
     // Most of a needed wait is taken here, before anything changes, so that it does not lengthen the window.
-    if (this.#isOpen(order.inRelease)) await this.#waitOut(this.#recordOf(order.inRelease).lastModified, signal);
+    if (this.#isOpen(askedFirst)) await this.#waitOut(this.#recordOf(askedFirst).lastModified, signal);
 
     await inParallel(indices, LIMITS.laneConcurrency, signal, (name, either) => this.#settle(name, either));
     if (order.releaseGpg !== null) await this.#settle(order.releaseGpg, signal);
-    if (order.release !== null) await this.#settle(order.release, signal);
+    if (order.release !== null) await this.#settle(order.release, signal, { increasing: order.release === askedFirst });
     await this.#settle(order.inRelease, signal, { increasing: true });
     return this.#firstWriteAt === null ? 0 : Date.now() - this.#firstWriteAt;
   }
@@ -126,7 +127,7 @@ export class NamesPublisher {
     throw new DebgeoError('BLOB_MISSING', `the bytes of ${name.path} are nowhere any more`, { expected: name.sha256 });
   }
 
-  /** apt asks with If-Modified-Since and stays on an InRelease whose Last-Modified did not grow; it has whole seconds. */
+  /** apt asks with If-Modified-Since and stays on an InRelease, or a Release where there is no other, whose Last-Modified did not grow; it has whole seconds. */
   async #waitOut(lastModified: number | null, signal: AbortSignal): Promise<void> {
     if (lastModified === null) return;
     const wait = lastModified + SECOND_MS - (Date.now() + this.#clockOffset);

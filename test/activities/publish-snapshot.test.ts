@@ -218,3 +218,22 @@ test('an index that the snapshot lacks is deleted before Release changes, and an
   assert.ok(order.indexOf(PACKAGES.replace('.gz', '.xz') as RepoPath) < order.indexOf(RELEASE));
   assert.equal(await digestAt(lanes, PACKAGES.replace('.gz', '.xz') as RepoPath), null);
 });
+
+test('without InRelease it is Release whose Last-Modified grows, however fast releases come', async (t) => {
+  const lanes = await startLanes(t, { archive: { releaseSet: 'detached' } });
+  const generations: number[] = [];
+  for (const version of ['1.0', '2.0', '3.0', '4.0']) generations.push(await lanes.capture([stable, aPackage('hello', version)]));
+  const seen: number[] = [];
+
+  for (const generation of generations) {
+    await lanes.replicate(generation);
+    const found = await lanes.site().store.checksum(RELEASE, never);
+    seen.push(found === null || found === 'changed' ? 0 : found.lastModified);
+  }
+
+  assert.ok(
+    seen.every((time, at) => at === 0 || time > seen[at - 1]!),
+    seen.join(),
+  );
+  assert.equal(await digestAt(lanes, IN_RELEASE), null);
+});
