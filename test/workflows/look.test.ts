@@ -10,6 +10,14 @@ let h: Harness;
 before(async () => void (h = await startHarness(['fra'])));
 after(() => h.stop());
 
+/** The Update has reached the workflow: what it is to meet must not go on before. */
+const accepted = (distribution: string): Promise<unknown> =>
+  eventually('accepted', async () =>
+    (await h.client.workflow.getHandle(workflowId(distribution)).fetchHistory()).events!.some(
+      (event) => event.workflowExecutionUpdateAcceptedEventAttributes,
+    ),
+  );
+
 test('a look as the first message starts the workflow and answers with its capture', async () => {
   h.world.add('first', ['fra']);
 
@@ -25,6 +33,7 @@ test('a look during loadRoster is answered', async () => {
   await hold.reached;
 
   const looking = look(h.client, 'loading');
+  await accepted('loading');
   hold.release();
 
   equal((await looking).outcome, 'captured');
@@ -37,11 +46,7 @@ test('a look that arrives during a capture is answered by the next one', async (
   await hold.reached;
   h.world.release('next'); // behind the read of the capture that is held
   const looking = look(h.client, 'next');
-  await eventually('accepted', async () =>
-    (await h.client.workflow.getHandle(workflowId('next')).fetchHistory()).events!.some(
-      (event) => event.workflowExecutionUpdateAcceptedEventAttributes,
-    ),
-  );
+  await accepted('next');
 
   hold.release();
 
