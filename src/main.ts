@@ -1,15 +1,7 @@
 #!/usr/bin/env node
-/** argv → one command → its exit code. */
+/** argv → one command → its exit code. A command loads only what it needs: Temporal's worker alone takes longer than most of them. */
 import { Command, Option } from 'commander';
-import { apply } from './cli/apply.ts';
-import { doctor } from './cli/doctor.ts';
-import { migrate } from './cli/migrate.ts';
-import { order } from './cli/order.ts';
 import { printError } from './cli/print-error.ts';
-import { status } from './cli/status.ts';
-import { update } from './cli/update.ts';
-import { verify } from './cli/verify.ts';
-import { worker } from './cli/worker.ts';
 import type { OrderName } from './temporal.ts';
 
 const USAGE_EXIT = 2;
@@ -35,9 +27,10 @@ const command = (words: string, description: string): Command =>
     .addOption(new Option('--dev', 'use the servers of npm run dev'));
 
 const run =
-  <A extends unknown[]>(work: (...args: A) => Promise<number>) =>
+  <A extends unknown[]>(load: () => Promise<(...args: A) => Promise<number>>) =>
   async (...args: A): Promise<void> => {
     try {
+      const work = await load();
       process.exitCode = await work(...args);
     } catch (error) {
       process.exitCode = printError(error);
@@ -46,17 +39,19 @@ const run =
 
 command('apply <file>', 'archives, sites and distributions as a YAML file says; never deletes')
   .option('--dry-run', 'check and say what would change')
-  .action(run(apply));
+  .action(run(async () => (await import('./cli/apply.ts')).apply));
 command('update <distribution>', 'look at the archive now')
   .option('--wait', 'until every site serves what was found')
   .option('--json', 'print the status at the end')
-  .action(run(update));
-command('status [distribution]', 'what each site serves, holds and lacks').option('--json', 'for programs').action(run(status));
+  .action(run(async () => (await import('./cli/update.ts')).update));
+command('status [distribution]', 'what each site serves, holds and lacks')
+  .option('--json', 'for programs')
+  .action(run(async () => (await import('./cli/status.ts')).status));
 command('verify <distribution>', 'read back, judge, repair')
   .option('--site <name>', 'only this site')
   .option('--wait', 'until it is done')
   .option('--json', 'print the status at the end')
-  .action(run(verify));
+  .action(run(async () => (await import('./cli/verify.ts')).verify));
 for (const [what, description] of Object.entries({
   retry: 'try again now: after a failure, a cancel, or parked',
   cancel: 'stop copying, until retry or the next generation; what was copied stays',
@@ -65,9 +60,14 @@ for (const [what, description] of Object.entries({
 }) as [OrderName, string][])
   command(`${what} <distribution>`, description)
     .option('--site <name>', 'only this site')
-    .action(run((name: string, options: { site?: string }) => order(what, name, options)));
-command('worker', 'run the workflows and the sites of this region').action(run(worker));
-command('migrate', 'bring the database to this version').action(run(migrate));
-command('doctor', 'what is wrong, and what to type').action(run(doctor));
+    .action(
+      run(async () => {
+        const { order } = await import('./cli/order.ts');
+        return (name: string, options: { site?: string }) => order(what, name, options);
+      }),
+    );
+command('worker', 'run the workflows and the sites of this region').action(run(async () => (await import('./cli/worker.ts')).worker));
+command('migrate', 'bring the database to this version').action(run(async () => (await import('./cli/migrate.ts')).migrate));
+command('doctor', 'what is wrong, and what to type').action(run(async () => (await import('./cli/doctor.ts')).doctor));
 
 await program.parseAsync();
