@@ -10,6 +10,7 @@ import * as tenReleases from './acts/2-ten-releases.ts';
 import * as aForgery from './acts/3-a-forgery.ts';
 import * as aRottenByte from './acts/4-a-rotten-byte.ts';
 import * as theArchiveIsGone from './acts/5-the-archive-is-gone.ts';
+import { commandOf } from '../stack/stack-file.ts';
 import { openStage, type OpenStage } from './open-stage.ts';
 import { DISTRIBUTION, hold, type Stage } from './stage.ts';
 
@@ -95,10 +96,12 @@ async function keepOpen({ stage, folder, broken }: OpenStage): Promise<void> {
   print(`  Temporal UI   ${stage.temporalUi}/namespaces/default/workflows/distribution%2F${DISTRIBUTION}`);
   print(`  archive       ${stage.server.url}`);
   for (const site of stage.sites) print(`  site ${site.name}      ${site.url}/dists/${DISTRIBUTION}/InRelease`);
-  print(`  database      ${stage.databaseUrl}`);
-  print(`  logs          ${folder}`);
-  print('  commands      npm run debgeo -- status --demo');
-  print(`                npm run debgeo -- verify ${DISTRIBUTION} --wait --demo`);
+  print(`  database      ${stage.databaseUrl.replace(/:[^:@/]*@/, '@')} (its password is in stack.json)`);
+  print(`  data, logs    ${folder}`);
+  const debgeo = commandOf('demo');
+  print(`  commands      ${debgeo('status')}`);
+  print(`                ${debgeo(`verify ${DISTRIBUTION} --wait`)}`);
+  print(`                ${debgeo('doctor')}`);
   await Promise.race([interrupted, broken]);
   print('stopping');
 }

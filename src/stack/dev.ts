@@ -8,7 +8,7 @@ import { printError } from '../cli/print-error.ts';
 import { worker } from '../cli/worker.ts';
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
 import { SAMPLE_DISTRIBUTION, writeSample } from './sample.ts';
-import { stackFolder } from './stack-file.ts';
+import { commandOf, stackFolder } from './stack-file.ts';
 import { startStack, type Stack } from './stack.ts';
 
 const BLOBS = ['fra', 'sin'];
@@ -44,6 +44,7 @@ process.exit();
 function describe({ temporalUi, temporalAddress, databaseUrl, blobs }: Stack, sample: string): string[] {
   const database = new URL(databaseUrl);
   database.password = '';
+  const debgeo = commandOf('dev');
   return [
     `Temporal UI   ${temporalUi}`,
     `Temporal      ${temporalAddress}`,
@@ -53,9 +54,9 @@ function describe({ temporalUi, temporalAddress, databaseUrl, blobs }: Stack, sa
     `worker's log  ${WORKER_LOG}`,
     '',
     'In another terminal, for a small real distribution on both Azurites:',
-    `  npm run -s debgeo -- apply ${sample} --dev`,
-    `  npm run -s debgeo -- update ${SAMPLE_DISTRIBUTION} --wait --dev`,
-    '  npm run -s debgeo -- status --dev',
+    `  ${debgeo(`apply ${sample}`)}`,
+    `  ${debgeo(`update ${SAMPLE_DISTRIBUTION} --wait`)}`,
+    `  ${debgeo('status')}`,
     'Ctrl-C here stops everything and keeps the data.',
   ];
 }

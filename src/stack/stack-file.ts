@@ -25,13 +25,24 @@ export interface StackUrls {
 /** `./.debgeo/<kind>`, or below DEBGEO_DATA_DIR. */
 export const stackFolder = (kind: 'dev' | 'demo'): string => resolve(process.env['DEBGEO_DATA_DIR'] || '.debgeo', kind);
 
+/** How to type a command of debgeo in another terminal, so that it finds the servers of this one. */
+export const commandOf =
+  (kind: 'dev' | 'demo') =>
+  (words: string): string => {
+    const folder = process.env['DEBGEO_DATA_DIR'];
+    return `${folder ? `DEBGEO_DATA_DIR=${resolve(folder)} ` : ''}npm run -s debgeo -- ${words} --${kind}`;
+  };
+
 const fileOf = (folder: string): string => join(folder, 'stack.json');
 
 /** CONFIG_INVALID when no stack was ever started in this folder. That its servers run now is not said by the file. */
 export function readStackFile(folder: string): StackUrls {
   const urls = readStackFileIfAny(folder);
   if (urls) return urls;
-  throw new DebgeoError('CONFIG_INVALID', `no servers were ever started in ${folder}`, { expected: fileOf(folder), found: 'no such file' });
+  throw new DebgeoError('CONFIG_INVALID', `no servers were ever started in ${folder}`, {
+    expected: `${fileOf(folder)}, which npm run demo -- --keep or npm run dev writes`,
+    found: 'no such file',
+  });
 }
 
 export function readStackFileIfAny(folder: string): StackUrls | null {

@@ -39,7 +39,8 @@ export async function play(stage: Stage): Promise<Repair> {
   hold(found[0].resolved, 'the incident is resolved');
   const repaired = await read(url);
   hold(repaired.sha256 === before.sha256, 'sin serves the right bytes again');
-  stage.say(`found: ${path} at sin, and nothing else; repaired, its bytes are what the archive released`);
+  stage.say(`found: ${path} at sin, and nothing else`);
+  stage.say('repaired: its bytes are what the archive released');
   return { corruptionsRepaired: found.length };
 }
 
