@@ -10,9 +10,9 @@ const REPORTS: Readonly<Record<'cancelled' | 'paused', (site: string) => ErrorRe
     state: 'what was copied stays; the site serves what it served',
   }),
   paused: (site) => ({
-    code: 'CANCELLED',
+    code: 'PAUSED',
     message: `the replication to ${site} is paused`,
-    state: 'what was copied stays; `debgeo resume` goes on',
+    state: 'what was copied stays; the site serves what it served; what was asked for waits',
   }),
 };
 

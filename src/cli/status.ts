@@ -19,7 +19,7 @@ export const status = async (name: string | undefined, options: Options & { json
 
 const describe = (one: DistributionStatus, now: number): string => {
   const generation = one.generation === 0 ? 'nothing captured yet' : `generation ${one.generation}`;
-  const head = `${one.distribution}: ${one.status}, ${generation} of ${one.archive} ${one.suite}, looked at ${ago(one.lookedAt, now)}`;
+  const head = `${one.distribution}: ${one.status}, ${generation} of ${one.archive} ${one.suite}, looked at ${ago(one.lookedAt, now)}, next in ${duration(Math.max(0, one.nextLookAt - now))}`;
   const rows = one.sites.map((site) => [
     `  ${site.site}${site.primary ? '*' : ''}`,
     `serves ${site.served === 0 ? 'nothing' : site.served}`,

@@ -76,12 +76,13 @@ export const RULES = {
   FENCED: { then: 'backoff', exit: 1, remedy: 'nothing: a newer attempt has taken over' },
   STALLED: transient('a worker was lost or hung; debgeo tries again by itself'),
   CANCELLED: { then: 'person', exit: 5, remedy: '`debgeo retry` goes on where it stopped' },
+  PAUSED: { then: 'person', exit: 5, remedy: '`debgeo resume` goes on where it stopped' },
   UNKNOWN: transient('an error that debgeo does not know; see the log of the worker'),
 
   // Commands.
   CONFIG_INVALID: usage('correct the file or the setting'),
   NAME_UNKNOWN: usage('`debgeo status` lists the names'),
-  NO_WORKER: { then: 'person', exit: 4, remedy: 'start one with `debgeo worker`; the order is queued' },
+  NO_WORKER: { then: 'person', exit: 4, remedy: 'start one with `debgeo worker`; what was asked for waits for it' },
   DATABASE_UNREACHABLE: { then: 'person', exit: 4, remedy: 'check DATABASE_URL and that PostgreSQL runs' },
   SCHEMA_OUTDATED: { then: 'person', exit: 1, remedy: 'run `debgeo migrate`' },
   STACK_BUSY: usage('stop the other one first, or set DEBGEO_DATA_DIR to a folder of its own'),

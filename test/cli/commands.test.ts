@@ -56,7 +56,7 @@ const run = async (command: string, environment: NodeJS.ProcessEnv = {}): Promis
 
 /** The code that an error begins with, and the names of its parts. */
 const partsOf = (text: string): { code: string | undefined; parts: string[] } => ({
-  code: /\b([A-Z]+_[A-Z_]+|CANCELLED): /.exec(text)?.[1],
+  code: /\b([A-Z]+_[A-Z_]+|CANCELLED|PAUSED): /.exec(text)?.[1],
   parts: [...text.matchAll(/^ +(expected|found|state|do): /gm)].map((match) => match[1]!),
 });
 
@@ -185,6 +185,7 @@ test('with a worker', async (t) => {
     const updated = await debgeo(world, 'update bookworm --wait');
 
     assert.equal(updated.exitCode, CANCELLED, updated.stderr);
+    assert.equal(partsOf(updated.stderr).code, 'PAUSED');
     assert.equal((await debgeo(world, 'resume bookworm')).exitCode, DONE);
     await world.until(({ status }) => status === 'success', 'sin goes on');
   });
