@@ -15,8 +15,18 @@ export interface Options {
 
 export const configOf = (options: Options): Config => loadConfig(options.demo ? 'demo' : options.dev ? 'dev' : null);
 
+export const openDatabase = async (options: Options): Promise<Database> => {
+  try {
+    return await connectDatabase(configOf(options).databaseUrl);
+  } catch (error) {
+    if (!(error instanceof DebgeoError) || error.code !== 'DATABASE_UNREACHABLE' || !(options.demo || options.dev)) throw error;
+    const { code, message, ...facts } = error.report;
+    throw new DebgeoError(code, message, { expected: `npm run ${options.demo ? 'demo -- --keep' : 'dev'} in another terminal`, ...facts });
+  }
+};
+
 export const withDatabase = async <T>(options: Options, work: (database: Database) => Promise<T>): Promise<T> => {
-  const database = await connectDatabase(configOf(options).databaseUrl);
+  const database = await openDatabase(options);
   try {
     await assertMigrated(database);
     return await work(database);

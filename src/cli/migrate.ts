@@ -1,10 +1,9 @@
 /** `debgeo migrate`: brings the tables to this version; several at once are safe. */
 import { migrate as migrateDatabase } from '../database/migrate.ts';
-import { connectDatabase } from '../database/orm.ts';
-import { configOf, type Options } from './connect.ts';
+import { openDatabase, type Options } from './connect.ts';
 
 export const migrate = async (options: Options): Promise<number> => {
-  const database = await connectDatabase(configOf(options).databaseUrl);
+  const database = await openDatabase(options);
   try {
     const applied = await migrateDatabase(database);
     process.stdout.write(
