@@ -6,11 +6,14 @@ import { first, type Database } from './orm.ts';
 /** Far beyond the ids of archives, which are advisory locks too. */
 const MIGRATION_LOCK = 7_270_010_000_000;
 
-/** Applies what is missing, in one transaction; starters side by side wait for each other, the migrator itself knows no lock. Returns the names applied. */
+/**
+ * Applies what is missing, in one transaction; starters side by side wait for each other, the migrator itself knows no lock. Returns the names applied.
+ * The entity manager's transaction, because the migrator sets savepoints in it.
+ */
 export function migrate(db: Database): Promise<string[]> {
-  return db.transaction(async (tx) => {
-    await sql`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`.execute(tx.kysely);
-    const applied = await db.orm.migrator.up({ transaction: tx.em.getTransactionContext()! });
+  return db.orm.em.fork().transactional(async (em) => {
+    await em.execute(`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`);
+    const applied = await db.orm.migrator.up({ transaction: em.getTransactionContext()! });
     return applied.map((migration) => migration.name);
   });
 }

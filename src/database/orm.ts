@@ -7,7 +7,7 @@ import { ENTITIES } from './entities/index.ts';
 import { MIGRATIONS } from './migrations/index.ts';
 
 export interface Tx {
-  /** For the control plane: entities, one by one. */
+  /** For the control plane: entities, one by one. In a transaction, who changes them flushes before it ends. */
   readonly em: EntityManager;
   /** For set-based SQL, in the same transaction: `sql\`…\`.execute(tx.kysely)`. bigint comes out as number, timestamptz as text: select `ms(column)`. */
   readonly kysely: Kysely<unknown>;
@@ -38,7 +38,7 @@ export async function connectDatabase(url: string, options: { poolMax?: number }
     }
     return {
       orm,
-      transaction: (work) => orm.em.fork().transactional((em) => work({ em, kysely: kyselyOf(em) })),
+      transaction: (work) => inTransaction(orm, work),
       get read() {
         const em = orm.em.fork();
         return { em, kysely: kyselyOf(em) };
@@ -66,6 +66,20 @@ function createOrm(url: string, poolMax: number): MikroORM {
         pool.options.types.setTypeParser(OID_INT8, Number),
     },
   });
+}
+
+/**
+ * Kysely's transaction and not the entity manager's: that one keeps the connection of a transaction whose rollback fails, as it does when the server has
+ * gone, and the pool is empty after a restart of the server or two. It joins no transaction around it, either.
+ */
+function inTransaction<T>(orm: MikroORM, work: (tx: Tx) => Promise<T>): Promise<T> {
+  const em = orm.em.fork() as EntityManager;
+  return kyselyOf(em)
+    .transaction()
+    .execute((kysely) => {
+      em.setTransactionContext(kysely);
+      return work({ em, kysely });
+    });
 }
 
 const kyselyOf = (em: EntityManager): Kysely<unknown> => em.getKysely<unknown>() as Kysely<unknown>;
