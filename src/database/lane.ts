@@ -50,13 +50,13 @@ export const isMember = (lane: LaneKey): RawBuilder<unknown> => sql`
      and m.from_generation <= ${lane.generation} and m.to_generation > ${lane.generation})`;
 
 /**
- * That the claim on `r` is nobody's any more. A fence moves with every attempt, failure and cancel, so an attempt that no lane of this site holds is
- * dead. A claim newer than our own attempt is left alone: it is of a lane that came after us, or we are the one overtaken.
+ * That the claim on `r` is nobody's any more. A fence moves with every attempt, failure and cancel, so an attempt that no working lane of this site
+ * holds is dead; a lane at rest keeps its last fence, which may be the millisecond of a dead attempt of another. A claim newer than our own attempt is left alone: it is of a lane that came after us, or we are the one overtaken.
  */
 export const isDead = (lane: LaneKey): RawBuilder<unknown> => sql`
   (r.attempt < ${lane.attempt} and not exists (
      select 1 from distribution_replications o join debian_distributions d on d.id = o.distribution_id
-     where o.site_id = r.site_id and o.fence = r.attempt and o.distribution_id <> ${lane.distributionId} and not d.removed))`;
+     where o.site_id = r.site_id and o.fence = r.attempt and o.state = 'started' and o.distribution_id <> ${lane.distributionId} and not d.removed))`;
 
 /** Counts what is settled and what there is, exactly, and writes it as the lane's progress. */
 export async function recount(tx: Tx, lane: LaneKey): Promise<{ files: number; bytes: number }> {

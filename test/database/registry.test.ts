@@ -117,6 +117,20 @@ async function settle(db: Database, name: string, generation: number, site = 'fr
   return lane;
 }
 
+test('a dead claim is free although a lane at rest began in the same millisecond', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(3));
+  await capture(db, 'testing', files(3));
+  const dead = await plan(db, 'stable', generation);
+  await claim(db, dead);
+  await start(db, 'testing', 1, 'fra', dead.attempt);
+
+  const next = await start(db, 'stable', generation);
+  assert.equal((await claim(db, next)).length, 0, 'the other lane may have claimed them');
+  await sql`update distribution_replications set state = 'synced' where fence = ${dead.attempt}`.execute(db.read.kysely);
+  assert.equal((await claim(db, next)).length, 3);
+});
+
 test('claims are bounded by files and by bytes, and at least one', async (t) => {
   const db = await aDatabase(t);
   const lane = await plan(db, 'stable', await capture(db, 'stable', files(10)));
