@@ -65,7 +65,7 @@ async function playAct<T>(number: number, title: string, play: () => Promise<T>)
   print(`\nAct ${number} of ${ACTS}. ${title}`);
   const from = performance.now();
   const result = await play();
-  print(`  held, in ${((performance.now() - from) / 1000).toFixed(1)} s`);
+  print(`  every promise of this act held, in ${((performance.now() - from) / 1000).toFixed(1)} s`);
   return result;
 }
 
