@@ -5,8 +5,25 @@
  * is truncated, not of the format, or followed by something else. Errors of the input itself pass through unchanged.
  */
 import { pipeline, Readable, type Transform } from 'node:stream';
+import { setImmediate as immediate } from 'node:timers/promises';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
-import { LZMAAction, LZMAStatus, type NativeLZMA, Unxz } from 'node-liblzma';
+import {
+  code,
+  copyFromWasm,
+  copyToWasm,
+  decoderInit,
+  end,
+  initModule,
+  LZMA_BUF_ERROR,
+  LZMA_FINISH,
+  LZMA_MEM_ERROR,
+  LZMA_MEMLIMIT_ERROR,
+  LZMA_OK,
+  LZMA_RUN,
+  LZMA_STREAM_END,
+  type LZMAModule,
+  WasmLzmaStream,
+} from 'node-liblzma/wasm';
 import { DebgeoError } from '../domain/errors.ts';
 import type { Compression } from '../domain/index-file.ts';
 
@@ -82,55 +99,67 @@ const isZlibError = (error: unknown): boolean =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' && /^(Z_|ZSTD_|ERR_TRAILING_JUNK)/.test(error.code);
 
 /**
- * liblzma step by step. The binding's own stream does not notice a truncated file and knows no backpressure: one small chunk of a bomb would
- * put hundreds of megabytes into memory.
+ * liblzma, compiled to WebAssembly (so nothing is built at installation), step by step: the ready-made streams notice neither a truncated file nor
+ * what follows its end, and know no backpressure: one small chunk of a bomb would put hundreds of megabytes into memory.
  */
-class XzSteps extends Unxz {
-  /** The binding itself; there at run time, and in the types of lib/ only. */
-  declare protected readonly lzma: NativeLZMA;
-
-  step(action: number, input: Buffer, offset: number, output: Buffer): Promise<{ status: number; inputLeft: number; outputLeft: number }> {
-    return new Promise((resolve) => {
-      this.lzma.code(action, input, offset, input.length - offset, output, 0, (status, inputLeft, outputLeft) => {
-        resolve({ status, inputLeft, outputLeft });
-        return false;
-      });
-    });
-  }
-}
-
 async function* throughLiblzma(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  const decoder = new XzSteps({ memlimit: XZ_MEMORY_BYTES });
+  const liblzma = await initModule();
+  const stream = new WasmLzmaStream(liblzma);
+  const output = wasmAlloc(liblzma);
   try {
+    decoderInit(stream, XZ_MEMORY_BYTES);
+    let ended = false;
     for await (const chunk of bytes) {
-      yield* decodeChunk(decoder, LZMAAction.RUN as number, Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+      if (chunk.length === 0) continue;
+      ended = yield* decodeChunk(liblzma, stream, output, LZMA_RUN, chunk);
+      await immediate(); // decoding is synchronous: heartbeats and other lanes come in between
     }
-    yield* decodeChunk(decoder, LZMAAction.FINISH as number, Buffer.alloc(0));
+    if (!ended) yield* decodeChunk(liblzma, stream, output, LZMA_FINISH, new Uint8Array(0));
   } finally {
-    decoder.close();
+    end(stream);
+    stream.free();
+    liblzma._free(output);
   }
 }
 
-async function* decodeChunk(decoder: XzSteps, action: number, input: Buffer): AsyncGenerator<Uint8Array, void, undefined> {
-  let offset = 0;
-  for (;;) {
-    const output = Buffer.allocUnsafe(OUTPUT_BYTES);
-    const { status, inputLeft, outputLeft } = await decoder.step(action, input, offset, output);
-    if (status !== LZMAStatus.OK && status !== LZMAStatus.STREAM_END && status !== LZMAStatus.BUF_ERROR) throw xzError(status);
-    const made = OUTPUT_BYTES - outputLeft;
-    if (made > 0) yield output.subarray(0, made);
-    if (status === LZMAStatus.STREAM_END) return;
-    const idle = made === 0 && input.length - offset === inputLeft;
-    offset = input.length - inputLeft;
-    if (action === LZMAAction.FINISH) {
-      if (idle) throw malformed('xz', new Error('unexpected end of file'));
-    } else if (inputLeft === 0 && outputLeft > 0) return;
-    else if (idle) throw malformed('xz', new Error('no progress'));
+const wasmAlloc = (liblzma: LZMAModule): number => copyToWasm(liblzma, new Uint8Array(OUTPUT_BYTES));
+
+/** A file may be several streams one after the other (xz(1)). @returns whether the chunk ends at the end of one */
+function* decodeChunk(
+  liblzma: LZMAModule,
+  stream: WasmLzmaStream,
+  output: number,
+  action: number,
+  chunk: Uint8Array,
+): Generator<Uint8Array, boolean, undefined> {
+  const input = copyToWasm(liblzma, chunk);
+  try {
+    stream.setInput(input, chunk.length);
+    for (;;) {
+      const before = stream.availIn;
+      stream.setOutput(output, OUTPUT_BYTES);
+      const status = code(stream, action);
+      if (status !== LZMA_OK && status !== LZMA_STREAM_END && status !== LZMA_BUF_ERROR) throw xzError(status);
+      const made = OUTPUT_BYTES - stream.availOut;
+      if (made > 0) yield copyFromWasm(liblzma, output, made);
+      if (status === LZMA_STREAM_END) {
+        decoderInit(stream, XZ_MEMORY_BYTES);
+        if (stream.availIn === 0) return true;
+        continue;
+      }
+      const idle = made === 0 && stream.availIn === before;
+      if (action === LZMA_FINISH && idle) throw malformed('xz', new Error('unexpected end of file'));
+      if (action === LZMA_RUN && stream.availIn === 0 && stream.availOut > 0) return false;
+      if (action === LZMA_RUN && idle) throw malformed('xz', new Error('no progress'));
+    }
+  } finally {
+    liblzma._free(input);
   }
 }
 
-function xzError(status: number): DebgeoError {
-  if (status !== LZMAStatus.MEMLIMIT_ERROR) return malformed('xz', new Error(`liblzma returned ${status}`));
+function xzError(status: number): Error {
+  if (status === LZMA_MEM_ERROR) return new Error('liblzma has no memory left: too many indices at once'); // ours, not the archive's: tried again
+  if (status !== LZMA_MEMLIMIT_ERROR) return malformed('xz', new Error(`liblzma returned ${status}`));
   return new DebgeoError('LIMIT_EXCEEDED', 'an xz stream asks for more memory than it may', {
     expected: `at most ${XZ_MEMORY_BYTES} bytes`,
     found: 'more',

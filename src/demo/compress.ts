@@ -1,5 +1,7 @@
 import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
-import { unxzSync, xzSync } from 'node-liblzma';
+import { easyBufferEncode, initModule, streamBufferDecode } from 'node-liblzma/wasm';
+
+await initModule();
 
 /** The compressions that both Debian packages and indices use; also the extension of the file. */
 export type Compression = 'gz' | 'xz' | 'zst';
@@ -7,12 +9,12 @@ export type Compression = 'gz' | 'xz' | 'zst';
 /** Same bytes in, same bytes out: gzip without a time, xz with the smallest dictionary, since all here is small. */
 export function compress(bytes: Uint8Array, compression: Compression): Buffer {
   if (compression === 'gz') return gzipSync(bytes, { level: 9 });
-  if (compression === 'xz') return xzSync(Buffer.from(bytes), { preset: 0 });
+  if (compression === 'xz') return Buffer.from(easyBufferEncode(bytes, 0));
   return zstdCompressSync(bytes);
 }
 
 export function uncompress(bytes: Uint8Array, compression: Compression): Buffer {
   if (compression === 'gz') return gunzipSync(bytes);
-  if (compression === 'xz') return unxzSync(Buffer.from(bytes));
+  if (compression === 'xz') return Buffer.from(streamBufferDecode(bytes));
   return zstdDecompressSync(bytes);
 }
