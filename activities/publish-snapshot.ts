@@ -23,7 +23,7 @@ import { NamesPublisher, type ContentOf } from './publish-names.ts';
  * Before the first write, what cannot be taken back is made sure: the barrier, signature and freshness as they are judged now, and that the public
  * URL shows what is at the site. From then on there is no other way than through: the intent stays open, and pins the generation, until InRelease is there.
  * Given twice, or killed anywhere: an open publication is taken up by looking at each name before writing it; one that is finished writes nothing.
- * Where somebody asked to verify, every published name is read back and repaired.
+ * Where somebody asked to verify, and after a failure, every published name is read back and repaired.
  * @returns repair: immutable blobs that the barrier misses; nothing was written
  * @throws GENERATION_BACKWARDS, FOREIGN_WRITE, SITE_NOT_PUBLIC, SITE_SERVES_OTHER, RELEASE_EXPIRED, RELEASE_FUTURE, SIGNATURE_*
  */
@@ -42,7 +42,8 @@ async function publish(deps: Deps, lane: SiteLane): Promise<StepAnswer> {
   const { key, row, distribution } = lane;
   const { database } = deps;
   const isServed = row.served === key.generation && !row.publishing;
-  const isVerifying = row.verifyRequestedAt !== null;
+  // After a failure, too: what the probe found wrong at a published name is mended here.
+  const isVerifying = row.verifyRequestedAt !== null || row.retryCount > 0;
   if (isServed && !isVerifying) return { more: false, repair: 0, row };
 
   const behind = await barrier(database.read, key);

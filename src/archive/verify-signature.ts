@@ -106,7 +106,7 @@ async function refuseTornPair(set: ReleaseSet, keys: readonly openpgp.Key[], now
     if (error instanceof DebgeoError && error.code === 'SIGNATURE_MALFORMED') return;
     throw error;
   }
-  if (judged.some(({ verdict }) => verdict === 'bad')) throw refusal('SIGNATURE_INVALID', 'Release.gpg', judged, keys);
+  if (judged.some(({ verdict }) => verdict === 'bad')) throw refusal('ARCHIVE_CHANGING', 'Release.gpg', judged, keys);
 }
 
 function acceptedSigners(judged: readonly JudgedSignature[], keys: readonly openpgp.Key[], file: string): string[] {

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Replication } from '../domain/replication.ts';
 import { sha256FromBytes } from '../domain/sha256.ts';
 import type { Checksum } from '../site/site-store.ts';
-import { FAILED, holdFence, isMember, PENDING, recordCorrupt, rowOf, SUCCEEDED, SYNCED, type LaneKey } from './lane.ts';
+import { after, holdFence, isBefore, isMember, recordCorrupt, rowOf, SUCCEEDED, SYNCED, type LaneKey, UNVERIFIED } from './lane.ts';
 import { timestamp, type Database, type Tx } from './orm.ts';
 import type { WantedBlob } from './registry.ts';
 
@@ -59,12 +59,12 @@ export function recordChecksums(
           u(path_id, blob_id, handed_etag, etag, size, sha256)),
       held as (
         select r.path_id, r.settled as was_settled from blob_registry r join u on u.path_id = r.path_id and u.blob_id = r.blob_id
-        where r.site_id = ${lane.siteId} and r.state = ${SYNCED} and r.etag is not distinct from u.handed_etag
+        where r.site_id = ${lane.siteId} and ${isBefore('corrupt')} and r.etag is not distinct from u.handed_etag
         order by r.path_id for update of r)
       update blob_registry r set
         etag = u.etag,
-        state = case when ${right} then ${SYNCED} else ${PENDING} end,
-        verification_state = case when ${right} then ${SUCCEEDED} else ${FAILED} end,
+        state = case when ${right} then r.state else ${after('corrupt')} end,
+        verification_state = case when ${right} then ${SUCCEEDED} else ${UNVERIFIED} end,
         verified_at = case when ${right} then now() else r.verified_at end,
         retry_count = 0
       from held join u on u.path_id = held.path_id join blobs b on b.id = u.blob_id join paths p on p.id = u.path_id

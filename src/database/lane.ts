@@ -1,7 +1,7 @@
 /** What every write of a running lane is conditional on, and the SQL that says which blobs its generation has. */
 import { sql, type RawBuilder } from 'kysely';
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
-import type { Replication } from '../domain/replication.ts';
+import { BLOB_TRANSITIONS, type BlobState, type Replication } from '../domain/replication.ts';
 import { recordIncident } from './incidents.ts';
 import { first, type Tx } from './orm.ts';
 import { readReplication, type LaneAt } from './replications.ts';
@@ -14,12 +14,22 @@ export interface LaneKey {
   readonly attempt: number;
 }
 
-/** `blob_registry.state` and `verification_state` as stored. */
-export const PENDING = sql.lit(0);
-export const STARTED = sql.lit(1);
-export const SYNCED = sql.lit(2);
+/** `blob_registry.state` as stored: the place in this list. */
+const BLOB_STATES: readonly BlobState[] = ['pending', 'started', 'synced', 'failed'];
+const stored = (state: BlobState): RawBuilder<number> => sql.lit(BLOB_STATES.indexOf(state)) as RawBuilder<number>;
+export const PENDING = stored('pending');
+export const STARTED = stored('started');
+export const SYNCED = stored('synced');
+export const FAILED = stored('failed');
+/** `blob_registry.verification_state` as stored. */
 export const SUCCEEDED = sql.lit(2);
-export const FAILED = sql.lit(3);
+export const UNVERIFIED = sql.lit(3);
+
+type BlobEvent = keyof typeof BLOB_TRANSITIONS;
+/** The state of `r` after an event, and that the event finds `r` in a state that it may find: domain/replication.ts says which. */
+export const after = (event: BlobEvent): RawBuilder<number> => stored(BLOB_TRANSITIONS[event].to);
+export const isBefore = (event: BlobEvent): RawBuilder<boolean> =>
+  sql<boolean>`r.state in (${sql.join(BLOB_TRANSITIONS[event].from.map(stored))})`;
 
 /**
  * Locks the lane's row and refuses an attempt that a newer one, a failure or a cancel has overtaken.

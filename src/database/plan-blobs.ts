@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 import { DebgeoError } from '../domain/errors.ts';
 import { sha256FromBytes } from '../domain/sha256.ts';
-import { FAILED, holdFence, isDead, members, PENDING, recount, STARTED, type LaneKey } from './lane.ts';
+import { after, FAILED, holdFence, isBefore, isDead, members, PENDING, recount, STARTED, type LaneKey } from './lane.ts';
 import { first, lockArchiveShared, type Tx } from './orm.ts';
 
 /**
@@ -21,7 +21,7 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
 
   await refuseConflicts(tx, lane);
   await sql`
-    update blob_registry r set blob_id = b.id, state = ${PENDING}, retry_count = 0, failure_code = null
+    update blob_registry r set blob_id = b.id, state = ${after('replace')}, retry_count = 0, failure_code = null
     from ${members(lane)} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id <> b.id`.execute(tx.kysely);
   await sql`
     insert into blob_registry (site_id, path_id, blob_id)
@@ -29,8 +29,8 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
     where not exists (select 1 from blob_registry r where r.site_id = ${lane.siteId} and r.path_id = b.path_id)
     order by b.path_id on conflict do nothing`.execute(tx.kysely);
   await sql`
-    update blob_registry r set state = ${PENDING}, failure_code = null, retry_count = 0
-    from ${members(lane)} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id = b.id and r.state = ${FAILED}`.execute(
+    update blob_registry r set state = ${after('plan')}, failure_code = null, retry_count = 0
+    from ${members(lane)} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id = b.id and ${isBefore('plan')}`.execute(
     tx.kysely,
   );
 

@@ -13,8 +13,10 @@ import type { RepoPath } from '../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../domain/sha256.ts';
 import type { Checksum } from '../site/site-store.ts';
 import {
+  after,
   FAILED,
   holdFence,
+  isBefore,
   isDead,
   isMember,
   members,
@@ -26,6 +28,7 @@ import {
   SUCCEEDED,
   SYNCED,
   type LaneKey,
+  UNVERIFIED,
 } from './lane.ts';
 import { first, type Database, type Tx } from './orm.ts';
 
@@ -59,16 +62,16 @@ export function claimBlobs(db: Database, lane: LaneKey, filesMax: number, bytesM
       with open as (
         select r.path_id, r.blob_id from blob_registry r
         where r.site_id = ${lane.siteId} and not r.settled and ${isMember(lane)}
-          and (r.state = ${PENDING} or (r.state = ${STARTED} and ${isDead(lane)}))
+          and ${isBefore('claim')} and (r.state <> ${STARTED} or ${isDead(lane)})
         order by r.path_id limit ${filesMax} for update of r skip locked),
       summed as (
         select open.path_id, b.size, b.sha256, sum(b.size) over (order by open.path_id) - b.size as before
         from open join blobs b on b.id = open.blob_id)
-      update blob_registry r set state = ${STARTED}, attempt = ${lane.attempt}
+      update blob_registry r set state = ${after('claim')}, attempt = ${lane.attempt}
       from summed s join paths p on p.id = s.path_id
       where r.site_id = ${lane.siteId} and r.path_id = s.path_id and s.before < ${bytesMax}
       returning r.path_id as "pathId", r.blob_id as "blobId", p.path, s.size, s.sha256 as digest,
-        case when r.verification_state = ${FAILED} then r.etag end as "badEtag",
+        case when r.verification_state = ${UNVERIFIED} then r.etag end as "badEtag",
         ${lane.distributionId}::int as "distributionId", ${lane.siteId}::int as "siteId", ${lane.generation}::int as generation`.execute(
       tx.kysely,
     );
@@ -91,8 +94,8 @@ export function finishBlobs(
     const judged = await sql<{ path: string; size: number; expected: Uint8Array; found: Uint8Array; right: boolean }>`
       update blob_registry r set
         etag = u.etag,
-        state = case when ${right} then ${SYNCED} when r.retry_count + 1 >= ${LIMITS.repairsMax} then ${FAILED} else ${PENDING} end,
-        verification_state = case when ${right} then ${SUCCEEDED} else ${FAILED} end,
+        state = case when ${right} then ${after('sync')} when r.retry_count + 1 >= ${LIMITS.repairsMax} then ${after('fail')} else ${after('release')} end,
+        verification_state = case when ${right} then ${SUCCEEDED} else ${UNVERIFIED} end,
         verified_at = case when ${right} then now() else r.verified_at end,
         retry_count = case when ${right} then 0 else r.retry_count + 1 end,
         failure_code = case when ${right} then null else 'SITE_SERVES_OTHER' end
@@ -101,7 +104,7 @@ export function finishBlobs(
           u(path_id, blob_id, etag, size, sha256)
         join blobs b on b.id = u.blob_id join paths p on p.id = u.path_id
       where r.site_id = ${lane.siteId} and r.path_id = u.path_id and r.blob_id = u.blob_id
-        and r.attempt = ${lane.attempt} and r.state = ${STARTED}
+        and r.attempt = ${lane.attempt} and ${isBefore('sync')}
       returning p.path, b.size, b.sha256 as expected, u.sha256 as found, ${right} as right`.execute(tx.kysely);
 
     const settled = judged.rows.filter((row) => row.right);
@@ -129,9 +132,9 @@ export function failBlobs(
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
     await sql`
-      update blob_registry r set state = ${FAILED}, failure_code = u.code, retry_count = least(r.retry_count + 1, 1000)
+      update blob_registry r set state = ${after('fail')}, failure_code = u.code, retry_count = least(r.retry_count + 1, 1000)
       from unnest(${failed.map((f) => f.pathId)}::bigint[], ${failed.map((f) => f.report.code)}::text[]) u(path_id, code)
-      where r.site_id = ${lane.siteId} and r.path_id = u.path_id and r.attempt = ${lane.attempt} and r.state = ${STARTED}`.execute(
+      where r.site_id = ${lane.siteId} and r.path_id = u.path_id and r.attempt = ${lane.attempt} and ${isBefore('fail')}`.execute(
       tx.kysely,
     );
   });
@@ -140,8 +143,8 @@ export function failBlobs(
 /** Gives back what this attempt still claims. Needs no fence: only rows of this very attempt change. */
 export async function releaseBlobs(db: Database, lane: LaneKey): Promise<void> {
   await sql`
-    update blob_registry r set state = ${PENDING}
-    where r.site_id = ${lane.siteId} and not r.settled and r.state = ${STARTED} and r.attempt = ${lane.attempt}`.execute(db.read.kysely);
+    update blob_registry r set state = ${after('release')}
+    where r.site_id = ${lane.siteId} and not r.settled and ${isBefore('release')} and r.attempt = ${lane.attempt}`.execute(db.read.kysely);
 }
 
 export interface OpenBlobs {

@@ -89,14 +89,16 @@ export const REPLICATION_TRANSITIONS: Readonly<
 };
 
 /** The legal transitions of one blob at one site (`blob_registry.state`). */
-export const BLOB_TRANSITIONS: Readonly<Record<string, { readonly from: readonly BlobState[]; readonly to: BlobState }>> = {
+export const BLOB_TRANSITIONS = {
   claim: { from: ['pending', 'started'], to: 'started' },
   sync: { from: ['started'], to: 'synced' },
   fail: { from: ['started'], to: 'failed' },
   release: { from: ['started'], to: 'pending' },
   corrupt: { from: ['synced'], to: 'pending' },
-  plan: { from: ['failed', 'pending'], to: 'pending' },
-};
+  plan: { from: ['failed'], to: 'pending' },
+  /** Other bytes are wanted at a path that never was verified here. */
+  replace: { from: ['pending', 'started', 'synced', 'failed'], to: 'pending' },
+} as const satisfies Readonly<Record<string, { readonly from: readonly BlobState[]; readonly to: BlobState }>>;
 
 /**
  * Whether a lane has something to do that is not held by pause, cancel or parking. Those hold nothing while a publication is open: between the

@@ -309,7 +309,7 @@ describe('verifyReleaseSet', () => {
     await rejectsWith(verifyReleaseSet(set, null, now), 'ARCHIVE_CHANGING');
   });
 
-  it('refuses a Release.gpg beside a good InRelease only if a pinned key says that it is wrong', async () => {
+  it('waits while a pinned key says of the Release.gpg beside a good InRelease that it is wrong', async () => {
     const { inRelease: signed } = await signedBy(rsa);
     const beside = async (releaseGpg: Uint8Array | string) =>
       verifyReleaseSet({ inRelease: signed, release: Buffer.from(BODY), releaseGpg: Buffer.from(releaseGpg) }, keyringOf(rsa), now);
@@ -317,7 +317,7 @@ describe('verifyReleaseSet', () => {
     await beside(armored(await signBytes(rsa, Buffer.from(BODY))));
     await beside(armored(await signBytes(stranger, Buffer.from('another'))));
     await beside('not a signature');
-    await rejectsWith(beside(armored(await signBytes(rsa, Buffer.from('another')))), 'SIGNATURE_INVALID');
+    await rejectsWith(beside(armored(await signBytes(rsa, Buffer.from('another')))), 'ARCHIVE_CHANGING');
   });
 
   it('says RELEASE_UNSIGNED for a Release alone, and RELEASE_MISSING for nothing', async () => {
