@@ -193,6 +193,7 @@ class HttpArchive implements Archive {
     const stalled = () => void answer.destroy(unreachable(place, `no byte for ${this.#limits.stallMs} ms`));
     // A body that nobody begins to read must not hold a connection for ever.
     const unread = setTimeout(stalled, this.#limits.stallMs);
+    answer.once('close', () => clearTimeout(unread));
     return readBody(answer, stalled, unread, place, sizeMax, this.#limits, signal);
   }
 }

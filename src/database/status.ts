@@ -27,7 +27,7 @@ export interface SiteStatus {
   readonly members: number;
   readonly synced: number;
   readonly verified: number;
-  /** Milliseconds since 1970. */
+  /** When the member that was read back longest ago was; null unless all are verified. Milliseconds since 1970. */
   readonly verifiedAt: number | null;
   readonly retryAt: number | null;
   readonly retryCount: number;
@@ -90,7 +90,7 @@ async function readSites(tx: Tx, distributionId: number): Promise<SiteStatus[]> 
            r.served_generation as served, r.desired_generation as target, r.pinned_generation as pinned,
            case when served.untorn then 'untorn' when not served.untorn then 'windowed' end as class, r.window_ms as "windowMs", r.state, r.paused,
            r.files_done as "filesDone", r.files_total as "filesTotal", r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
-           counts.members, counts.synced, counts.verified, ${ms('r.verified_at')} as "verifiedAt", ${ms('r.retry_at')} as "retryAt",
+           counts.members, counts.synced, counts.verified, ${ms('counts.oldest')} as "verifiedAt", ${ms('r.retry_at')} as "retryAt",
            r.retry_count as "retryCount", r.failure, ${ms('r.verify_requested_at')} as "verifyRequestedAt",
            ${ms('r.verify_answered_at')} as "verifyAnsweredAt"
     from distribution_replications r
@@ -98,7 +98,8 @@ async function readSites(tx: Tx, distributionId: number): Promise<SiteStatus[]> 
     join debian_distributions d on d.id = r.distribution_id
     left join distribution_snapshots served on served.distribution_id = r.distribution_id and served.generation = r.served_generation
     cross join lateral (
-      select count(*) as members, count(*) filter (where g.state = 2) as synced, count(*) filter (where g.settled) as verified
+      select count(*) as members, count(*) filter (where g.state = 2) as synced, count(*) filter (where g.settled) as verified,
+             case when bool_and(g.settled is true) then min(g.verified_at) end as oldest
       from snapshot_blobs m
       join blobs b on b.id = m.blob_id
       left join blob_registry g on g.site_id = r.site_id and g.path_id = b.path_id and g.blob_id = b.id
