@@ -113,7 +113,9 @@ export async function startDistribution(client: Client, distribution: string): P
 
 /** Rows are the truth, workflows follow: starts what should run and does not. One call per distribution; one that runs notices nothing. */
 export async function reconcile(client: Client, distributions: readonly string[]): Promise<void> {
-  for (const distribution of distributions) await startDistribution(client, distribution);
+  const errors: unknown[] = [];
+  for (const distribution of distributions) await startDistribution(client, distribution).catch((error: unknown) => errors.push(error));
+  if (errors.length > 0) throw errors[0]; // after all had their turn: one that cannot start holds up nobody
 }
 
 /** A row changed, or the archive says that it released. */

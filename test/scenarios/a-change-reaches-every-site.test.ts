@@ -3,9 +3,9 @@ import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, PLANTED_MS } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, PLANTED_MS } from '../support/world.ts';
 
-const promise = async (t: TestContext, activities?: (real: Activities) => Activities): Promise<void> => {
+const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   const world = await aWorld(t, { sites: ['fra', 'sin'], ...(activities && { activities, settleMs: PLANTED_MS }) });
   const kept = aPackage('kept', '1.0');
   await world.release([aPackage('hello', '1.0'), kept]);

@@ -3,7 +3,7 @@ import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
 import { createSigningKey } from '../../src/demo/signing-key.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, PLANTED_MS, type World } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
 /** Sites and catalog before and after; only incidents and the record of the look may differ. */
 const stateOf = async (world: World): Promise<unknown> => ({
@@ -12,17 +12,10 @@ const stateOf = async (world: World): Promise<unknown> => ({
   served: (await world.status()).sites.map((site) => [site.served, site.target, site.state, site.verified]),
 });
 
-const promise = async (
-  t: TestContext,
-  forge: (world: World) => Promise<unknown>,
-  code: string,
-  activities?: (real: Activities, world: () => World) => Activities,
-): Promise<void> => {
-  const made: { world?: World } = {};
+const promise = async (t: TestContext, forge: (world: World) => Promise<unknown>, code: string, activities?: Planted): Promise<void> => {
   const world = await aWorld(t, {
-    ...(activities && { activities: (real: Activities) => activities(real, () => made.world!), settleMs: PLANTED_MS }),
+    ...(activities && { activities, settleMs: PLANTED_MS }),
   });
-  made.world = world;
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   const before = await stateOf(world);
@@ -62,11 +55,11 @@ test('a tampered InRelease changes nothing', (t) =>
   ));
 
 test('it would be seen if a refused release reached a site', async (t) => {
-  const careless = (real: Activities, world: () => World): Activities => ({
+  const careless = (real: Activities, world: World): Activities => ({
     ...real,
     recordCaptureFailure: async (input) => {
-      const bytes = await world().releasedFile('dists/bookworm/InRelease');
-      await world().site('sin').container.getBlockBlobClient('debian/dists/bookworm/InRelease').uploadData(bytes);
+      const bytes = await world.releasedFile('dists/bookworm/InRelease');
+      await world.site('sin').container.getBlockBlobClient('debian/dists/bookworm/InRelease').uploadData(bytes);
       return real.recordCaptureFailure(input);
     },
   });

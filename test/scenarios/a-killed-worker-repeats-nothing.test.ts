@@ -9,7 +9,7 @@ import { NEEDS_APT } from '../support/needs.ts';
 import { readAllTheTime } from '../support/readers.ts';
 import { seeded } from '../support/seeded.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, nudge, PLANTED_MS, type World } from '../support/world.ts';
+import { aPackage, aWorld, nudge, PLANTED_MS } from '../support/world.ts';
 
 const BLOBS = 2_000;
 const KILLS = 5;
@@ -69,22 +69,20 @@ test(`a worker that is killed ${KILLS} times repeats nothing (seed ${SEED})`, { 
 });
 
 test('the witness sees it when what was committed is forgotten', { timeout: 120_000 }, async (t) => {
-  const made: { world?: World } = {};
   let forgot = false;
   const world = await aWorld(t, {
     sites: ['fra'],
     settleMs: PLANTED_MS,
-    activities: (real) => ({
+    activities: (real, planted) => ({
       ...real,
       verifySnapshot: async (input) => {
         if (forgot) return real.verifySnapshot(input);
         forgot = true;
-        await sql`update blob_registry set state = 0, verification_state = 0, etag = null`.execute(made.world!.database.read.kysely);
+        await sql`update blob_registry set state = 0, verification_state = 0, etag = null`.execute(planted.database.read.kysely);
         return { ...(await real.planSync(input)), repair: 1 };
       },
     }),
   });
-  made.world = world;
   await world.release(Array.from({ length: LIMITS.batchFiles + 50 }, (_, index) => aPackage(`many-${index}`, '1.0', randomBytes(200))));
   await world.update();
 

@@ -3,11 +3,11 @@ import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
 import { rotAt } from '../support/rot.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, PLANTED_MS } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, PLANTED_MS } from '../support/world.ts';
 
 const PATH = 'debian/pool/main/h/hello/hello_1.0_amd64.deb';
 
-const promise = async (t: TestContext, activities?: (real: Activities) => Activities): Promise<void> => {
+const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   const world = await aWorld(t, { ...(activities && { activities, settleMs: PLANTED_MS }) });
   await world.release([aPackage('hello', '1.0'), aPackage('other', '1.0')]);
   await world.update();

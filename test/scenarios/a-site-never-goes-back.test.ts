@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Activities } from '../../activities/index.ts';
-import { aPackage, aWorld, PLANTED_MS, type World } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
 const IN_RELEASE = 'debian/dists/bookworm/InRelease';
 
@@ -27,13 +27,11 @@ const watchDates = (world: World, site: string): { stop(): Promise<number[]> } =
   };
 };
 
-const promise = async (t: TestContext, activities?: (real: Activities, world: () => World) => Activities): Promise<void> => {
-  const made: { world?: World } = {};
+const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   const world = await aWorld(t, {
     sites: ['fra'],
-    ...(activities && { activities: (real: Activities) => activities(real, () => made.world!), settleMs: PLANTED_MS }),
+    ...(activities && { activities, settleMs: PLANTED_MS }),
   });
-  made.world = world;
   const dates = watchDates(world, 'fra');
   t.after(() => dates.stop());
 
@@ -58,10 +56,10 @@ test('what a site serves only moves forward', (t) => promise(t));
 
 test('it would be seen if an older release came back for a moment', async (t) => {
   const kept: Buffer[] = [];
-  const nostalgic = (real: Activities, world: () => World): Activities => ({
+  const nostalgic = (real: Activities, world: World): Activities => ({
     ...real,
     publishSnapshot: async (input) => {
-      const blob = world().site(input.site).container.getBlockBlobClient(IN_RELEASE);
+      const blob = world.site(input.site).container.getBlockBlobClient(IN_RELEASE);
       if (await blob.exists()) kept.push(await blob.downloadToBuffer());
       const answer = await real.publishSnapshot(input);
       if (input.generation === 3) {

@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
-import { aPackage, aWorld, PLANTED_MS, type World } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
-const promise = async (t: TestContext, activities?: (real: Activities, world: () => World) => Activities): Promise<void> => {
-  const made: { world?: World } = {};
+const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   const world = await aWorld(t, {
     sites: ['fra'],
-    ...(activities && { activities: (real: Activities) => activities(real, () => made.world!), settleMs: PLANTED_MS }),
+    ...(activities && { activities, settleMs: PLANTED_MS }),
   });
-  made.world = world;
   await world.release([aPackage('hello', '1.0'), aPackage('odd+name~1', '1.0')]);
   await world.update();
 
@@ -39,10 +37,10 @@ const promise = async (t: TestContext, activities?: (real: Activities, world: ()
 test('nothing is written outside the mount, whatever an index says', (t) => promise(t));
 
 test('it would be seen if something were', async (t) => {
-  const astray = (real: Activities, world: () => World): Activities => ({
+  const astray = (real: Activities, world: World): Activities => ({
     ...real,
     planSync: async (input) => {
-      await world().site(input.site).container.getBlockBlobClient('elsewhere/escaped.deb').uploadData(Buffer.from('astray'));
+      await world.site(input.site).container.getBlockBlobClient('elsewhere/escaped.deb').uploadData(Buffer.from('astray'));
       return real.planSync(input);
     },
   });

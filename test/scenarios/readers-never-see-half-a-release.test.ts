@@ -4,18 +4,12 @@ import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { readAllTheTime } from '../support/readers.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, PLANTED_MS, type World } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
-const promise = async (
-  t: TestContext,
-  releases: number,
-  activities?: (real: Activities, world: () => World) => Activities,
-): Promise<void> => {
-  const made: { world?: World } = {};
+const promise = async (t: TestContext, releases: number, activities?: Planted): Promise<void> => {
   const world = await aWorld(t, {
-    ...(activities && { activities: (real: Activities) => activities(real, () => made.world!), settleMs: PLANTED_MS }),
+    ...(activities && { activities, settleMs: PLANTED_MS }),
   });
-  made.world = world;
   const kept = Array.from({ length: 8 }, (_, index) => aPackage(`kept-${index}`, '1.0'));
   await world.release([...kept, aPackage('changing', '1.0')]);
   await world.update();
@@ -37,14 +31,14 @@ test('readers never see half a release while the archive releases again and agai
 );
 
 test('it would be seen if InRelease came first', { ...NEEDS_APT, timeout: 240_000 }, async (t) => {
-  const inReleaseFirst = (real: Activities, world: () => World): Activities => ({
+  const inReleaseFirst = (real: Activities, world: World): Activities => ({
     ...real,
     planSync: async (input) => {
       if (input.generation > 1) {
-        const { container } = world().site(input.site);
+        const { container } = world.site(input.site);
         await container
           .getBlockBlobClient('debian/dists/bookworm/InRelease')
-          .uploadData(await world().releasedFile('dists/bookworm/InRelease'));
+          .uploadData(await world.releasedFile('dists/bookworm/InRelease'));
         await new Promise((resolve) => setTimeout(resolve, 1_500));
       }
       return real.planSync(input);

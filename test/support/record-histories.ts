@@ -14,6 +14,7 @@ import { startHarness, type Harness } from '../workflows/harness.ts';
 import { eventually } from '../workflows/stand-ins.ts';
 
 const FOLDER = fileURLToPath(new URL('../histories/', import.meta.url));
+const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
 /** Each brings a distribution of its own name to where its history says what it shall, and may answer the run to record; else it is the newest. */
 const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<string | void>>> = {
@@ -138,7 +139,7 @@ async function renew(h: Harness, name: string): Promise<{ first: string; second:
 
 /** Who ran it, and where, is nobody's business and changes nothing. */
 const anonymous = (json: string): string =>
-  JSON.stringify(JSON.parse(json), (key, value: unknown) => (key === 'identity' ? 'recorder' : value), 1);
+  JSON.stringify(JSON.parse(json), (key, value: unknown) => (key === 'identity' ? 'recorder' : value), 1).replaceAll(ROOT, '/debgeo');
 
 const wanted = process.argv.slice(2);
 

@@ -43,12 +43,14 @@ import { runWorker } from '../../src/worker.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import { freshNamespace, migratedDatabase, servers } from './servers.ts';
 
+/** What the worker of a world does instead of the real activities: `(real) => ({ ...real, publishSnapshot: wrong })`. */
+export type Planted = (real: Activities, world: World) => Activities;
+
 export interface WorldOptions {
   readonly sites?: readonly string[];
   readonly suites?: readonly string[];
   readonly archive?: Partial<Omit<SignedArchiveOptions, 'folder' | 'suite' | 'key'>>;
-  /** What the worker of this world does instead of the real activities: `(real) => ({ ...real, publishSnapshot: wrong })`. */
-  readonly activities?: (real: Activities) => Activities;
+  readonly activities?: Planted;
   /** `inside` the test's process (default), a `child` that can be killed, or `none` yet. */
   readonly worker?: 'inside' | 'child' | 'none';
   readonly sliceMs?: number;
@@ -272,7 +274,7 @@ export class World {
     const real = createActivities(deps);
     const worker = await runWorker({
       temporal: { address: this.temporalAddress, namespace: this.namespace },
-      activities: this.#options.activities?.(real) ?? real,
+      activities: this.#options.activities?.(real, this) ?? real,
       sites: () => listSiteQueues(this.database),
       distributions: () => listDistributions(this.database),
       sitesMs: 200,
