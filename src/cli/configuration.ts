@@ -12,10 +12,21 @@ import { parseRepoPath } from '../domain/repo-path.ts';
 
 /** Names become workflow ids, task queues and folders. */
 const NAME = /^[a-z0-9][a-z0-9.-]{0,62}$/;
-const name = z.string().regex(NAME, 'a name is a-z, 0-9, dot and dash, begins with a letter or digit and has at most 63 characters');
-const state = z.enum(['present', 'absent']).default('present');
-const httpUrl = z.url({ protocol: /^https?$/, error: 'an http or https URL' }).transform((url) => url.replace(/\/+$/, ''));
-const relativePath = z.string().refine(isRepoPath, 'a relative path without "..", empty parts or special characters');
+const name = z
+  .string()
+  .regex(NAME, 'a name is a-z, 0-9, dot and dash, begins with a letter or digit and has at most 63 characters')
+  .meta({ form: 'name' });
+const words = z.string().min(1).meta({ form: 'text' });
+const state = z
+  .enum(['present', 'absent'])
+  .default('present')
+  .describe('`absent` takes it out; what was copied stays at the sites. Leaving it out of the file changes nothing.');
+const httpUrl = z
+  .url({ protocol: /^https?$/, error: 'an http or https URL' })
+  .transform((url) => url.replace(/\/+$/, ''))
+  .meta({ form: 'http or https URL' });
+const PATH_FORM = { form: 'relative path' };
+const relativePath = z.string().refine(isRepoPath, 'a relative path without "..", empty parts or special characters').meta(PATH_FORM);
 const UNKNOWN_KEY = 'is not a key that debgeo knows';
 const DURATION = /^(\d+)(s|m|h|d)$/;
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
@@ -26,43 +37,73 @@ const duration = z
     const [, count, unit] = DURATION.exec(text)!;
     return Number(count) * UNIT_MS[unit!]!;
   })
-  .refine((ms) => ms >= 5_000 && ms <= 7 * 86_400_000, 'between 5s and 7d');
+  .refine((ms) => ms >= 5_000 && ms <= 7 * 86_400_000, 'between 5s and 7d')
+  .meta({ form: 'duration from `5s` to `7d`: a number and s, m, h or d' });
 
 const archive = z.strictObject({
-  url: httpUrl,
-  mount: relativePath.refine((mount) => Buffer.byteLength(mount) <= LIMITS.mountBytes, `at most ${LIMITS.mountBytes} bytes`).optional(),
-  keyring: z.string().min(1).optional(),
-  unsigned: z.literal(true).optional(),
-  redirect_origins: z.array(httpUrl).default([]),
+  url: httpUrl.describe('Where the archive is: the folder that has `dists/` and `pool/`.'),
+  mount: relativePath
+    .refine((mount) => Buffer.byteLength(mount) <= LIMITS.mountBytes, `at most ${LIMITS.mountBytes} bytes`)
+    .optional()
+    .meta({
+      ...PATH_FORM,
+      unset: 'the name of the archive',
+      description:
+        'Folder on every site: `<public_url>/<mount>` is what clients write into sources.list. Never changes once something was captured.',
+    }),
+  keyring: z.string().min(1).optional().meta({
+    form: 'path, from the folder of this file',
+    description: 'OpenPGP certificates that may sign a release, armored or binary. Either this or `unsigned`. Read by `apply`.',
+  }),
+  unsigned: z.literal(true).optional().describe('Accepts the archive without any signature, on purpose.'),
+  redirect_origins: z.array(httpUrl).default([]).meta({ unset: '`[]`', description: 'Other origins that the archive may redirect to.' }),
 });
 const site = z.strictObject({
-  account_url: httpUrl,
+  account_url: httpUrl.describe('Blob endpoint of the storage account. Never changes once something was captured.'),
   container: z
     .string()
-    .regex(/^(\$web|\$root|[a-z0-9](?:-?[a-z0-9]){2,62})$/, 'a container name of Azure: 3 to 63 of a-z, 0-9 and single dashes'),
+    .regex(/^(\$web|\$root|[a-z0-9](?:-?[a-z0-9]){2,62})$/, 'a container name of Azure: 3 to 63 of a-z, 0-9 and single dashes')
+    .meta({
+      form: 'container name of Azure',
+      description: 'The container; it must exist and allow anonymous read of blobs, or have something before it that does.',
+    }),
   prefix: z
     .union([z.literal(''), relativePath])
     .refine((prefix) => Buffer.byteLength(prefix) <= LIMITS.prefixBytes, `at most ${LIMITS.prefixBytes} bytes`)
-    .default(''),
-  public_url: httpUrl.optional(),
-  credential: z.union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })], {
-    error: '{env: NAME} or {file: PATH}',
+    .default('')
+    .meta({ form: 'relative path or empty', description: 'Folder in the container that everything is written below.' }),
+  public_url: httpUrl.optional().meta({
+    unset: '`<account_url>/<container>/<prefix>`',
+    description: 'What clients read, and what denotes the prefix: a front door or the container itself.',
   }),
-  worker_group: name.optional(),
+  credential: z
+    .union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })], {
+      error: '{env: NAME} or {file: PATH}',
+    })
+    .meta({
+      form: '`{env: NAME}` or `{file: PATH}`',
+      description: 'Where the worker finds a connection string, `AccountName=…;AccountKey=…` or a SAS. Read when needed, stored nowhere.',
+    }),
+  worker_group: name
+    .optional()
+    .meta({ unset: 'the name of the site', description: 'Sites of one group share the task queue `debgeo-site-<group>`.' }),
   state,
 });
 const distribution = z.strictObject({
-  archive: name,
-  suite: z.string().min(1),
-  components: z.array(z.string().min(1)).default([]),
-  architectures: z.array(z.string().min(1)).default([]),
-  sites: z.array(name).min(1),
-  primary: name.optional(),
-  poll: duration.default(10 * 60_000),
-  accept_undated: z.boolean().default(false),
+  archive: name.describe('One of `archives`.'),
+  suite: words.describe('Path below `dists/`, or for a flat archive a folder that ends in `/`. Never changes once something was captured.'),
+  components: z.array(words).default([]).describe('Empty: all that Release names. A flat archive has none.'),
+  architectures: z
+    .array(words)
+    .default([])
+    .describe('Empty: all that Release names. `all` comes with every other; `source` comes only when it is named.'),
+  sites: z.array(name).min(1).describe('At least one of `sites`.'),
+  primary: name.optional().meta({ unset: 'the first of `sites`', description: 'Advertised, and the first source of repair.' }),
+  poll: duration.prefault('10m').describe('How often debgeo looks at the archive by itself.'),
+  accept_undated: z.boolean().default(false).describe('Accepts a Release without Date; a rollback cannot be seen then.'),
   state,
 });
-const SECTIONS = ['archives', 'sites', 'distributions'];
+export const SECTIONS = { archives: archive, sites: site, distributions: distribution };
 
 /** What is right by itself, by name, and all names: a reference to something that is wrong elsewhere is no second fault. */
 interface Section<T> {
@@ -142,7 +183,7 @@ const readFile = (root: unknown, faults: Fault[]): File => {
   const found = z.record(z.string(), z.unknown()).safeParse(root);
   if (!found.success) faults.push({ path: [], message: 'expected archives, sites and distributions' });
   const sections = found.data ?? {};
-  for (const key of Object.keys(sections)) if (!SECTIONS.includes(key)) faults.push({ path: [key], message: UNKNOWN_KEY });
+  for (const key of Object.keys(sections)) if (!Object.hasOwn(SECTIONS, key)) faults.push({ path: [key], message: UNKNOWN_KEY });
   return {
     archives: readSection('archives', archive, sections['archives'], faults),
     sites: readSection('sites', site, sections['sites'], faults),

@@ -5,7 +5,7 @@ import { DebgeoError, type ErrorCode, isErrorCode, ruleOf, RULES } from '../../s
 const codes = Object.keys(RULES) as ErrorCode[];
 
 describe('error codes', () => {
-  it('each say what happens next, how a command ends, and what to do', () => {
+  it('each say why, what happens next, how a command ends, and what to do', () => {
     assert.ok(codes.length > 0);
     for (const code of codes) {
       const rule = ruleOf(code);
@@ -13,6 +13,7 @@ describe('error codes', () => {
       assert.ok(['backoff', 'person', 'at-once'].includes(rule.then), code);
       assert.ok([1, 2, 3, 4, 5].includes(rule.exit), code);
       assert.ok(rule.remedy.length >= 10, code);
+      assert.ok(rule.cause.length >= 10, code);
     }
   });
 

@@ -1,0 +1,61 @@
+/** docs/configuration.md: the file that `debgeo apply` reads, from its schema, and the environment. */
+import { z } from 'zod';
+import { SECTIONS } from '../cli/configuration.ts';
+import { ENVIRONMENT } from '../environment.ts';
+import { GENERATED, table } from './markdown.ts';
+
+/** What z.toJSONSchema makes of a key, with the meta keys `form` and `unset` of ours. */
+interface Key {
+  readonly description?: string;
+  readonly form?: string;
+  readonly unset?: string;
+  readonly type?: string;
+  readonly default?: unknown;
+  readonly const?: string | number | boolean;
+  readonly enum?: readonly (string | number | boolean)[];
+  readonly items?: Key;
+}
+
+export const configurationPage = (): string => `# Configuration
+
+${GENERATED}
+
+## The file of \`debgeo apply\`
+
+YAML with three maps by name. A name has a-z, 0-9, dot and dash, begins with a letter or digit and has at most 63 characters. Unknown keys are
+refused. Leaving something out of the file deletes nothing.
+
+${Object.entries(SECTIONS)
+  .map(([name, schema]) => sectionOf(name, schema))
+  .join('\n\n')}
+
+## The environment
+
+An empty variable counts as unset. A credential of a site is read from the variable that the site names, where the worker runs.
+
+${table(
+  ['variable', 'form', 'unset', 'meaning'],
+  Object.entries(ENVIRONMENT).map(([name, { form, unset, meaning }]) => [`\`${name}\``, form, unset, meaning]),
+)}
+`;
+
+const sectionOf = (name: string, schema: z.ZodObject): string => {
+  const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: 'input' });
+  const rows = Object.entries(properties).map(([key, value]) => {
+    const { description, ...rest } = value as Key;
+    if (description === undefined) throw new Error(`${name}.${key} has no description`);
+    return [`\`${key}\``, formOf(rest, `${name}.${key}`), required.includes(key) ? 'required' : unsetOf(rest), description];
+  });
+  return `### ${name}\n\n${table(['key', 'form', 'default', 'meaning'], rows)}`;
+};
+
+const formOf = (key: Key, place: string): string => {
+  if (key.items !== undefined) return `list: ${formOf(key.items, place)}`;
+  if (key.form !== undefined) return key.form;
+  if (key.enum !== undefined) return key.enum.map((value) => `\`${value}\``).join(' or ');
+  if (key.const !== undefined) return `\`${key.const}\``;
+  if (key.type === 'boolean') return '`true` or `false`';
+  throw new Error(`${place} has no form`);
+};
+
+const unsetOf = (key: Key): string => key.unset ?? (key.default === undefined ? 'none' : `\`${JSON.stringify(key.default)}\``);

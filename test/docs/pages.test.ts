@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import test from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { configurationPage } from '../../src/docs/configuration-page.ts';
+import { PAGES } from '../../src/docs/pages.ts';
+import { RULES } from '../../src/domain/errors.ts';
+import { ENVIRONMENT } from '../../src/environment.ts';
+
+const root = dirname(dirname(import.meta.dirname));
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+const sources = globSync('{src,activities,workflows}/**/*.ts', { cwd: root });
+
+for (const [path, page] of Object.entries(PAGES))
+  test(`${path} is what npm run docs makes`, () => {
+    assert.equal(read(path), page());
+  });
+
+/** Codes that a source gives to an error: comparisons, lists to compare with, types and comments do not count. */
+const raisedIn = (source: string): Set<string> => {
+  const code = source
+    .replaceAll(/\/\*[\s\S]*?\*\//g, '')
+    .replaceAll(/(^|\s)\/\/.*$/gm, '')
+    .replaceAll(/[=!]==\s*'[A-Z_]+'/g, '')
+    .replaceAll(/\[\s*(?:'[A-Z_]+',?\s*)+\]/g, '')
+    .replaceAll(/'[A-Z_]+'(?:\s*\|\s*'[A-Z_]+')+/g, '');
+  return new Set([...code.matchAll(/'([A-Z]+(?:_[A-Z]+)*)'/g)].map(([, name]) => name!));
+};
+
+test('every error code is given to an error somewhere', () => {
+  const raised = new Set(
+    sources.filter((path) => path !== 'src/domain/errors.ts' && !path.startsWith('src/demo/')).flatMap((path) => [...raisedIn(read(path))]),
+  );
+
+  assert.deepEqual(
+    Object.keys(RULES).filter((code) => !raised.has(code)),
+    [],
+  );
+});
+
+test('a code that is only compared, listed, a type or in a comment is not given to an error', () => {
+  const source = `
+    // throw new DebgeoError('A_A')
+    /** 'B_B' */
+    if (error.code === 'C_C' || ['D_D', 'E_E'].includes(error.code)) throw new DebgeoError('F_F', 'text');
+    type Some = 'G_G' | 'H_H';`;
+
+  assert.deepEqual([...raisedIn(source)], ['F_F']);
+});
+
+/** Not settings of debgeo: what the system says. */
+const OF_THE_SYSTEM = ['PATH', 'XDG_CACHE_HOME'];
+
+test('every environment variable that the source reads is described, and no other', () => {
+  const names = sources
+    .filter((path) => path !== 'src/environment.ts')
+    .flatMap((path) => [...read(path).matchAll(/\b(?:process\.env|environment|set)(?:\.|\[')([A-Z][A-Z_]+)/g)].map(([, name]) => name!));
+  const own = new Set(names.filter((name) => !OF_THE_SYSTEM.includes(name)));
+  const described = Object.keys(ENVIRONMENT);
+  const folder = dirname(fileURLToPath(import.meta.resolve('@temporalio/envconfig')));
+  const loader = globSync('*.js', { cwd: folder })
+    .map((name) => readFileSync(join(folder, name), 'utf8'))
+    .join('\n');
+
+  assert.deepEqual(own, new Set(described.filter((name) => !name.startsWith('TEMPORAL_'))));
+  for (const name of described.filter((one) => one.startsWith('TEMPORAL_'))) assert.ok(loader.includes(name), name);
+});
+
+test('every key of the configuration says its form and meaning', () => {
+  const rows = configurationPage()
+    .split('\n')
+    .filter((line) => line.startsWith('| `'));
+
+  assert.ok(rows.length > 20);
+  for (const row of rows) {
+    const cells = row.split(/(?<!\\)\|/).slice(1, -1);
+    assert.equal(cells.length, 4, row);
+    for (const cell of cells) assert.notEqual(cell.trim(), '', row);
+  }
+});
