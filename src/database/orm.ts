@@ -46,7 +46,13 @@ export async function connectDatabase(url: string, options: { poolMax?: number }
       close: () => orm.close(true),
     };
   } catch (error) {
-    throw new DebgeoError('DATABASE_UNREACHABLE', `PostgreSQL at ${placeOf(url)} cannot be used`, { found: reasonOf(error) }, error);
+    const place = placeOf(url);
+    if (place === null)
+      throw new DebgeoError('DATABASE_UNREACHABLE', 'the URL of PostgreSQL cannot be used', {
+        expected: 'postgresql://user:password@host:5432/database; special characters of a password as %40 and the like',
+        found: 'something else (not shown, it may hold a password)',
+      });
+    throw new DebgeoError('DATABASE_UNREACHABLE', `PostgreSQL at ${place} cannot be used`, { found: reasonOf(error) }, error);
   }
 }
 
@@ -84,14 +90,13 @@ function inTransaction<T>(orm: MikroORM, work: (tx: Tx) => Promise<T>): Promise<
 
 const kyselyOf = (em: EntityManager): Kysely<unknown> => em.getKysely<unknown>() as Kysely<unknown>;
 
-/** Host, port and database without user and password: an error must never carry a secret. */
-function placeOf(url: string): string {
-  try {
-    const { host, pathname } = new URL(url);
-    return `${host}${pathname}`;
-  } catch {
-    return 'an address that is not a URL';
-  }
+/**
+ * Host, port and database without user and password: an error must never carry a secret. Null where a password may have been taken for a
+ * part of these, as in `postgres:secret@host/database` or with a slash that is not escaped; then drivers quote it, too.
+ */
+function placeOf(url: string): string | null {
+  const parsed = URL.parse(url);
+  return parsed !== null && /^\/[^/@]+$/.test(parsed.pathname) ? `${parsed.host}${parsed.pathname}` : null;
 }
 
 function reasonOf(error: unknown): string {

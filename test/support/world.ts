@@ -17,7 +17,7 @@ import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BlobServiceClient, StorageSharedKeyCredential, type ContainerClient } from '@azure/storage-blob';
 import { sql } from 'kysely';
-import { pino } from 'pino';
+import { pino, type Logger } from 'pino';
 import { createActivities, type Activities } from '../../activities/index.ts';
 import { applyConfiguration, type AppliedConfiguration } from '../../src/database/apply-configuration.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
@@ -54,6 +54,8 @@ export interface WorldOptions {
   /** `inside` the test's process (default), a `child` that can be killed, or `none` yet. */
   readonly worker?: 'inside' | 'child' | 'none';
   readonly sliceMs?: number;
+  /** Where a worker inside of the test's process logs; what the SDK says goes to the first one of a process. */
+  readonly log?: Logger;
   /** How long `update` and `until` wait; short where a planted fault is expected to keep them waiting. */
   readonly settleMs?: number;
 }
@@ -268,7 +270,7 @@ export class World {
   /** Starts the worker that this world is made for. A child that was killed is replaced by the next call. */
   async startWorker(): Promise<void> {
     if (this.#options.worker === 'child') return this.#startChild();
-    const log = pino({ level: process.env['DEBGEO_TEST_LOG'] ?? 'silent' });
+    const log = this.#options.log ?? pino({ level: process.env['DEBGEO_TEST_LOG'] ?? 'silent' });
     const joined = await createDeps({ databaseUrl: this.databaseUrl }, log);
     const deps = { ...joined, ...(this.#options.sliceMs === undefined ? {} : { sliceMs: this.#options.sliceMs }) };
     const real = createActivities(deps);
