@@ -1,5 +1,6 @@
 import { blobsToChecksum, recordChecksums, type BlobToChecksum } from '../src/database/checksums.ts';
 import { openBlobs } from '../src/database/registry.ts';
+import { takeVerify } from '../src/database/replications.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import type { Checksum } from '../src/site/site-store.ts';
 import { withHeartbeat } from './context.ts';
@@ -36,8 +37,9 @@ export const createChecksumBlobs =
       lane.context,
       () => countsOf(row),
       async () => {
+        const asked = lane.row.verifyRequestedAt === null ? null : await takeVerify(deps.database, lane.at, lane.key.attempt);
         for (;;) {
-          const page = await blobsToChecksum(deps.database.read, lane.key, lane.row.verifyRequestedAt, LIMITS.batchFiles);
+          const page = await blobsToChecksum(deps.database.read, lane.key, asked, LIMITS.batchFiles);
           if (page.length === 0) break;
           await readPage(page);
           if (Date.now() >= end) return { more: true, repair: 0, row };

@@ -53,7 +53,8 @@ const isPublishing = sql<boolean>`exists (
 const REPLICATION_COLUMNS = sql`
   s.name as site, 'debgeo-site-' || coalesce(s.worker_group, s.name) as queue,
   r.desired_generation as target, r.pinned_generation as pinned, r.served_generation as served,
-  r.state, r.paused, ${isPublishing} as publishing, ${ms('r.verify_requested_at')} as "verifyRequestedAt",
+  r.state, r.paused, ${isPublishing} as publishing,
+  ${ms(sql`coalesce(r.verify_taken_at, r.verify_requested_at)`)} as "verifyRequestedAt",
   r.retry_count as "retryCount", ${ms('r.retry_at')} as "retryAt", r.failure_code as code,
   r.files_done as "filesDone", r.files_total as "filesTotal", r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
   d.replication_status as "distributionStatus", r.rev`;
@@ -321,8 +322,26 @@ export function startAttempt(db: Database, at: LaneAt, generation: number, attem
 }
 
 /**
+ * Before the first blob is read back: takes up what was asked to verify until now. From here until it is answered, through failures too, every blob
+ * is read that was not verified since that request; a later request changes nothing of this and is taken up by the next chain. So each is answered,
+ * however often somebody asks, and none by a chain that had begun to read before it.
+ * @returns the request that is to be answered, null where nobody asked
+ * @throws FENCED        this attempt does not hold the fence any more
+ * @throws NAME_UNKNOWN  no such pair
+ */
+export function takeVerify(db: Database, at: LaneAt, attempt: number): Promise<number | null> {
+  return db.transaction(async (tx) => {
+    const lane = await lockLane(tx, at);
+    if (lane === null) throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
+    const take = sql`verify_taken_at = coalesce(r.verify_taken_at, r.verify_requested_at)`;
+    if (!(await setLane(tx, lane, take, sql<boolean>`r.fence = ${attempt}`))) throw fenced(at, attempt, lane.fence);
+    return (await readReplication(tx, at))!.verifyRequestedAt;
+  });
+}
+
+/**
  * The generation is published and was read as apt reads it. Synced; pending where a newer generation waits; cancelled where that was wished for
- * while the publication was open. `verify` that was asked for before this chain began is done.
+ * while the publication was open. What was asked to verify until this chain took it up is answered; what was asked later waits for the next chain.
  * @throws FENCED  this attempt does not hold the fence any more
  */
 export function finishReplication(db: Database, at: LaneAt, generation: number, attempt: number): Promise<Replication> {
@@ -333,8 +352,9 @@ export function finishReplication(db: Database, at: LaneAt, generation: number, 
     const done = sql`
       state = case when r.cancel_requested and ${behind} then ${toState('cancel')} else ${toState(behind ? 'sync-behind' : 'sync')} end,
       cancel_requested = false, pinned_generation = null, retry_count = 0, retry_at = null, failure_code = null, failure = null,
-      verify_answered_at = case when r.verify_requested_at <= r.started_at then r.verify_requested_at else r.verify_answered_at end,
-      verify_requested_at = case when r.verify_requested_at > r.started_at then r.verify_requested_at end,
+      verify_answered_at = coalesce(r.verify_taken_at, r.verify_answered_at),
+      verify_requested_at = case when r.verify_requested_at > r.verify_taken_at or r.verify_taken_at is null then r.verify_requested_at end,
+      verify_taken_at = null,
       last_synced_at = now(), verified_at = now()`;
     const held = sql<boolean>`r.fence = ${attempt} and r.pinned_generation = ${generation} and r.served_generation = ${generation}
       and not ${isPublishing} and ${isFrom(behind ? 'sync-behind' : 'sync')}`;

@@ -24,7 +24,7 @@ export interface Replication {
   readonly paused: boolean;
   /** Between the first published name and InRelease there is no other way than through. */
   readonly publishing: boolean;
-  /** Somebody asked for checksum, judging and repair; null when done. */
+  /** The request for checksum, judging and repair that is to be answered next; null when none waits. */
   readonly verifyRequestedAt: number | null;
   readonly retryCount: number;
   /** When a failed lane tries again; null with state failed: parked until `retry`. */

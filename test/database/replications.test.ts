@@ -10,11 +10,14 @@ import {
   recordFailure,
   recordLook,
   startAttempt,
+  takeVerify,
   wantGeneration,
 } from '../../src/database/replications.ts';
-import { connectDatabase } from '../../src/database/orm.ts';
+import { connectDatabase, ms } from '../../src/database/orm.ts';
+import { readDatabaseClock } from '../../src/database/watch.ts';
 import { DebgeoError, type ErrorCode, type ErrorReport } from '../../src/domain/errors.ts';
 import type { Replication } from '../../src/domain/replication.ts';
+import { seeded } from '../support/seeded.ts';
 import { aDistribution, DISTRIBUTION, NO_VALIDATOR, type Fixture } from './distribution-fixture.ts';
 
 const SITES = ['fra', 'sin', 'iad', 'syd', 'gru'];
@@ -224,7 +227,7 @@ test('a finished lane is pending when a newer generation waits, and its incident
   assert.deepEqual(await openIncidents(fixture), []);
 });
 
-test('verify is done by the chain that began behind it, not by the one that was under way', async () => {
+test('verify is done by the chain that read behind it, not by the one that was under way', async () => {
   const fixture = await captured();
   await startAttempt(fixture.db, FRA, 1, 100);
   await applyOrder(fixture.db, FRA, { verify: true }, 110);
@@ -232,11 +235,76 @@ test('verify is done by the chain that began behind it, not by the one that was 
 
   const underWay = await finishReplication(fixture.db, FRA, 1, 100);
   await startAttempt(fixture.db, FRA, 1, 200);
+  await takeVerify(fixture.db, FRA, 200);
   const behind = await finishReplication(fixture.db, FRA, 1, 200);
 
   assert.notEqual(underWay.verifyRequestedAt, null);
   assert.equal(behind.verifyRequestedAt, null);
 });
+
+test('verify is taken up by the attempt that holds the fence, and by no other', async () => {
+  const fixture = await captured();
+  await applyOrder(fixture.db, FRA, { verify: true }, 50);
+  await startAttempt(fixture.db, FRA, 1, 100);
+  await startAttempt(fixture.db, FRA, 1, 200);
+
+  await assert.rejects(takeVerify(fixture.db, FRA, 100), isCode('FENCED'));
+
+  assert.notEqual(await takeVerify(fixture.db, FRA, 200), null);
+});
+
+for (const seed of [1, 2, 3])
+  test(`verify asked for again and again is answered by the first chain that read behind it, and by none before (seed ${seed})`, async () => {
+    const fixture = await captured();
+    const { db } = fixture;
+    await serve(fixture, 1);
+    const random = seeded(seed);
+    /** The tick at which each was asked, and the clock that the asker waits for, as `debgeo verify --wait` does. */
+    const waiting = new Set<{ readonly asked: number; readonly clock: number }>();
+    let [tick, attempt, readingSince, answered] = [0, 0, null as number | null, 0];
+    const ask = async (): Promise<void> => {
+      const before = await readDatabaseClock(db);
+      while ((await readDatabaseClock(db)) === before); // another millisecond than whatever was asked before
+      waiting.add({ asked: tick, clock: await readDatabaseClock(db) });
+      await applyOrder(db, FRA, { verify: true }, 0);
+    };
+    const chain = async (asks: () => boolean, fails: boolean): Promise<void> => {
+      const maybeAsk = async (): Promise<void> => (asks() ? ask() : undefined);
+      await startAttempt(db, FRA, 1, (attempt += 10));
+      await maybeAsk();
+      for (let slices = 0; slices < 3; slices += 1) {
+        tick += 1;
+        await startAttempt(db, FRA, 1, (attempt += 10));
+        if ((await takeVerify(db, FRA, attempt)) !== null) readingSince ??= tick;
+        tick += 1;
+        await maybeAsk();
+        if (readingSince === null && waiting.size > 0) slices = 0; // an order sends the chain back to its first step
+      }
+      if (fails) return void (await recordFailure(db, FRA, report('SITE_STALLED'), (attempt += 10)));
+      await finishReplication(db, FRA, 1, attempt);
+      const toldAt = await answeredAt(fixture);
+      for (const request of waiting) {
+        const { asked, clock } = request;
+        const isAnswered = toldAt !== null && toldAt >= clock;
+        assert.equal(isAnswered, readingSince !== null && asked < readingSince, `asked at ${asked}, read since ${readingSince}`);
+        if (isAnswered) answered += Number(waiting.delete(request));
+      }
+      readingSince = null;
+    };
+
+    await ask();
+    for (let chains = 0; chains < 12; chains += 1) await chain(() => random() < 0.5, random() < 0.3);
+    await chain(() => false, false);
+    await chain(() => false, false);
+
+    assert.equal(waiting.size, 0);
+    assert.ok(answered > 10);
+    assert.equal((await readReplication(db.read, FRA))!.verifyRequestedAt, null);
+  });
+
+const answeredAt = async ({ db }: Fixture): Promise<number | null> =>
+  (await sql<{ at: number | null }>`select ${ms('verify_answered_at')} as at from distribution_replications`.execute(db.read.kysely))
+    .rows[0]!.at;
 
 test('lanes that finish together leave success, however they meet', async () => {
   const fixture = await captured(SITES);

@@ -25,6 +25,8 @@ const schema = defineEntity({
     failureCode: p.text().$type<ErrorCode>().nullable(),
     failure: p.json<ErrorReport>().nullable(),
     verifyRequestedAt: p.datetime().columnType('timestamptz').nullable(),
+    /** The request that a chain reads for, until it is answered; a newer one waits in verifyRequestedAt. */
+    verifyTakenAt: p.datetime().columnType('timestamptz').nullable(),
     verifyAnsweredAt: p.datetime().columnType('timestamptz').nullable(),
     filesDone: p.integer().default(0),
     filesTotal: p.integer().default(0),

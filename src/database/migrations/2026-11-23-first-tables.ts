@@ -142,8 +142,9 @@ create table distribution_replications (
   retry_at timestamptz,
   failure_code text,
   failure jsonb,                                -- the error report
-  verify_requested_at timestamptz,
-  verify_answered_at timestamptz,               -- the request that was satisfied last: who waits knows that it was his
+  verify_requested_at timestamptz,              -- the newest request that is not answered
+  verify_taken_at timestamptz,                  -- the request that a chain reads for, from its first checksum until it is answered
+  verify_answered_at timestamptz,               -- the request that was satisfied last: who asked before it knows that his is
   files_done int not null default 0,
   files_total int not null default 0,
   bytes_done bigint not null default 0,
