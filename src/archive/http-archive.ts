@@ -9,9 +9,10 @@ import http from 'node:http';
 import https from 'node:https';
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
-import { aptQuote, joinPath, type RepoPath } from '../domain/repo-path.ts';
+import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Archive, Validator } from './archive.ts';
 import { discard, type HttpArchiveLimits, readBody, refusal, throwIfAborted, tooLarge, unreachable } from './http-answer.ts';
+import { fetchReleaseSet } from './release-set.ts';
 
 /** `place`: where it came from, to be printed. */
 type Fetched = { readonly answer: http.IncomingMessage; readonly place: string };
@@ -47,43 +48,9 @@ class HttpArchive implements Archive {
     this.#limits = limits;
   }
 
-  async fetchReleaseSet(suiteFolder: string, validator: Validator | null, signal: AbortSignal) {
-    const deadline = AbortSignal.timeout(this.#limits.fetchMs);
-    const either = AbortSignal.any([signal, deadline]);
-    try {
-      return await this.#fetchReleaseSet(suiteFolder, validator, either);
-    } catch (error) {
-      if (!deadline.aborted || signal.aborted) throw error;
-      throw unreachable(`${printed(this.#root)}/${suiteFolder}`, `no Release set within ${this.#limits.fetchMs} ms`, error);
-    }
-  }
-
-  /**
-   * The validator does not say of which file it is. Where InRelease has come or gone since, the other file has another ETag or time; should both have
-   * the same time and no ETag, the next unconditional look sees it.
-   */
-  async #fetchReleaseSet(suiteFolder: string, validator: Validator | null, signal: AbortSignal) {
-    const inRelease = await this.#fetch(joinPath(suiteFolder, 'InRelease'), validator, signal);
-    if (inRelease === 'unchanged') return inRelease;
-    const release = await this.#fetch(joinPath(suiteFolder, 'Release'), inRelease === null ? validator : null, signal);
-    if (release === 'unchanged') return release;
-
-    const first = inRelease ?? release;
-    if (first === null) {
-      throw new DebgeoError('RELEASE_MISSING', `${printed(this.#root)} has no Release set in ${suiteFolder}`, {
-        expected: joinPath(suiteFolder, 'InRelease'),
-        found: 'HTTP 404',
-      });
-    }
-    const releaseGpg = release === null ? null : await this.#fetch(joinPath(suiteFolder, 'Release.gpg'), null, signal);
-    return {
-      releaseSet: {
-        inRelease: inRelease?.bytes ?? null,
-        release: release?.bytes ?? null,
-        releaseGpg: releaseGpg === 'unchanged' ? null : (releaseGpg?.bytes ?? null),
-      },
-      validator: first.validator,
-    };
+  fetchReleaseSet(suiteFolder: string, validator: Validator | null, signal: AbortSignal) {
+    const wanted = { root: printed(this.#root), suiteFolder, validator, fetchMs: this.#limits.fetchMs };
+    return fetchReleaseSet((path, known, until) => this.#fetch(path, known, until), wanted, signal);
   }
 
   async #fetch(path: RepoPath, validator: Validator | null, signal: AbortSignal) {
