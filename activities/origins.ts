@@ -59,4 +59,5 @@ export function createOrigins(deps: Deps, lane: Pick<Lane, 'distribution'>): Blo
 }
 
 const isOfOneFile = (error: unknown): boolean =>
-  error instanceof DebgeoError && ['LIMIT_EXCEEDED', 'ARCHIVE_DENIED', 'ARCHIVE_REDIRECT'].includes(error.code);
+  error instanceof DebgeoError &&
+  ['LIMIT_EXCEEDED', 'ARCHIVE_DENIED', 'ARCHIVE_REDIRECT', 'ARCHIVE_CHANGING', 'HOSTILE_PATH'].includes(error.code);

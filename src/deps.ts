@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { pino, type Logger } from 'pino';
 import type { Deps } from '../activities/deps.ts';
 import type { Archive } from './archive/archive.ts';
+import { createDirectoryArchive } from './archive/directory-archive.ts';
 import { createHttpArchive } from './archive/http-archive.ts';
 import type { Config } from './config.ts';
 import { assertMigrated } from './database/migrate.ts';
@@ -47,7 +48,7 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
     ...sliceOf(process.env['DEBGEO_SLICE_MS']),
     archiveOf: (archive) => {
       const key = JSON.stringify([archive.url, archive.redirectOrigins]);
-      const known = archives.get(key) ?? createHttpArchive({ url: archive.url, redirectOrigins: archive.redirectOrigins });
+      const known = archives.get(key) ?? createArchive(archive);
       archives.set(key, known);
       return known;
     },
@@ -66,6 +67,9 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
     },
   };
 };
+
+const createArchive = (archive: { readonly url: string; readonly redirectOrigins: readonly string[] }): Archive =>
+  archive.url.startsWith('file:') ? createDirectoryArchive(archive) : createHttpArchive(archive);
 
 /** Shorter slices let tests see what happens between two; unset, LIMITS.sliceMs. */
 const sliceOf = (text: string | undefined): { sliceMs?: number } =>

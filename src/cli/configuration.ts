@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { isMap, LineCounter, parseDocument, type Document } from 'yaml';
 import { z } from 'zod';
+import { folderOf } from '../archive/directory-archive.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { parseRepoPath } from '../domain/repo-path.ts';
@@ -25,6 +26,13 @@ const httpUrl = z
   .url({ protocol: /^https?$/, error: 'an http or https URL' })
   .transform((url) => url.replace(/\/+$/, ''))
   .meta({ form: 'http or https URL' });
+const fileUrl = z
+  .string()
+  .refine(isFolder)
+  .transform((url) => url.replace(/(?<!\/)\/+$/, ''));
+const archiveUrl = z
+  .union([httpUrl, fileUrl], { error: 'an http or https URL, or file:/// and an absolute path' })
+  .meta({ form: 'http or https URL, or `file:///PATH`' });
 const PATH_FORM = { form: 'relative path' };
 const relativePath = z.string().refine(isRepoPath, 'a relative path without "..", empty parts or special characters').meta(PATH_FORM);
 const UNKNOWN_KEY = 'is not a key that debgeo knows';
@@ -41,7 +49,9 @@ const duration = z
   .meta({ form: 'duration from `5s` to `7d`: a number and s, m, h or d' });
 
 const archive = z.strictObject({
-  url: httpUrl.describe('Where the archive is: the folder that has `dists/` and `pool/`.'),
+  url: archiveUrl.describe(
+    'Where the archive is: the folder that has `dists/` and `pool/`. `file:` is a folder that every worker has at this path.',
+  ),
   mount: relativePath
     .refine((mount) => Buffer.byteLength(mount) <= LIMITS.mountBytes, `at most ${LIMITS.mountBytes} bytes`)
     .optional()
@@ -91,7 +101,9 @@ const site = z.strictObject({
 });
 const distribution = z.strictObject({
   archive: name.describe('One of `archives`.'),
-  suite: words.describe('Path below `dists/`, or for a flat archive a folder that ends in `/`. Never changes once something was captured.'),
+  suite: words.describe(
+    'Path below `dists/`, or for a flat archive a folder that ends in `/` (`/` is the root, `./` is refused). Never changes once something was captured.',
+  ),
   components: z.array(words).default([]).describe('Empty: all that Release names. A flat archive has none.'),
   architectures: z
     .array(words)
@@ -212,6 +224,8 @@ const complete = (data: File, folder: string, faults: Fault[]): Configuration =>
   const archives: Record<string, ArchiveConfiguration> = {};
   for (const [key, { keyring, unsigned, mount = key, ...rest }] of data.archives.entries) {
     if ((keyring === undefined) === (unsigned === undefined)) fault(['archives', key], 'either a keyring, or unsigned: true on purpose');
+    if (rest.url.startsWith('file:') && rest.redirect_origins.length > 0)
+      fault(['archives', key, 'redirect_origins'], 'a folder redirects nowhere');
     let bytes: Uint8Array | null = null;
     if (keyring !== undefined)
       try {
@@ -243,7 +257,9 @@ const complete = (data: File, folder: string, faults: Fault[]): Configuration =>
   for (const [key, { primary, ...rest }] of data.distributions.entries) {
     const at = ['distributions', key];
     if (!data.archives.names.has(rest.archive)) fault([...at, 'archive'], `there is no archive ${rest.archive} in this file`);
-    if (!isSuite(rest.suite)) fault([...at, 'suite'], 'a suite is a path below dists/, or a folder that ends in / for a flat archive');
+    if (rest.suite === './')
+      fault([...at, 'suite'], 'write / here and in sources.list: with ./ apt asks for names that blob storage cannot have');
+    else if (!isSuite(rest.suite)) fault([...at, 'suite'], 'a suite is a path below dists/, or a folder that ends in / for a flat archive');
     if (rest.suite.endsWith('/') && rest.components.length > 0) fault([...at, 'components'], 'a flat archive has no components');
     const suite = `${rest.archive} ${rest.suite}`;
     if (suites.has(suite)) fault([...at, 'suite'], `is replicated as ${suites.get(suite)} already`);
@@ -267,7 +283,15 @@ function isRepoPath(text: string): boolean {
   }
 }
 
-const isSuite = (suite: string): boolean => ['./', '/'].includes(suite) || isRepoPath(suite.replace(/\/$/, ''));
+function isFolder(text: string): boolean {
+  try {
+    return folderOf(text) !== '';
+  } catch {
+    return false;
+  }
+}
+
+const isSuite = (suite: string): boolean => suite === '/' || isRepoPath(suite.replace(/\/$/, ''));
 
 const faultsOf = (issue: z.core.$ZodIssue): Fault[] =>
   issue.code === 'unrecognized_keys'

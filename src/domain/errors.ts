@@ -26,7 +26,7 @@ const usage = (cause: string, remedy: string): Rule => ({ then: 'person', exit: 
 export const RULES = {
   // The archive could not be asked.
   ARCHIVE_UNREACHABLE: unreachable(
-    'no connection, a broken or stalled one, or an answer of the archive that is an error (5xx and the like)',
+    'no connection, a broken or stalled one, or an answer of the archive that is an error (5xx and the like); or its folder is not there',
     'check that the archive answers; debgeo looks again by itself',
   ),
   ARCHIVE_THROTTLED: unreachable(
@@ -34,7 +34,7 @@ export const RULES = {
     'the archive asked us to slow down; debgeo looks again by itself',
   ),
   ARCHIVE_DENIED: unreachable(
-    'the archive answered 401, 402, 403, 407 or 451',
+    'the archive answered 401, 402, 403, 407 or 451, or the worker may not read its folder',
     'check that the archive may be read without credentials from this worker',
   ),
   ARCHIVE_REDIRECT: refused(
@@ -42,7 +42,7 @@ export const RULES = {
     'set the URL that the archive redirects to as its url, if that host is meant',
   ),
   ARCHIVE_CHANGING: transient(
-    'InRelease, Release and Release.gpg do not agree, or the archive released again and again while it was read',
+    'InRelease, Release and Release.gpg do not agree, or the archive (or a file of its folder) changed again and again while it was read',
     'the archive was releasing while we read it; debgeo looks again by itself',
   ),
 
@@ -97,8 +97,12 @@ export const RULES = {
     'choose components and architectures that the Release names',
   ),
   HOSTILE_PATH: refused(
-    'a path of the Release or of an index is absolute, has `..` or forbidden characters, or lies where it may not',
+    'a path of the Release or of an index is absolute, has `..` or forbidden characters, or lies where it may not; or it is a link out of the folder of the archive, or no regular file there',
     'tell the archive: a path like this could leave the site that it is copied to',
+  ),
+  PATH_UNREADABLE: refused(
+    'an index names a file with `./` in its path: apt asks for it as written, and blob storage cannot have that name',
+    'ask the archive to list its files without ./ (`dpkg-scanpackages sub` does, `dpkg-scanpackages .` does not)',
   ),
   INDEX_MISSING: refused(
     'Release lists an index, and the archive has no variant of it that can be read',

@@ -56,6 +56,7 @@ export class PackagesReader {
     this.#parser = new Deb822Parser(['Package', 'Filename', 'Size', 'SHA256'], (stanza) => {
       const filename = required(stanza, 'Filename');
       const path = poolPath(joinPath(folderPrefix, filename));
+      refuseDots(filename);
       onBlob({ path, size: readSize(required(stanza, 'Size'), path), sha256: readSha256(required(stanza, 'SHA256'), path) });
     });
   }
@@ -78,11 +79,12 @@ const TABLES = [
 ] as const;
 
 /**
- * Reads a decompressed Sources: one blob per file of each stanza, the union of Files and Checksums-*, below Directory ('.', empty and missing are the root).
+ * Reads a decompressed Sources: one blob per file of each stanza, the union of Files and Checksums-*, below Directory (empty and missing are the root).
  *
  * @throws INDEX_MALFORMED      a file without size or SHA-256, or lines that are no control data
  * @throws INDEX_CONTRADICTION  a file with two digests or two sizes within a stanza
  * @throws HOSTILE_PATH
+ * @throws PATH_UNREADABLE      a name with a segment `.`
  * @throws LIMIT_EXCEEDED       a file beyond LIMITS.blobBytes, a line or a stanza beyond theirs
  */
 export class SourcesReader {
@@ -92,9 +94,12 @@ export class SourcesReader {
   constructor(folderPrefix: string, onBlob: (blob: Blob) => void) {
     const fields = ['Package', 'Directory', ...TABLES.map(([field]) => field)];
     this.#parser = new Deb822Parser(fields, (stanza) => {
-      const folder = joinFolders(folderPrefix, stanza.get('directory') ?? '');
+      const directory = stanza.get('directory') ?? '';
+      refuseDots(directory);
+      const folder = joinFolders(folderPrefix, directory);
       for (const [name, file] of readFiles(stanza)) {
         const path = poolPath(joinPath(folder, name));
+        refuseDots(name);
         if (file.sha256 === null) throw malformed(stanza, `Checksums-Sha256 of ${path}`, 'none');
         onBlob({ path, size: file.size, sha256: file.sha256 });
       }
@@ -180,8 +185,18 @@ function readFiles(stanza: Stanza): ReadonlyMap<string, { size: number; sha256: 
   return files;
 }
 
+/**
+ * apt asks for a name as the index writes it, `Filename: ./b.deb` as `/./b.deb` (apt-pkg/deb/debmetaindex.cc joins it to the URI as it is). A web server
+ * finds a file there, blob storage has no such name: a copy would be whole, and of no use to apt.
+ */
+function refuseDots(name: string): void {
+  if (!name.split('/').includes('.')) return;
+  const found = JSON.stringify(name.slice(0, LIMITS.quotedCharacters));
+  throw new DebgeoError('PATH_UNREADABLE', `apt could not read ${found} from a site`, { expected: 'a path without ./', found });
+}
+
 function joinFolders(prefix: string, directory: string): string {
-  if (directory === '' || directory === '.' || directory === './') return prefix;
+  if (directory === '') return prefix;
   return joinPath(prefix, directory.endsWith('/') ? directory.slice(0, -1) : directory);
 }
 

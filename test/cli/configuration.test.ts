@@ -46,6 +46,18 @@ test('a file that says little gets the rest by default', () => {
   assert.equal(distributions['bookworm']!.poll, 600_000);
 });
 
+test('an archive may be a folder, and flat', () => {
+  const text = GOOD.replace('http://archive.example.org/debian/', 'file:///srv/my%20mirror/').replace(
+    'suite: bookworm, components: [main]',
+    'suite: /',
+  );
+
+  const { archives, distributions } = parse(text);
+
+  assert.equal(archives['debian']!.url, 'file:///srv/my%20mirror');
+  assert.equal(distributions['bookworm']!.suite, '/');
+});
+
 test('every fault is told at once, each with its line and column', () => {
   const faults = faultsOf(`
 archives:
@@ -77,7 +89,19 @@ for (const [what, change, where] of [
   ['a primary that is not one of the sites', [/sites: \[fra, sin\]/, 'sites: [fra], primary: sin'], 'distributions.bookworm.primary'],
   ['an unknown archive', [/archive: debian/, 'archive: ubuntu'], 'distributions.bookworm.archive'],
   ['a suite that would leave dists/', [/suite: bookworm/, 'suite: ../bookworm'], 'distributions.bookworm.suite'],
-  ['components of a flat archive', [/suite: bookworm/, 'suite: ./'], 'distributions.bookworm.components'],
+  ['components of a flat archive', [/suite: bookworm/, 'suite: sub/'], 'distributions.bookworm.components'],
+  [
+    'a flat suite that apt could not read at a site',
+    [/suite: bookworm, components: \[main\]/, 'suite: ./'],
+    'distributions.bookworm.suite',
+  ],
+  ['a folder that is no absolute path', [/http:\/\/archive.example.org/, 'file:srv'], 'archives.debian.url'],
+  ['a folder of another machine', [/http:\/\/archive.example.org/, 'file://nas'], 'archives.debian.url'],
+  [
+    'redirects of a folder',
+    [/url: 'http:\/\/archive.example.org\/debian\/'/, "url: 'file:///srv/debian', redirect_origins: ['https://x.example.org']"],
+    'archives.debian.redirect_origins',
+  ],
   [
     'a mount in the mount of another archive',
     [/sites:\n/, "  more: { url: 'http://x', mount: debian/more, unsigned: true }\nsites:\n"],

@@ -62,7 +62,7 @@ describe('names of indices', () => {
 
 describe('PackagesReader', () => {
   it('names a blob per stanza', () => {
-    const text = `Package: a\nFilename: pool/a_1%3a2+b~1_all.deb\nSize: 3\nMD5sum: ${MD5}\nSHA256: ${A}\n\nPackage: b\nSHA256: ${B.toUpperCase()}\nSize: 0\nFilename: ./b.deb\n`;
+    const text = `Package: a\nFilename: pool/a_1%3a2+b~1_all.deb\nSize: 3\nMD5sum: ${MD5}\nSHA256: ${A}\n\nPackage: b\nSHA256: ${B.toUpperCase()}\nSize: 0\nFilename: b.deb\n`;
 
     assert.deepEqual(packages(text), [
       { path: 'pool/a_1%3a2+b~1_all.deb', size: 3, sha256: A },
@@ -76,7 +76,7 @@ describe('PackagesReader', () => {
 
   it('takes Filename below the prefix', () => {
     assert.deepEqual(
-      packages(`Filename: ./b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub').map((blob) => blob.path),
+      packages(`Filename: b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub').map((blob) => blob.path),
       ['sub/b.deb'],
     );
   });
@@ -120,6 +120,12 @@ describe('PackagesReader', () => {
     refuses('HOSTILE_PATH', () => packages(`Filename: InRelease\nSize: 1\nSHA256: ${A}\n`, 'dists'));
   });
 
+  it('refuses names that apt asks for in a way that blob storage cannot answer', () => {
+    for (const name of ['./b.deb', 'pool/./b.deb', './pool/b.deb'])
+      refuses('PATH_UNREADABLE', () => packages(`Filename: ${name}\nSize: 1\nSHA256: ${A}\n`), name);
+    assert.equal(packages(`Filename: .hidden/b.deb\nSize: 1\nSHA256: ${A}\n`).length, 1);
+  });
+
   it('refuses a stanza that names two files', () => {
     refuses('INDEX_MALFORMED', () => packages(`Filename: a.deb\nFilename: b.deb\nSize: 1\nSHA256: ${A}\n`));
   });
@@ -138,8 +144,13 @@ describe('SourcesReader', () => {
     ]);
   });
 
-  it('takes ., nothing and no Directory as the root', () => {
-    for (const directory of ['Directory: .\n', 'Directory: ./\n', 'Directory:\n', '']) {
+  it('refuses a Directory that apt asks for in a way that blob storage cannot answer', () => {
+    for (const directory of ['.', './', './pool', 'pool/./h'])
+      refuses('PATH_UNREADABLE', () => sources(stanza(`Directory: ${directory}\n`, ` ${A} 3 h.dsc\n`)), directory);
+  });
+
+  it('takes nothing and no Directory as the root', () => {
+    for (const directory of ['Directory:\n', '']) {
       assert.deepEqual(
         sources(stanza(directory, ` ${A} 3 h.dsc\n`)).map((blob) => blob.path),
         ['h.dsc'],

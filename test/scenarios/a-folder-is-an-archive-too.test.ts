@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { sql } from 'kysely';
+import type { Activities } from '../../activities/index.ts';
+import { NEEDS_APT } from '../support/needs.ts';
+import { assertWhole } from '../support/whole.ts';
+import { aPackage, aWorld, type World } from '../support/world.ts';
+
+test('a change in a folder reaches both sites, also when the folder changes while it is read', NEEDS_APT, async (t) => {
+  const kept = aPackage('kept', '1.0');
+  let meanwhile: Promise<void> | undefined;
+  // Between capture and copy of generation 2 the archive releases once more, and deletes what only generation 2 names.
+  const releaseMeanwhile = (real: Activities, around: World): Activities => ({
+    ...real,
+    syncBlobs: async (input) => {
+      if (input.generation === 2)
+        await (meanwhile ??= around.release([kept, aPackage('hello', '3.0')]).then((content) => around.archive().dropOld(content)));
+      return real.syncBlobs(input);
+    },
+  });
+  const world = await aWorld(t, { worker: 'none', activities: releaseMeanwhile });
+  const folder = join(world.folder, 'archive');
+  await sql`update archives set url = ${pathToFileURL(folder).href}`.execute(world.database.read.kysely);
+  await world.startWorker();
+
+  await world.release([kept, aPackage('hello', '1.0')]);
+  await world.update();
+  for (const site of world.sites.values()) assert.equal(await site.aptSees('hello', 'bookworm'), '1.0');
+  await world.release([kept, aPackage('hello', '2.0')]);
+  await world.look();
+  await world.until(() => meanwhile !== undefined, 'generation 2 is being copied');
+  await meanwhile;
+  await world.update();
+
+  for (const site of world.sites.values()) {
+    assert.equal(await site.aptSees('hello', 'bookworm'), '3.0');
+    await assertWhole(world, site.name);
+  }
+  assert.deepEqual(await Promise.all([...world.sites.keys()].map((site) => world.servedGenerations(site))), [
+    [1, 3],
+    [1, 3],
+  ]);
+  assert.equal(world.archiveServer.requestCount(), 0, 'nothing is asked over http');
+});
+
+test('a folder that is gone, or leads out of itself, changes nothing at a site', async (t) => {
+  const world = await aWorld(t, { worker: 'none', sites: ['fra'] });
+  const folder = join(world.folder, 'archive');
+  await sql`update archives set url = ${pathToFileURL(folder).href}`.execute(world.database.read.kysely);
+  await world.startWorker();
+  await world.release([aPackage('hello', '1.0')]);
+  await world.update();
+  const before = await world.site('fra').contents();
+  const inRelease = join(folder, 'dists/bookworm/InRelease');
+
+  await writeFile(join(world.folder, 'secret'), 'secret');
+  await rm(inRelease);
+  await symlink('../../../secret', inRelease);
+  const leading = await world.look();
+  await rm(folder, { recursive: true });
+  const gone = await world.look();
+
+  assert.deepEqual([leading.report?.code, gone.report?.code], ['HOSTILE_PATH', 'ARCHIVE_UNREACHABLE']);
+  assert.deepEqual(await world.site('fra').contents(), before);
+});
