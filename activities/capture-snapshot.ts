@@ -5,9 +5,10 @@
 import type { Validator } from '../src/archive/archive.ts';
 import { verifyReleaseSet } from '../src/archive/verify-signature.ts';
 import { indexDigestsOf, isSameReleaseSet, readDistribution, saveResigned, saveSnapshot } from '../src/database/catalog.ts';
+import { takeOlderAcceptance } from '../src/database/older-acceptances.ts';
 import { loadRoster, recordLook } from '../src/database/replications.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
-import { judgeFreshness } from '../src/domain/freshness.ts';
+import { isOlder, judgeFreshness } from '../src/domain/freshness.ts';
 import { parseRelease, selectEntries, suiteFolder } from '../src/domain/release.ts';
 import type { Roster } from '../src/domain/replication.ts';
 import { joinPath, type RepoPath } from '../src/domain/repo-path.ts';
@@ -53,6 +54,7 @@ export const createCaptureSnapshot =
         const capture = {
           deps,
           record,
+          olderAcceptance: await takeOlderAcceptance(deps.database, record.id),
           archive: deps.archiveOf(record.archive),
           folder: suiteFolder(record.suite),
           signal: context.signal,
@@ -93,7 +95,7 @@ async function fetchReleaseSet(capture: Capture, validator: Validator | null): P
 }
 
 async function saveRelease(capture: Capture, releaseSet: ReleaseSet, validator: Validator): Promise<number> {
-  const { deps, record } = capture;
+  const { deps, record, olderAcceptance } = capture;
   const { newest } = record;
   const accepted = await acceptRelease(capture, releaseSet);
   const { signers, bodySha256, release, entries } = accepted;
@@ -111,15 +113,16 @@ async function saveRelease(capture: Capture, releaseSet: ReleaseSet, validator: 
   const poolFiles = await readPoolFiles(capture, accepted, indices);
   const { date, validUntil } = release;
   const snapshot = { releaseSet, bodySha256, date, validUntil, signers, untorn, indices, absent, poolFiles };
-  return (await saveSnapshot(deps.database, record.id, snapshot, validator, record.latestGeneration)).generation;
+  const acceptance = isOlder(release, newest) ? olderAcceptance : null;
+  return (await saveSnapshot(deps.database, record.id, snapshot, validator, record.latestGeneration, acceptance)).generation;
 }
 
 async function acceptRelease(capture: Capture, releaseSet: ReleaseSet): Promise<AcceptedRelease> {
-  const { record, folder } = capture;
+  const { record, olderAcceptance, folder } = capture;
   const now = new Date();
   const { body, signers } = await verifyReleaseSet(releaseSet, record.archive.keyring, now);
   const release = parseRelease(body);
-  judgeFreshness(release, record.newest, now, { acceptUndated: record.acceptUndated });
+  judgeFreshness(release, record.newest, now, { acceptUndated: record.acceptUndated, acceptOlder: olderAcceptance !== null });
   const entries = selectEntries(release, record.selection).map((entry) => ({ path: joinPath(folder, entry.path), entry }));
   return { releaseSet, signers, bodySha256: sha256Of(body), release, entries };
 }

@@ -11,6 +11,8 @@ import type { Deps } from './deps.ts';
 export interface Capture {
   readonly deps: Deps;
   readonly record: DistributionRecord;
+  /** Somebody's word that this look may take an older release; null: nobody's. */
+  readonly olderAcceptance: number | null;
   readonly archive: Archive;
   readonly folder: string;
   readonly signal: AbortSignal;

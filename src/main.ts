@@ -42,6 +42,7 @@ command('apply <file>', 'archives, sites and distributions as a YAML file says; 
   .action(run(async () => (await import('./cli/apply.ts')).apply));
 command('update <distribution>', 'look at the archive now')
   .option('--wait', 'until every site serves what was found')
+  .option('--accept-older <reason>', 'take an older release this once, and put the reason on record')
   .option('--json', 'print the status at the end')
   .action(run(async () => (await import('./cli/update.ts')).update));
 command('status [distribution]', 'what each site serves, holds and lacks')

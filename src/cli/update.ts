@@ -1,7 +1,9 @@
 /**
- * `debgeo update DIST [--wait]`: look at the archive now. Ends with what the look found; with --wait when every site serves it, or has failed,
- * is cancelled or paused.
+ * `debgeo update DIST [--wait] [--accept-older REASON]`: look at the archive now. Ends with what the look found; with --wait when every site
+ * serves it, or has failed, is cancelled or paused.
  */
+import { hostname, userInfo } from 'node:os';
+import { acceptOlder } from '../database/older-acceptances.ts';
 import { readStatus, type SiteStatus } from '../database/status.ts';
 import type { LaneProgress } from '../database/watch.ts';
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
@@ -10,10 +12,16 @@ import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { exitCodeOf } from './outcome.ts';
 import { watch } from './progress.ts';
 
-export const update = async (name: string, options: Options & { wait?: boolean; json?: boolean }): Promise<number> =>
+export const update = async (name: string, options: Options & { wait?: boolean; json?: boolean; acceptOlder?: string }): Promise<number> =>
   withDatabase(options, async (database) => {
+    const reason = options.acceptOlder?.trim();
+    if (reason === '') throw new DebgeoError('CONFIG_INVALID', '--accept-older needs a reason', { expected: 'a reason', found: 'nothing' });
     const [before] = await readStatus(database, name);
     if (before === undefined) throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
+    if (reason !== undefined) {
+      await acceptOlder(database, name, { reason, by: `${userNameOf()}@${hostname()}` });
+      process.stderr.write(`${name}: the next look may take an older release, once; on record\n`);
+    }
     const outcome = await withTemporal(options, (client) => look(client, name));
     if (outcome.outcome === 'removed') throw new DebgeoError('NAME_UNKNOWN', `distribution ${name} was removed`);
     if (outcome.outcome === 'failed') throw refused(outcome.report, before.sites);
@@ -24,6 +32,15 @@ export const update = async (name: string, options: Options & { wait?: boolean; 
     if (options.json === true) process.stdout.write(`${JSON.stringify((await readStatus(database, name))[0], null, 2)}\n`);
     return exit;
   });
+
+/** In a container the user may have a number only. */
+const userNameOf = (): string => {
+  try {
+    return userInfo().username;
+  } catch {
+    return `uid ${process.getuid?.()}`;
+  }
+};
 
 /** The report of a refused look, with what the sites go on serving. */
 const refused = (report: ErrorReport | undefined, sites: readonly SiteStatus[]): DebgeoError => {

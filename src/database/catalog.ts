@@ -9,6 +9,7 @@ import { joinPath, RELEASE_SET_NAMES, type RepoPath } from '../domain/repo-path.
 import type { Sha256 } from '../domain/sha256.ts';
 import type { Blob, PublishedName, ReleaseSet, Selection, Snapshot } from '../domain/snapshot.ts';
 import { recordEvent } from './incidents.ts';
+import { useOlderAcceptance } from './older-acceptances.ts';
 import { first, lockArchiveShared, ms, timestamp, type Database, type Tx } from './orm.ts';
 import { rollUp, wantGeneration } from './replications.ts';
 
@@ -155,7 +156,9 @@ export async function publishedNamesOf(tx: Tx, distributionId: number, generatio
  * Saves a captured snapshot as the next generation, in one transaction: all of it, or nothing. Every replication then wants it.
  * The same Release set with the same indices and members as the newest generation is that generation (I5).
  * @param basis  the newest generation when the snapshot was judged; without it, whichever is the newest now
+ * @param olderAcceptance  the word that lets this older release in; used up with it
  * @throws ARCHIVE_CHANGING     `basis` is not the newest any more: a slow capture must not bring back an older release
+ * @throws RELEASE_ROLLBACK     `olderAcceptance` was used or has ended meanwhile
  * @throws SNAPSHOT_EMPTY       no member at all
  * @throws INDEX_CONTRADICTION  one path with two digests or sizes
  */
@@ -165,6 +168,7 @@ export async function saveSnapshot(
   snapshot: Snapshot,
   validator: Validator,
   basis?: number,
+  olderAcceptance: number | null = null,
 ): Promise<{ generation: number }> {
   const members = membersOf(snapshot);
   return db.transaction(async (tx) => {
@@ -179,6 +183,10 @@ export async function saveSnapshot(
     if (changes === 0 && newest !== null && (await isSame(tx, distributionId, newest, snapshot))) return { generation: latest };
     await insertSnapshot(tx, distributionId, generation, snapshot, members);
     await insertIndices(tx, distributionId, generation, snapshot);
+    if (olderAcceptance !== null) {
+      const newestDate = newest?.date ?? null;
+      await useOlderAcceptance(tx, olderAcceptance, { distributionId, generation, date: snapshot.date, newestDate });
+    }
     // Two bodies of one Date are accepted and put on record: nobody can tell which is the older.
     const sameDate = newest?.date?.getTime() !== undefined && newest.date.getTime() === snapshot.date?.getTime();
     await announce(tx, distributionId, generation, validator, { changes, members: members.length, sameDate });

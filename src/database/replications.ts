@@ -23,6 +23,7 @@ import {
 } from '../domain/replication.ts';
 import type { StoredTuning } from './entities/debian-distribution.ts';
 import { recordEvent, recordIncident, resolveIncidents } from './incidents.ts';
+import { endOlderAcceptances } from './older-acceptances.ts';
 import { first, ms, type Database, type Tx } from './orm.ts';
 
 export interface LaneAt {
@@ -203,6 +204,7 @@ export function recordLook(
           looks = case when ${facts.unconditional} then 0 else looks + 1 end, failure_code = null, failure = null, failure_count = 0,
           looked_at = now(), next_look_at = ${later(wait)}
         where id = ${locked.id}`.execute(tx.kysely);
+      await endOlderAcceptances(tx, locked.id);
       await resolveIncidents(tx, { distributionId: locked.id, siteId: null }, 'a later look at the archive was fine');
       await rollUp(tx, locked.id);
     }
@@ -220,6 +222,7 @@ export function recordCaptureFailure(db: Database, distribution: string, report:
         update debian_distributions set failure_code = ${report.code}, failure = ${JSON.stringify(report)}::jsonb, failure_count = failure_count + 1,
           looked_at = now(), next_look_at = ${later(wait)}
         where id = ${locked.id}`.execute(tx.kysely);
+      await endOlderAcceptances(tx, locked.id);
       if (!NO_INCIDENT.includes(report.code)) await recordIncident(tx, { distributionId: locked.id, report });
       await rollUp(tx, locked.id);
     }

@@ -1,5 +1,7 @@
 import { DebgeoError } from './errors.ts';
 
+type Dated = { readonly date: Date | null };
+
 /** apt: Acquire::Max-FutureTime, seconds that a Date may lie ahead of our clock. */
 const FUTURE_MS = 10_000;
 
@@ -13,17 +15,16 @@ const FUTURE_MS = 10_000;
  * @param newestAccepted  of the newest captured generation; null before the first
  * @throws RELEASE_UNDATED   no Date, and not configured to be accepted
  * @throws RELEASE_FUTURE    Date is more than 10 s ahead of `now`
- * @throws RELEASE_ROLLBACK  Date is before the newest accepted one
+ * @throws RELEASE_ROLLBACK  Date is before the newest accepted one, and nobody said that this once it may be
  * @throws RELEASE_EXPIRED   `now` is past Valid-Until
  */
 export function judgeFreshness(
   release: { readonly date: Date | null; readonly validUntil: Date | null },
-  newestAccepted: { readonly date: Date | null } | null,
+  newestAccepted: Dated | null,
   now: Date,
-  policy: { readonly acceptUndated: boolean },
+  policy: { readonly acceptUndated: boolean; readonly acceptOlder?: boolean },
 ): void {
   const { date, validUntil } = release;
-  const newestDate = newestAccepted?.date ?? null;
 
   if (date === null && !policy.acceptUndated) {
     throw new DebgeoError('RELEASE_UNDATED', 'the Release has no Date', { expected: 'a Date', found: 'none' });
@@ -32,11 +33,11 @@ export function judgeFreshness(
     const expected = `at most 10 s after ${now.toISOString()}`;
     throw new DebgeoError('RELEASE_FUTURE', 'the Release is dated in the future', { expected, found: date.toISOString() });
   }
-  if (date !== null && newestDate !== null && date.getTime() < newestDate.getTime()) {
-    const expected = `${newestDate.toISOString()} or later`;
+  if (isOlder(release, newestAccepted) && policy.acceptOlder !== true) {
+    const expected = `${newestAccepted?.date?.toISOString()} or later`;
     throw new DebgeoError('RELEASE_ROLLBACK', 'the Release is older than one that was accepted before', {
       expected,
-      found: date.toISOString(),
+      found: date?.toISOString() ?? 'none',
     });
   }
   if (validUntil !== null && now.getTime() > validUntil.getTime()) {
@@ -44,3 +45,7 @@ export function judgeFreshness(
     throw new DebgeoError('RELEASE_EXPIRED', 'the Release has expired', { expected, found: validUntil.toISOString() });
   }
 }
+
+/** Whether both are dated, and the release before what was accepted. */
+export const isOlder = (release: Dated, newestAccepted: Dated | null): boolean =>
+  release.date !== null && newestAccepted?.date != null && release.date.getTime() < newestAccepted.date.getTime();

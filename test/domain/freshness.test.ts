@@ -4,7 +4,7 @@ import { refuses } from './refuses.ts';
 
 const NOW = new Date('2024-02-10T12:00:00Z');
 const after = (ms: number) => new Date(NOW.getTime() + ms);
-const strict = { acceptUndated: false };
+const strict: Parameters<typeof judgeFreshness>[3] = { acceptUndated: false };
 const judge = (date: Date | null, validUntil: Date | null = null, newest: { date: Date | null } | null = null, policy = strict) =>
   judgeFreshness({ date, validUntil }, newest, NOW, policy);
 
@@ -41,6 +41,12 @@ describe('judgeFreshness', () => {
     refuses('RELEASE_UNDATED', () => judge(null));
     judge(null, null, { date: NOW }, { acceptUndated: true });
     refuses('RELEASE_EXPIRED', () => judge(null, after(-1), null, { acceptUndated: true }));
+  });
+
+  it('takes an older Date where that is accepted, and nothing else with it', () => {
+    judge(after(-2), null, { date: after(-1) }, { acceptUndated: false, acceptOlder: true });
+    refuses('RELEASE_EXPIRED', () => judge(after(-2), after(-1), { date: after(-1) }, { acceptUndated: false, acceptOlder: true }));
+    refuses('RELEASE_UNDATED', () => judge(null, null, { date: after(-1) }, { acceptUndated: false, acceptOlder: true }));
   });
 
   it('accepts a first Date after none', () => {

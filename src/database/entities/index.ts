@@ -4,6 +4,7 @@ import { DistributionEvent } from './distribution-event.ts';
 import { DistributionReplication } from './distribution-replication.ts';
 import { DistributionSnapshot } from './distribution-snapshot.ts';
 import { Incident } from './incident.ts';
+import { OlderAcceptance } from './older-acceptance.ts';
 import { Publication } from './publication.ts';
 import { ReplicationSite } from './replication-site.ts';
 
@@ -17,4 +18,5 @@ export const ENTITIES = [
   Publication,
   Incident,
   DistributionEvent,
+  OlderAcceptance,
 ];
