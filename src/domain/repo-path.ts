@@ -9,7 +9,7 @@
  * - `?` and `#`: they end the path of a URL (RFC 3986 §3);
  * - `%2f`, `%5c`, `%2e` and encoded controls, as they stand or after one decode: servers and proxies decode at different times.
  * Any other `%` is a letter of the name: `%3a` stands literally in pool names (apt asks for `%253a`).
- * `./` in front and `/./` inside are normalised away: flat archives list `./x.deb`, and blob stores know no `.`.
+ * `./` in front and `/./` inside are normalised away: blob stores know no `.`. Names that apt asks for are refused with it before (index-file.ts).
  */
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
