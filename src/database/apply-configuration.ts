@@ -56,6 +56,7 @@ export const applyConfiguration = async (database: Database, configuration: Appl
   try {
     await database.transaction(async (tx) => {
       await sql`select pg_advisory_xact_lock(727002)`.execute(tx.kysely); // two applies at once would interleave
+      await lockDistributions(tx, Object.keys(configuration.distributions));
       await refuseForbidden(tx, configuration);
       for (const [name, archive] of Object.entries(configuration.archives)) changes.push(await applyArchive(tx, name, archive));
       for (const [name, site] of Object.entries(configuration.sites)) changes.push(await applySite(tx, name, site));
@@ -67,6 +68,17 @@ export const applyConfiguration = async (database: Database, configuration: Appl
     if (!(error instanceof DryRun)) throw error;
   }
   return changes;
+};
+
+/**
+ * Distributions, then their replications, before any archive or site, because that is how captures and lanes come to the archives and sites that
+ * they refer to. `no key update` lets a lane that holds its replication refer to its distribution until it ends; whoever wants one of them later waits.
+ */
+const lockDistributions = async (tx: Tx, names: readonly string[]): Promise<void> => {
+  await sql`select from debian_distributions where name = any(${[...names]}) order by id for no key update`.execute(tx.kysely);
+  await sql`
+    select from distribution_replications where distribution_id in (select id from debian_distributions where name = any(${[...names]}))
+    order by distribution_id, site_id for update`.execute(tx.kysely);
 };
 
 /** Names keep what they stood for, and two names never stand for one thing: what is at the sites would be lost from sight. */
