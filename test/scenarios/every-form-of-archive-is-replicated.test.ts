@@ -1,0 +1,69 @@
+/** What I1 says of each form of archive, as apt sees it: nothing of a publication where it is untorn, a short window where it is not. */
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import test, { type TestContext } from 'node:test';
+import { promisify } from 'node:util';
+import { NEEDS_APT } from '../support/needs.ts';
+import { readAllTheTime } from '../support/readers.ts';
+import { aPackage, aWorld, type World, type WorldOptions } from '../support/world.ts';
+
+const PUBLISHES = 6;
+
+/** What apt says when the archive changed while it read; what it gave up because of that has no reason of its own. */
+const MID_SYNC = [/Mirror sync in progress\?/, /Hash Sum mismatch/, /The following signatures were invalid: BADSIG/];
+const BROKEN_OFF = [
+  /^E: Failed to fetch \S+ *$/,
+  /^E: Some index files failed to download/,
+  /^E: The repository \S+ \S+ Release' is not signed\.$/,
+];
+
+const isMidSync = (failure: string): boolean => {
+  const errors = failure.split('\n').filter((line) => /^E: |^W: GPG error: /.test(line));
+  const reasons = errors.filter((line) => !BROKEN_OFF.some((pattern) => pattern.test(line)));
+  return reasons.length > 0 && reasons.every((line) => MID_SYNC.some((pattern) => pattern.test(line)));
+};
+
+const printedStatus = async (world: World): Promise<string> => {
+  const environment = { DATABASE_URL: world.databaseUrl, TEMPORAL_ADDRESS: world.temporalAddress, TEMPORAL_NAMESPACE: world.namespace };
+  const main = join(import.meta.dirname, '../../src/main.ts');
+  return (await promisify(execFile)(process.execPath, [main, 'status'], { env: { ...process.env, ...environment } })).stdout;
+};
+
+const promise = async (t: TestContext, archive: NonNullable<WorldOptions['archive']>, kind: 'untorn' | 'windowed'): Promise<void> => {
+  const world = await aWorld(t, { archive });
+  const kept = Array.from({ length: 4 }, (_, index) => aPackage(`kept-${index}`, '1.0'));
+  await world.release([...kept, aPackage('changing', '1.0')]);
+  await world.update();
+  const readers = await readAllTheTime(t, world);
+
+  for (let publish = 2; publish <= PUBLISHES; publish++) {
+    await world.release([...kept, aPackage('changing', `${publish}.0`)]);
+    assert.equal(await world.update(), publish);
+  }
+
+  const { failures, cycles, overlaps } = await readers.stop();
+  const { sites } = await world.status();
+  const windows = sites.map(({ windowMs }) => windowMs);
+  const fresh = failures.filter((failure) => !failure.startsWith('update with kept lists')).length;
+  t.diagnostic(
+    `${kind}: ${failures.length} failures (${fresh} with fresh lists) in ${cycles.length} cycles, ${overlaps} overlapped; last windows ${windows.join(', ')} ms`,
+  );
+  assert.deepEqual(
+    sites.map((site) => [site.class, site.served]),
+    [...world.sites].map(() => [kind, PUBLISHES]),
+  );
+  assert.ok(windows.every((ms) => ms !== null && ms >= 0));
+  if (kind === 'windowed') for (const ms of windows) assert.match(await printedStatus(world), new RegExp(`windowed \\(last ${ms} ms\\)`));
+  assert.deepEqual(kind === 'untorn' ? failures : failures.filter((failure) => !isMidSync(failure)), []);
+  for (const site of world.sites.values()) assert.equal(await site.aptSees('changing', world.suite), `${PUBLISHES}.0`);
+};
+
+const limits = { ...NEEDS_APT, timeout: 120_000 };
+test('by-hash and InRelease: untorn, apt never fails', limits, (t) => promise(t, {}, 'untorn'));
+test('without by-hash: windowed, apt fails only as it does while a mirror changes', limits, (t) =>
+  promise(t, { acquireByHash: false }, 'windowed'),
+);
+test('Release and Release.gpg alone: windowed, apt fails only as it does while a mirror changes', limits, (t) =>
+  promise(t, { releaseSet: 'detached' }, 'windowed'),
+);
