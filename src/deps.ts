@@ -10,7 +10,7 @@ import { assertMigrated } from './database/migrate.ts';
 import { connectDatabase, type Database } from './database/orm.ts';
 import { DebgeoError } from './domain/errors.ts';
 import { createAzureSiteStore } from './site/azure-site-store.ts';
-import { loadCredential, type CredentialReference } from './site/credentials.ts';
+import { fingerprintOf, loadCredential, type CredentialReference } from './site/credentials.ts';
 import type { SiteStore } from './site/site-store.ts';
 
 export interface JoinedDeps extends Deps {
@@ -41,7 +41,7 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
     throw error;
   }
   const archives = new Map<string, Archive>();
-  const stores = new Map<string, SiteStore>();
+  const stores = new Map<string, { readonly key: string; readonly store: SiteStore }>();
   return {
     database,
     log,
@@ -55,10 +55,11 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
     siteOf: async (name) => {
       const row = await readSite(database, name);
       const credential = await loadCredential(row.credential, row.account_url); // read each time: a rotated secret is taken up by itself
-      const key = JSON.stringify([row.account_url, row.container, row.prefix, credential]);
+      const key = JSON.stringify([row.account_url, row.container, row.prefix, fingerprintOf(credential)]);
       const place = { name, accountUrl: row.account_url, container: row.container, prefix: row.prefix };
-      const store = stores.get(key) ?? createAzureSiteStore(place, credential);
-      stores.set(key, store);
+      const known = stores.get(name);
+      const store = known?.key === key ? known.store : createAzureSiteStore(place, credential);
+      stores.set(name, { key, store });
       return { id: row.id, name, publicUrl: row.public_url, store };
     },
     close: async () => {

@@ -1,4 +1,5 @@
 /** Credentials of a site: where they are said to be, what they may look like, and that they do not show themselves. */
+import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { StorageSharedKeyCredential } from '@azure/storage-blob';
 import { DebgeoError } from '../domain/errors.ts';
@@ -20,6 +21,12 @@ export class SasToken {
 }
 
 export type SiteCredential = StorageSharedKeyCredential | SasToken;
+
+/** Tells one secret from another without telling it: what was opened with the one before is not used with the next. */
+export const fingerprintOf = (credential: SiteCredential): string =>
+  credential instanceof SasToken
+    ? createHash('sha256').update(credential.appendTo('')).digest('hex')
+    : credential.computeHMACSHA256(credential.accountName);
 
 /**
  * Loads what a reference names: a connection string, `AccountName=…;AccountKey=…`, or a SAS token.

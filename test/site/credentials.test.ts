@@ -6,7 +6,7 @@ import { afterEach, describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { StorageSharedKeyCredential } from '@azure/storage-blob';
 import type { DebgeoError } from '../../src/domain/errors.ts';
-import { loadCredential, SasToken, type CredentialReference } from '../../src/site/credentials.ts';
+import { fingerprintOf, loadCredential, SasToken, type CredentialReference } from '../../src/site/credentials.ts';
 import { hasCode } from './site-store-contract.ts';
 
 const URL_OF_SITE = 'https://debfra.blob.core.windows.net';
@@ -23,6 +23,17 @@ describe('loadCredential', () => {
     process.env[VARIABLE] = value;
     return loadCredential({ env: VARIABLE }, accountUrl);
   };
+
+  it('tells a rotated secret from the one before, and does not show it', async () => {
+    const other = Buffer.alloc(64, 'another').toString('base64');
+    const secrets = [`AccountName=debfra;AccountKey=${KEY}`, `AccountName=debfra;AccountKey=${other}`, SAS, SAS.replace('2027', '2028')];
+
+    const fingerprints = await Promise.all(secrets.map(async (secret) => fingerprintOf(await load(secret))));
+
+    assert.equal(new Set(fingerprints).size, secrets.length);
+    assert.deepEqual(fingerprints, await Promise.all(secrets.map(async (secret) => fingerprintOf(await load(secret)))));
+    for (const fingerprint of fingerprints) assert.ok(!secrets.some((secret) => secret.includes(fingerprint)));
+  });
 
   it('reads the account and its key from a connection string and from its two fields', async () => {
     for (const value of [
