@@ -4,6 +4,7 @@ import { finishReplication } from '../src/database/replications.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import { suiteFolder } from '../src/domain/release.ts';
+import { releaseSetPaths } from '../src/domain/repo-path.ts';
 import type { Blob, PublishedName } from '../src/domain/snapshot.ts';
 import { readPublic } from '../src/site/read-public.ts';
 import { withHeartbeat } from './context.ts';
@@ -41,7 +42,8 @@ async function probe(deps: Deps, lane: SiteLane): Promise<void> {
   const folder = suiteFolder(lane.distribution.suite);
   const names = await publishedNamesOf(read, lane.key.distributionId, lane.key.generation, folder);
   const untorn = (await readSnapshot(read, lane.key.distributionId, lane.key.generation))?.untorn ?? false;
-  const ofReleaseSet = names.filter((name) => /(?:^|\/)(?:InRelease|Release|Release\.gpg)$/.test(name.path) && isIn(folder, name));
+  const releaseSet = releaseSetPaths(folder);
+  const ofReleaseSet = names.filter((name) => releaseSet.includes(name.path));
   const indices = names.filter((name) => !ofReleaseSet.includes(name));
   const sampled = sampleIndices(indices);
 
@@ -55,9 +57,6 @@ async function probe(deps: Deps, lane: SiteLane): Promise<void> {
     assertShown(lane, name, 'SITE_SERVES_OTHER', signal),
   );
 }
-
-const isIn = (folder: string, name: PublishedName): boolean =>
-  folder === '.' ? !name.path.includes('/') : name.path.slice(0, name.path.lastIndexOf('/')) === folder;
 
 /** @param whenMissing a file that is known to stand at the site and is 404 for readers: not public; once others were seen, something else */
 async function assertShown(

@@ -9,7 +9,7 @@ import { DebgeoError } from '../src/domain/errors.ts';
 import { judgeFreshness } from '../src/domain/freshness.ts';
 import { publicationOrder } from '../src/domain/publication-order.ts';
 import { suiteFolder } from '../src/domain/release.ts';
-import { RELEASE_SET_NAMES } from '../src/domain/repo-path.ts';
+import { releaseSetPaths, type RepoPath } from '../src/domain/repo-path.ts';
 import type { ReleaseSet } from '../src/domain/snapshot.ts';
 import { readPublic } from '../src/site/read-public.ts';
 import { withHeartbeat } from './context.ts';
@@ -93,8 +93,8 @@ async function assertPublic(deps: Deps, lane: SiteLane): Promise<void> {
 
 /** The Release set as captured; indices as captured, else from their by-hash copy at this very site. The archive is not needed. */
 function contentsOf(deps: Deps, lane: SiteLane, releaseSet: ReleaseSet, folder: string): ContentOf {
-  const [inRelease, release, releaseGpg] = RELEASE_SET_NAMES.map((name) => (folder === '.' || folder === '' ? name : `${folder}/${name}`));
-  const ofReleaseSet = new Map([
+  const [inRelease, release, releaseGpg] = releaseSetPaths(folder);
+  const ofReleaseSet = new Map<RepoPath, Uint8Array | null>([
     [inRelease, releaseSet.inRelease],
     [release, releaseSet.release],
     [releaseGpg, releaseSet.releaseGpg],

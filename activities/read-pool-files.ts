@@ -13,7 +13,7 @@ import {
   type Compression,
 } from '../src/domain/index-file.ts';
 import { LIMITS } from '../src/domain/limits.ts';
-import { joinPath, RELEASE_SET_NAMES } from '../src/domain/repo-path.ts';
+import { releaseSetPaths } from '../src/domain/repo-path.ts';
 import type { Sha256 } from '../src/domain/sha256.ts';
 import type { Blob, SnapshotIndex } from '../src/domain/snapshot.ts';
 import { factsOf, type AcceptedRelease, type Capture } from './capture.ts';
@@ -24,7 +24,7 @@ const PARSED_FIRST: readonly Compression[] = ['gz', 'zst', 'xz', 'none'];
 /** The pool files that the selected Packages and Sources name, each read once; all variants of an index must hold the same. */
 export async function readPoolFiles(capture: Capture, accepted: AcceptedRelease, indices: readonly SnapshotIndex[]): Promise<Blob[]> {
   const { folder, counts } = capture;
-  const published = [...RELEASE_SET_NAMES.map((name) => joinPath(folder, name)), ...accepted.entries.map(({ path }) => path)];
+  const published = [...releaseSetPaths(folder), ...accepted.entries.map(({ path }) => path)];
   const poolFiles = new BlobSet(published);
   const stems = new Set(accepted.entries.map(({ path }) => stemOf(path)).filter((stem) => isPackages(stem) || isSources(stem)));
   for (const stem of stems) {

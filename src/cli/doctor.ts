@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto';
 import type { JoinedDeps } from '../deps.ts';
 import { createDeps } from '../deps.ts';
 import { readDistribution } from '../database/catalog.ts';
-import { readStatus } from '../database/status.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { parseRepoPath } from '../domain/repo-path.ts';
 import { sha256Of } from '../domain/sha256.ts';
@@ -14,7 +13,7 @@ import { suiteFolder } from '../domain/release.ts';
 import { verifyReleaseSet } from '../archive/verify-signature.ts';
 import { readPublic } from '../site/read-public.ts';
 import { QUEUE } from '../../workflows/messages.ts';
-import { listSiteQueues } from '../database/work.ts';
+import { listDistributions, listSiteQueues } from '../database/work.ts';
 import { describePollers, queryStatus } from '../temporal.ts';
 import { configOf, withTemporal, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
@@ -45,7 +44,7 @@ export const doctor = async (options: Options): Promise<number> => {
   );
   if (deps === undefined) return 1;
   try {
-    const distributions = await readStatus(deps.database);
+    const distributions = await listDistributions(deps.database);
     for (const { site, queue } of await listSiteQueues(deps.database)) {
       await check(
         `site ${site}`,
@@ -54,7 +53,7 @@ export const doctor = async (options: Options): Promise<number> => {
       );
       if (pollers !== undefined) await check(`worker of ${site}`, () => countPollers(options, queue), polling);
     }
-    for (const { distribution } of distributions) {
+    for (const distribution of distributions) {
       await check(
         `archive of ${distribution}`,
         () => authenticate(deps, distribution),

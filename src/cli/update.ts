@@ -11,20 +11,20 @@ import { look } from '../temporal.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { exitCodeOf } from './outcome.ts';
 import { watch } from './progress.ts';
+import { requireNames } from './require-names.ts';
 
 export const update = async (name: string, options: Options & { wait?: boolean; json?: boolean; acceptOlder?: string }): Promise<number> =>
   withDatabase(options, async (database) => {
     const reason = options.acceptOlder?.trim();
     if (reason === '') throw new DebgeoError('CONFIG_INVALID', '--accept-older needs a reason', { expected: 'a reason', found: 'nothing' });
-    const [before] = await readStatus(database, name);
-    if (before === undefined) throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
+    await requireNames(database, name, undefined);
     if (reason !== undefined) {
       await acceptOlder(database, name, { reason, by: `${userNameOf()}@${hostname()}` });
       process.stderr.write(`${name}: the next look may take an older release, once; on record\n`);
     }
     const outcome = await withTemporal(options, (client) => look(client, name));
     if (outcome.outcome === 'removed') throw new DebgeoError('NAME_UNKNOWN', `distribution ${name} was removed`);
-    if (outcome.outcome === 'failed') throw refused(outcome.report, before.sites);
+    if (outcome.outcome === 'failed') throw refused(outcome.report, (await readStatus(database, name))[0]?.sites ?? []);
     const generation = outcome.generation ?? 0;
     process.stderr.write(`${name}: generation ${generation} ${outcome.outcome === 'captured' ? 'captured' : 'is still the newest'}\n`);
     const done = (site: LaneProgress): boolean => site.served >= generation && site.state === 'synced';

@@ -5,7 +5,7 @@
 import { sql } from 'kysely';
 import type { Validator } from '../archive/archive.ts';
 import { DebgeoError } from '../domain/errors.ts';
-import { joinPath, RELEASE_SET_NAMES, type RepoPath } from '../domain/repo-path.ts';
+import { releaseSetPaths, type RepoPath } from '../domain/repo-path.ts';
 import type { Sha256 } from '../domain/sha256.ts';
 import type { Blob, PublishedName, ReleaseSet, Selection, Snapshot } from '../domain/snapshot.ts';
 import { recordEvent } from './incidents.ts';
@@ -140,7 +140,7 @@ export async function canonicalPathsOf(tx: Tx, distributionId: number, sha256: S
 
 /** Every name whose bytes change from release to release, with what this generation wants there: canonical indices and the Release set. */
 export async function publishedNamesOf(tx: Tx, distributionId: number, generation: number, suiteFolder: string): Promise<PublishedName[]> {
-  const [inRelease, release, releaseGpg] = RELEASE_SET_NAMES.map((name) => joinPath(suiteFolder, name));
+  const [inRelease, release, releaseGpg] = releaseSetPaths(suiteFolder);
   const { rows } = await sql<PublishedName>`
     select path, encode(sha256, 'hex') as sha256, size from snapshot_indices
     where distribution_id = ${distributionId} and generation = ${generation}

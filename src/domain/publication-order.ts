@@ -1,5 +1,5 @@
 import { DebgeoError } from './errors.ts';
-import { joinPath, RELEASE_SET_NAMES, type RepoPath } from './repo-path.ts';
+import { releaseSetPaths, type RepoPath } from './repo-path.ts';
 import type { PublishedName } from './snapshot.ts';
 
 /** The steps of one publication, in this order: indices, removals, (read back,) releaseGpg, release, and inRelease last. */
@@ -26,11 +26,7 @@ export interface PublicationOrder {
  * @throws HOSTILE_PATH     a name outside of the suite folder
  */
 export function publicationOrder(names: readonly PublishedName[], present: readonly RepoPath[], suiteFolder: string): PublicationOrder {
-  const [inReleasePath, releasePath, releaseGpgPath] = RELEASE_SET_NAMES.map((name) => joinPath(suiteFolder, name)) as [
-    RepoPath,
-    RepoPath,
-    RepoPath,
-  ];
+  const [inReleasePath, releasePath, releaseGpgPath] = releaseSetPaths(suiteFolder);
   const releaseSet = new Set<RepoPath>([inReleasePath, releasePath, releaseGpgPath]);
   const wanted = new Map(names.map((name) => [name.path, name]));
   const there = new Set(present);

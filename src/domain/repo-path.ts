@@ -53,6 +53,12 @@ export function joinPath(folder: string, path: string): RepoPath {
   return parseRepoPath(folder === '' || folder === '.' ? path : `${folder}/${path}`);
 }
 
+/** InRelease, Release and Release.gpg of a suite, in this order. */
+export const releaseSetPaths = (suiteFolder: string): readonly [RepoPath, RepoPath, RepoPath] => {
+  const [inRelease, release, releaseGpg] = RELEASE_SET_NAMES;
+  return [joinPath(suiteFolder, inRelease), joinPath(suiteFolder, release), joinPath(suiteFolder, releaseGpg)];
+};
+
 /**
  * A pool file as `Filename`, or `Directory` and name, give it. Names of files whose bytes change from release to release are refused, for a pool
  * file is written once: anything in `dists/` and in `.debgeo/` (reserved), and in flat archives, where pool files and indices share a folder,
