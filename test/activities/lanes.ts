@@ -12,6 +12,7 @@ import type { Deps } from '../../activities/deps.ts';
 import type { StepAnswer } from '../../activities/lane.ts';
 import { createHttpArchive } from '../../src/archive/http-archive.ts';
 import { applyConfiguration, type AppliedConfiguration } from '../../src/database/apply-configuration.ts';
+import { aConfiguration } from '../support/configuration.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
 import { startArchiveServer, type ArchiveServer } from '../../src/demo/archive-server.ts';
 import { makeBinaryPackage, type Package } from '../../src/demo/deb-package.ts';
@@ -167,28 +168,6 @@ export async function startLanes(t: TestContext, options: LanesOptions = {}): Pr
       state: 'present',
     };
   }
-  const distributions = suites.map((suite) => [
-    suite,
-    {
-      archive: 'debian',
-      suite,
-      components: [],
-      architectures: [],
-      sites: [...names],
-      primary: names[0]!,
-      poll: 3_600_000,
-      accept_undated: false,
-      state: 'present' as const,
-    },
-  ]);
-  await applyConfiguration(
-    database,
-    {
-      archives: { debian: { url: server.url, mount: 'debian', keyring: key.publicBinary, redirect_origins: [] } },
-      sites: places,
-      distributions: Object.fromEntries(distributions) as AppliedConfiguration['distributions'],
-    },
-    false,
-  );
+  await applyConfiguration(database, aConfiguration({ archiveUrl: server.url, keyring: key.publicBinary, suites, sites: places }), false);
   return new Lanes({ database, archives, server, sites, folder });
 }

@@ -20,6 +20,7 @@ import { sql } from 'kysely';
 import { pino, type Logger } from 'pino';
 import { createActivities, type Activities } from '../../activities/index.ts';
 import { applyConfiguration, type AppliedConfiguration } from '../../src/database/apply-configuration.ts';
+import { aConfiguration } from './configuration.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
 import { readStatus, type DistributionStatus, type SiteStatus } from '../../src/database/status.ts';
 import { readReplication } from '../../src/database/replications.ts';
@@ -434,27 +435,9 @@ export const aWorld = async (t: TestContext, options: WorldOptions = {}): Promis
     sites.set(name, new WorldSite({ name, proxy, container, aptUrl: `${container.url}/debian` }, client));
   }
 
-  const distributions = suites.map((suite) => [
-    suite,
-    {
-      archive: 'debian',
-      suite,
-      components: [],
-      architectures: [],
-      sites: [...siteNames],
-      primary: siteNames[0]!,
-      poll: 3_600_000,
-      accept_undated: false,
-      state: 'present' as const,
-    },
-  ]);
   await applyConfiguration(
     database,
-    {
-      archives: { debian: { url: archiveServer.url, mount: 'debian', keyring: key.publicBinary, redirect_origins: [] } },
-      sites: places,
-      distributions: Object.fromEntries(distributions) as AppliedConfiguration['distributions'],
-    },
+    aConfiguration({ archiveUrl: archiveServer.url, keyring: key.publicBinary, suites, sites: places }),
     false,
   );
   await sql`update debian_distributions set tuning = ${JSON.stringify(TUNING)}::jsonb`.execute(database.read.kysely);
