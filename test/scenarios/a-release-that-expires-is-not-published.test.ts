@@ -33,7 +33,10 @@ const KEY: Expiry = {
     const key = await createSigningKey('short-lived', { created, validForSeconds: 3_600 + seconds });
     const keyring = Buffer.concat([world.key.publicBinary, key.publicBinary]);
     await sql`update archives set keyring = ${keyring}`.execute(world.database.read.kysely);
-    await world.release([aPackage('hello', version)], { key, signedAt: new Date(Date.now() + Math.min(seconds, 0) * 1_000 - 1_000) });
+    await world.release([aPackage('hello', version)], {
+      key,
+      signedAt: new Date(created.getTime() + 3_600_000 + Math.min(seconds, 0) * 1_000 - 1_000),
+    });
   },
 };
 
