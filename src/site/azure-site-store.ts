@@ -1,8 +1,8 @@
 /**
  * A SiteStore in an Azure container (or Azurite).
  *
- * The SDK only builds, signs and sends single requests: its retries are off, since they repeat writes whose outcome is unknown, ignore
- * Retry-After and never end a silent connection. Its HTTP client keeps connections alive and opens as many as there are requests.
+ * The SDK only builds, signs and sends single requests: its retries are off, since they ignore Retry-After and never end a silent connection.
+ * Its HTTP client keeps connections alive and opens as many as there are requests.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
@@ -19,7 +19,7 @@ import { LIMITS } from '../domain/limits.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
 import { sha256Of, type Sha256 } from '../domain/sha256.ts';
 import { SasToken, type SiteCredential } from './credentials.ts';
-import { brokenOff, refusalError, type Doing, type Refusal } from './site-error.ts';
+import { brokenOff, isReset, refusalError, type Doing, type Refusal } from './site-error.ts';
 import type { BlobContent, Checksum, Expected, SiteStore, Written } from './site-store.ts';
 import { Watchdog, type Patience } from './watchdog.ts';
 
@@ -147,8 +147,9 @@ class AzureSiteStore implements SiteStore {
     }
 
     assertAnnounced(content, offset, sha256.digest('hex') as Sha256, path);
+    const options = writeOptions(content, expected, md5.digest());
     const answer = await this.#request(doing, signal, 0, (watchdog) =>
-      blob.commitBlockList(ids, { ...writeOptions(content, expected, md5.digest()), abortSignal: watchdog.signal }),
+      blob.commitBlockList(ids, { ...options, abortSignal: watchdog.signal }),
     );
     return writtenOf(answer, doing);
   }
@@ -159,12 +160,13 @@ class AzureSiteStore implements SiteStore {
     const watchdog = new Watchdog(signal, this.#limits, 0);
     try {
       watchdog.wait();
-      const answer = await blob.download(0, undefined, {
+      const options = {
         conditions: etag === undefined ? {} : { ifMatch: etag },
         // The SDK would resume a broken body by itself: the lane decides what is read again.
         maxRetryRequests: 0,
         abortSignal: watchdog.signal,
-      });
+      };
+      const answer = await sent(() => blob.download(0, undefined, options));
       watchdog.rest();
       const head = headOf(answer, doing);
       watchdog.expect(head.size);
@@ -209,7 +211,7 @@ class AzureSiteStore implements SiteStore {
     const watchdog = new Watchdog(signal, this.#limits, bytes);
     try {
       watchdog.wait();
-      return await send(watchdog);
+      return await sent(() => send(watchdog));
     } catch (error) {
       throw failureOf(error, watchdog, signal, doing);
     } finally {
@@ -244,6 +246,19 @@ class AzureSiteStore implements SiteStore {
 class Conflict extends Error {}
 /** The container is there, the blob is not. */
 class Absent extends Error {}
+
+/**
+ * A kept connection that the site closed just when a request went out is no failure: once more (RFC 9112 §9.3.1). Every write is conditional, so
+ * that one which got through nevertheless is answered with a conflict, and looked at (I5).
+ */
+async function sent<T>(send: () => Promise<T>): Promise<T> {
+  try {
+    return await send();
+  } catch (error) {
+    if (isReset(error)) return await send();
+    throw error;
+  }
+}
 
 function failureOf(error: unknown, watchdog: Watchdog, signal: AbortSignal, doing: Doing): unknown {
   const refusal = refusalOf(error);

@@ -12,7 +12,7 @@ import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Sha256 } from '../domain/sha256.ts';
-import { brokenOff, refusalError } from './site-error.ts';
+import { brokenOff, isReset, refusalError } from './site-error.ts';
 import { Watchdog, type Patience } from './watchdog.ts';
 
 export interface PublicBlob {
@@ -59,18 +59,27 @@ export async function readPublic(
   }
 }
 
+/** A kept connection that the site closed meanwhile is no failure: once more, on a new one. */
+async function get(base: URL, path: RepoPath, signal: AbortSignal): Promise<http.IncomingMessage> {
+  try {
+    return await getOver(agents[base.protocol === 'https:' ? 'https:' : 'http:'], base, path, signal);
+  } catch (error) {
+    if (!isReset(error)) throw error;
+    return getOver(false, base, path, signal);
+  }
+}
+
 /** The path goes out as quoted here: a URL parser in between would spell some characters differently than apt. */
-function get(base: URL, path: RepoPath, signal: AbortSignal): Promise<http.IncomingMessage> {
-  const secure = base.protocol === 'https:';
+function getOver(agent: http.Agent | false, base: URL, path: RepoPath, signal: AbortSignal): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const request = (secure ? https : http).get(
+    const request = (base.protocol === 'https:' ? https : http).get(
       {
         host: base.hostname.replace(/^\[(.*)\]$/, '$1'),
         port: base.port,
         path: `${base.pathname.replace(/\/+$/, '')}/${aptQuote(path)}`,
         // apt sends this with all but packages, so that caches on the way ask anew.
         headers: { 'user-agent': 'debgeo', 'cache-control': 'max-age=0' },
-        agent: agents[secure ? 'https:' : 'http:'],
+        agent,
         signal,
       },
       resolve,

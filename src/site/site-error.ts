@@ -42,6 +42,10 @@ export function brokenOff(error: unknown, watchdog: Watchdog, caller: AbortSigna
   return new DebgeoError('SITE_UNREACHABLE', `cannot ${doing}`, { found: code });
 }
 
+/** The other side closed the connection before it answered. */
+export const isReset = (error: unknown): boolean =>
+  error instanceof Error && 'code' in error && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+
 /** Milliseconds from `now` that a Retry-After header asks for (seconds or a date, RFC 9110 §10.2.3), capped; null if it asks for nothing. */
 export function parseRetryAfter(header: string | null, now: number): number | null {
   if (header === null) return null;

@@ -45,9 +45,9 @@ test('a failure between two published names is tried again with the same generat
 test('a write that was done and not answered is resolved by looking', NEEDS_APT, async (t) => {
   const world = await aWorld(t, { sites: ['fra'] });
   await world.site('fra').proxy.setRules([
-    { method: 'PUT', target: '/pool/', times: 1, fault: { kind: 'drop' } },
-    { method: 'PUT', target: 'binary-amd64/Packages', times: 1, fault: { kind: 'drop' } },
-    { method: 'PUT', target: 'dists/bookworm/InRelease', times: 1, fault: { kind: 'drop' } },
+    { method: 'PUT', target: '/pool/', times: 2, fault: { kind: 'drop' } },
+    { method: 'PUT', target: 'binary-amd64/Packages', times: 2, fault: { kind: 'drop' } },
+    { method: 'PUT', target: 'dists/bookworm/InRelease', times: 2, fault: { kind: 'drop' } },
   ]);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();

@@ -124,6 +124,16 @@ describe('readPublic', () => {
     }
   });
 
+  it('asks once more when a connection breaks instead of an answer', async () => {
+    const bytes = randomBytes(200_000);
+    await write(PATH, bytes);
+    await site.proxy.setRules([{ times: 1, fault: { kind: 'cut' } }]);
+
+    const blob = await readPublic(publicUrl, PATH, 200_000, NEVER);
+
+    assert.equal(blob?.size, bytes.length);
+  });
+
   it('ends a request that stalls before or in the answer', async () => {
     await write(PATH, randomBytes(200_000));
     for (const fault of [{ kind: 'hang' }, { kind: 'stall', bytes: 70_000 }] as const) {

@@ -150,11 +150,23 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
         assertBytes((await site.read(path))?.bytes, old);
       });
 
-      it(`finds its own write ${way} after an answer was lost`, async () => {
+      it(`asks once more ${way} when a connection breaks instead of an answer, and meets its own write`, async () => {
         const path = fresh();
         const bytes = make();
         const last = way === 'in blocks' ? 'comp=blocklist' : '.';
         await proxy.setRules([{ method: 'PUT', target: last, times: 1, fault: { kind: 'drop' } }]);
+
+        const outcome = await store.put(path, contentOf(bytes), 'nothing', NEVER);
+
+        assert.equal(outcome, 'conflict');
+        assertBytes((await site.read(path))?.bytes, bytes);
+      });
+
+      it(`finds its own write ${way} after two answers were lost`, async () => {
+        const path = fresh();
+        const bytes = make();
+        const last = way === 'in blocks' ? 'comp=blocklist' : '.';
+        await proxy.setRules([{ method: 'PUT', target: last, times: 2, fault: { kind: 'drop' } }]);
 
         await assert.rejects(store.put(path, contentOf(bytes), 'nothing', NEVER), hasCode('SITE_UNREACHABLE'));
         const again = await store.put(path, contentOf(bytes), 'nothing', NEVER);
