@@ -32,6 +32,7 @@ export interface CaptureResult {
   readonly roster: Roster;
 }
 
+const NO_VALIDATOR: Validator = { etag: null, lastModified: null };
 /** Every so often the archive is asked unconditionally: a validator that never changes would hide every release. */
 const UNCONDITIONAL_EVERY = 10;
 /** A capture starts over this often, in all, when the archive releases meanwhile. */
@@ -76,7 +77,7 @@ async function captureRelease(capture: Capture, known: Validator | null): Promis
   for (let start = 1; start <= STARTS_MAX; start += 1) {
     const { releaseSet, validator } = await fetchReleaseSet(capture, asked);
     try {
-      return { generation: await saveRelease(capture, releaseSet, validator), validator };
+      return await saveRelease(capture, releaseSet, validator);
     } catch (error) {
       if (!(error instanceof ReleasedMeanwhile)) throw error;
       asked = null;
@@ -94,11 +95,22 @@ async function fetchReleaseSet(capture: Capture, validator: Validator | null): P
   return { releaseSet: record.newest.releaseSet, validator };
 }
 
-async function saveRelease(capture: Capture, releaseSet: ReleaseSet, validator: Validator): Promise<number> {
+async function saveRelease(
+  capture: Capture,
+  fetched: ReleaseSet,
+  asked: Validator,
+): Promise<{ readonly generation: number; readonly validator: Validator }> {
+  const accepted = await acceptRelease(capture, fetched);
+  // The validator is of InRelease, which has not changed when the files beside it agree with it at last: the next look asks for all of them.
+  const validator = accepted.releaseSet === fetched ? asked : NO_VALIDATOR;
+  return { generation: await saveAccepted(capture, accepted, asked, validator), validator };
+}
+
+/** @param asked answers whether the archive released meanwhile; `validator` is what the next look begins with */
+async function saveAccepted(capture: Capture, accepted: AcceptedRelease, asked: Validator, validator: Validator): Promise<number> {
   const { deps, record, olderAcceptance } = capture;
   const { newest } = record;
-  const accepted = await acceptRelease(capture, releaseSet);
-  const { signers, bodySha256, release, entries } = accepted;
+  const { releaseSet, signers, bodySha256, release, entries } = accepted;
   const untorn = release.acquireByHash && releaseSet.inRelease !== null;
 
   const before =
@@ -109,7 +121,7 @@ async function saveRelease(capture: Capture, releaseSet: ReleaseSet, validator: 
     return (await saveResigned(deps.database, record.id, newest.generation, { releaseSet, signers, untorn }, validator)).generation;
 
   const { indices, absent } = await fetchIndices(capture, accepted, before);
-  if (absent.length > 0) await assertStillReleased(capture, releaseSet, validator);
+  if (absent.length > 0) await assertStillReleased(capture, accepted.fetched, asked);
   const poolFiles = await readPoolFiles(capture, accepted, indices);
   const { date, validUntil } = release;
   const snapshot = { releaseSet, bodySha256, date, validUntil, signers, untorn, indices, absent, poolFiles };
@@ -117,12 +129,27 @@ async function saveRelease(capture: Capture, releaseSet: ReleaseSet, validator: 
   return (await saveSnapshot(deps.database, record.id, snapshot, validator, record.latestGeneration, acceptance)).generation;
 }
 
-async function acceptRelease(capture: Capture, releaseSet: ReleaseSet): Promise<AcceptedRelease> {
+async function acceptRelease(capture: Capture, fetched: ReleaseSet): Promise<AcceptedRelease> {
   const { record, olderAcceptance, folder } = capture;
   const now = new Date();
-  const { body, signers } = await verifyReleaseSet(releaseSet, record.archive.keyring, now);
+  const { body, signers, taken } = await verifyReleaseSet(fetched, record.archive.keyring, now);
   const release = parseRelease(body);
   judgeFreshness(release, record.newest, now, { acceptUndated: record.acceptUndated, acceptOlder: olderAcceptance !== null });
   const entries = selectEntries(release, record.selection).map((entry) => ({ path: joinPath(folder, entry.path), entry }));
-  return { releaseSet, signers, bodySha256: sha256Of(body), release, entries };
+  return { fetched, releaseSet: standing(capture, fetched, taken), signers, bodySha256: sha256Of(body), release, entries };
+}
+
+/**
+ * What stands in the place of files that do not belong to InRelease: of the same InRelease the newest generation may have those that do. An archive that
+ * has begun to write its next release takes nothing away from the sites.
+ */
+function standing({ deps, record }: Capture, fetched: ReleaseSet, taken: ReleaseSet): ReleaseSet {
+  if (taken === fetched) return fetched;
+  deps.log.warn(
+    { distribution: record.name, release: taken.release !== null, releaseGpg: taken.releaseGpg !== null },
+    'Release or Release.gpg does not belong to InRelease and is left out',
+  );
+  const before = record.newest?.releaseSet;
+  const isSame = before?.inRelease && taken.inRelease && Buffer.compare(before.inRelease, taken.inRelease) === 0;
+  return isSame ? before : taken;
 }

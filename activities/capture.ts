@@ -22,6 +22,9 @@ export interface Capture {
 
 /** A Release set that was authenticated and judged fresh, with what the selection takes of it. */
 export interface AcceptedRelease {
+  /** As the archive has it: what is compared to see whether it released meanwhile. */
+  readonly fetched: ReleaseSet;
+  /** What of it is saved, and served. */
   readonly releaseSet: ReleaseSet;
   readonly signers: readonly string[];
   readonly bodySha256: Sha256;

@@ -30,7 +30,7 @@ export async function fetchIndices(
     const sha256 = (entry.hashes.SHA256 ?? null) as Sha256 | null;
     const isStored = sha256 !== null && !missing.has(sha256);
     const isKept = isStored && before.get(path) === sha256;
-    found.set(path, isKept ? sha256 : await fetchIndex({ ...capture, signal: both }, path, entry, isStored, accepted.releaseSet));
+    found.set(path, isKept ? sha256 : await fetchIndex({ ...capture, signal: both }, path, entry, isStored, accepted.fetched));
     counts.fetched += 1;
   });
 

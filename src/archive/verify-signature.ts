@@ -16,6 +16,8 @@ export interface Signature {
   readonly signers: readonly string[];
   /** The signed bytes: parse only these. */
   readonly body: Uint8Array;
+  /** What of the set may be served: see `whatBelongsTogether`. */
+  readonly taken: ReleaseSet;
 }
 
 /** `unusable`: authentic, and not accepted for a reason of the signature itself: its hash, its time, a key that may not sign. */
@@ -41,7 +43,6 @@ const KEY_BLOCK = /-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n[^]*?\n-----END PGP 
  * @param keyring pinned public keys, armored (one or more blocks) or binary; null accepts an unsigned Release set
  * @throws RELEASE_UNSIGNED a Release without Release.gpg and without InRelease
  * @throws SIGNATURE_MALFORMED, SIGNATURE_INVALID, SIGNATURE_UNKNOWN_KEY, SIGNATURE_KEY_EXPIRED, SIGNATURE_KEY_REVOKED
- * @throws ARCHIVE_CHANGING InRelease and Release are there and say different things
  * @throws CONFIG_INVALID   the keyring cannot be read
  */
 export async function verifyReleaseSet(set: ReleaseSet, keyring: Uint8Array | null, now: Date): Promise<Signature> {
@@ -49,16 +50,11 @@ export async function verifyReleaseSet(set: ReleaseSet, keyring: Uint8Array | nu
   const body = inRelease?.body ?? set.release;
   if (body === null) throw new DebgeoError('RELEASE_MISSING', 'neither InRelease nor Release');
 
-  if (keyring === null) {
-    assertSameText(inRelease?.body ?? null, set.release);
-    return { signers: [], body };
-  }
+  if (keyring === null) return { signers: [], body, taken: await whatBelongsTogether(set, body, null, now) };
   const keys = await readKeyring(keyring);
   if (inRelease !== null) {
     const signers = acceptedSigners(await judgeSignatures(inRelease.signed, inRelease.signatures, keys, now), keys, 'InRelease');
-    assertSameText(inRelease.body, set.release);
-    await refuseTornPair(set, keys, now);
-    return { signers, body };
+    return { signers, body, taken: await whatBelongsTogether(set, body, keys, now) };
   }
   if (set.releaseGpg === null) {
     throw new DebgeoError('RELEASE_UNSIGNED', 'there is neither InRelease nor Release.gpg', {
@@ -66,8 +62,7 @@ export async function verifyReleaseSet(set: ReleaseSet, keyring: Uint8Array | nu
       found: 'none',
     });
   }
-  const signers = acceptedSigners(await judgeSignatures(body, splitSignatures(set.releaseGpg), keys, now), keys, 'Release.gpg');
-  return { signers, body };
+  return { signers: await signersOfRelease(body, set.releaseGpg, keys, now), body, taken: set };
 }
 
 /** What is signed in clear ends before the last LF of the text (RFC 9580, 7.1). */
@@ -81,33 +76,42 @@ function openInRelease(
   return { body, signed: body.at(-1) === LF ? body.subarray(0, -1) : body, signatures };
 }
 
-/** Trailing blanks and line ends are outside a text signature (RFC 9580, 7.2), and the frame of InRelease drops the last one. */
-function assertSameText(signed: Uint8Array | null, release: Uint8Array | null): void {
-  if (signed === null || release === null) return;
-  const text = (bytes: Uint8Array) =>
-    Buffer.from(bytes)
-      .toString('latin1')
-      .replace(/[ \t\r]+$/gm, '')
-      .trimEnd();
-  if (text(signed) === text(release)) return;
-  throw new DebgeoError('ARCHIVE_CHANGING', 'InRelease and Release differ');
-}
-
 /**
- * Release.gpg beside a good InRelease is only a way for old clients, so that nothing is asked of it but this: a pinned key must not give a bad
- * signature. That would be half of a release that is being written.
+ * An InRelease that is authentic decides alone, as for apt, which then asks for nothing else. Release and Release.gpg beside it are for older clients,
+ * and are taken only as far as they say the same:
+ *
+ * - a Release that says anything else is left out: the site has the indices of InRelease, and a client of that Release would find others than it lists;
+ * - a Release.gpg that would not be accepted over the Release that is taken is left out: it lets nobody in, and was accepted by nobody;
+ * - a Release.gpg without a Release to sign is left out, too.
+ *
+ * Waiting until the three agree would be no safer, for an archive with InRelease alone gives no such hint and has to be read as safely; and it would
+ * not end where a cache, or a tool that writes InRelease only, keeps an old file for good (bookworm-updates behind caches does). At a site whatever is
+ * left out is a 404, on which an older client stops; half of another release would be a hash mismatch or a bad signature.
+ * @param keys null: unsigned is accepted, and a Release.gpg cannot be judged
  */
-async function refuseTornPair(set: ReleaseSet, keys: readonly openpgp.Key[], now: Date): Promise<void> {
-  if (set.release === null || set.releaseGpg === null) return;
-  let judged: JudgedSignature[];
+async function whatBelongsTogether(set: ReleaseSet, body: Uint8Array, keys: readonly openpgp.Key[] | null, now: Date): Promise<ReleaseSet> {
+  const { inRelease, release, releaseGpg } = set;
+  if (inRelease === null) return set;
+  if (release === null || textOf(release) !== textOf(body)) return { inRelease, release: null, releaseGpg: null };
+  if (releaseGpg === null || keys === null) return set;
   try {
-    judged = await judgeSignatures(set.release, splitSignatures(set.releaseGpg), keys, now);
+    await signersOfRelease(release, releaseGpg, keys, now);
+    return set;
   } catch (error) {
-    if (error instanceof DebgeoError && error.code === 'SIGNATURE_MALFORMED') return;
+    if (error instanceof DebgeoError) return { inRelease, release, releaseGpg: null };
     throw error;
   }
-  if (judged.some(({ verdict }) => verdict === 'bad')) throw refusal('ARCHIVE_CHANGING', 'Release.gpg', judged, keys);
 }
+
+/** Trailing blanks and line ends are outside a text signature (RFC 9580, 7.2), and the frame of InRelease drops the last one. */
+const textOf = (bytes: Uint8Array): string =>
+  Buffer.from(bytes)
+    .toString('latin1')
+    .replace(/[ \t\r]+$/gm, '')
+    .trimEnd();
+
+const signersOfRelease = async (release: Uint8Array, releaseGpg: Uint8Array, keys: readonly openpgp.Key[], now: Date): Promise<string[]> =>
+  acceptedSigners(await judgeSignatures(release, splitSignatures(releaseGpg), keys, now), keys, 'Release.gpg');
 
 function acceptedSigners(judged: readonly JudgedSignature[], keys: readonly openpgp.Key[], file: string): string[] {
   const has = (verdict: Verdict) => judged.some((signature) => signature.verdict === verdict);

@@ -42,7 +42,7 @@ export const RULES = {
     'set the URL that the archive redirects to as its url, if that host is meant',
   ),
   ARCHIVE_CHANGING: transient(
-    'InRelease, Release and Release.gpg do not agree, or the archive (or a file of its folder) changed again and again while it was read',
+    'the archive, or a file of its folder, changed again and again while it was read',
     'the archive was releasing while we read it; debgeo looks again by itself',
   ),
 
@@ -92,6 +92,13 @@ export const RULES = {
     'Date of the Release is older than that of a release accepted before',
     'find out why the archive went back; if it was meant, `debgeo update DIST --accept-older REASON` takes it',
   ),
+  RELEASE_STALE: {
+    then: 'at-once',
+    exit: 1,
+    cause: 'the newest release is older than `stale_after` of the distribution: the archive rests, or somebody holds its releases back',
+    remedy:
+      'ask the archive by another way whether it released; if it rests, set a longer `stale_after` and apply; it ends with a newer release',
+  },
   SELECTION_UNKNOWN: refused(
     'a component or architecture of the distribution is not named by the Release',
     'choose components and architectures that the Release names',
@@ -161,6 +168,10 @@ export const RULES = {
   SITE_CREDENTIAL_MISSING: parked(
     'the variable or file that the credential names is not there or empty, where the worker runs',
     'set the variable or file that the credential of the site names, then `debgeo retry`',
+  ),
+  SITE_IDENTITY_MISSING: unreachable(
+    "the site has `credential: default`, and where the worker runs Azure's default identity gives no token, or none in time",
+    'give the worker a managed or workload identity, or the variables of a service principal; debgeo tries again by itself',
   ),
   SITE_DENIED: parked(
     'the site refuses the credential, or the credential lacks a right',

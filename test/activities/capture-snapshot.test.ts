@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
@@ -222,6 +222,54 @@ test('an older, an expired and a forged release are refused, and change nothing'
   }
 
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
+});
+
+test('a Release.gpg that lags behind InRelease is left out, and comes with the next look at which it does not', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await one.look();
+  const releaseGpg = one.file(`dists/${SUITE}/Release.gpg`);
+  const lagging = await readFile(releaseGpg);
+  const { files } = await one.archive.release(packagesOf('2'));
+  const fresh = await readFile(releaseGpg);
+  await writeFile(releaseGpg, lagging);
+
+  const looks = [await one.look(), await one.look()];
+  await writeFile(releaseGpg, fresh);
+  looks.push(await one.look());
+
+  const generations = looks.map(({ generation }) => generation);
+  const stored = await Promise.all(generations.map((generation) => readSnapshot(one.db.read, one.distributionId, generation)));
+  assert.deepEqual(generations, [2, 2, 3]);
+  assert.deepEqual(
+    stored.map((snapshot) => snapshot!.releaseSet.releaseGpg),
+    [null, null, fresh],
+  );
+  const bytesOf = (name: string) => Buffer.from(files.find(({ path }) => path === `dists/${SUITE}/${name}`)!.bytes);
+  for (const snapshot of stored) {
+    assert.deepEqual(snapshot!.releaseSet.inRelease, bytesOf('InRelease'));
+    assert.deepEqual(snapshot!.releaseSet.release, bytesOf('Release'));
+  }
+});
+
+test('a Release that differs from InRelease is left out, and takes nothing away of what the same InRelease has', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await one.look();
+  const { releaseSet } = (await readSnapshot(one.db.read, one.distributionId, 1))!;
+  const next = await one.archive.prepare(packagesOf('2'));
+  const isInRelease = ({ path }: { path: string }) => path.endsWith('/InRelease');
+
+  await one.archive.write(next.files.filter((file) => !isInRelease(file)));
+  const begun = await one.look(true);
+  await rm(one.file(`dists/${SUITE}/Release.gpg`));
+  await writeFile(one.file(`dists/${SUITE}/Release`), Buffer.from(releaseSet.release!));
+  await one.archive.write(next.files.filter(isInRelease));
+  const behind = await one.look();
+
+  assert.deepEqual([begun.outcome, begun.generation, behind.outcome, behind.generation], ['unchanged', 1, 'captured', 2]);
+  const second = await readSnapshot(one.db.read, one.distributionId, 2);
+  assert.deepEqual([second!.releaseSet.release, second!.releaseSet.releaseGpg, second!.untorn], [null, null, true]);
 });
 
 /** Calls `released` when a variant of Packages is opened, up to `times` times, one after the other: the archive releases while it is read. */
