@@ -38,15 +38,17 @@ const relativePath = z.string().refine(isRepoPath, 'a relative path without ".."
 const UNKNOWN_KEY = 'is not a key that debgeo knows';
 const DURATION = /^(\d+)(s|m|h|d)$/;
 const UNIT_MS: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-const duration = z
-  .string()
-  .regex(DURATION, 'a duration like 30s, 10m, 6h or 1d')
-  .transform((text) => {
-    const [, count, unit] = DURATION.exec(text)!;
-    return Number(count) * UNIT_MS[unit!]!;
-  })
-  .refine((ms) => ms >= 5_000 && ms <= 7 * 86_400_000, 'between 5s and 7d')
-  .meta({ form: 'duration from `5s` to `7d`: a number and s, m, h or d' });
+const msOf = (text: string): number => {
+  const [, count, unit] = DURATION.exec(text) ?? [];
+  return Number(count) * (UNIT_MS[unit ?? ''] ?? NaN);
+};
+const duration = (least: string, most: string) =>
+  z
+    .string()
+    .regex(DURATION, 'a duration like 30s, 10m, 6h or 1d')
+    .transform(msOf)
+    .refine((ms) => ms >= msOf(least) && ms <= msOf(most), `between ${least} and ${most}`)
+    .meta({ form: `duration from \`${least}\` to \`${most}\`: a number and s, m, h or d` });
 
 const archive = z.strictObject({
   url: archiveUrl.describe(
@@ -111,8 +113,13 @@ const distribution = z.strictObject({
     .describe('Empty: all that Release names. `all` comes with every other; `source` comes only when it is named.'),
   sites: z.array(name).min(1).describe('At least one of `sites`.'),
   primary: name.optional().meta({ unset: 'the first of `sites`', description: 'Advertised, and the first source of repair.' }),
-  poll: duration.prefault('10m').describe('How often debgeo looks at the archive by itself.'),
+  poll: duration('5s', '7d').prefault('10m').describe('How often debgeo looks at the archive by itself.'),
   accept_undated: z.boolean().default(false).describe('Accepts a Release without Date; a rollback cannot be seen then.'),
+  stale_after: duration('1m', '3650d').optional().meta({
+    unset: 'no age is too old',
+    description:
+      'Shows the incident `RELEASE_STALE` while the newest release is older than this, by its Date: somebody may hold newer ones back, and Valid-Until is optional. Longer than `poll`; a bit longer than the longest rest of the archive (`2d` for sid, months for a stable suite), which debgeo cannot know.',
+  }),
   state,
 });
 export const SECTIONS = { archives: archive, sites: site, distributions: distribution };
@@ -264,6 +271,8 @@ const complete = (data: File, folder: string, faults: Fault[]): Configuration =>
     const suite = `${rest.archive} ${rest.suite}`;
     if (suites.has(suite)) fault([...at, 'suite'], `is replicated as ${suites.get(suite)} already`);
     suites.set(suite, key);
+    if (rest.stale_after !== undefined && rest.stale_after <= rest.poll)
+      fault([...at, 'stale_after'], 'is not longer than poll: between two looks every release would be stale');
     rest.sites.forEach((name_, index) => {
       if (!data.sites.names.has(name_)) fault([...at, 'sites', index], `there is no site ${name_} in this file`);
       else if (sites[name_]?.state === 'absent') fault([...at, 'sites', index], `${name_} is absent`);

@@ -7,14 +7,17 @@ import type { JoinedDeps } from '../deps.ts';
 import { createDeps } from '../deps.ts';
 import { readDistribution } from '../database/catalog.ts';
 import { DebgeoError } from '../domain/errors.ts';
+import { judgeAge } from '../domain/freshness.ts';
 import { parseRepoPath } from '../domain/repo-path.ts';
 import { sha256Of } from '../domain/sha256.ts';
 import { suiteFolder } from '../domain/release.ts';
 import { verifyReleaseSet } from '../archive/verify-signature.ts';
 import { readPublic } from '../site/read-public.ts';
 import { QUEUE } from '../../workflows/messages.ts';
+import { type ReleaseAge, readReleaseAge } from '../database/stale-releases.ts';
 import { listDistributions, listSiteQueues } from '../database/work.ts';
 import { describePollers, queryStatus } from '../temporal.ts';
+import { ago, duration } from './amount.ts';
 import { configOf, withTemporal, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
 
@@ -59,6 +62,7 @@ export const doctor = async (options: Options): Promise<number> => {
         () => authenticate(deps, distribution),
         (signers) => `answers, signed by ${signers.join(', ') || 'nobody, which is allowed'}`,
       );
+      await check(`newest release of ${distribution}`, () => ageOf(deps, distribution), aged);
       if (pollers !== undefined)
         await check(
           `workflow of ${distribution}`,
@@ -111,6 +115,20 @@ const tryOut = async (deps: JoinedDeps, name: string): Promise<void> => {
     await store.remove(path, written.etag, signal);
   }
 };
+
+/** Of what was captured: an archive that somebody holds back answers as before. */
+const ageOf = async (deps: JoinedDeps, name: string): Promise<ReleaseAge | null> => {
+  const distribution = await readDistribution(deps.database.read, name);
+  const age = distribution && (await readReleaseAge(deps.database.read, distribution.id));
+  const stale = age && judgeAge(age.releasedAt, age.staleAfterMs, new Date());
+  if (stale !== null) throw new DebgeoError(stale.code, stale.message, stale);
+  return age;
+};
+
+const aged = (age: ReleaseAge | null): string =>
+  age === null
+    ? 'nothing was captured yet'
+    : `generation ${age.generation}, from ${ago(age.releasedAt.getTime(), Date.now())}; ${age.staleAfterMs === null ? 'no `stale_after` is set, so no age is too old' : `too old after ${duration(age.staleAfterMs)}`}`;
 
 const authenticate = async (deps: JoinedDeps, name: string): Promise<readonly string[]> => {
   const distribution = await readDistribution(deps.database.read, name);

@@ -32,6 +32,7 @@ const describe = (one: DistributionStatus, now: number): string => {
     head,
     rows.length > 0 ? table(rows) : '  no sites',
     ...(one.failure === null ? [] : [indented(`archive: ${describeError(one.failure)}`)]),
+    ...(one.stale === null ? [] : [indented(`archive: ${describeError(one.stale)}`)]),
     ...one.sites.flatMap((site) => (site.failure === null ? [] : [indented(`${site.site}: ${describeError(site.failure)}`)])),
     ...incidents(one, now),
   ].join('\n');
@@ -58,7 +59,7 @@ const incidents = (one: DistributionStatus, now: number): string[] => {
   const failures = new Map<string | null, string | undefined>(one.sites.map((site) => [site.site, site.failure?.code]));
   failures.set(null, one.failure?.code);
   return one.incidents
-    .filter((incident) => failures.get(incident.site) !== incident.code)
+    .filter(({ site, code }) => failures.get(site) !== code && !(site === null && code === one.stale?.code))
     .map(
       ({ site, code, message, times, lastAt }) =>
         `  ${site ?? 'archive'}: ${code}: ${message} (${times === 1 ? 'once' : `${times} times`}, ${ago(lastAt, now)})`,

@@ -31,6 +31,7 @@ interface DistributionRow {
   readonly primary: string;
   readonly poll: number;
   readonly accept_undated: boolean;
+  readonly stale_after?: number | undefined;
   readonly state: 'present' | 'absent';
 }
 export interface AppliedConfiguration {
@@ -178,17 +179,17 @@ const applyDistribution = async (tx: Tx, name: string, distribution: Distributio
   const removed = distribution.state === 'absent';
   const written = await sql<{ id: number }>`
     insert into debian_distributions as d
-      (name, archive_id, suite, components, architectures, replication_site_id, removed, poll_interval_ms, accept_undated)
+      (name, archive_id, suite, components, architectures, replication_site_id, removed, poll_interval_ms, accept_undated, stale_after_ms)
     select ${name}, a.id, ${distribution.suite}, ${[...distribution.components]}, ${[...distribution.architectures]}, s.id, ${removed},
-      ${distribution.poll}, ${distribution.accept_undated}
+      ${distribution.poll}, ${distribution.accept_undated}, ${distribution.stale_after ?? null}::bigint
     from archives a, replication_sites s where a.name = ${distribution.archive} and s.name = ${distribution.primary}
     on conflict (name) do update set archive_id = excluded.archive_id, suite = excluded.suite, components = excluded.components,
       architectures = excluded.architectures, replication_site_id = excluded.replication_site_id, removed = excluded.removed,
-      poll_interval_ms = excluded.poll_interval_ms, accept_undated = excluded.accept_undated,
+      poll_interval_ms = excluded.poll_interval_ms, accept_undated = excluded.accept_undated, stale_after_ms = excluded.stale_after_ms,
       in_release_etag = null, in_release_last_modified = null, next_look_at = now(), rev = nextval('revision')
-    where (d.archive_id, d.suite, d.components, d.architectures, d.replication_site_id, d.removed, d.poll_interval_ms, d.accept_undated) is distinct from
+    where (d.archive_id, d.suite, d.components, d.architectures, d.replication_site_id, d.removed, d.poll_interval_ms, d.accept_undated, d.stale_after_ms) is distinct from
       (excluded.archive_id, excluded.suite, excluded.components, excluded.architectures, excluded.replication_site_id, excluded.removed,
-       excluded.poll_interval_ms, excluded.accept_undated)
+       excluded.poll_interval_ms, excluded.accept_undated, excluded.stale_after_ms)
     returning d.id`.execute(tx.kysely);
   const lanes = await applyReplications(tx, name, removed ? [] : distribution.sites);
   const change = changeOf('distribution', name, before.rows.length, written.rows.length + lanes);

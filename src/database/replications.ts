@@ -25,6 +25,7 @@ import type { StoredTuning } from './entities/debian-distribution.ts';
 import { recordEvent, recordIncident, resolveIncidents } from './incidents.ts';
 import { endOlderAcceptances } from './older-acceptances.ts';
 import { first, ms, type Database, type Tx } from './orm.ts';
+import { recordStaleness } from './stale-releases.ts';
 
 export interface LaneAt {
   readonly distribution: string;
@@ -206,6 +207,7 @@ export function recordLook(
         where id = ${locked.id}`.execute(tx.kysely);
       await endOlderAcceptances(tx, locked.id);
       await resolveIncidents(tx, { distributionId: locked.id, siteId: null }, 'a later look at the archive was fine');
+      await recordStaleness(tx, locked.id);
       await rollUp(tx, locked.id);
     }
     return readRoster(tx, distribution);
@@ -224,6 +226,7 @@ export function recordCaptureFailure(db: Database, distribution: string, report:
         where id = ${locked.id}`.execute(tx.kysely);
       await endOlderAcceptances(tx, locked.id);
       if (!NO_INCIDENT.includes(report.code)) await recordIncident(tx, { distributionId: locked.id, report });
+      await recordStaleness(tx, locked.id);
       await rollUp(tx, locked.id);
     }
     return readRoster(tx, distribution);

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { ErrorCode, ErrorReport } from '../domain/errors.ts';
 import type { ReplicationState, ReplicationStatus } from '../domain/replication.ts';
 import { ms, type Database, type Tx } from './orm.ts';
+import { readStaleness } from './stale-releases.ts';
 
 export interface SiteStatus {
   readonly site: string;
@@ -63,6 +64,8 @@ export interface DistributionStatus {
   readonly nextLookAt: number;
   /** Of the last look at the archive, null when it was fine. */
   readonly failure: ErrorReport | null;
+  /** RELEASE_STALE where the newest release is older now than `stale_after` of the distribution, else null. No failure: sites serve it. */
+  readonly stale: ErrorReport | null;
   readonly sites: readonly SiteStatus[];
   /** Open ones, the latest first. */
   readonly incidents: readonly IncidentStatus[];
@@ -73,14 +76,17 @@ const INCIDENTS_SHOWN = 20;
 /** Of one distribution, or of all, by name. A name that is not there, or removed, is not in the answer. */
 export async function readStatus(db: Database, distribution?: string): Promise<DistributionStatus[]> {
   const tx = db.read;
-  const { rows } = await sql<Omit<DistributionStatus, 'sites' | 'incidents'> & { id: number }>`
+  const { rows } = await sql<Omit<DistributionStatus, 'stale' | 'sites' | 'incidents'> & { id: number }>`
     select d.id, d.name as distribution, a.name as archive, d.suite, d.replication_status as status, d.latest_generation as generation,
            ${ms('d.looked_at')} as "lookedAt", ${ms('d.next_look_at')} as "nextLookAt", d.failure
     from debian_distributions d join archives a on a.id = d.archive_id
     where not d.removed and (${distribution ?? null}::text is null or d.name = ${distribution ?? null})
     order by d.name`.execute(tx.kysely);
   const statuses: DistributionStatus[] = [];
-  for (const { id, ...row } of rows) statuses.push({ ...row, sites: await readSites(tx, id), incidents: await readIncidents(tx, id) });
+  for (const { id, ...row } of rows) {
+    const stale = await readStaleness(tx, id, new Date());
+    statuses.push({ ...row, stale, sites: await readSites(tx, id), incidents: await readIncidents(tx, id) });
+  }
   return statuses;
 }
 

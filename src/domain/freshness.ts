@@ -1,4 +1,4 @@
-import { DebgeoError } from './errors.ts';
+import { DebgeoError, type ErrorReport } from './errors.ts';
 
 type Dated = { readonly date: Date | null };
 
@@ -49,3 +49,23 @@ export function judgeFreshness(
 /** Whether both are dated, and the release before what was accepted. */
 export const isOlder = (release: Dated, newestAccepted: Dated | null): boolean =>
   release.date !== null && newestAccepted?.date != null && release.date.getTime() < newestAccepted.date.getTime();
+
+/**
+ * The alarm of a freeze: whoever stands between us and the archive can go on showing a release that was rightly signed once (Cappos et al., "A Look in
+ * the Mirror"); Valid-Until, which would end that, is optional. So the newest accepted release may not become older than the distribution says.
+ * Nothing is refused: an archive that rests looks the same, and what the sites serve is as good as before.
+ *
+ * @param releasedAt    Date of that release; where it has none, since when its text is known
+ * @param staleAfterMs  null: no age is too old
+ * @returns null unless it is too old; code RELEASE_STALE
+ */
+export function judgeAge(releasedAt: Date, staleAfterMs: number | null, now: Date): ErrorReport | null {
+  if (staleAfterMs === null || now.getTime() - releasedAt.getTime() <= staleAfterMs) return null;
+  return {
+    code: 'RELEASE_STALE',
+    message: 'the archive has released nothing newer for longer than `stale_after`',
+    expected: `a release after ${new Date(now.getTime() - staleAfterMs).toISOString()}`,
+    found: releasedAt.toISOString(),
+    state: 'the sites go on serving it',
+  };
+}

@@ -114,6 +114,11 @@ for (const [what, change, where] of [
     'sites.sin',
   ],
   ['an unknown key', [/suite: bookworm,/, 'suite: bookworm, colour: red,'], 'distributions.bookworm.colour'],
+  [
+    'an age at which every release would be stale',
+    [/suite: bookworm,/, 'suite: bookworm, poll: 1h, stale_after: 1h,'],
+    'distributions.bookworm.stale_after',
+  ],
   ['a poll that is too quick', [/suite: bookworm,/, 'suite: bookworm, poll: 1s,'], 'distributions.bookworm.poll'],
 ] as const)
   test(`${what} is refused`, () => {

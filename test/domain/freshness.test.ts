@@ -1,5 +1,6 @@
+import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { judgeFreshness } from '../../src/domain/freshness.ts';
+import { judgeAge, judgeFreshness } from '../../src/domain/freshness.ts';
 import { refuses } from './refuses.ts';
 
 const NOW = new Date('2024-02-10T12:00:00Z');
@@ -51,5 +52,13 @@ describe('judgeFreshness', () => {
 
   it('accepts a first Date after none', () => {
     judge(after(-1), null, { date: null });
+  });
+});
+
+describe('judgeAge', () => {
+  it('says RELEASE_STALE of a release that is older than its distribution says, and nothing where that says nothing', () => {
+    assert.equal(judgeAge(after(-60_000), 60_000, NOW), null);
+    assert.equal(judgeAge(after(-60_001), 60_000, NOW)?.code, 'RELEASE_STALE');
+    assert.equal(judgeAge(new Date(0), null, NOW), null);
   });
 });

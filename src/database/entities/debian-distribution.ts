@@ -28,6 +28,8 @@ const schema = defineEntity({
     removed: p.boolean().default(false),
     pollIntervalMs: p.bigint('number').default(600_000),
     acceptUndated: p.boolean().default(false),
+    /** The newest release may not become older than this; null: as old as it likes. */
+    staleAfterMs: p.bigint('number').nullable(),
     tuning: p.json<StoredTuning>().default('{}'),
     latestGeneration: p.integer().default(0),
     inReleaseEtag: p.text().nullable(),
