@@ -42,6 +42,18 @@ export const ENVIRONMENT: Readonly<Record<string, Variable>> = {
     meaning: "Temporal's configuration file (TOML) with profiles. The variables above go before it.",
   },
   TEMPORAL_PROFILE: { form: 'a name', unset: '`default`', meaning: 'The profile of that file.' },
+  AZURE_TOKEN_CREDENTIALS: {
+    form: '`ManagedIdentityCredential` or another name of `@azure/identity`',
+    unset: 'all of its places are asked in turn',
+    meaning: 'Where a site with `credential: default` gets its tokens. All further variables of `@azure/identity` work, too.',
+  },
+  AZURE_CLIENT_ID: {
+    form: 'an id',
+    unset: 'the one identity of the system',
+    meaning: 'The user-assigned managed identity, or the application of a service principal.',
+  },
+  AZURE_TENANT_ID: { form: 'an id', unset: 'none', meaning: 'The tenant of a service principal.' },
+  AZURE_CLIENT_SECRET: { form: 'a secret', unset: 'none', meaning: 'The secret of a service principal.' },
   DEBGEO_LOG_LEVEL: {
     form: '`trace`, `debug`, `info`, `warn`, `error`, `fatal` or `silent`',
     unset: '`info`',

@@ -89,12 +89,18 @@ const site = z.strictObject({
     description: 'What clients read, and what denotes the prefix: a front door or the container itself.',
   }),
   credential: z
-    .union([z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })], {
-      error: '{env: NAME} or {file: PATH}',
-    })
+    .union(
+      [
+        z.strictObject({ env: z.string().min(1) }),
+        z.strictObject({ file: z.string().min(1) }),
+        z.literal('default').transform((identity) => ({ identity })),
+      ],
+      { error: '{env: NAME}, {file: PATH} or default' },
+    )
     .meta({
-      form: '`{env: NAME}` or `{file: PATH}`',
-      description: 'Where the worker finds a connection string, `AccountName=…;AccountKey=…` or a SAS. Read when needed, stored nowhere.',
+      form: '`{env: NAME}`, `{file: PATH}` or `default`',
+      description:
+        "Where the worker finds a connection string, `AccountName=…;AccountKey=…` or a SAS. `default`: Azure's default identity (managed identity and the like), over https. Read when needed, stored nowhere.",
     }),
   worker_group: name
     .optional()
@@ -256,6 +262,8 @@ const complete = (data: File, folder: string, faults: Fault[]): Configuration =>
     const other = places.get(place);
     if (other !== undefined) fault(['sites', key], `is the same place as ${other}`);
     places.set(place, key);
+    if ('identity' in rest.credential && !rest.account_url.startsWith('https:'))
+      fault(['sites', key, 'credential'], 'an identity is used over https only');
     sites[key] = { ...rest, public_url: public_url ?? place };
   }
 

@@ -44,6 +44,8 @@ export const LIMITS = {
   redirects: 3,
   /** Honoured up to here; the lane's own backoff takes over beyond. */
   retryAfterMs: 60 * 60_000,
+  /** An identity's token: a managed identity answers in less than a second, and is asked again by itself for some; below stallMs, whose error says less. */
+  identityMs: 20_000,
 
   /** Single Put Blob below, blocks of this size above; Azure allows 5,000 MiB, memory does not. */
   putBytes: 8 * MiB,

@@ -3,9 +3,10 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { StorageSharedKeyCredential } from '@azure/storage-blob';
 import { DebgeoError } from '../domain/errors.ts';
+import { DEFAULT_IDENTITY, Identity } from './identity.ts';
 
-/** Never the credential itself: the name of an environment variable, or the path of a file. */
-export type CredentialReference = { readonly env: string } | { readonly file: string };
+/** Never the credential itself: the name of an environment variable, the path of a file, or Azure's default identity. */
+export type CredentialReference = { readonly env: string } | { readonly file: string } | { readonly identity: 'default' };
 
 /** A shared access signature. Private, so that neither a logger nor a serialiser can print it. */
 export class SasToken {
@@ -20,21 +21,26 @@ export class SasToken {
   }
 }
 
-export type SiteCredential = StorageSharedKeyCredential | SasToken;
+export type SiteCredential = StorageSharedKeyCredential | SasToken | Identity;
 
 /** Tells one secret from another without telling it: what was opened with the one before is not used with the next. */
-export const fingerprintOf = (credential: SiteCredential): string =>
-  credential instanceof SasToken
-    ? createHash('sha256').update(credential.appendTo('')).digest('hex')
-    : credential.computeHMACSHA256(credential.accountName);
+export function fingerprintOf(credential: SiteCredential): string {
+  if (credential instanceof Identity) return 'identity';
+  if (credential instanceof SasToken) return createHash('sha256').update(credential.appendTo('')).digest('hex');
+  return credential.computeHMACSHA256(credential.accountName);
+}
 
 /**
- * Loads what a reference names: a connection string, `AccountName=…;AccountKey=…`, or a SAS token.
+ * Loads what a reference names: a connection string, `AccountName=…;AccountKey=…`, a SAS token, or an identity, which is asked when it is used.
  * @param accountUrl of the site; of the endpoints in a connection string nothing is used
  * @throws SITE_CREDENTIAL_MISSING  the variable or file is not there or empty
- * @throws CONFIG_INVALID  it is none of the three, or for another account than that of accountUrl
+ * @throws CONFIG_INVALID  it is none of the three, or for another account than that of accountUrl; or a token would go over http
  */
 export async function loadCredential(reference: CredentialReference, accountUrl: string): Promise<SiteCredential> {
+  if ('identity' in reference) {
+    if (new URL(accountUrl).protocol === 'https:') return DEFAULT_IDENTITY;
+    throw new DebgeoError('CONFIG_INVALID', 'an identity is used over https only', { expected: 'https', found: accountUrl });
+  }
   const place = 'env' in reference ? `variable ${reference.env}` : `file ${reference.file}`;
   const text = ('env' in reference ? process.env[reference.env] : await readIfThere(reference.file))?.trim();
   if (!text) throw new DebgeoError('SITE_CREDENTIAL_MISSING', `the ${place} is not there or empty`);

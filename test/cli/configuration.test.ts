@@ -46,6 +46,10 @@ test('a file that says little gets the rest by default', () => {
   assert.equal(distributions['bookworm']!.poll, 600_000);
 });
 
+test('a credential may be the default identity', () => {
+  assert.deepEqual(parse(GOOD.replace('{ env: FRA }', 'default')).sites['fra']!.credential, { identity: 'default' });
+});
+
 test('an archive may be a folder, and flat', () => {
   const text = GOOD.replace('http://archive.example.org/debian/', 'file:///srv/my%20mirror/').replace(
     'suite: bookworm, components: [main]',
@@ -94,6 +98,15 @@ for (const [what, change, where] of [
     'a flat suite that apt could not read at a site',
     [/suite: bookworm, components: \[main\]/, 'suite: ./'],
     'distributions.bookworm.suite',
+  ],
+  ['an identity that is none of these', [/\{ env: FRA \}/, 'managed'], 'sites.fra.credential'],
+  [
+    'an identity over http',
+    [
+      /https:\/\/a.blob.example.org', container: apt, credential: \{ env: FRA \}/,
+      "http://a.blob.example.org', container: apt, credential: default",
+    ],
+    'sites.fra.credential',
   ],
   ['a folder that is no absolute path', [/http:\/\/archive.example.org/, 'file:srv'], 'archives.debian.url'],
   ['a folder of another machine', [/http:\/\/archive.example.org/, 'file://nas'], 'archives.debian.url'],

@@ -51,6 +51,10 @@ test('a code that is only compared, listed, a type or in a comment is not given 
 
 /** Not settings of debgeo: what the system says. */
 const OF_THE_SYSTEM = ['PATH', 'XDG_CACHE_HOME'];
+const READ_BY = [
+  { prefix: 'TEMPORAL_', library: '@temporalio/envconfig' },
+  { prefix: 'AZURE_', library: '@azure/identity' },
+];
 
 test('every environment variable that the source reads is described, and no other', () => {
   const names = sources
@@ -58,13 +62,15 @@ test('every environment variable that the source reads is described, and no othe
     .flatMap((path) => [...read(path).matchAll(/\b(?:process\.env|environment|set)(?:\.|\[')([A-Z][A-Z_]+)/g)].map(([, name]) => name!));
   const own = new Set(names.filter((name) => !OF_THE_SYSTEM.includes(name)));
   const described = Object.keys(ENVIRONMENT);
-  const folder = dirname(fileURLToPath(import.meta.resolve('@temporalio/envconfig')));
-  const loader = globSync('*.js', { cwd: folder })
-    .map((name) => readFileSync(join(folder, name), 'utf8'))
-    .join('\n');
 
-  assert.deepEqual(own, new Set(described.filter((name) => !name.startsWith('TEMPORAL_'))));
-  for (const name of described.filter((one) => one.startsWith('TEMPORAL_'))) assert.ok(loader.includes(name), name);
+  assert.deepEqual(own, new Set(described.filter((name) => !READ_BY.some(({ prefix }) => name.startsWith(prefix)))));
+  for (const { prefix, library } of READ_BY) {
+    const folder = dirname(fileURLToPath(import.meta.resolve(library)));
+    const code = globSync('**/*.js', { cwd: folder })
+      .map((name) => readFileSync(join(folder, name), 'utf8'))
+      .join('\n');
+    for (const name of described.filter((one) => one.startsWith(prefix))) assert.ok(code.includes(name), name);
+  }
 });
 
 test('every key of the configuration says its form and meaning', () => {

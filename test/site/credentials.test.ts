@@ -88,7 +88,7 @@ describe('loadCredential', () => {
 
       await assert.rejects(attempt, (error) => {
         assert.ok(hasCode('SITE_CREDENTIAL_MISSING')(error));
-        return (error as DebgeoError).message.includes('env' in reference ? reference.env : reference.file);
+        return (error as DebgeoError).message.includes(Object.values(reference).join());
       });
     }
   });

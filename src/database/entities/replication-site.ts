@@ -12,10 +12,15 @@ const schema = defineEntity({
     prefix: p.text().default(''),
     publicUrl: p.text(),
     /** A reference, never the secret. */
-    credential: p.json<{ env: string } | { file: string }>(),
+    credential: p.json<{ env: string } | { file: string } | { identity: 'default' }>(),
     /** The task queue is debgeo-site-<worker group, or else the name>. */
     workerGroup: p.text().nullable(),
     enabled: p.boolean().default(true),
+    /** Milliseconds from the moment that the site stopped serving a snapshot. */
+    graceMs: p.bigint('number').default(129_600_000),
+    /** Of the generations served, the newest ones are kept whatever clocks say. */
+    keptGenerations: p.integer().default(2),
+    pruneIntervalMs: p.bigint('number').default(3_600_000),
   },
 });
 
