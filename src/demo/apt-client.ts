@@ -73,9 +73,11 @@ async function prepareFolders(root: string, options: ClientOptions): Promise<Apt
     ),
   );
   const keyring = join(root, 'etc/keyring.gpg');
-  const source = `[signed-by=${keyring}] ${options.url} ${options.suite} ${options.components.join(' ')}`;
-  await writeFile(keyring, options.keyring);
-  await writeFile(join(root, 'etc/sources.list'), `deb ${source}\ndeb-src ${source}\n`);
+  const trust = options.keyring === null ? 'trusted=yes' : `signed-by=${keyring}`;
+  const source = `[${trust}] ${options.url} ${options.suite} ${options.components.join(' ')}`;
+  const types = (options.sources ?? true) ? ['deb', 'deb-src'] : ['deb'];
+  if (options.keyring !== null) await writeFile(keyring, options.keyring);
+  await writeFile(join(root, 'etc/sources.list'), types.map((type) => `${type} ${source}\n`).join(''));
   await writeFile(join(root, 'status'), '');
   const config = join(root, 'apt.conf');
   await writeFile(config, configurationOf(root, options.architecture));
@@ -135,6 +137,7 @@ async function withFiles(outcome: Outcome, folder: string): Promise<Download> {
 async function hashFile(folder: string, name: string): Promise<DownloadedFile> {
   const bytes = await readFile(join(folder, name));
   return {
+    package: name.slice(0, name.indexOf('_')),
     name: name.replace(/_\d+%3a/, '_'),
     size: bytes.length,
     sha256: createHash('sha256').update(bytes).digest('hex'),

@@ -63,6 +63,9 @@ export function ask(
   });
 }
 
+/** Where the files of a suite lie, with a slash at the end unless it is the root: `dists/bookworm/`; of a flat archive the folder itself (sources.list(5)). */
+export const suiteFolderOf = (suite: string): string => (suite.endsWith('/') ? suite.replace(/^\/$/, '') : `dists/${suite}/`);
+
 /** Names of the hash tables of Release, strongest first: apt asks by-hash under the first that is there only. */
 export const HASHES = [
   ['SHA512', 'sha512'],
@@ -139,15 +142,18 @@ export function differenceOf(file: ListedFile, bytes: Uint8Array): string | null
   return wrong === undefined ? null : `Hash Sum mismatch (${wrong[0]})`;
 }
 
-/** The text inside the signed block; throws unless apt would accept framing and signature now. */
-export async function readInRelease(bytes: Uint8Array, keyring: Uint8Array): Promise<string> {
+/** The text inside the signed block; throws unless apt would accept framing and signature now. Without a keyring there may be neither. */
+export async function readInRelease(bytes: Uint8Array, keyring: Uint8Array | null): Promise<string> {
   const cleartextMessage = Buffer.from(bytes).toString('utf8');
+  if (keyring === null && !cleartextMessage.startsWith('-----BEGIN PGP')) return cleartextMessage;
   if (!/^-----BEGIN PGP SIGNED MESSAGE-----\r?\n[^]*\r?\n-----END PGP SIGNATURE-----\s*$/.test(cleartextMessage))
     throw new Error('NOSPLIT: not a clear-signed file');
   if (cleartextMessage.match(/^-----BEGIN PGP SIGNED MESSAGE-----/gm)?.length !== 1) throw new Error('NOSPLIT: more than one signed block');
   if (cleartextMessage.match(/^-----END PGP SIGNATURE-----/gm)?.length !== 1) throw new Error('NOSPLIT: text between signatures');
+  const message = await readCleartextMessage({ cleartextMessage });
+  if (keyring === null) return message.getText();
   const verificationKeys = await readKeys({ binaryKeys: keyring });
-  const result = await verify({ message: await readCleartextMessage({ cleartextMessage }), verificationKeys });
+  const result = await verify({ message, verificationKeys });
   await assertSigned(result.signatures, verificationKeys);
   return result.data;
 }
@@ -160,12 +166,13 @@ export async function readDetached(release: Uint8Array, releaseGpg: Uint8Array, 
   return Buffer.from(release).toString('utf8');
 }
 
-/** One good signature of a key that is valid today is enough, and no key of ours may have made a bad one. */
+/** One good signature of a key that is valid today is enough, whoever else signed; and no key of ours may have made a bad one. */
 async function assertSigned(
   signatures: readonly { readonly keyID: { toHex(): string }; readonly verified: Promise<true> }[],
   keys: readonly Key[],
 ): Promise<void> {
   let good = 0;
+  let worthless = '';
   for (const { keyID, verified } of signatures) {
     const key = keys.find((candidate) => candidate.getKeys().some((part) => part.getKeyID().toHex() === keyID.toHex()));
     if (key === undefined) {
@@ -174,9 +181,9 @@ async function assertSigned(
     }
     await verified;
     const expires = await key.getExpirationTime();
-    if (expires !== null && expires !== Infinity && Number(expires) <= Date.now()) throw new Error(`EXPKEYSIG ${keyID.toHex()}`);
-    if (await key.isRevoked()) throw new Error(`REVKEYSIG ${keyID.toHex()}`);
-    good += 1;
+    if (expires !== null && expires !== Infinity && Number(expires) <= Date.now()) worthless ||= `EXPKEYSIG ${keyID.toHex()}`;
+    else if (await key.isRevoked()) worthless ||= `REVKEYSIG ${keyID.toHex()}`;
+    else good += 1;
   }
-  if (good === 0) throw new Error('NO_PUBKEY: not signed by a key of the keyring');
+  if (good === 0) throw new Error(worthless || 'NO_PUBKEY: not signed by a key of the keyring');
 }

@@ -4,7 +4,18 @@
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ask, differenceOf, digest, HASHES, quote, readDetached, readInRelease, readRelease, readStanzas } from './ask-as-apt.ts';
+import {
+  ask,
+  differenceOf,
+  digest,
+  HASHES,
+  quote,
+  readDetached,
+  readInRelease,
+  readRelease,
+  readStanzas,
+  suiteFolderOf,
+} from './ask-as-apt.ts';
 import type { ListedFile, ReleaseFields } from './ask-as-apt.ts';
 import { OUTPUT_CHARACTERS, type Client, type ClientOptions, type Download, type DownloadedFile, type Outcome } from './client.ts';
 import { uncompress } from './compress.ts';
@@ -23,7 +34,8 @@ const FUTURE_MS_MAX = 10_000;
 const EXTENSIONS = ['.xz', '.zst', '.gz', ''] as const;
 
 export function createBuiltinClient(options: ClientOptions): Client {
-  const { url, suite, keyring, folder } = options;
+  const { url, suite, keyring, folder, sources = true } = options;
+  const suiteFolder = suiteFolderOf(suite);
   let lists: Lists | null = null;
 
   return {
@@ -56,27 +68,30 @@ export function createBuiltinClient(options: ClientOptions): Client {
   }
 
   async function fetchRelease(kept: Lists | null): Promise<'unchanged' | Pick<Lists, 'release' | 'inReleaseModified'>> {
-    const inRelease = await ask(url, `dists/${suite}/InRelease`, { modifiedSince: kept?.inReleaseModified ?? null });
+    const inRelease = await ask(url, `${suiteFolder}InRelease`, { modifiedSince: kept?.inReleaseModified ?? null });
     if (inRelease.status === 304) return 'unchanged';
     if (inRelease.status === 200) {
       return { release: readRelease(await readInRelease(inRelease.bytes, keyring)), inReleaseModified: inRelease.lastModified };
     }
     if (inRelease.status !== 404) throw new Error(`${inRelease.status} for InRelease`);
-    const release = await askWhole(`dists/${suite}/Release`);
-    const releaseGpg = await askWhole(`dists/${suite}/Release.gpg`);
+    const release = await askWhole(`${suiteFolder}Release`);
+    if (keyring === null) return { release: readRelease(release.toString('utf8')), inReleaseModified: null };
+    const releaseGpg = await askWhole(`${suiteFolder}Release.gpg`);
     return { release: readRelease(await readDetached(release, releaseGpg, keyring)), inReleaseModified: null };
   }
 
   /** Lists that Release names; one whose uncompressed size is 0 is never asked for. */
   function wantedStems(release: ReleaseFields): string[] {
-    return options.components
-      .flatMap((component) => [
-        `${component}/binary-${options.architecture}/Packages`,
-        `${component}/source/Sources`,
-        `${component}/i18n/Translation-en`,
-        `${component}/Contents-${options.architecture}`,
-      ])
-      .filter((stem) => (release.files.get(stem)?.size ?? 0) > 0);
+    const flat = ['Packages', ...(sources ? ['Sources'] : [])];
+    const ofComponents = options.components.flatMap((component) => [
+      ...[options.architecture, 'all'].map((architecture) => `${component}/binary-${architecture}/Packages`),
+      ...(sources ? [`${component}/source/Sources`] : []),
+      `${component}/i18n/Translation-en`,
+      `${component}/Contents-${options.architecture}`,
+    ]);
+    return (suite.endsWith('/') ? flat : ofComponents).filter((stem) =>
+      EXTENSIONS.some((extension) => (release.files.get(`${stem}${extension}`)?.size ?? 0) > 0 && release.files.get(stem)?.size !== 0),
+    );
   }
 
   async function fetchIndex(release: ReleaseFields, stem: string, kept: Lists | null): Promise<Buffer> {
@@ -100,10 +115,10 @@ export function createBuiltinClient(options: ClientOptions): Client {
     const strongest = HASHES.find(([table]) => variant.hashes.has(table))?.[0];
     if (release.acquireByHash && strongest !== undefined) {
       const parent = variant.path.replace(/[^/]+$/, '');
-      const answer = await ask(url, `dists/${suite}/${parent}by-hash/${strongest}/${variant.hashes.get(strongest)}`);
+      const answer = await ask(url, `${suiteFolder}${parent}by-hash/${strongest}/${variant.hashes.get(strongest)}`);
       if (answer.status === 200 && differenceOf(variant, answer.bytes) === null) return answer.bytes;
     }
-    const answer = await ask(url, `dists/${suite}/${variant.path}`);
+    const answer = await ask(url, `${suiteFolder}${variant.path}`);
     if (answer.status === 404) return null;
     const difference = answer.status === 200 ? differenceOf(variant, answer.bytes) : `answer ${answer.status}`;
     if (difference !== null) throw new Error(`${variant.path}: ${difference}`);
@@ -129,7 +144,7 @@ export function createBuiltinClient(options: ClientOptions): Client {
     if (sha256 !== stanza.get('sha256')) throw new Error(`${path}: Hash Sum mismatch`);
     const name = path.replace(/^.*\//, '');
     await writeFile(join(folder, 'download', name), bytes);
-    return { name, size: bytes.length, sha256 };
+    return { package: packageName, name, size: bytes.length, sha256 };
   }
 
   function withDependencies(name: string, seen = new Set<string>()): string[] {
@@ -156,7 +171,7 @@ function assertDates(release: ReleaseFields): void {
 function readPackages(indices: ReadonlyMap<string, Buffer>): Lists['packages'] {
   const packages = new Map<string, ReadonlyMap<string, string>>();
   for (const [path, bytes] of indices) {
-    if (!path.endsWith('/Packages')) continue;
+    if (!/(^|\/)Packages$/.test(path)) continue;
     for (const stanza of readStanzas(bytes.toString('utf8'))) packages.set(stanza.get('package') ?? '', stanza);
   }
   return packages;

@@ -8,6 +8,7 @@ export interface Outcome {
 }
 
 export interface DownloadedFile {
+  readonly package: string;
   /** As the file is called in the pool: `hello_1.0_amd64.deb`. */
   readonly name: string;
   readonly size: number;
@@ -38,11 +39,14 @@ export interface Client {
 export interface ClientOptions {
   /** Root of the archive as the site serves it: what stands in sources.list. */
   readonly url: string;
+  /** As in sources.list: with a slash at its end it is the folder of a flat archive, which has no components. */
   readonly suite: string;
   readonly components: readonly string[];
   readonly architecture: string;
-  /** Binary keyring. */
-  readonly keyring: Uint8Array;
+  /** Whether the lists of sources are read, too: a line deb-src. They are unless this says no. */
+  readonly sources?: boolean;
+  /** Binary keyring. Null: anything is trusted, as with `trusted=yes`. */
+  readonly keyring: Uint8Array | null;
   /** A folder of the client's own. */
   readonly folder: string;
 }

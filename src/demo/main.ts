@@ -1,111 +1,81 @@
 /**
  * `npm run demo [-- --keep]`: one change, end to end, in five acts on real servers: PostgreSQL, Temporal and two Azurites, a signed archive
  * and a real apt. Exit code 0 only if every promise held; the last line says what was counted.
+ *
+ * `npm run demo -- --archive URL|DIR --suite S --keyring FILE`: the acts that make sense on somebody else's archive. Exit code 2: not asked as it
+ * has to be; that of debgeo where it refuses the archive (3), cannot reach it (4) or cannot have a file right (1).
  */
-import { parseArgs } from 'node:util';
-import { sql } from 'kysely';
-import { connectDatabase } from '../database/orm.ts';
-import * as aNewDistribution from './acts/1-a-new-distribution.ts';
-import * as tenReleases from './acts/2-ten-releases.ts';
-import * as aForgery from './acts/3-a-forgery.ts';
-import * as aRottenByte from './acts/4-a-rotten-byte.ts';
-import * as theArchiveIsGone from './acts/5-the-archive-is-gone.ts';
 import { commandOf } from '../stack/stack-file.ts';
+import { ask, suiteFolderOf } from './ask-as-apt.ts';
+import { CommandFailed } from './command-failed.ts';
+import { binaryKeyring, replicatedOf } from './foreign-archive.ts';
 import { openStage, type OpenStage } from './open-stage.ts';
-import { DISTRIBUTION, hold, type Stage } from './stage.ts';
+import { openOwnArchive, type OwnArchive } from './own-archive.ts';
+import { parseArguments, USAGE, type Arguments } from './parse-arguments.ts';
+import { playForeign, playOwn } from './play.ts';
 
-const ACTS = 5;
+const USAGE_EXIT = 2;
 
-const { keep } = parseArgs({ options: { keep: { type: 'boolean', default: false } } }).values;
 const interrupted = new Promise<'SIGINT' | 'SIGTERM'>((resolve) => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(signal));
 });
-process.exit(await main());
+const asked = parseArguments(process.argv.slice(2));
+if ('keep' in asked) process.exit(await main(asked));
+process.stderr.write(`demo: ${asked.join('; ')}\n${USAGE}\n`);
+process.exit(USAGE_EXIT);
 
-async function main(): Promise<number> {
+async function main({ foreign, keep, remarks }: Arguments): Promise<number> {
   let opened: OpenStage | null = null;
+  let own: OwnArchive | null = null;
   try {
+    for (const remark of remarks) print(remark);
+    const reader = foreign === null ? null : { archive: foreign, keyring: await binaryKeyring(foreign.keyring) };
     print('Starting PostgreSQL, Temporal, and an Azure Blob Storage (Azurite) for each of the sites fra and sin.');
-    opened = await openStage((line) => print(`  ${line}`));
+    opened = await openStage(indented, async (folder) =>
+      reader === null ? (own = await openOwnArchive(folder)).replicated : replicatedOf(reader.archive),
+    );
     print(`Temporal UI: ${opened.stage.temporalUi}`);
-    const result = await Promise.race([playAll(opened), opened.broken, interrupted]);
+    const played = own === null ? playForeign(opened.stage, reader!, print) : playOwn(opened.stage, own, print);
+    const result = await Promise.race([played, opened.broken, interrupted]);
     if (result === 'SIGINT' || result === 'SIGTERM') return 130;
-    print(result);
-    if (keep) await keepOpen(opened);
+    print(`\n${result}`);
+    if (keep) await keepOpen(opened, own);
     return 0;
   } catch (error) {
     print(`demo failed: ${error instanceof Error ? error.message : String(error)}`);
     if (opened !== null) print(`the logs are in ${opened.folder}`);
-    return 1;
+    return error instanceof CommandFailed ? error.exitCode : 1;
   } finally {
     await opened?.close();
   }
 }
 
-/** @returns the last line */
-async function playAll({ stage, folder }: OpenStage): Promise<string> {
-  await playAct(1, aNewDistribution.title, () => aNewDistribution.play(stage, folder));
-  const reading = await playAct(2, tenReleases.title, () => tenReleases.play(stage));
-  const refusal = await playAct(3, aForgery.title, () => aForgery.play(stage));
-  const repair = await playAct(4, aRottenByte.title, () => aRottenByte.play(stage));
-  const survival = await playAct(5, theArchiveIsGone.title, () => theArchiveIsGone.play(stage));
-  const { generation, serving, verified } = await sumUp(stage);
-  print('');
-  return [
-    `demo: ${serving} of ${stage.sites.length} sites serve generation ${generation}`,
-    `${verified} blobs verified`,
-    `${stage.clientName} fetched ${survival.packages} packages from each`,
-    `${reading.failures} failures in ${reading.cycles} cycles`,
-    `${refusal.forgeriesRefused} forgery refused`,
-    `${repair.corruptionsRepaired} corruption found and repaired`,
-  ].join(', ');
-}
-
-async function playAct<T>(number: number, title: string, play: () => Promise<T>): Promise<T> {
-  print(`\nAct ${number} of ${ACTS}. ${title}`);
-  const from = performance.now();
-  const result = await play();
-  print(`  every promise of this act held, in ${((performance.now() - from) / 1000).toFixed(1)} s`);
-  return result;
-}
-
-async function sumUp(stage: Stage): Promise<{ generation: number; serving: number; verified: number }> {
-  const { generation, sites } = await stage.status();
-  const serving = sites.filter((site) => site.served === generation);
-  hold(serving.length === stage.sites.length, `both sites serve generation ${generation}`);
-  for (const site of sites) hold(site.members > 0 && site.verified === site.members, `every blob at ${site.site} is verified`);
-  return { generation, serving: serving.length, verified: await countVerified(stage.databaseUrl) };
-}
-
-/** Rows of the registry that are verified, of all generations and at both sites: the demo began with none. */
-async function countVerified(databaseUrl: string): Promise<number> {
-  const database = await connectDatabase(databaseUrl);
-  try {
-    const { rows } = await sql<{ verified: number }>`select count(*) as verified from blob_registry where settled`.execute(
-      database.read.kysely,
-    );
-    return rows[0]?.verified ?? 0;
-  } finally {
-    await database.close();
-  }
-}
-
-async function keepOpen({ stage, folder, broken }: OpenStage): Promise<void> {
-  await stage.server.accept();
-  print('\nEverything goes on running, the archive too, until Ctrl-C. To look at it:');
-  print(`  Temporal UI   ${stage.temporalUi}/namespaces/default/workflows/distribution%2F${DISTRIBUTION}`);
-  print(`  archive       ${stage.server.url}`);
-  for (const site of stage.sites) print(`  site ${site.name}      ${site.url}/dists/${DISTRIBUTION}/InRelease`);
+async function keepOpen({ stage, folder, broken }: OpenStage, own: OwnArchive | null): Promise<void> {
+  await own?.server.accept();
+  const { distribution, suite, archiveUrl } = stage.replicated;
+  print(`\nEverything goes on running${own === null ? '' : ', the archive too'}, until Ctrl-C. To look at it:`);
+  print(`  Temporal UI   ${stage.temporalUi}/namespaces/default/workflows/distribution%2F${distribution}`);
+  print(`  archive       ${archiveUrl}`);
+  for (const site of stage.sites) print(`  site ${site.name}      ${site.url}/${await releaseAt(site.url, suite)}`);
   print(`  database      ${stage.databaseUrl.replace(/:[^:@/]*@/, '@')} (its password is in stack.json)`);
   print(`  data, logs    ${folder}`);
   const debgeo = commandOf('demo');
   print(`  commands      ${debgeo('status')}`);
-  print(`                ${debgeo(`verify ${DISTRIBUTION} --wait`)}`);
+  print(`                ${debgeo(`verify ${distribution} --wait`)}`);
   print(`                ${debgeo('doctor')}`);
   await Promise.race([interrupted, broken]);
   print('stopping');
 }
 
+const releaseAt = async (url: string, suite: string): Promise<string> => {
+  const inRelease = `${suiteFolderOf(suite)}InRelease`;
+  return (await ask(url, inRelease, { method: 'HEAD' })).status === 200 ? inRelease : `${suiteFolderOf(suite)}Release`;
+};
+
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
+}
+
+function indented(line: string): void {
+  print(`  ${line}`);
 }

@@ -1,7 +1,7 @@
-/** Starts everything that the demo needs, from nothing: servers, archive, tables, sites, worker. */
+/** Starts everything that the demo of any archive needs, from nothing: servers, tables, sites, worker. */
 import { fork, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
@@ -9,23 +9,17 @@ import { stringify } from 'yaml';
 import { startStack, type BlobServer } from '../stack/stack.ts';
 import { stackFolder } from '../stack/stack-file.ts';
 import { createAptClient, findApt } from './apt-client.ts';
-import { startArchiveServer } from './archive-server.ts';
-import { ask } from './ask-as-apt.ts';
 import { createBuiltinClient } from './builtin-client.ts';
 import type { DistributionStatus } from '../database/status.ts';
 import type { ClientOptions } from './client.ts';
-import type { Package } from './deb-package.ts';
 import { runScript } from './run-command.ts';
-import { createSignedArchive } from './signed-archive.ts';
-import { createSigningKey } from './signing-key.ts';
-import { DISTRIBUTION, hold, type DemoSite, type Stage } from './stage.ts';
+import { hold, type DemoSite, type Replicated, type Stage } from './stage.ts';
 
 const DEBGEO = fileURLToPath(new URL('../main.ts', import.meta.url));
 const WORKER_HOST = fileURLToPath(new URL('worker-host.ts', import.meta.url));
 const WIPE_FOLDER = fileURLToPath(new URL('wipe-folder.ts', import.meta.url));
 
 const CONTAINER = 'distributions';
-const MOUNT = 'debian';
 
 export interface OpenStage {
   readonly stage: Stage;
@@ -35,7 +29,8 @@ export interface OpenStage {
   close(): Promise<void>;
 }
 
-export async function openStage(say: (line: string) => void): Promise<OpenStage> {
+/** @param prepare makes the archive ready, in the folder that was just emptied, and says what of it is replicated */
+export async function openStage(say: (line: string) => void, prepare: (folder: string) => Promise<Replicated>): Promise<OpenStage> {
   const folder = stackFolder('demo');
   const wiped = await runScript(WIPE_FOLDER, [folder]);
   hold(wiped.exitCode === 0, `nobody else uses ${folder}\n${wiped.stdout}${wiped.stderr}`);
@@ -45,74 +40,48 @@ export async function openStage(say: (line: string) => void): Promise<OpenStage>
     for (let closer = closers.pop(); closer !== undefined; closer = closers.pop()) await closer();
   };
   try {
-    const key = await createSigningKey('the archive of the debgeo demo');
-    const archive = createSignedArchive({ folder: join(folder, 'archive'), suite: DISTRIBUTION, key });
-    await mkdir(archive.folder, { recursive: true });
-    const server = await startArchiveServer(archive.folder);
-    closers.push(() => server.close());
-
+    const replicated = await prepare(folder);
     const [fra, sin] = await Promise.all(
       ['fra', 'sin'].map((name) =>
         openSite(
           stack.blobs.find((blobs) => blobs.name === name),
           folder,
+          replicated.mount,
         ),
       ),
     );
     hold(fra !== undefined && sin !== undefined, 'both sites have a server');
-    await writeConfiguration(folder, server.url, key.publicBinary, [fra, sin]);
+    await writeConfiguration(folder, replicated, [fra, sin]);
     await migrate();
     const worker = startWorker(folder);
     closers.push(() => stopWorker(worker));
 
     const apt = await findApt();
-    const expected = new Map<string, string>();
-    let packages: readonly Package[] = [];
     let clients = 0;
     const stage: Stage = {
+      replicated,
       databaseUrl: stack.databaseUrl,
       temporalUi: stack.temporalUi,
-      archive,
-      server,
+      configurationFile: configurationFile(folder),
       fra,
       sin,
       sites: [fra, sin],
       clientName: apt ?? 'built-in client',
-      async client(site) {
+      async client(site, reads) {
         clients += 1;
         const own = join(folder, 'clients', `${clients}-${site.name}`);
-        const options: ClientOptions = {
-          url: site.url,
-          suite: DISTRIBUTION,
-          components: ['main'],
-          architecture: 'amd64',
-          keyring: key.publicBinary,
-          folder: own,
-        };
+        const options: ClientOptions = { ...reads, url: site.url, suite: replicated.suite, folder: own };
         return apt === null ? createBuiltinClient(options) : createAptClient(options);
       },
-      async release(next) {
-        const content = await archive.prepare(next);
-        packages = next;
-        for (const [path, sha256] of content.pool) expected.set(path.replace(/^.*\//, ''), sha256);
-        await archive.write(content.files);
-        return content;
-      },
-      packages: () => packages,
-      expected: (fileName) => expected.get(fileName),
-      served: async (site) => (await ask(site.url, `dists/${DISTRIBUTION}/InRelease`, { method: 'HEAD' })).etag ?? 'nothing',
-      async debgeo(args, { quiet = false } = {}) {
+      async debgeo(args, { quiet = false, ...options } = {}) {
         if (!quiet) say(`$ debgeo ${args.join(' ')}`);
-        const result = await runScript(DEBGEO, [...args, '--demo']);
-        if (quiet) return result;
-        for (const line of `${result.stdout}${result.stderr}`.split('\n')) if (line !== '') say(`  ${line}`);
-        return result;
+        return runScript(DEBGEO, [...args, '--demo'], quiet ? options : { ...options, heard: (line) => say(`  ${line}`) });
       },
       async status() {
-        const result = await runScript(DEBGEO, ['status', DISTRIBUTION, '--json', '--demo']);
+        const result = await runScript(DEBGEO, ['status', replicated.distribution, '--json', '--demo']);
         hold(result.exitCode === 0, `debgeo status answers\n${result.stderr}`);
         const [found] = JSON.parse(result.stdout) as DistributionStatus[];
-        hold(found !== undefined, `debgeo status knows ${DISTRIBUTION}`);
+        hold(found !== undefined, `debgeo status knows ${replicated.distribution}`);
         return found;
       },
       say,
@@ -125,34 +94,36 @@ export async function openStage(say: (line: string) => void): Promise<OpenStage>
 }
 
 /** A container that anybody may read blobs of, as the container of a public site is. */
-async function openSite(blobs: BlobServer | undefined, folder: string): Promise<DemoSite> {
+async function openSite(blobs: BlobServer | undefined, folder: string, mount: string): Promise<DemoSite> {
   hold(blobs !== undefined, 'the site has a server');
   const credential = new StorageSharedKeyCredential(blobs.account, blobs.key);
   const container = new BlobServiceClient(blobs.url, credential).getContainerClient(CONTAINER);
   await container.create({ access: 'blob' });
   await writeFile(credentialFile(folder, blobs.name), `AccountName=${blobs.account};AccountKey=${blobs.key}\n`, { mode: 0o600 });
-  return { name: blobs.name, url: `${container.url}/${MOUNT}`, blobFolder: blobs.folder };
+  return { name: blobs.name, url: `${container.url}/${mount}`, blobFolder: blobs.folder };
 }
 
 const credentialFile = (folder: string, site: string): string => join(folder, `${site}.credential`);
-export const configurationFile = (folder: string): string => join(folder, 'demo.yaml');
+const configurationFile = (folder: string): string => join(folder, 'demo.yaml');
 
-async function writeConfiguration(folder: string, archiveUrl: string, keyring: Uint8Array, sites: readonly DemoSite[]): Promise<void> {
+async function writeConfiguration(folder: string, replicated: Replicated, sites: readonly DemoSite[]): Promise<void> {
+  const { distribution, suite, archiveUrl, mount, keyring, settings } = replicated;
   const keyringFile = join(folder, 'archive-keyring.gpg');
-  await writeFile(keyringFile, keyring);
+  if (keyring !== null) await writeFile(keyringFile, keyring);
+  const trust = keyring === null ? { unsigned: true } : { keyring: keyringFile };
   const configuration = {
-    archives: { demo: { url: archiveUrl, mount: MOUNT, keyring: keyringFile } },
+    archives: { [mount]: { url: archiveUrl, mount, ...trust } },
     sites: Object.fromEntries(
       sites.map(({ name, url }) => [
         name,
         {
-          account_url: url.replace(`/${CONTAINER}/${MOUNT}`, ''),
+          account_url: url.replace(`/${CONTAINER}/${mount}`, ''),
           container: CONTAINER,
           credential: { file: credentialFile(folder, name) },
         },
       ]),
     ),
-    distributions: { [DISTRIBUTION]: { archive: 'demo', suite: DISTRIBUTION, sites: sites.map((site) => site.name), primary: 'fra' } },
+    distributions: { [distribution]: { archive: mount, suite, sites: sites.map((site) => site.name), primary: 'fra', ...settings } },
   };
   await writeFile(configurationFile(folder), stringify(configuration));
 }

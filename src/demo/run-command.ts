@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 
 export interface CommandResult {
   readonly exitCode: number;
@@ -6,21 +7,31 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-/** No command of the demo takes longer while all is well. */
+export interface CommandOptions {
+  /** Every line as it is printed, of both streams. */
+  readonly heard?: (line: string) => void;
+  /** Null: as long as it takes. */
+  readonly limitMs?: number | null | undefined;
+}
+
+/** No command of the demo of our own archive takes longer while all is well. */
 const COMMAND_MS_MAX = 120_000;
 
 /** Runs a script of this repository with the Node that runs us; an ended time limit reads as exit code 124, as timeout(1) says it. */
-export function runScript(script: string, args: readonly string[]): Promise<CommandResult> {
+export function runScript(script: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+  const { heard = () => {}, limitMs = COMMAND_MS_MAX } = options;
   const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';
   let stderr = '';
   let late = false;
   child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
   child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  const deadline = setTimeout(() => {
+  for (const input of [child.stdout, child.stderr]) createInterface({ input }).on('line', heard);
+  const end = (): void => {
     late = true;
     child.kill('SIGKILL');
-  }, COMMAND_MS_MAX);
+  };
+  const deadline = limitMs === null ? undefined : setTimeout(end, limitMs);
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code) => {

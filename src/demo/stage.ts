@@ -1,13 +1,21 @@
-/** What all acts of the demo share: the servers, the archive, the two sites, the command line. */
+/** What all acts share, whichever archive they play on: the servers, the two sites, the command line. */
 import type { DistributionStatus } from '../database/status.ts';
-import type { ArchiveServer } from './archive-server.ts';
-import type { Client } from './client.ts';
-import type { CommandResult } from './run-command.ts';
-import type { Package } from './deb-package.ts';
-import type { ReleaseContent, SignedArchive } from './signed-archive.ts';
+import type { Client, ClientOptions } from './client.ts';
+import type { CommandOptions, CommandResult } from './run-command.ts';
 
-/** The name of the distribution, and of its suite. */
-export const DISTRIBUTION = 'stable';
+/** What of which archive is brought to both sites. */
+export interface Replicated {
+  /** The name of the distribution. */
+  readonly distribution: string;
+  readonly suite: string;
+  readonly archiveUrl: string;
+  /** Folder of the archive at each site. */
+  readonly mount: string;
+  /** Armored or binary; null: the archive is not signed, on purpose. */
+  readonly keyring: Uint8Array | null;
+  /** What else the configuration of the distribution says. */
+  readonly settings: Readonly<Record<string, unknown>>;
+}
 
 export interface DemoSite {
   readonly name: string;
@@ -18,27 +26,22 @@ export interface DemoSite {
 }
 
 export interface Stage {
+  readonly replicated: Replicated;
   readonly databaseUrl: string;
   readonly temporalUi: string;
-  readonly archive: SignedArchive;
-  readonly server: ArchiveServer;
+  readonly configurationFile: string;
   readonly fra: DemoSite;
   readonly sin: DemoSite;
   readonly sites: readonly DemoSite[];
   /** `apt X.Y.Z`, or `built-in client` on a host without apt. */
   readonly clientName: string;
   /** A client of a site with empty lists and a folder of its own. */
-  client(site: DemoSite): Promise<Client>;
-  /** The archive releases these packages; what it released ever is what clients may find. */
-  release(packages: readonly Package[]): Promise<ReleaseContent>;
-  /** What the archive released last under its own key. */
-  packages(): readonly Package[];
-  /** SHA-256 of a pool file by its name, as released. */
-  readonly expected: (fileName: string) => string | undefined;
-  /** The ETag of what the site serves as InRelease. */
-  served(site: DemoSite): Promise<string>;
-  /** Runs `debgeo …` as a process of its own, and shows the command and what it printed, unless it is to be quiet. */
-  debgeo(args: readonly string[], options?: { readonly quiet?: boolean }): Promise<CommandResult>;
+  client(site: DemoSite, reads: Omit<ClientOptions, 'url' | 'folder' | 'suite'>): Promise<Client>;
+  /** Runs `debgeo …` as a process of its own, and shows the command and what it prints, unless it is to be quiet. */
+  debgeo(
+    args: readonly string[],
+    options?: { readonly quiet?: boolean; readonly limitMs?: CommandOptions['limitMs'] },
+  ): Promise<CommandResult>;
   /** What `debgeo status --json` says. */
   status(): Promise<DistributionStatus>;
   say(line: string): void;
@@ -47,18 +50,4 @@ export interface Stage {
 /** The demo ends here, and says which promise did not hold. */
 export function hold(condition: boolean, promise: string): asserts condition {
   if (!condition) throw new Error(`this did not hold: ${promise}`);
-}
-
-/** Updates with empty lists and downloads all packages; every file has the bytes that the archive released. @returns how many */
-export async function fetchEverything(stage: Stage, site: DemoSite): Promise<number> {
-  const client = await stage.client(site);
-  const update = await client.update({ fresh: true });
-  hold(update.exitCode === 0, `${client.name} updates from ${site.name}\n${update.output}`);
-  const names = await client.packages();
-  const download = await client.download(names);
-  hold(download.exitCode === 0, `${client.name} downloads from ${site.name}\n${download.output}`);
-  hold(names.length > 0 && download.files.length === names.length, `${site.name} serves a file for each of ${names.length} packages`);
-  for (const file of download.files)
-    hold(stage.expected(file.name) === file.sha256, `${file.name} from ${site.name} has the bytes that were released`);
-  return names.length;
 }

@@ -2,7 +2,18 @@
  * Walks a site from InRelease down over anonymous HTTP and counts what is really there. An independent witness of what `debgeo status`
  * says: it imports nothing of debgeo.
  */
-import { ask, differenceOf, digest, readDetached, readInRelease, readRelease, readStanzas, type ListedFile } from './ask-as-apt.ts';
+import {
+  ask,
+  differenceOf,
+  digest,
+  readDetached,
+  readInRelease,
+  readRelease,
+  readStanzas,
+  suiteFolderOf,
+  type ListedFile,
+  type ReleaseFields,
+} from './ask-as-apt.ts';
 import { uncompress } from './compress.ts';
 
 export interface SiteWalk {
@@ -25,59 +36,128 @@ export interface SiteWalk {
 export interface WalkOptions {
   /** Root of the archive as the site serves it. */
   readonly url: string;
+  /** As in sources.list: with a slash at its end it is the folder of a flat archive. */
   readonly suite: string;
-  readonly keyring: Uint8Array;
+  /** Null: the archive is not signed. */
+  readonly keyring: Uint8Array | null;
 }
 
-export async function walkSite({ url, suite, keyring }: WalkOptions): Promise<SiteWalk> {
+interface PoolFile {
+  readonly size: number;
+  readonly sha256: string;
+}
+
+/** What a Packages index says of one file; a package may have several. */
+export interface ListedPackage extends PoolFile {
+  readonly name: string;
+  readonly path: string;
+}
+
+/** The indices of a site, each read and compared with what its Release lists, and what they name. */
+export interface WalkedIndices {
+  readonly releaseSha256: string;
+  readonly release: ReleaseFields;
+  /** Those that are there, relative to the folder of the suite. */
+  readonly indices: readonly string[];
+  readonly byHash: ReadonlySet<string>;
+  readonly absent: number;
+  /** By path below the root of the archive. */
+  readonly pool: ReadonlyMap<string, PoolFile>;
+  readonly packages: readonly ListedPackage[];
+  readonly faults: readonly string[];
+}
+
+const AT_ONCE = 8;
+
+export async function walkSite(options: WalkOptions): Promise<SiteWalk> {
+  const { releaseSha256, indices, byHash, absent, pool, ...walked } = await walkIndices(options);
+  const faults = [...walked.faults];
+  let poolFiles = 0;
+  await someAtOnce(pool, async ([path, file]) => {
+    const fault = await faultOf(options.url, path, file);
+    if (fault === null) poolFiles += 1;
+    else faults.push(fault);
+  });
+  return { releaseSha256, indices: indices.length, byHash: byHash.size, absent, poolFiles, members: byHash.size + poolFiles, faults };
+}
+
+async function someAtOnce<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+  const left = items[Symbol.iterator]();
+  const takeTurns = async (): Promise<void> => {
+    for (let next = left.next(); !next.done; next = left.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, takeTurns));
+}
+
+async function faultOf(url: string, path: string, file: PoolFile): Promise<string | null> {
+  const { status, bytes } = await ask(url, path);
+  if (status === 200 && bytes.length === file.size && digest('sha256', bytes) === file.sha256) return null;
+  return `${path}: answer ${status}, ${bytes.length} bytes, expected ${file.size} with SHA-256 ${file.sha256}`;
+}
+
+export async function walkIndices({ url, suite, keyring }: WalkOptions): Promise<WalkedIndices> {
+  const folder = suiteFolderOf(suite);
   const faults: string[] = [];
+  const indices: string[] = [];
   const byHash = new Set<string>();
-  const pool = new Map<string, { readonly size: number; readonly sha256: string }>();
-  let indices = 0;
+  const pool = new Map<string, PoolFile>();
+  const packages = new Map<string, ListedPackage>();
+  /** By-hash paths that answer although the name does not. */
+  const strays = new Map<string, readonly string[]>();
   let absent = 0;
 
   const served = await fetchRelease();
-  for (const file of readRelease(served.text).files.values()) await walkIndex(file);
-  let poolFiles = 0;
-  for (const [path, file] of pool) if (await isRight(path, file)) poolFiles += 1;
-
+  const release = readRelease(served.text);
+  await someAtOnce(release.files.values(), walkIndex);
+  for (const [name, paths] of strays) if (paths.some((path) => !byHash.has(path))) faults.push(`${name}: answer 404`);
   return {
     releaseSha256: digest('sha256', served.bytes),
+    release,
     indices,
-    byHash: byHash.size,
+    byHash,
     absent,
-    poolFiles,
-    members: byHash.size + poolFiles,
+    pool,
+    packages: [...packages.values()],
     faults,
   };
 
   async function fetchRelease(): Promise<{ readonly text: string; readonly bytes: Buffer }> {
-    const inRelease = await ask(url, `dists/${suite}/InRelease`);
+    const inRelease = await ask(url, `${folder}InRelease`);
     if (inRelease.status === 200) return { text: await readInRelease(inRelease.bytes, keyring), bytes: inRelease.bytes };
-    const release = await ask(url, `dists/${suite}/Release`);
-    const releaseGpg = await ask(url, `dists/${suite}/Release.gpg`);
-    if (release.status !== 200 || releaseGpg.status !== 200)
-      throw new Error(`no Release set at ${url}: ${inRelease.status}, ${release.status}`);
-    return { text: await readDetached(release.bytes, releaseGpg.bytes, keyring), bytes: release.bytes };
+    const { status, bytes } = await ask(url, `${folder}Release`);
+    if (status === 200 && keyring === null) return { text: bytes.toString('utf8'), bytes };
+    const releaseGpg = await ask(url, `${folder}Release.gpg`);
+    if (status !== 200 || releaseGpg.status !== 200 || keyring === null)
+      throw new Error(`no Release set at ${url}: ${inRelease.status}, ${status}`);
+    return { text: await readDetached(bytes, releaseGpg.bytes, keyring), bytes };
   }
 
-  /** All places of an index answer alike: right bytes everywhere, or 404 everywhere. */
+  /**
+   * All places of an index answer alike: right bytes everywhere, or 404 everywhere. A by-hash path may be that of another index, too, that has the same
+   * bytes and is there (empty ones do): it does not make a name present that answers 404.
+   */
   async function walkIndex(file: ListedFile): Promise<void> {
     const parent = file.path.replace(/[^/]+$/, '');
-    const canonicalPath = `dists/${suite}/${file.path}`;
-    const byHashPaths = [...file.hashes].map(([table, hex]) => `dists/${suite}/${parent}by-hash/${table}/${hex}`);
-    const answers = await Promise.all([canonicalPath, ...byHashPaths].map(async (path) => ({ path, answer: await ask(url, path) })));
-    if (answers.every(({ answer }) => answer.status === 404)) {
+    const canonicalPath = `${folder}${file.path}`;
+    const byHashPaths = [...file.hashes].map(([table, hex]) => `${folder}${parent}by-hash/${table}/${hex}`);
+    const [canonical, ...others] = await Promise.all(
+      [canonicalPath, ...byHashPaths].map(async (path) => ({ path, answer: await ask(url, path) })),
+    );
+    if (canonical?.answer.status === 404) {
       absent += 1;
+      strays.set(
+        canonicalPath,
+        others.flatMap(({ path, answer }) => (answer.status === 404 ? [] : [path])),
+      );
       return;
     }
-    for (const { path, answer } of answers) {
+    for (const { path, answer } of [canonical, ...others].filter((one) => one !== undefined)) {
       const difference = answer.status === 200 ? differenceOf(file, answer.bytes) : `answer ${answer.status}`;
       if (difference !== null) faults.push(`${path}: ${difference}`);
       else if (path === canonicalPath) notePoolFiles(file.path, answer.bytes);
       else byHash.add(path);
     }
-    indices += 1;
+    indices.push(file.path);
   }
 
   function notePoolFiles(path: string, bytes: Buffer): void {
@@ -87,19 +167,16 @@ export async function walkSite({ url, suite, keyring }: WalkOptions): Promise<Si
     const text = (extension === undefined ? bytes : uncompress(bytes, extension)).toString('utf8');
     for (const stanza of readStanzas(text)) {
       const filename = stanza.get('filename');
-      if (filename !== undefined) pool.set(filename, { size: Number(stanza.get('size')), sha256: stanza.get('sha256') ?? '' });
+      if (filename !== undefined) {
+        const file = { size: Number(stanza.get('size')), sha256: stanza.get('sha256') ?? '' };
+        pool.set(filename, file);
+        packages.set(filename, { ...file, name: stanza.get('package') ?? '', path: filename });
+      }
       for (const line of (stanza.get('checksums-sha256') ?? '').split('\n')) {
         const [sha256, size, name] = line.trim().split(/\s+/);
-        if (sha256 && name) pool.set(`${stanza.get('directory')}/${name}`, { size: Number(size), sha256 });
+        const directory = stanza.get('directory') ?? '';
+        if (sha256 && name) pool.set(/^\.?$/.test(directory) ? name : `${directory}/${name}`, { size: Number(size), sha256 });
       }
     }
-  }
-
-  async function isRight(path: string, file: { readonly size: number; readonly sha256: string }): Promise<boolean> {
-    const answer = await ask(url, path);
-    const right = answer.status === 200 && answer.bytes.length === file.size && digest('sha256', answer.bytes) === file.sha256;
-    if (!right)
-      faults.push(`${path}: answer ${answer.status}, ${answer.bytes.length} bytes, expected ${file.size} with SHA-256 ${file.sha256}`);
-    return right;
   }
 }

@@ -1,6 +1,6 @@
 /** A byte rots on disk, below Azurite: size, ETag and MD5 stay as they were. */
 import type { ContainerClient } from '@azure/storage-blob';
-import { rot } from '../../src/demo/acts/4-a-rotten-byte.ts';
+import { rot } from '../../src/demo/rot-and-repair.ts';
 import { servers } from './servers.ts';
 
 /** Rots one blob of a container that this Azurite holds. @returns the bytes that it had */

@@ -1,20 +1,20 @@
-import { configurationFile } from '../open-stage.ts';
 import { packagesOf } from '../demo-packages.ts';
-import { DISTRIBUTION, fetchEverything, hold, type Stage } from '../stage.ts';
+import { DISTRIBUTION, fetchEverything, type OwnArchive } from '../own-archive.ts';
+import { hold, type Stage } from '../stage.ts';
 
 export const title = 'A new distribution reaches both sites.';
 
-export async function play(stage: Stage, folder: string): Promise<void> {
-  await stage.release(packagesOf(1));
-  stage.say(`an archive with a signed distribution answers at ${stage.server.url}; no site has anything of it`);
+export async function play(stage: Stage, own: OwnArchive): Promise<void> {
+  await own.release(packagesOf(1));
+  stage.say(`an archive with a signed distribution answers at ${own.server.url}; no site has anything of it`);
 
-  const applied = await stage.debgeo(['apply', configurationFile(folder)]);
+  const applied = await stage.debgeo(['apply', stage.configurationFile]);
   hold(applied.exitCode === 0, 'the configuration is accepted');
   const updated = await stage.debgeo(['update', DISTRIBUTION, '--wait']);
   hold(updated.exitCode === 0, 'both sites serve the first generation');
 
   for (const site of stage.sites) {
-    const count = await fetchEverything(stage, site);
+    const count = await fetchEverything(stage, own, site);
     stage.say(`${stage.clientName} fetched ${count} packages from ${site.name}, every one with the bytes that the archive released`);
   }
 }

@@ -1,6 +1,7 @@
 import { startClientLoop } from '../client-loop.ts';
 import { packagesOf } from '../demo-packages.ts';
-import { DISTRIBUTION, hold, type Stage } from '../stage.ts';
+import { DISTRIBUTION, openClient, servedBy, type OwnArchive } from '../own-archive.ts';
+import { hold, type Stage } from '../stage.ts';
 
 export const title = 'The archive releases again and again, while clients read both sites all the time.';
 
@@ -15,10 +16,10 @@ export interface Reading {
   readonly overlaps: number;
 }
 
-export async function play(stage: Stage): Promise<Reading> {
+export async function play(stage: Stage, own: OwnArchive): Promise<Reading> {
   const loops = await Promise.all(
     stage.sites.map(async (site) =>
-      startClientLoop({ client: await stage.client(site), expected: stage.expected, served: () => stage.served(site) }),
+      startClientLoop({ client: await openClient(stage, own, site), expected: own.expected, served: () => servedBy(site) }),
     ),
   );
   const cyclesSoFar = () => loops.flatMap((loop) => loop.cycles);
@@ -26,7 +27,7 @@ export async function play(stage: Stage): Promise<Reading> {
   stage.say('update with empty lists, a download of every package, each file hashed');
 
   for (let number = 2; number <= RELEASES_MAX + 1; number++) {
-    await stage.release(packagesOf(number));
+    await own.release(packagesOf(number));
     const from = performance.now();
     const updated = await stage.debgeo(['update', DISTRIBUTION, '--wait'], { quiet: true });
     hold(updated.exitCode === 0, `both sites serve release ${number}\n${updated.stderr}`);

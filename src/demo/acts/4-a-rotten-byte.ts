@@ -1,106 +1,14 @@
-import { open, readdir, readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { sql } from 'kysely';
-import { connectDatabase } from '../../database/orm.ts';
-import type { BinaryPackage } from '../deb-package.ts';
-import { poolPathOf } from '../release-files.ts';
 import { digest } from '../ask-as-apt.ts';
-import { DISTRIBUTION, hold, type Stage } from '../stage.ts';
+import type { BinaryPackage } from '../deb-package.ts';
+import type { OwnArchive } from '../own-archive.ts';
+import { poolPathOf } from '../release-files.ts';
+import { rotAndRepair, type Repair } from '../rot-and-repair.ts';
+import { hold, type Stage } from '../stage.ts';
 
 export const title = 'One byte rots at sin, inside the files of its storage.';
 
-export interface Repair {
-  readonly corruptionsRepaired: number;
-}
-
-export async function play(stage: Stage): Promise<Repair> {
-  const victim = stage.packages().find((entry): entry is BinaryPackage => entry.kind === 'binary' && entry.name === 'harbour');
+export async function play(stage: Stage, own: OwnArchive): Promise<Repair> {
+  const victim = own.packages().find((entry): entry is BinaryPackage => entry.kind === 'binary' && entry.name === 'harbour');
   hold(victim !== undefined, 'there is a package to rot');
-  const path = poolPathOf(victim, victim.file.name);
-  const url = `${stage.sin.url}/${encodePath(path)}`;
-  const before = await read(url);
-  hold(before.sha256 === digest('sha256', victim.file.bytes), 'the bytes at sin are right at first');
-
-  await rot(stage.sin.blobFolder, victim.file.bytes, async () => (await read(url)).sha256 !== before.sha256);
-  const rotten = await read(url);
-  hold(rotten.sha256 !== before.sha256, 'sin now serves other bytes');
-  hold(rotten.headers === before.headers, 'size, ETag and Content-MD5 are as before: no listing and no HEAD shows it');
-  stage.say(`${path}: bytes differ; size, ETag and Content-MD5 do not:`);
-  stage.say(`  ${rotten.headers}`);
-
-  const verified = await stage.debgeo(['verify', DISTRIBUTION, '--site', 'sin', '--wait']);
-
-  hold(verified.exitCode === 0, 'verify ends well');
-  const found = await readCorruptions(stage.databaseUrl);
-  hold(
-    found.length === 1 && found[0]?.site === 'sin' && found[0].path.endsWith(path),
-    `exactly ${path} at sin is found\n${JSON.stringify(found)}`,
-  );
-  hold(found[0].resolved, 'the incident is resolved');
-  const repaired = await read(url);
-  hold(repaired.sha256 === before.sha256, 'sin serves the right bytes again');
-  stage.say(`found: ${path} at sin, and nothing else`);
-  stage.say('repaired: its bytes are what the archive released');
-  return { corruptionsRepaired: found.length };
-}
-
-interface Seen {
-  readonly sha256: string;
-  /** What a copier would compare. */
-  readonly headers: string;
-}
-
-async function read(url: string): Promise<Seen> {
-  const response = await fetch(url);
-  hold(response.status === 200, `${url} is served: ${response.status}`);
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  const headers = ['content-length', 'etag', 'content-md5'].map((name) => `${name} ${response.headers.get(name) ?? 'none'}`);
-  hold(response.headers.get('content-md5') !== null, 'the site sends a Content-MD5');
-  return { sha256: digest('sha256', bytes), headers: headers.join(', ') };
-}
-
-/**
- * Flips one bit in the file in which Azurite keeps these bytes. An abandoned upload may have left them there twice: the place that counts
- * is the one whose change `isSeen`.
- */
-export async function rot(folder: string, bytes: Uint8Array, isSeen: () => Promise<boolean>): Promise<void> {
-  const extents = join(folder, '__blobstorage__');
-  for (const name of await readdir(extents)) {
-    const file = join(extents, name);
-    const content = await readFile(file);
-    for (let at = content.indexOf(bytes); at >= 0; at = content.indexOf(bytes, at + 1)) {
-      const target = at + Math.floor(bytes.length / 2);
-      await flipBit(file, target);
-      if (await isSeen()) return;
-      await flipBit(file, target);
-    }
-  }
-  hold(false, `the bytes are in a file of ${extents}`);
-}
-
-/** In place, at one offset: the file may grow meanwhile. */
-async function flipBit(file: string, offset: number): Promise<void> {
-  await using handle = await open(file, 'r+');
-  const byte = Buffer.alloc(1);
-  await handle.read(byte, 0, 1, offset);
-  byte[0] = (byte[0] ?? 0) ^ 1;
-  await handle.write(byte, 0, 1, offset);
-}
-
-const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/');
-
-/** Every corruption that was ever recorded. */
-async function readCorruptions(
-  databaseUrl: string,
-): Promise<{ readonly site: string; readonly path: string; readonly resolved: boolean }[]> {
-  const database = await connectDatabase(databaseUrl);
-  try {
-    const found = await sql<{ site: string; path: string; resolved: boolean }>`
-      select s.name as site, i.path, i.resolved_at is not null as resolved
-      from incidents i join replication_sites s on s.id = i.site_id
-      where i.code = 'BLOB_CORRUPT' order by i.id`.execute(database.read.kysely);
-    return found.rows;
-  } finally {
-    await database.close();
-  }
+  return rotAndRepair(stage, { path: poolPathOf(victim, victim.file.name), sha256: digest('sha256', victim.file.bytes) });
 }

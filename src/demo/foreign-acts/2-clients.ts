@@ -1,0 +1,71 @@
+import { digest } from '../ask-as-apt.ts';
+import { readsOf, walkIndicesAt, type Reader } from '../foreign-archive.ts';
+import { hold, type DemoSite, type Stage } from '../stage.ts';
+import type { WalkedIndices } from '../walk-site.ts';
+
+export const title = 'A client reads both sites.';
+
+/** So many packages, or so many bytes, are downloaded from each site: minutes at most, however large the archive is. */
+const PACKAGES_MAX = 200;
+const BYTES_MAX = 512 * 1024 * 1024;
+
+export interface Reading {
+  /** Downloaded from every site, and those that the client can see there. */
+  readonly packages: number;
+  readonly listed: number;
+}
+
+export async function play(stage: Stage, reader: Reader): Promise<Reading> {
+  const readings: Reading[] = [];
+  for (const site of stage.sites) readings.push(await readSite(stage, reader, site));
+  const [first] = readings;
+  hold(first !== undefined && new Set(readings.map(({ listed }) => listed)).size === 1, 'both sites list equally many packages');
+  return first;
+}
+
+async function readSite(stage: Stage, reader: Reader, site: DemoSite): Promise<Reading> {
+  const walked = await walkIndicesAt(reader, site);
+  hold(walked.faults.length === 0, `every index at ${site.name} is what its Release lists\n${walked.faults.join('\n')}`);
+  const reads = readsOf(reader, walked);
+  const client = await stage.client(site, reads);
+
+  const update = await client.update({ fresh: true });
+  hold(update.exitCode === 0, `${client.name} updates from ${site.name}\n${update.output}`);
+  const names = await client.packages();
+  const sample = sampleOf(names, walked);
+  stage.say(`${client.name} (${[reads.architecture, ...reads.components].join(' ')}) reads ${site.name}: ${names.length} packages`);
+  if (sample.length === 0) return { packages: 0, listed: 0 };
+
+  const download = await client.download(sample);
+  hold(download.exitCode === 0, `${client.name} downloads from ${site.name}\n${download.output}`);
+  hold(
+    new Set(download.files.map((file) => file.package)).size === sample.length,
+    `${site.name} has a file for each of ${sample.length} packages`,
+  );
+  for (const file of download.files)
+    hold(
+      walked.packages.some(({ name, size, sha256 }) => name === file.package && size === file.size && sha256 === file.sha256),
+      `${file.name} from ${site.name} has the size and SHA-256 that Packages says`,
+    );
+  stage.say(
+    `  ${sample.length === names.length ? 'downloaded all of them' : `downloaded ${sample.length} of them`}: each with the size and SHA-256 that Packages says`,
+  );
+  return { packages: sample.length, listed: names.length };
+}
+
+/** All of them if they are few; otherwise the same ones in every run, from all over the alphabet. */
+function sampleOf(names: readonly string[], { packages }: WalkedIndices): string[] {
+  const sizes = new Map<string, number>();
+  for (const { name, size } of packages) sizes.set(name, Math.max(size, sizes.get(name) ?? 0));
+  const shuffled = names
+    .map((name) => ({ name, place: digest('sha256', Buffer.from(name)) }))
+    .toSorted((one, other) => (one.place < other.place ? -1 : 1));
+  const sample: string[] = [];
+  let bytes = 0;
+  for (const { name } of shuffled) {
+    bytes += sizes.get(name) ?? 0;
+    if (sample.length === PACKAGES_MAX || (sample.length > 0 && bytes > BYTES_MAX)) break;
+    sample.push(name);
+  }
+  return sample;
+}
