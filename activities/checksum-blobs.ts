@@ -3,7 +3,7 @@ import { openBlobs } from '../src/database/registry.ts';
 import { takeVerify } from '../src/database/replications.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import type { Checksum } from '../src/site/site-store.ts';
-import { withHeartbeat } from './context.ts';
+import { isWorkerStopping, withHeartbeat } from './context.ts';
 import { look } from './copy-blob.ts';
 import type { Deps } from './deps.ts';
 import { inParallel } from './in-parallel.ts';
@@ -33,19 +33,21 @@ export const createChecksumBlobs =
       }
     };
 
-    return withHeartbeat(
-      lane.context,
-      () => countsOf(row),
-      async () => {
-        const asked = lane.row.verifyRequestedAt === null ? null : await takeVerify(deps.database, lane.at, lane.key.attempt);
-        for (;;) {
-          const page = await blobsToChecksum(deps.database.read, lane.key, asked, LIMITS.batchFiles);
-          if (page.length === 0) break;
-          await readPage(page);
-          if (Date.now() >= end) return { more: true, repair: 0, row };
-        }
-        const { claimable, elsewhere, failed } = await openBlobs(deps.database.read, lane.key);
-        return { more: false, repair: claimable + elsewhere + (failed?.count ?? 0), row };
-      },
-    );
+    const work = async (): Promise<StepAnswer> => {
+      const asked = lane.row.verifyRequestedAt === null ? null : await takeVerify(deps.database, lane.at, lane.key.attempt);
+      for (;;) {
+        const page = await blobsToChecksum(deps.database.read, lane.key, asked, LIMITS.batchFiles);
+        if (page.length === 0) break;
+        await readPage(page);
+        if (Date.now() >= end) return { more: true, repair: 0, row };
+      }
+      const { claimable, elsewhere, failed } = await openBlobs(deps.database.read, lane.key);
+      return { more: false, repair: claimable + elsewhere + (failed?.count ?? 0), row };
+    };
+    try {
+      return await withHeartbeat(lane.context, () => countsOf(row), work);
+    } catch (error) {
+      if (isWorkerStopping(lane.context)) return { more: true, repair: 0, row };
+      throw error;
+    }
   };

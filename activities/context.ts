@@ -1,5 +1,5 @@
 /** The only file of activities that reads Temporal's context. */
-import { Context } from '@temporalio/activity';
+import { CancelledFailure, Context } from '@temporalio/activity';
 
 /** The worker sends at most one heartbeat a second; a dead worker is seen after the heartbeat timeout of ten. */
 const HEARTBEAT_MS = 1_000;
@@ -13,6 +13,9 @@ export interface ActivityContext {
   heartbeat(counts: Readonly<Record<string, number>>): void;
 }
 
+/** As Temporal's SDK names the reason of a cancel that nobody asked for: the worker stops, and its grace is over. */
+const WORKER_STOPS = 'WORKER_SHUTDOWN';
+
 export function activityContext(): ActivityContext {
   const context = Context.current();
   return {
@@ -21,6 +24,13 @@ export function activityContext(): ActivityContext {
     heartbeat: (counts) => context.heartbeat(counts),
   };
 }
+
+/**
+ * Whether the activity is cut because its worker stops. A slice then ends well, with what it committed, and another worker goes on: an attempt that
+ * is cut is counted by Temporal, and three stops in a row would be a failure.
+ */
+export const isWorkerStopping = ({ signal }: Pick<ActivityContext, 'signal'>): boolean =>
+  signal.reason instanceof CancelledFailure && signal.reason.message === WORKER_STOPS;
 
 /** Heartbeats every second while `work` runs, whatever it waits for. */
 export async function withHeartbeat<Result>(

@@ -6,7 +6,7 @@ import { LIMITS } from '../src/domain/limits.ts';
 import type { Replication } from '../src/domain/replication.ts';
 import type { Checksum } from '../src/site/site-store.ts';
 import type { BlobSource } from './blob-source.ts';
-import { withHeartbeat } from './context.ts';
+import { isWorkerStopping, withHeartbeat } from './context.ts';
 import { copyBlob, type OnCorrupt } from './copy-blob.ts';
 import type { Deps } from './deps.ts';
 import { inParallel } from './in-parallel.ts';
@@ -18,7 +18,7 @@ import { createOrigins } from './origins.ts';
  *
  * Given twice, or killed anywhere: what was written and not booked is found by the next attempt's conditional write and taken over.
  * A blob that no origin has right does not stop the others; the lane fails with it when nothing else is left.
- * @returns more: the slice ended first
+ * @returns more: the slice ended first, also because its worker stops
  * @throws BLOB_MISSING, BLOB_MISMATCH, SITE_SERVES_OTHER; SUPERSEDED where a newer generation makes the missing blob pointless
  */
 export const createSyncBlobs =
@@ -45,6 +45,7 @@ export const createSyncBlobs =
       await releaseBlobs(deps.database, lane.key).catch((cause: unknown) =>
         deps.log.warn({ ...lane.at, cause }, 'claims are freed by the next attempt'),
       );
+      if (isWorkerStopping(lane.context)) return { more: true, repair: 0, row: slice.row };
       throw error;
     }
   };

@@ -1,6 +1,6 @@
 /** The only file that joins archive, site and database to what the activities ask for. */
 import { sql } from 'kysely';
-import { pino, type Logger } from 'pino';
+import type { Logger } from 'pino';
 import type { Deps } from '../activities/deps.ts';
 import type { Archive } from './archive/archive.ts';
 import { createDirectoryArchive } from './archive/directory-archive.ts';
@@ -11,6 +11,7 @@ import { connectDatabase, type Database } from './database/orm.ts';
 import { DebgeoError } from './domain/errors.ts';
 import { createAzureSiteStore } from './site/azure-site-store.ts';
 import { fingerprintOf, loadCredential, type CredentialReference } from './site/credentials.ts';
+import { createLog } from './log.ts';
 import type { SiteStore } from './site/site-store.ts';
 
 export interface JoinedDeps extends Deps {
@@ -26,10 +27,6 @@ interface SiteRow {
   readonly public_url: string;
   readonly credential: CredentialReference;
 }
-
-/** One JSON object per line, to stderr unless a file is named. */
-export const createLog = (file?: string): Logger =>
-  pino({ level: process.env['DEBGEO_LOG_LEVEL'] || 'info' }, pino.destination(file === undefined ? 2 : { dest: file, mode: 0o600 }));
 
 /** @throws DATABASE_UNREACHABLE, SCHEMA_OUTDATED */
 export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logger = createLog()): Promise<JoinedDeps> => {

@@ -59,6 +59,12 @@ export const ENVIRONMENT: Readonly<Record<string, Variable>> = {
     unset: '`info`',
     meaning: 'What a worker logs: one JSON object per line, to stderr.',
   },
+  DEBGEO_STOP_MS: {
+    form: 'milliseconds',
+    unset: '`5000`',
+    meaning:
+      'How long a worker that was told to stop (SIGTERM, SIGINT) lets activities work on; then it cuts them, commits what was copied and ends. Less than what waits before it kills: 10 s with Docker.',
+  },
   DEBGEO_SLICE_MS: {
     form: 'milliseconds',
     unset: '`20000`',

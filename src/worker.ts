@@ -2,7 +2,7 @@
  * The worker process: polls `debgeo` (workflows, capture, bookkeeping) and one queue per enabled site (activities only), each with slots of its
  * own, so that a hanging site takes none of another. Site queues are added and removed as the table changes.
  */
-import { bundleWorkflowCode, IllegalStateError, NativeConnection, Runtime, Worker, type Logger as SdkLogger } from '@temporalio/worker';
+import { bundleWorkflowCode, IllegalStateError, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import type { Activities } from '../activities/index.ts';
 import { QUEUE } from '../workflows/messages.ts';
 import { DebgeoError } from './domain/errors.ts';
+import { sayWhose, sdkLoggerInto } from './log.ts';
 import { connectTemporal, ensureSearchAttributes, reconcile, type TemporalConfig } from './temporal.ts';
 
 export interface WorkerOptions {
@@ -91,6 +92,7 @@ async function startFleet(options: WorkerOptions, client: Client) {
   const { namespace, ...connectionOptions } = temporal;
   const workflowBundle = options.codePath === undefined ? await bundle() : { codePath: options.codePath };
   const connection = await connectNative(connectionOptions);
+  const interceptors = { activity: [sayWhose] };
   const ALL = {
     connection,
     namespace,
@@ -98,6 +100,7 @@ async function startFleet(options: WorkerOptions, client: Client) {
     identity: client.options.identity,
     maxHeartbeatThrottleInterval: '1s', // a cancel reaches an activity with its heartbeat
     shutdownGraceTime: graceMs,
+    interceptors,
   } as const;
   const sites = new Map<string, Polling>();
   const failed = Promise.withResolvers<never>();
@@ -167,20 +170,8 @@ async function every(ms: number, stop: AbortSignal, log: Logger, work: () => Pro
   }
 }
 
-/** The SDK's log goes where ours goes. Its news of normal operation is for debugging. */
 function installRuntime(log: Logger): void {
-  const write: SdkLogger['log'] = (level, message, meta) => {
-    const method = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const;
-    log[method[level]]({ ...meta }, message);
-  };
-  const logger: SdkLogger = {
-    log: write,
-    trace: (message, meta) => write('TRACE', message, meta),
-    debug: (message, meta) => write('DEBUG', message, meta),
-    info: (message, meta) => write('INFO', message, meta),
-    warn: (message, meta) => write('WARN', message, meta),
-    error: (message, meta) => write('ERROR', message, meta),
-  };
+  const logger = sdkLoggerInto(log);
   try {
     Runtime.install({ logger, telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } } } });
   } catch (error) {

@@ -2,7 +2,8 @@
  * Judges the signatures of a Release set as apt does with gpgv: the verdict depends on pinned keys alone and on what they are worth *now*.
  *
  * Accepted iff at least one signature of a pinned key is good, that key and its signing subkey are neither revoked nor expired, and no pinned
- * key gives a bad signature. Signatures of unknown keys are ignored (apt does so: archives sign with the keys of several releases).
+ * key gives a signature that is bad, has expired or cannot be judged. Signatures of unknown keys are ignored (apt does so: archives sign with the keys
+ * of several releases). Case by case against gpgv and apt: test/archive/trust-differential.test.ts.
  * OpenPGP.js judges keys at the time of the signature and would accept one that has expired since: key and expiry are judged here.
  */
 import * as openpgp from 'openpgp';
@@ -20,8 +21,18 @@ export interface Signature {
   readonly taken: ReleaseSet;
 }
 
-/** `unusable`: authentic, and not accepted for a reason of the signature itself: its hash, its time, a key that may not sign. */
+/**
+ * `bad`: does not match, has expired, or is of a kind that nobody knows; apt then refuses whatever else is there.
+ * `unusable`: authentic, and not accepted for a reason of the signature itself: a weak hash, its time, a key that may not sign.
+ */
 type Verdict = 'good' | 'bad' | 'revoked' | 'expired' | 'unusable' | 'unknown';
+
+/** What is signed, in the form in which OpenPGP.js hashes it. */
+interface Signed {
+  readonly literal: object;
+  /** GnuPG, and so apt, cuts lines of text here and finds the signature bad. */
+  readonly hasLongLine: boolean;
+}
 
 interface JudgedSignature {
   readonly verdict: Verdict;
@@ -31,7 +42,10 @@ interface JudgedSignature {
 }
 
 const WEAK_HASHES: ReadonlySet<number> = new Set([openpgp.enums.hash.md5, openpgp.enums.hash.sha1, openpgp.enums.hash.ripemd]);
-const KNOWN_HASHES: ReadonlySet<unknown> = new Set(Object.values(openpgp.enums.hash));
+/** Of RFC 9580, without SHA-3: GnuPG knows none of it, so that apt refuses what is signed so. */
+const KNOWN_HASHES: ReadonlySet<unknown> = new Set(
+  Object.entries(openpgp.enums.hash).flatMap(([name, hash]) => (name.startsWith('sha3_') ? [] : [hash])),
+);
 /** Whether bytes were signed is asked apart from whether the hash is strong: a bad signature counts whatever its hash. */
 const ANY_HASH = { ...openpgp.config, rejectHashAlgorithms: new Set(), rejectMessageHashAlgorithms: new Set() } as openpgp.Config;
 /** apt: Acquire::Max-FutureTime. Further ahead, the Date of the Release is refused, too. */
@@ -137,9 +151,20 @@ async function judgeSignatures(
   const message = await openpgp.createMessage({ binary: signed });
   const literal = message.packets[0];
   if (literal === undefined) throw new Error('OpenPGP.js made a message without a packet');
+  const document = { literal, hasLongLine: hasLongLine(signed) };
   const judged: JudgedSignature[] = [];
-  for (const packet of await readSignatures(armored)) judged.push(await judgeSignature(packet, literal, keys, now));
+  for (const packet of await readSignatures(armored)) judged.push(await judgeSignature(packet, document, keys, now));
   return judged;
+}
+
+function hasLongLine(bytes: Uint8Array): boolean {
+  for (let start = 0; start < bytes.length;) {
+    const end = bytes.indexOf(LF, start);
+    const length = (end === -1 ? bytes.length : end) - start;
+    if (length > LIMITS.signedLineBytes) return true;
+    start += length + 1;
+  }
+  return false;
 }
 
 async function readSignatures(armored: readonly string[]): Promise<openpgp.SignaturePacket[]> {
@@ -164,7 +189,7 @@ async function readSignatures(armored: readonly string[]): Promise<openpgp.Signa
 
 async function judgeSignature(
   packet: openpgp.SignaturePacket,
-  literal: object,
+  signed: Signed,
   keys: readonly openpgp.Key[],
   now: Date,
 ): Promise<JudgedSignature> {
@@ -172,7 +197,7 @@ async function judgeSignature(
   for (const primary of keys) {
     for (const signing of primary.getKeys(packet.issuerKeyID)) {
       if (packet.issuerFingerprint !== null && hexOf(packet.issuerFingerprint) !== signing.getFingerprint()) continue;
-      const [verdict, reason] = await judgeByKey(packet, literal, primary, signing, now);
+      const [verdict, reason] = await judgeByKey(packet, signed, primary, signing, now);
       const judged = { verdict, reason, issuer: primary.getFingerprint().toUpperCase() };
       if (verdict === 'good') return judged;
       first ??= judged;
@@ -184,27 +209,28 @@ async function judgeSignature(
 
 async function judgeByKey(
   packet: openpgp.SignaturePacket,
-  literal: object,
+  signed: Signed,
   primary: openpgp.Key,
   signing: openpgp.Key | openpgp.Subkey,
   now: Date,
 ): Promise<[Verdict, string]> {
   const { signatureType, created, hashAlgorithm } = packet;
   if (signatureType !== openpgp.enums.signature.binary && signatureType !== openpgp.enums.signature.text)
-    return ['unusable', 'not of a document'];
-  if (!KNOWN_HASHES.has(hashAlgorithm)) return ['unusable', 'unknown hash'];
+    return ['bad', 'not of a document'];
+  if (!KNOWN_HASHES.has(hashAlgorithm)) return ['bad', 'unknown hash'];
   if (packet.unknownSubpackets.some(({ critical }) => critical) || packet.rawNotations.some(({ critical }) => critical)) {
-    return ['unusable', 'unknown critical subpacket'];
+    return ['bad', 'unknown critical subpacket'];
   }
-  if (created === null) return ['unusable', 'no creation time'];
+  if (created === null) return ['bad', 'no creation time'];
+  if (signed.hasLongLine && signatureType === openpgp.enums.signature.text) return ['bad', 'a line longer than GnuPG reads'];
   try {
-    await packet.verify(signing.keyPacket, signatureType, literal, created, true, ANY_HASH);
+    await packet.verify(signing.keyPacket, signatureType, signed.literal, created, true, ANY_HASH);
   } catch (error) {
     return ['bad', quoted(error)];
   }
   if (hashAlgorithm !== null && WEAK_HASHES.has(hashAlgorithm)) return ['unusable', 'weak hash'];
   if (created.getTime() > now.getTime() + FUTURE_MS) return ['unusable', `created ${created.toISOString()}`];
-  if (packet.getExpirationTime() <= now) return ['unusable', 'signature expired'];
+  if (packet.getExpirationTime() <= now) return ['bad', 'signature expired'];
   if (created < signing.getCreationTime()) return ['unusable', 'older than its key'];
   return judgeKey(primary, signing, now);
 }

@@ -1,13 +1,15 @@
 /** `debgeo worker`: runs until SIGINT or SIGTERM, then lets slices end. */
 import { createActivities } from '../../activities/index.ts';
 import { listDistributions, listSiteQueues } from '../database/work.ts';
-import { createDeps, createLog } from '../deps.ts';
+import { DebgeoError } from '../domain/errors.ts';
+import { createDeps } from '../deps.ts';
+import { createLog } from '../log.ts';
 import { runWorker } from '../worker.ts';
 import { configOf, type Options } from './connect.ts';
 
 export const worker = async (options: Options & { logFile?: string }): Promise<number> => {
   const config = configOf(options);
-  const log = createLog(options.logFile);
+  const log = createLog({ file: options.logFile });
   const deps = await createDeps(config, log);
   try {
     const running = await runWorker({
@@ -16,10 +18,19 @@ export const worker = async (options: Options & { logFile?: string }): Promise<n
       sites: () => listSiteQueues(deps.database),
       distributions: () => listDistributions(deps.database),
       log,
+      ...graceOf(process.env['DEBGEO_STOP_MS']),
     });
     await running.done;
     return 0;
   } finally {
     await deps.close();
   }
+};
+
+/** Less than what the one who stops workers waits before it kills: ten seconds with Docker. */
+const graceOf = (text: string | undefined): { graceMs?: number } => (text === undefined || text === '' ? {} : { graceMs: whole(text) });
+
+const whole = (text: string): number => {
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new DebgeoError('CONFIG_INVALID', 'DEBGEO_STOP_MS is no time', { expected: 'milliseconds, 5000 for one', found: text });
 };

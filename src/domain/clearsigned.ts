@@ -4,7 +4,8 @@
  * - the first line is exactly `-----BEGIN PGP SIGNED MESSAGE-----`: no byte stands before it;
  * - armor headers up to an empty line; none begins with `-`. They are not signed, so they are dropped;
  * - text lines; `- ` in front is the dash escape and removed; any other line that begins with `-` is refused;
- * - one or more signature blocks, whose lines never begin with `-`, up to the end: no line between, none after, an empty one neither.
+ * - one or more signature blocks, whose lines never begin with `-`, up to the end: no line between, none after, an empty one neither;
+ *   their armor is as GnuPG wants it.
  * Line ends are LF or CRLF; the blanks at the end of a line are not signed (RFC 4880 §7.1) and are dropped.
  * Stricter than apt, where OpenPGP implementations differ from each other: NUL, a CR inside a line, and text that is not UTF-8 are refused.
  */
@@ -14,6 +15,8 @@ import { LIMITS } from './limits.ts';
 const BEGIN_MESSAGE = '-----BEGIN PGP SIGNED MESSAGE-----';
 const BEGIN_SIGNATURE = '-----BEGIN PGP SIGNATURE-----';
 const END_SIGNATURE = '-----END PGP SIGNATURE-----';
+const ARMOR_HEADER = /^[^:]+:(?: |$)/;
+const CHECKSUM = /^=[A-Za-z0-9+/]{4}$/;
 
 export interface Clearsigned {
   /**
@@ -60,6 +63,7 @@ function signatureBlocks(lines: readonly string[]): readonly string[] {
       if (line !== BEGIN_SIGNATURE) throw malformed(`${BEGIN_SIGNATURE} or the end of the file`, line);
       open = [line];
     } else if (line === END_SIGNATURE) {
+      assertArmor(open.slice(1));
       blocks.push(`${[...open, line].join('\n')}\n`);
       open = null;
     } else {
@@ -70,6 +74,32 @@ function signatureBlocks(lines: readonly string[]): readonly string[] {
   if (open !== null) throw malformed(END_SIGNATURE, 'the end of the file');
   if (blocks.length === 0) throw malformed(BEGIN_SIGNATURE, 'an empty file');
   return blocks;
+}
+
+/**
+ * What GnuPG asks of an armor, and OpenPGP.js does not: headers have a colon, an empty line ends them, and where there is a checksum
+ * (RFC 4880, 6.1; RFC 9580 wants it ignored) it is right.
+ */
+function assertArmor(lines: readonly string[]): void {
+  const headersEnd = lines.indexOf('');
+  if (headersEnd === -1) throw malformed('an empty line after the armor headers', 'none');
+  const header = lines.slice(0, headersEnd).find((line) => !ARMOR_HEADER.test(line));
+  if (header !== undefined) throw malformed('an armor header', header);
+  const checksum = lines.findIndex((line) => CHECKSUM.test(line));
+  if (checksum === -1) return;
+  const right = crc24(Buffer.from(lines.slice(headersEnd + 1, checksum).join(''), 'base64'));
+  const found = Buffer.from(lines[checksum]!.slice(1), 'base64').readUIntBE(0, 3);
+  if (found !== right) throw malformed(`checksum ${right.toString(16)}`, found.toString(16));
+}
+
+/** RFC 4880, 6.1. */
+function crc24(bytes: Uint8Array): number {
+  let crc = 0xb704ce;
+  for (const byte of bytes) {
+    crc ^= byte << 16;
+    for (let bit = 0; bit < 8; bit += 1) crc = (crc & 0x800000) === 0 ? crc << 1 : (crc << 1) ^ 0x1864cfb;
+  }
+  return crc;
 }
 
 function unescapeDash(line: string): string {

@@ -11,6 +11,8 @@ export const LIMITS = {
   releaseBytes: 10 * MiB,
   /** Signatures on one Release: trixie has 3; each costs a hash over the whole body. */
   signatures: 32,
+  /** One line of text under a signature: GnuPG 2.2 cuts at 20,000 with what it adds (tried: 19,992 is the longest that verifies); sid has lines of 200. */
+  signedLineBytes: 19_992,
   /** Lines of Packages: the longest in bookworm has 75,649 bytes. */
   deb822LineBytes: 4 * MiB,
   /** What is kept of one stanza: the hash tables of a source with thousands of files have a few hundred kB. */

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { splitClearsigned, splitSignatures } from '../../src/domain/clearsigned.ts';
 import { refuses } from './refuses.ts';
 
-const SIGNATURE = '-----BEGIN PGP SIGNATURE-----\n\niQ==\n=abcd\n-----END PGP SIGNATURE-----\n';
+const SIGNATURE = '-----BEGIN PGP SIGNATURE-----\n\niQ==\n=deO1\n-----END PGP SIGNATURE-----\n';
 const HEAD = '-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n';
 const RELEASE = 'Origin: Debian\nSHA256:\n 00 1 main/Packages\n';
 
@@ -57,6 +57,9 @@ describe('splitClearsigned', () => {
     'a message in a message': HEAD + whole,
     'a dash that is not escaped': `${HEAD}-A: b\n${SIGNATURE}`,
     'an armor line of another kind in the text': `${HEAD}-----BEGIN PGP MESSAGE-----\n${SIGNATURE}`,
+    'a signature with a wrong checksum': whole.replace('=deO1', '=abcd'),
+    'a signature without an empty line before it': HEAD + RELEASE + SIGNATURE.replace('\n\n', '\n'),
+    'a header of the signature without a colon': HEAD + RELEASE + SIGNATURE.replace('\n\n', '\nhello\n\n'),
     'an armor header that begins with a dash': whole.replace('Hash: SHA512', '- Hash: SHA512'),
     'no empty line after the headers':
       '-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\nA: b\n-----BEGIN PGP SIGNATURE-----\niQ==\n-----END PGP SIGNATURE-----\n',

@@ -20,9 +20,9 @@ import {
   StorageSharedKeyCredential,
 } from '@azure/storage-blob';
 import { sql } from 'kysely';
-import { pino } from 'pino';
 import { connectDatabase } from '../../src/database/orm.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { createLog } from '../../src/log.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { loadCredential, type CredentialReference } from '../../src/site/credentials.ts';
 import { connectTemporal } from '../../src/temporal.ts';
@@ -97,7 +97,7 @@ test('an activity that logs the request of an error is found', async (t) => {
   assert.throws(() => assertNone(secrets, 'log of the worker', lines), assert.AssertionError);
 });
 
-const logInto = (lines: string[]) => pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) });
+const logInto = (lines: string[]) => createLog({ level: 'trace', into: { write: (line) => void lines.push(line) } });
 
 /** fra keeps its account key in a variable; sin gets a SAS in a file. */
 const withSecrets = async (world: World): Promise<Secrets> => {

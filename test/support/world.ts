@@ -13,6 +13,7 @@ import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BlobServiceClient, StorageSharedKeyCredential, type ContainerClient } from '@azure/storage-blob';
@@ -55,6 +56,9 @@ export interface WorldOptions {
   /** `inside` the test's process (default), a `child` that can be killed, or `none` yet. */
   readonly worker?: 'inside' | 'child' | 'none';
   readonly sliceMs?: number;
+  /** For a child: what its environment says besides, and who takes the lines of its log. */
+  readonly environment?: NodeJS.ProcessEnv;
+  readonly logLines?: string[];
   /** Where a worker inside of the test's process logs; what the SDK says goes to the first one of a process. */
   readonly log?: Logger;
   /** How long `update` and `until` wait; short where a planted fault is expected to keep them waiting. */
@@ -301,14 +305,23 @@ export class World {
       TEMPORAL_ADDRESS: this.temporalAddress,
       TEMPORAL_NAMESPACE: this.namespace,
       DEBGEO_LOG_LEVEL: process.env['DEBGEO_TEST_LOG'] ?? 'error',
+      ...this.#options.environment,
       ...(this.#options.sliceMs === undefined ? {} : { DEBGEO_SLICE_MS: String(this.#options.sliceMs) }),
     };
     const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'worker'], {
       env: environment,
-      stdio: ['ignore', 'ignore', 'inherit'],
+      stdio: ['ignore', 'ignore', this.#options.logLines === undefined ? 'inherit' : 'pipe'],
     });
+    if (child.stderr !== null) createInterface(child.stderr).on('line', (line) => this.#options.logLines?.push(line));
     this.child = child;
     this.#stop.unshift(() => stopChild(child, 'SIGTERM'));
+  }
+
+  /** SIGTERM, as systemd, Docker and Kubernetes stop a worker; its exit code, null if it was killed in the end. */
+  async terminateWorker(): Promise<number | null> {
+    assert.ok(this.child);
+    await stopChild(this.child, 'SIGTERM');
+    return this.child.exitCode;
   }
 
   /** kill -9 of the worker, and waits until it is gone. */

@@ -1,0 +1,106 @@
+/**
+ * The log of a process: one JSON object per line, and each line that is written inside of an activity or a workflow says whose it is:
+ * distribution, site, generation, workflowId, runId, activityType, activityId, attempt, as far as they are known. No names of files, no secrets:
+ * of an error only what is listed here is written, since those of HTTP clients carry whole requests.
+ */
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { ActivityInterceptorsFactory, Logger as SdkLogger } from '@temporalio/worker';
+import { pino, type DestinationStream, type Logger } from 'pino';
+import { DebgeoError, isErrorCode } from './domain/errors.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+/** A line explains an error, it is not a page of it. */
+const CHARACTERS_MAX = 1_000;
+const CAUSES_MAX = 3;
+
+/** What an activity works on: all lines that are written inside of it say so. */
+const subject = new AsyncLocalStorage<Fields>();
+
+export interface LogPlace {
+  /** stderr, unless a file is named, or something else takes the lines. */
+  readonly file?: string | undefined;
+  readonly into?: DestinationStream;
+  readonly level?: string | undefined;
+}
+
+/** @throws CONFIG_INVALID  DEBGEO_LOG_LEVEL is none of the levels */
+export function createLog({ file, into, level = process.env['DEBGEO_LOG_LEVEL'] || 'info' }: LogPlace = {}): Logger {
+  if (!LEVELS.includes(level))
+    throw new DebgeoError('CONFIG_INVALID', 'DEBGEO_LOG_LEVEL is no level of a log', { expected: LEVELS.join(', '), found: level });
+  const options = {
+    level,
+    mixin: () => subject.getStore() ?? {},
+    serializers: { error: errorFields, cause: errorFields, err: errorFields },
+  };
+  return pino(options, into ?? pino.destination(file === undefined ? 2 : { dest: file, mode: 0o600 }));
+}
+
+/** For every worker: what the activity says, and what the SDK says of it. */
+export const sayWhose: ActivityInterceptorsFactory = ({ info }) => {
+  const activity = {
+    workflowId: info.workflowExecution?.workflowId,
+    runId: info.workflowExecution?.runId,
+    activityType: info.activityType,
+    activityId: info.activityId,
+    attempt: info.attempt,
+  };
+  let fields: Fields = activity;
+  return {
+    inbound: {
+      execute(input, next) {
+        fields = { ...worksOn(input.args[0], info.workflowExecution?.workflowId), ...activity };
+        return subject.run(fields, () => next(input));
+      },
+    },
+    outbound: { getLogAttributes: (attributes, next) => next({ ...attributes, ...fields }) },
+  };
+};
+
+/** Where the SDK logs: lines of workflows, and its own. What it says of normal operation is for debugging. */
+export function sdkLoggerInto(log: Logger): SdkLogger {
+  const METHODS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const;
+  const write: SdkLogger['log'] = (level, message, meta = {}) => {
+    // The token is a page of ids that are there already; the run of a workflow has one name.
+    const { taskToken: _, isLocal: __, workflowRunId, ...rest } = meta as Record<string, unknown>;
+    log[METHODS[level]](
+      { ...worksOn({}, rest['workflowId']), ...(workflowRunId === undefined ? {} : { runId: workflowRunId }), ...rest },
+      message,
+    );
+  };
+  return {
+    log: write,
+    trace: (message, meta) => write('TRACE', message, meta),
+    debug: (message, meta) => write('DEBUG', message, meta),
+    info: (message, meta) => write('INFO', message, meta),
+    warn: (message, meta) => write('WARN', message, meta),
+    error: (message, meta) => write('ERROR', message, meta),
+  };
+}
+
+/** The ids in the input of an activity; the id of a workflow, `distribution/<name>` or `site/<name>`, says one of them, too. */
+function worksOn(input: unknown, workflowId: unknown): Fields {
+  const [kind, name] = typeof workflowId === 'string' ? workflowId.split('/') : [];
+  const given = typeof input === 'object' && input !== null ? (input as Record<string, unknown>) : {};
+  const ids: Record<string, unknown> = kind === 'distribution' || kind === 'site' ? { [kind]: name } : {};
+  for (const key of ['distribution', 'site', 'generation'])
+    if (typeof given[key] === 'string' || typeof given[key] === 'number') ids[key] = given[key];
+  return ids;
+}
+
+/** A code explains itself; what nobody could classify shows where it came from. */
+function errorFields(error: unknown, depth = 0): unknown {
+  if (!(error instanceof Error)) return typeof error === 'string' ? bounded(error) : error;
+  const { code, type, cause, stack } = error as Error & { code?: unknown; type?: unknown; cause?: unknown };
+  const name = [code, type].find(isErrorCode) ?? (typeof code === 'string' ? code : error.name);
+  return {
+    code: name,
+    message: bounded(error.message),
+    ...(error instanceof DebgeoError ? { expected: error.report.expected, found: error.report.found } : {}),
+    ...(isErrorCode(name) || stack === undefined ? {} : { stack: bounded(stack) }),
+    ...(cause instanceof Error && depth < CAUSES_MAX ? { cause: errorFields(cause, depth + 1) } : {}),
+  };
+}
+
+const bounded = (text: string): string => (text.length <= CHARACTERS_MAX ? text : `${text.slice(0, CHARACTERS_MAX)}…`);

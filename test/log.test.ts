@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { DebgeoError } from '../src/domain/errors.ts';
+import { createLog, sdkLoggerInto } from '../src/log.ts';
+
+const written = (log: (into: ReturnType<typeof createLog>) => void): Record<string, unknown>[] => {
+  const lines: string[] = [];
+  log(createLog({ level: 'trace', into: { write: (line) => void lines.push(line) } }));
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+};
+
+test('an error says its code, and what nobody could classify where it came from; a request that hangs at it is not written', () => {
+  const request = { headers: { authorization: 'Bearer canary' } };
+  const cause = Object.assign(new Error('connection reset'), { code: 'ECONNRESET', request });
+  const lines = written((log) => {
+    log.warn({ error: new DebgeoError('SITE_DENIED', 'may not write', { found: '403' }, cause) }, 'known');
+    log.error({ cause: Object.assign(new TypeError('a bug'), { request }) }, 'unknown');
+    log.error(Object.assign(new Error('x'.repeat(5_000)), { request }), 'long');
+  });
+
+  const [known, unknown, long] = lines as [{ error: object }, { cause: { stack: string } }, { err: { message: string } }];
+  assert.deepEqual({ ...known.error, cause: undefined }, { code: 'SITE_DENIED', message: 'may not write', found: '403', cause: undefined });
+  assert.match(unknown.cause.stack, /log\.test\.ts/);
+  assert.ok(long.err.message.length < 2_000);
+  assert.doesNotMatch(JSON.stringify(lines), /canary/);
+});
+
+test('a line of the SDK says distribution or site, and one name for a run', () => {
+  const [ofDistribution, ofSite] = written((log) => {
+    const sdk = sdkLoggerInto(log);
+    sdk.warn('Activity failed', { workflowId: 'distribution/bookworm', workflowRunId: 'r', taskToken: 'AAAA', attempt: 2 });
+    sdk.info('Workflow started', { workflowId: 'site/fra', runId: 'r' });
+  });
+
+  assert.deepEqual(
+    [ofDistribution!['distribution'], ofDistribution!['runId'], ofDistribution!['attempt'], ofDistribution!['taskToken']],
+    ['bookworm', 'r', 2, undefined],
+  );
+  assert.deepEqual([ofSite!['site'], ofSite!['runId']], ['fra', 'r']);
+});
+
+test('a level that does not exist is a usage error', () => {
+  assert.throws(
+    () => createLog({ level: 'loud' }),
+    (error) => error instanceof DebgeoError && error.code === 'CONFIG_INVALID',
+  );
+});
