@@ -14,7 +14,7 @@ export type OnCorrupt = (blob: WantedBlob, found: Checksum) => Promise<void>;
 /**
  * Makes the blob stand at the site and answers with what was read back after the last write; whether that is right is judged by the registry.
  * @throws BLOB_MISSING, BLOB_MISMATCH  no origin has it, or none has it right
- * @throws ARCHIVE_*                    the archive could not be asked, and no other origin has it
+ * @throws ARCHIVE_*, HOSTILE_PATH      the archive could not be asked, or is a folder that leads elsewhere, and no other origin has it
  * @throws SITE_*                       the site itself; FOREIGN_WRITE if others keep writing here
  */
 export async function copyBlob(
@@ -31,7 +31,8 @@ export async function copyBlob(
     const outcome = await writeFrom(lane, source, { ...blob, badEtag }, expected, signal);
     const found = await look(lane.store, place, signal);
 
-    const isRight = found !== null && found.size === blob.size && found.sha256 === blob.sha256;
+    // The version that was to be replaced is never taken, whatever its bytes: it was read wrong before, or prune is deleting it at this moment.
+    const isRight = found !== null && found.etag !== blob.badEtag && found.size === blob.size && found.sha256 === blob.sha256;
     if (found !== null && (isRight || outcome !== 'conflict')) return found;
     if (found !== null && found.etag !== badEtag) await onCorrupt(blob, found);
     badEtag = found?.etag ?? null;
@@ -61,7 +62,7 @@ async function writeFrom(
     tried.push({ name: origin.name, error: taken.error });
   }
 
-  const unasked = tried.find(({ error }) => error !== null && error.code.startsWith('ARCHIVE_'));
+  const unasked = tried.find(({ error }) => error !== null && saysWhy(error));
   if (unasked?.error) throw unasked.error;
   const differs = tried.some(({ error }) => error !== null && isMismatch(error));
   throw new DebgeoError(differs ? 'BLOB_MISMATCH' : 'BLOB_MISSING', `no origin has ${blob.path} as its index says`, {
@@ -69,6 +70,9 @@ async function writeFrom(
     found: tried.map(({ name, error }) => `${name}: ${error === null ? 'missing' : (error.report.found ?? error.code)}`).join('; '),
   });
 }
+
+/** The archive could not be asked, or its folder leads elsewhere: which is not that a file is missing. */
+const saysWhy = (error: DebgeoError): boolean => error.code.startsWith('ARCHIVE_') || error.code === 'HOSTILE_PATH';
 
 /** LIMIT_EXCEEDED: the origin sends more bytes than the index says. */
 const isMismatch = (error: DebgeoError): boolean => error.code === 'BLOB_MISMATCH' || error.code === 'LIMIT_EXCEEDED';

@@ -4,12 +4,17 @@ import { createCaptureSnapshot } from './capture-snapshot.ts';
 import { createChecksumBlobs } from './checksum-blobs.ts';
 import type { Deps } from './deps.ts';
 import { failing } from './failure.ts';
+import { createLoadPrune } from './load-prune.ts';
 import { createLoadRoster } from './load-roster.ts';
+import { createPlanPrune } from './plan-prune.ts';
 import { createPlanSync } from './plan-sync.ts';
 import { createProbeSite } from './probe-site.ts';
+import { createPruneBlobs } from './prune-blobs.ts';
+import { createPruneCatalog } from './prune-catalog.ts';
 import { createPublishSnapshot } from './publish-snapshot.ts';
 import { createRecordCaptureFailure } from './record-capture-failure.ts';
 import { createRecordFailure } from './record-failure.ts';
+import { createRecordPruneFailure } from './record-prune-failure.ts';
 import { createSyncBlobs } from './sync-blobs.ts';
 import { createVerifySnapshot } from './verify-snapshot.ts';
 
@@ -39,4 +44,15 @@ export const createActivities = (deps: Deps) => ({
   publishSnapshot: failing(createPublishSnapshot(deps)),
   /** The site as apt sees it. Twice: reads again. */
   probeSite: failing(createProbeSite(deps)),
+
+  /** When a site is to be pruned. Twice: reads again. */
+  loadPrune: failing(createLoadPrune(deps)),
+  /** Catalog and registry: what the site may lose. Twice: marks no more than once. */
+  planPrune: failing(createPlanPrune(deps)),
+  /** Deletes one slice of what is marked. Twice: what is gone is gone. */
+  pruneBlobs: failing(createPruneBlobs(deps)),
+  /** Deletes from the catalog what no site needs. Twice: deletes the next part. */
+  pruneCatalog: failing(createPruneCatalog(deps)),
+  /** Twice: counts one failure more, and so waits a little longer. */
+  recordPruneFailure: failing(createRecordPruneFailure(deps)),
 });

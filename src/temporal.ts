@@ -13,6 +13,7 @@ import {
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { distribution as distributionWorkflow } from '../workflows/distribution.ts';
+import type { site as siteWorkflow } from '../workflows/site.ts';
 import * as messages from '../workflows/messages.ts';
 import { DebgeoError } from './domain/errors.ts';
 import type { Roster } from './domain/replication.ts';
@@ -25,15 +26,16 @@ export interface TemporalConfig extends Pick<ConnectionOptions, 'tls' | 'metadat
 }
 
 export type OrderName = 'retry' | 'cancel' | 'pause' | 'resume';
+export type FinalPruneOutcome = messages.PruneOutcome & { readonly outcome: Exclude<messages.PruneOutcome['outcome'], 'again'> };
 export type FinalLookOutcome = messages.LookOutcome & { readonly outcome: Exclude<messages.LookOutcome['outcome'], 'again'> };
 
 /** A server that accepts a connection and does not answer is unreachable, too. */
 const CALL_MS = 10_000;
 /** How long an Update may wait until a worker takes it. */
 const WORKER_MS = 10_000;
-/** How often `look` asks the next run when one ended under it, and how long it waits between: the server delays a run that continued as new by up to a second. */
-const LOOKS = 30;
-const LOOK_PAUSE_MS = 300;
+/** How often the next run is asked when one ended under the call, and how long it waits between: the server delays a run that continued as new by up to a second. */
+const ASKED_MAX = 30;
+const PAUSE_MS = 300;
 
 const GRPC = {
   deadlineExceeded: 4,
@@ -111,10 +113,27 @@ export async function startDistribution(client: Client, distribution: string): P
   await call(client, () => client.workflow.start<typeof distributionWorkflow>(messages.WORKFLOW_TYPE, startOptions(distribution)));
 }
 
-/** Rows are the truth, workflows follow: starts what should run and does not. One call per distribution; one that runs notices nothing. */
-export async function reconcile(client: Client, distributions: readonly string[]): Promise<void> {
+const siteStartOptions = (site: string) => ({
+  workflowId: messages.siteWorkflowId(site),
+  taskQueue: messages.QUEUE,
+  args: [{ site }] as [messages.SiteInput],
+  workflowIdConflictPolicy: 'USE_EXISTING' as const,
+  staticSummary: `prunes ${site}`,
+});
+
+async function startSite(client: Client, site: string): Promise<void> {
+  await call(client, () => client.workflow.start<typeof siteWorkflow>(messages.SITE_WORKFLOW_TYPE, siteStartOptions(site)));
+}
+
+/**
+ * Rows are the truth, workflows follow: starts what should run and does not. One call per distribution and per site; one that runs notices nothing.
+ * What should not run any more ends by itself: its row says so.
+ */
+export async function reconcile(client: Client, distributions: readonly string[], sites: readonly string[] = []): Promise<void> {
   const errors: unknown[] = [];
-  for (const distribution of distributions) await startDistribution(client, distribution).catch((error: unknown) => errors.push(error));
+  const note = (error: unknown): void => void errors.push(error);
+  for (const distribution of distributions) await startDistribution(client, distribution).catch(note);
+  for (const site of sites) await startSite(client, site).catch(note);
   if (errors.length > 0) throw errors[0]; // after all had their turn: one that cannot start holds up nobody
 }
 
@@ -149,26 +168,75 @@ async function send(
  * @throws NO_WORKER when none takes it within `workerMs`; the look is queued as a signal then
  * @throws TEMPORAL_UNREACHABLE
  */
-export async function look(client: Client, distribution: string, options: { workerMs?: number } = {}): Promise<FinalLookOutcome> {
-  for (let looks = 1; ; looks += 1) {
-    const answer = await lookOnce(client, distribution, options.workerMs ?? WORKER_MS);
-    if (answer.outcome !== 'again') return answer as FinalLookOutcome;
-    if (looks === LOOKS) throw new DebgeoError('STALLED', `distribution ${distribution} kept closing while it was asked to look`);
-    await sleep(LOOK_PAUSE_MS);
+export function look(client: Client, distribution: string, options: { workerMs?: number } = {}): Promise<FinalLookOutcome> {
+  const { workerMs = WORKER_MS } = options;
+  return untilAnswered(`distribution ${distribution}`, () =>
+    updateOnce(
+      client,
+      workerMs,
+      () => {
+        const start = new WithStartWorkflowOperation<typeof distributionWorkflow>(messages.WORKFLOW_TYPE, startOptions(distribution));
+        return client.workflow.startUpdateWithStart(messages.look, { startWorkflowOperation: start, waitForStage: 'ACCEPTED' });
+      },
+      () => sendDistributionChanged(client, distribution),
+      'the look',
+    ),
+  );
+}
+
+/**
+ * Prunes a site now and waits for the prune that begins after this call.
+ * @throws NO_WORKER when none takes it within `workerMs`; the prune is queued as a signal then
+ * @throws TEMPORAL_UNREACHABLE
+ */
+export function askPrune(client: Client, site: string, options: { workerMs?: number } = {}): Promise<FinalPruneOutcome> {
+  const { workerMs = WORKER_MS } = options;
+  return untilAnswered(`site ${site}`, () =>
+    updateOnce(
+      client,
+      workerMs,
+      () => {
+        const start = new WithStartWorkflowOperation<typeof siteWorkflow>(messages.SITE_WORKFLOW_TYPE, siteStartOptions(site));
+        return client.workflow.startUpdateWithStart(messages.prune, { startWorkflowOperation: start, waitForStage: 'ACCEPTED' });
+      },
+      () =>
+        call(client, async () => {
+          const signal = { ...siteStartOptions(site), signal: messages.pruneNow, signalArgs: [] as [] };
+          await client.workflow.signalWithStart<typeof siteWorkflow, []>(messages.SITE_WORKFLOW_TYPE, signal);
+        }),
+      'the prune',
+    ),
+  );
+}
+
+interface Outcome {
+  readonly outcome: string;
+}
+
+/** `again`: the run that was asked ended under it, or had begun before: the next one is asked. */
+async function untilAnswered<O extends Outcome, Final extends O>(
+  what: string,
+  ask: () => Promise<O | { readonly outcome: 'again' }>,
+): Promise<Final> {
+  for (let asked = 1; ; asked += 1) {
+    const answer = await ask();
+    if (answer.outcome !== 'again') return answer as Final;
+    if (asked === ASKED_MAX) throw new DebgeoError('STALLED', `the workflow of ${what} kept ending while it was asked`);
+    await sleep(PAUSE_MS);
   }
 }
 
 /** One Update. A run that ends under it, in whatever way, answers `again`. */
-async function lookOnce(client: Client, distribution: string, workerMs: number): Promise<messages.LookOutcome> {
+async function updateOnce<O extends Outcome>(
+  client: Client,
+  workerMs: number,
+  start: () => Promise<{ result(): Promise<O> }>,
+  queue: () => Promise<void>,
+  what: string,
+): Promise<O | { readonly outcome: 'again' }> {
   let accepted = false;
   try {
-    const startWorkflowOperation = new WithStartWorkflowOperation<typeof distributionWorkflow>(
-      messages.WORKFLOW_TYPE,
-      startOptions(distribution),
-    );
-    const update = await client.withDeadline(Date.now() + workerMs, () =>
-      client.workflow.startUpdateWithStart(messages.look, { startWorkflowOperation, waitForStage: 'ACCEPTED' }),
-    );
+    const update = await client.withDeadline(Date.now() + workerMs, start);
     accepted = true;
     return await update.result();
   } catch (error) {
@@ -177,11 +245,11 @@ async function lookOnce(client: Client, distribution: string, workerMs: number):
     if (code === GRPC.notFound || code === GRPC.aborted || code === GRPC.failedPrecondition) return { outcome: 'again' };
     if (accepted || !(error instanceof WorkflowUpdateRPCTimeoutOrCancelledError))
       throw grpcCode(error) === null ? error : unreachable('', error);
-    await sendDistributionChanged(client, distribution); // says TEMPORAL_UNREACHABLE if it was that
+    await queue(); // says TEMPORAL_UNREACHABLE if it was that
     throw new DebgeoError('NO_WORKER', `queued; no worker polls ${messages.QUEUE}`, {
-      expected: `a worker that takes the look within ${workerMs / 1000} s`,
+      expected: `a worker that takes ${what} within ${workerMs / 1000} s`,
       found: 'none',
-      state: 'nothing changed; the look is queued',
+      state: `nothing changed; ${what} is queued`,
     });
   }
 }
@@ -215,6 +283,47 @@ export async function describeDistribution(client: Client, distribution: string)
     if (error instanceof WorkflowNotFoundError) return null;
     throw error;
   }
+}
+
+export interface ServerDescription {
+  readonly version: string;
+  readonly namespace: string;
+  /** How long the histories of runs that ended are kept, milliseconds; null: the server does not say. */
+  readonly retentionMs: number | null;
+  /** Type numbers as the operator service counts them (2 keyword, 7 list of keywords). `found` is null: not registered. All null: it may not be asked. */
+  readonly searchAttributes:
+    | readonly { readonly name: string; readonly type: string; readonly isRight: boolean; readonly found: number | null }[]
+    | null;
+}
+
+/** @throws TEMPORAL_UNREACHABLE; NamespaceNotFoundError of the client's library */
+export async function describeServer(client: Client): Promise<ServerDescription> {
+  const { namespace } = client.options;
+  const { operatorService, workflowService } = client.connection as Connection;
+  return call(client, async () => {
+    const { serverVersion } = await workflowService.getSystemInfo({});
+    const { config } = await workflowService.describeNamespace({ namespace });
+    const seconds = config?.workflowExecutionRetentionTtl?.seconds;
+    const existing = await operatorService.listSearchAttributes({ namespace }).then(
+      ({ customAttributes }) => customAttributes ?? {},
+      (error: unknown) => {
+        const code = grpcCode(error);
+        if (code === GRPC.permissionDenied || code === GRPC.unimplemented) return null;
+        throw error;
+      },
+    );
+    return {
+      version: serverVersion || 'unknown',
+      namespace,
+      retentionMs: seconds === undefined || seconds === null ? null : Number(seconds) * 1_000,
+      searchAttributes:
+        existing &&
+        messages.SEARCH_ATTRIBUTES.map(({ name, type }) => {
+          const found = existing[name] ?? null;
+          return { name, type, isRight: found === INDEXED_VALUE_TYPE[type], found };
+        }),
+    };
+  });
 }
 
 /** How many workers polled a queue for activities in the last minutes (the server forgets them after five). */

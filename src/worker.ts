@@ -22,6 +22,8 @@ export interface WorkerOptions {
   /** The distributions that should run. */
   readonly distributions: () => Promise<readonly string[]>;
   readonly log: Logger;
+  /** The enabled sites: each has a workflow that prunes it. */
+  readonly prunes: () => Promise<readonly string[]>;
   /** How often workflows that should run and do not are started. */
   readonly reconcileMs?: number;
   /** How often the table of sites is read. */
@@ -54,7 +56,7 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
     const fleet = await startFleet(options, client);
     const loops = Promise.all([
       every(sitesMs, stop.signal, log, async () => fleet.adjust((await options.sites()).map((site) => site.queue))),
-      every(reconcileMs, stop.signal, log, async () => reconcile(client, await options.distributions())),
+      every(reconcileMs, stop.signal, log, async () => reconcile(client, await options.distributions(), await options.prunes())),
     ]);
     const done = (async () => {
       try {

@@ -39,7 +39,7 @@ const BYTES: ActivityOptions = {
   retry: { initialInterval: '1s', maximumAttempts: 3 },
 };
 
-/** loadRoster, recordCaptureFailure, applyOrder, recordFailure: on the queue of the workflow. */
+/** loadRoster, recordCaptureFailure, applyOrder, recordFailure, loadPrune, recordPruneFailure: on the queue of the workflow. */
 export const bookkeeping = proxyActivities<Activities>(BOOKKEEPING);
 
 /** captureSnapshot: on the queue of the workflow, since it needs no site. */
@@ -73,3 +73,10 @@ export const stepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activitie
     probeSite: site.probeSite,
   };
 };
+
+/** The way of a prune, in this order. */
+export const pruneStepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activities>, 'planPrune' | 'pruneBlobs' | 'pruneCatalog'> => ({
+  planPrune: wholeSnapshot.planPrune,
+  pruneBlobs: proxyActivities<Activities>({ ...BYTES, taskQueue: siteQueue }).pruneBlobs,
+  pruneCatalog: wholeSnapshot.pruneCatalog,
+});

@@ -1,12 +1,12 @@
 /**
- * The names and shapes by which everybody speaks to `distribution/<name>`: clients, the worker and the workflow itself.
+ * The names and shapes by which everybody speaks to `distribution/<name>` and `site/<name>`: clients, the worker and the workflows themselves.
  * Import-safe: only names, no workflow code, no I/O.
  */
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 
 import type { ErrorReport } from '../src/domain/errors.ts';
-import type { Order, Roster } from '../src/domain/replication.ts';
+import type { Order, Roster, SitePrune } from '../src/domain/replication.ts';
 
 export const WORKFLOW_TYPE = 'distribution';
 
@@ -74,3 +74,31 @@ export const FailedSites = defineSearchAttributeKey('FailedSites', SearchAttribu
 export const LaggingSites = defineSearchAttributeKey('LaggingSites', SearchAttributeType.KEYWORD_LIST);
 
 export const SEARCH_ATTRIBUTES = [ReplicationState, FailedSites, LaggingSites] as const;
+
+export const SITE_WORKFLOW_TYPE = 'site';
+
+export const siteWorkflowId = (site: string): string => `${SITE_WORKFLOW_TYPE}/${site}`;
+
+export interface SiteInput {
+  readonly site: string;
+  /** Given by continue-as-new only: somebody asked for a prune that has not begun. */
+  readonly carry?: { readonly asked: boolean };
+}
+
+export interface PruneOutcome {
+  /**
+   * Of the first prune that began after the Update arrived. `again`: one was in work already, ask the next run. `removed`: there is no such site (any more).
+   */
+  readonly outcome: 'pruned' | 'failed' | 'again' | 'removed';
+  /** With pruned and failed: counts of what was deleted, and when the next one begins. */
+  readonly row?: SitePrune;
+  /** With failed. */
+  readonly report?: ErrorReport;
+}
+
+/** "Delete now what no kept snapshot names." As a signal, for whoever does not wait. */
+export const prune = defineUpdate<PruneOutcome>('prune');
+export const pruneNow = defineSignal('prune');
+
+/** The row as the workflow knows it. Null: the run has just begun. */
+export const pruneStatus = defineQuery<SitePrune | null>('status');

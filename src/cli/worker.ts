@@ -1,6 +1,6 @@
 /** `debgeo worker`: runs until SIGINT or SIGTERM, then lets slices end. */
 import { createActivities } from '../../activities/index.ts';
-import { listDistributions, listSiteQueues } from '../database/work.ts';
+import { listDistributions, listSiteQueues, listSites } from '../database/work.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { createDeps } from '../deps.ts';
 import { createLog } from '../log.ts';
@@ -17,6 +17,7 @@ export const worker = async (options: Options & { logFile?: string }): Promise<n
       activities: createActivities(deps),
       sites: () => listSiteQueues(deps.database),
       distributions: () => listDistributions(deps.database),
+      prunes: () => listSites(deps.database),
       log,
       ...graceOf(process.env['DEBGEO_STOP_MS']),
     });

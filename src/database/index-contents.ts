@@ -22,8 +22,16 @@ export interface ExpectedContent {
 
 const ALGORITHMS: Readonly<Record<HashName, string>> = { SHA512: 'sha512', SHA256: 'sha256', SHA1: 'sha1', MD5Sum: 'md5' };
 
-/** Those of the digests that the catalog does not have the bytes of. */
+/**
+ * Those of the digests that the catalog does not have the bytes of. The others are taken up again where prune has found them unused: whoever asks is about to
+ * save a snapshot that names them.
+ */
 export async function missingContents(tx: Tx, digests: readonly Sha256[]): Promise<Set<Sha256>> {
+  const wanted = sql`select decode(h, 'hex') from unnest(${[...digests]}::text[]) h`;
+  await sql`
+    update index_contents set unused_since = null where chunk = 0 and unused_since is not null and sha256 in (${wanted})`.execute(
+    tx.kysely,
+  );
   const { rows } = await sql<{ sha256: Sha256 }>`
     select distinct h as sha256 from unnest(${[...digests]}::text[]) h
     where not exists (select from index_contents c where c.sha256 = decode(h, 'hex') and c.chunk = 0)`.execute(tx.kysely);
@@ -74,9 +82,9 @@ async function insertChunks(tx: Tx, sha256: Sha256, path: string): Promise<void>
   // Every content has a chunk 0, the empty one too: that is how it is known to be here.
   const pieces = createReadStream(path, { highWaterMark: LIMITS.chunkBytes }) as AsyncIterable<Buffer>;
   for await (const bytes of orOneEmpty(pieces)) {
-    await sql`insert into index_contents (sha256, chunk, bytes) values (${Buffer.from(sha256, 'hex')}, ${chunk}, ${bytes}) on conflict do nothing`.execute(
-      tx.kysely,
-    );
+    await sql`
+      insert into index_contents as c (sha256, chunk, bytes) values (${Buffer.from(sha256, 'hex')}, ${chunk}, ${bytes})
+      on conflict (sha256, chunk) do update set unused_since = null where c.unused_since is not null`.execute(tx.kysely);
     chunk += 1;
   }
 }

@@ -15,12 +15,13 @@ export interface LaneKey {
 }
 
 /** `blob_registry.state` as stored: the place in this list. */
-const BLOB_STATES: readonly BlobState[] = ['pending', 'started', 'synced', 'failed'];
+const BLOB_STATES: readonly BlobState[] = ['pending', 'started', 'synced', 'failed', 'pruning'];
 const stored = (state: BlobState): RawBuilder<number> => sql.lit(BLOB_STATES.indexOf(state)) as RawBuilder<number>;
 export const PENDING = stored('pending');
 export const STARTED = stored('started');
 export const SYNCED = stored('synced');
 export const FAILED = stored('failed');
+export const PRUNING = stored('pruning');
 /** `blob_registry.verification_state` as stored. */
 export const SUCCEEDED = sql.lit(2);
 export const UNVERIFIED = sql.lit(3);
@@ -46,6 +47,15 @@ export async function holdFence(tx: Tx, lane: LaneKey): Promise<void> {
     expected: `fence ${lane.attempt}`,
     found: row === null ? 'no replication' : `fence ${row.fence}`,
   });
+}
+
+/** The archive of a lane, for the lock against prune. */
+export async function archiveOf(tx: Tx, lane: LaneKey): Promise<number> {
+  const row = first(
+    await sql<{ id: number }>`select archive_id as id from debian_distributions where id = ${lane.distributionId}`.execute(tx.kysely),
+  );
+  if (row === null) throw new DebgeoError('FENCED', 'the distribution was removed');
+  return row.id;
 }
 
 /** `m` and `b`: the immutable members of the lane's generation, to stand behind `from`. */

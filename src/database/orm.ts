@@ -121,9 +121,14 @@ export const timestamp = (value: number | Date | null): RawBuilder<unknown> =>
 export const first = <Row>(result: { readonly rows: readonly Row[] }): Row | null => result.rows[0] ?? null;
 
 /**
- * Held by whatever refers to paths and blobs of an archive (capture, plan), against prune, which takes it exclusively.
+ * Held by whatever refers to paths and blobs of an archive (capture, plan, publication), against prune, which takes it exclusively.
  * Always its own statement and the first lock of a transaction: a statement behind it must see what was committed before it was granted.
  */
 export async function lockArchiveShared(tx: Tx, archiveId: number): Promise<void> {
   await sql`select pg_advisory_xact_lock_shared(${archiveId}::bigint)`.execute(tx.kysely);
+}
+
+/** As lockArchiveShared, for prune: nobody captures, plans or begins to publish anything of the archive until this transaction ends. */
+export async function lockArchiveForPrune(tx: Tx, archiveId: number): Promise<void> {
+  await sql`select pg_advisory_xact_lock(${archiveId}::bigint)`.execute(tx.kysely);
 }

@@ -2,45 +2,54 @@
 import { sql } from 'kysely';
 import { DebgeoError } from '../domain/errors.ts';
 import { sha256FromBytes } from '../domain/sha256.ts';
-import { after, FAILED, holdFence, isBefore, isDead, members, PENDING, recount, STARTED, type LaneKey } from './lane.ts';
+import { after, archiveOf, FAILED, holdFence, isBefore, isDead, members, PENDING, recount, STARTED, type LaneKey } from './lane.ts';
 import { first, lockArchiveShared, type Tx } from './orm.ts';
 
 /**
- * Gives every member of the generation a row at the site, and failed ones another try. Planning twice changes nothing.
+ * Gives every member of the generation a row at the site, and another try to those that failed, or that prune is deleting: they are written anew, over the
+ * version that is being deleted. Planning twice changes nothing.
  * Must be the first statement of its transaction (see lockArchiveShared).
  * @returns what the generation has in all
  * @throws FENCED, PATH_CONFLICT
+ * @throws SUPERSEDED      the generation was pruned before it was pinned, so a newer one is there
  * @throws SNAPSHOT_EMPTY  no member at all
  */
 export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number; bytes: number }> {
-  const archive = first(
-    await sql<{ id: number }>`select archive_id as id from debian_distributions where id = ${lane.distributionId}`.execute(tx.kysely),
-  );
-  if (archive !== null) await lockArchiveShared(tx, archive.id);
+  await lockArchiveShared(tx, await archiveOf(tx, lane));
   await holdFence(tx, lane);
 
+  await refusePruned(tx, lane);
   await refuseConflicts(tx, lane);
   await sql`
     update blob_registry r set blob_id = b.id, state = ${after('replace')}, retry_count = 0, failure_code = null
     from ${members(lane)} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id <> b.id`.execute(tx.kysely);
-  await sql`
-    insert into blob_registry (site_id, path_id, blob_id)
-    select ${lane.siteId}::int, b.path_id, b.id from ${members(lane)}
-    where not exists (select 1 from blob_registry r where r.site_id = ${lane.siteId} and r.path_id = b.path_id)
-    order by b.path_id on conflict do nothing`.execute(tx.kysely);
+  // Before the insert: a row that prune is about to forget is waited for here, and if it went away, planned anew below.
   await sql`
     update blob_registry r set state = ${after('plan')}, failure_code = null, retry_count = 0
     from ${members(lane)} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id = b.id and ${isBefore('plan')}`.execute(
     tx.kysely,
   );
+  await sql`
+    insert into blob_registry (site_id, path_id, blob_id)
+    select ${lane.siteId}::int, b.path_id, b.id from ${members(lane)}
+    where not exists (select 1 from blob_registry r where r.site_id = ${lane.siteId} and r.path_id = b.path_id)
+    order by b.path_id on conflict do nothing`.execute(tx.kysely);
 
   const planned = await recount(tx, lane);
   if (planned.files === 0) throw new DebgeoError('SNAPSHOT_EMPTY', `generation ${lane.generation} has no member: 0 of 0 is not verified`);
   return planned;
 }
 
+async function refusePruned(tx: Tx, lane: LaneKey): Promise<void> {
+  const { rows } = await sql`
+    select from distribution_snapshots where distribution_id = ${lane.distributionId} and generation = ${lane.generation}`.execute(
+    tx.kysely,
+  );
+  if (rows.length === 0) throw new DebgeoError('SUPERSEDED', `generation ${lane.generation} is not in the catalog any more`);
+}
+
 /**
- * A path holds one digest for as long as a served snapshot, or one in its grace, may name it; until prune exists: for ever. Free for other bytes is
+ * A path holds one digest for as long as a served snapshot, or one in its grace, may name it: until prune has deleted it. Free for other bytes is
  * only a row that was never verified, so that no snapshot with it was ever published here, that nobody works on, and that no other distribution
  * at this site wants: an archive that replaces a file that it never had right.
  */
@@ -65,6 +74,6 @@ async function refuseConflicts(tx: Tx, lane: LaneKey): Promise<void> {
   throw new DebgeoError('PATH_CONFLICT', `generation ${lane.generation} needs other bytes at ${conflict.path} than the site holds there`, {
     expected: sha256FromBytes(conflict.wanted),
     found: `${sha256FromBytes(conflict.held)}, of ${conflict.others ?? 'a snapshot that was served or may be served here'}`,
-    state: 'nothing was overwritten; give the archives different mounts, or ask the archive for a new file name',
+    state: 'nothing was overwritten',
   });
 }

@@ -8,8 +8,8 @@ import type { Replication } from '../domain/replication.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../domain/sha256.ts';
 import { recordEvent } from './incidents.ts';
-import { holdFence, recordCorrupt, rowOf, type LaneKey } from './lane.ts';
-import { first, ms, timestamp, type Database, type Tx } from './orm.ts';
+import { archiveOf, holdFence, recordCorrupt, rowOf, type LaneKey } from './lane.ts';
+import { first, lockArchiveShared, ms, timestamp, type Database, type Tx } from './orm.ts';
 import { assertSettled, barrier } from './registry.ts';
 
 /** What stands at a published name since our last write or look; `sha256` null: nothing. */
@@ -32,13 +32,14 @@ export interface Publication {
 
 /**
  * Begins a publication or takes over the open one. The barrier runs in the same transaction, under the lock on the lane's row, so that nobody
- * can begin another one in between; the intent keeps the ETags of all names that it may replace.
+ * can begin another one in between, and under the lock against prune; the intent keeps the ETags of all names that it may replace.
  * @throws FENCED
  * @throws NOT_VERIFIED, SNAPSHOT_EMPTY  the barrier
  * @throws GENERATION_BACKWARDS          the site serves a newer generation
  */
 export function openPublication(db: Database, lane: LaneKey): Promise<Publication> {
   return db.transaction(async (tx) => {
+    await lockArchiveShared(tx, await archiveOf(tx, lane));
     await holdFence(tx, lane);
     const served = await servedGeneration(tx, lane);
     if (served > lane.generation)

@@ -18,3 +18,6 @@ export const listDistributions = async (database: Database): Promise<string[]> =
   );
   return rows.map((row) => row.name);
 };
+
+/** Enabled sites: each has a workflow that prunes it. */
+export const listSites = async (database: Database): Promise<string[]> => (await listSiteQueues(database)).map(({ site }) => site);

@@ -29,6 +29,10 @@ export const RULES = {
     'no connection, a broken or stalled one, or an answer of the archive that is an error (5xx and the like); or its folder is not there',
     'check that the archive answers; debgeo looks again by itself',
   ),
+  ARCHIVE_SLOW: transient(
+    'the archive sends, and fewer bytes a second than any line does (a byte a second, say)',
+    'ask the archive, or look for what holds its answers back; debgeo looks again by itself',
+  ),
   ARCHIVE_THROTTLED: unreachable(
     'the archive answered 429 or 503; its Retry-After is kept',
     'the archive asked us to slow down; debgeo looks again by itself',
@@ -110,6 +114,10 @@ export const RULES = {
   PATH_UNREADABLE: refused(
     'an index names a file with `./` in its path: apt asks for it as written, and blob storage cannot have that name',
     'ask the archive to list its files without ./ (`dpkg-scanpackages sub` does, `dpkg-scanpackages .` does not)',
+  ),
+  PATH_AMBIGUOUS: refused(
+    'two paths with different files differ in upper and lower case or in Unicode normalisation only',
+    'ask the archive to rename one of them: a file system or server that does not tell them apart serves one in place of the other',
   ),
   INDEX_MISSING: refused(
     'Release lists an index, and the archive has no variant of it that can be read',
@@ -202,7 +210,7 @@ export const RULES = {
   ),
   PATH_CONFLICT: parked(
     'a snapshot needs other bytes at a pool path than an earlier one put there',
-    'two snapshots need different bytes at one path: give the archives different mounts',
+    'give the archives different mounts; or, once nothing needs the old file and prune has deleted it (`debgeo prune --dry-run`), `debgeo retry`',
   ),
 
   // The lane itself.
@@ -224,6 +232,11 @@ export const RULES = {
   CANCELLED: { then: 'person', exit: 5, cause: 'somebody cancelled the replication', remedy: '`debgeo retry` goes on where it stopped' },
   PAUSED: { then: 'person', exit: 5, cause: 'somebody paused the replication', remedy: '`debgeo resume` goes on where it stopped' },
   UNKNOWN: transient('an error that no rule here describes', 'an error that debgeo does not know; see the log of the worker'),
+
+  PRUNE_REFUSED: refused(
+    'nothing of an archive would be kept, or the catalog lacks files of a snapshot that a site serves: a database that was restored or cut, perhaps',
+    'nothing is deleted until the catalog is whole: find out what happened to the database, restore it or let the sites serve a new release',
+  ),
 
   // Commands.
   CONFIG_INVALID: usage(

@@ -23,8 +23,15 @@ export const LIMITS = {
   indexBytes: 4 * GiB,
   /** What is decompressed of an index whose uncompressed size Release does not give: then a ratio must do, and xz of zeros reaches 6,869. */
   decompressedBytesUnlisted: 512 * MiB,
-  /** Stanzas of all indices of a snapshot: bookworm main amd64 has 63,440; all of Debian about 10 architectures of that. */
+  /**
+   * All indices of a selection, as Release lists them; and what its Packages and Sources decompress to. All of bookworm lists 4 GB in 772 files. Without
+   * it a Release of 100,000 entries would be 400 TB in the database.
+   */
+  snapshotIndexBytes: 32 * GiB,
+  /** Different files of a snapshot: bookworm main amd64 has 63,440; all of Debian about 10 architectures of that. Each costs a capture 400 bytes of memory. */
   snapshotBlobs: 2_000_000,
+  /** Files as often as indices name them: `all` comes with every architecture. Each costs 5 µs, and memory only the first time. */
+  snapshotNamings: 4_000_000,
   /** Azure: at most 1,024 characters of blob name, `prefix/mount/path`, and 254 segments. */
   pathBytes: 800,
   mountBytes: 100,
@@ -39,6 +46,8 @@ export const LIMITS = {
   stallMs: 30_000,
   /** Opening a connection and receiving the head of an answer. */
   answerMs: 30_000,
+  /** An identity's token: a managed identity answers in less than a second, and is asked again by itself for some; below stallMs, whose error says less. */
+  identityMs: 20_000,
   /** Anything that fetches a Release set or one index: a byte a second ends here. */
   fetchMs: 15 * 60_000,
   /** A body slower than this over a minute is a slow-retrieval attack or a dead line (TUF). */
@@ -46,8 +55,6 @@ export const LIMITS = {
   redirects: 3,
   /** Honoured up to here; the lane's own backoff takes over beyond. */
   retryAfterMs: 60 * 60_000,
-  /** An identity's token: a managed identity answers in less than a second, and is asked again by itself for some; below stallMs, whose error says less. */
-  identityMs: 20_000,
 
   /** Single Put Blob below, blocks of this size above; Azure allows 5,000 MiB, memory does not. */
   putBytes: 8 * MiB,
@@ -71,6 +78,17 @@ export const LIMITS = {
   probePoolFiles: 16,
   /** Index bytes kept in the database are stored in pieces of this size. */
   chunkBytes: 1 * MiB,
+
+  /** What one run of prune may delete at a site: as many as Debian's mirrors delete at once (archvsync --max-delete); the rest waits for the next run. */
+  pruneFiles: 40_000,
+  /** And of all that the site has: a mistake costs a fifth, an hour before the next. A small site would never get there, so never fewer than the minimum. */
+  prunePercent: 20,
+  pruneFilesMin: 200,
+  /** Rows of the catalog that one run deletes of an archive, each kind: a lock of a second at most. */
+  pruneSnapshots: 50,
+  pruneCatalogRows: 10_000,
+  /** Bytes of an index that no snapshot names are kept so long: a capture that began before may still name them. */
+  unusedIndexMs: 24 * 60 * 60_000,
 
   /** Geo's cap for retries; unreachable sites are asked once an hour, for ever. */
   backoffCapMs: 60 * 60_000,

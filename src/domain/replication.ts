@@ -7,7 +7,8 @@ import type { ErrorCode } from './errors.ts';
 /** `debian_distributions.replication_status`: failed if anything is parked, refused or expired; success if every enabled site serves the newest generation, verified. */
 export type ReplicationStatus = 'pending' | 'success' | 'failed';
 export type ReplicationState = 'pending' | 'started' | 'synced' | 'failed' | 'cancelled';
-export type BlobState = 'pending' | 'started' | 'synced' | 'failed';
+/** `pruning`: being deleted, since no kept snapshot names it; whoever needs it copies it anew. */
+export type BlobState = 'pending' | 'started' | 'synced' | 'failed' | 'pruning';
 
 /** One (distribution, site) pair as PostgreSQL holds it. `rev` comes from a sequence: the larger is the newer. */
 export interface Replication {
@@ -65,6 +66,27 @@ export interface Roster {
   readonly rev: number;
 }
 
+/** What the workflow of a site decides on, as PostgreSQL holds it: its prune. */
+export interface SitePrune {
+  readonly site: string;
+  /** Task queue of the workers that can reach the site. */
+  readonly queue: string;
+  /** Not there, or `state: absent`: nothing is deleted, and the workflow ends. */
+  readonly enabled: boolean;
+  readonly nextAt: number;
+  readonly startedAt: number | null;
+  /** Of the last run that ended well. */
+  readonly endedAt: number | null;
+  /** What the run that began at startedAt has deleted at the site so far, and from the catalog. */
+  readonly blobs: number;
+  readonly bytes: number;
+  readonly snapshots: number;
+  /** That run reached its share: the rest is for the next ones. */
+  readonly more: boolean;
+  /** Of the last run, null when it was fine. */
+  readonly code: ErrorCode | null;
+}
+
 /** The independent wishes of an operator for one lane; the last of each wins, so they stay bounded however many arrive. */
 export interface Order {
   readonly want?: 'retry' | 'cancel';
@@ -95,9 +117,11 @@ export const BLOB_TRANSITIONS = {
   fail: { from: ['started'], to: 'failed' },
   release: { from: ['started'], to: 'pending' },
   corrupt: { from: ['synced'], to: 'pending' },
-  plan: { from: ['failed'], to: 'pending' },
+  plan: { from: ['failed', 'pruning'], to: 'pending' },
   /** Other bytes are wanted at a path that never was verified here. */
   replace: { from: ['pending', 'started', 'synced', 'failed'], to: 'pending' },
+  /** No kept snapshot names it any more. `started` only where its attempt is dead. */
+  prune: { from: ['pending', 'started', 'synced', 'failed'], to: 'pruning' },
 } as const satisfies Readonly<Record<string, { readonly from: readonly BlobState[]; readonly to: BlobState }>>;
 
 /**

@@ -1,121 +1,12 @@
 /** Every rule of one table over one fixture, in one place: hence its length. */
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
-import test, { type TestContext } from 'node:test';
+import test from 'node:test';
 import { sql } from 'kysely';
-import { applyConfiguration, type AppliedConfiguration } from '../../src/database/apply-configuration.ts';
-import { readDistribution, saveSnapshot } from '../../src/database/catalog.ts';
 import { blobsToChecksum, recordChecksums } from '../../src/database/checksums.ts';
-import { findLane, type LaneKey } from '../../src/database/lane.ts';
-import { connectDatabase, type Database } from '../../src/database/orm.ts';
 import { planBlobs } from '../../src/database/plan-blobs.ts';
 import { openPublication } from '../../src/database/publications.ts';
-import {
-  assertSettled,
-  barrier,
-  claimBlobs,
-  failBlobs,
-  finishBlobs,
-  openBlobs,
-  releaseBlobs,
-  verifiedSitesOf,
-  type WantedBlob,
-} from '../../src/database/registry.ts';
-import { startAttempt } from '../../src/database/replications.ts';
-import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
-import { parseRepoPath } from '../../src/domain/repo-path.ts';
-import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
-import { migratedDatabase } from '../support/servers.ts';
-
-const says = (code: ErrorCode) => (error: unknown) => error instanceof DebgeoError && error.code === code;
-const digestOf = (text: string) => createHash('sha256').update(text).digest('hex') as Sha256;
-const SIZE = 100;
-
-/** Two distributions of one archive at two sites. */
-async function aDatabase(t: TestContext): Promise<Database> {
-  const db = await connectDatabase(await migratedDatabase());
-  t.after(() => db.close());
-  const site = (name: string) => ({
-    account_url: 'http://127.0.0.1/a',
-    container: name,
-    prefix: '',
-    public_url: `http://127.0.0.1/a/${name}`,
-    credential: { env: 'NONE' },
-    state: 'present' as const,
-  });
-  const distribution = (suite: string) => ({
-    archive: 'debian',
-    suite,
-    components: [],
-    architectures: [],
-    sites: ['fra', 'sin'],
-    primary: 'sin',
-    poll: 3_600_000,
-    accept_undated: false,
-    state: 'present' as const,
-  });
-  const configuration: AppliedConfiguration = {
-    archives: { debian: { url: 'http://127.0.0.1/', mount: 'debian', keyring: null, redirect_origins: [] } },
-    sites: { fra: site('fra'), sin: site('sin') },
-    distributions: { stable: distribution('stable'), testing: distribution('testing') },
-  };
-  await applyConfiguration(db, configuration, false);
-  return db;
-}
-
-let released = 0;
-
-/** Captures pool files given as `path: text`. */
-async function capture(db: Database, name: string, files: Record<string, string>): Promise<number> {
-  const { id } = (await readDistribution(db.read, name))!;
-  const release = Buffer.from(`Release ${(released += 1)}`);
-  const snapshot = {
-    releaseSet: { inRelease: release, release: null, releaseGpg: null },
-    bodySha256: sha256Of(release),
-    date: new Date(),
-    validUntil: null,
-    signers: [],
-    untorn: true,
-    indices: [],
-    absent: [],
-    poolFiles: Object.entries(files).map(([path, text]) => ({ path: parseRepoPath(path), size: SIZE, sha256: digestOf(text) })),
-  };
-  return (await saveSnapshot(db, id, snapshot, { etag: null, lastModified: null })).generation;
-}
-
-let attempts = 1_000;
-
-async function start(db: Database, name: string, generation: number, site = 'fra', attempt = (attempts += 1)): Promise<LaneKey> {
-  await startAttempt(db, { distribution: name, site }, generation, attempt);
-  return findLane(db.read, { distribution: name, site }, generation, attempt);
-}
-
-async function plan(db: Database, name: string, generation: number, site = 'fra'): Promise<LaneKey> {
-  const lane = await start(db, name, generation, site);
-  await db.transaction((tx) => planBlobs(tx, lane));
-  return lane;
-}
-
-const claim = (db: Database, lane: LaneKey, files = 100, bytes = 1e9) => claimBlobs(db, lane, files, bytes);
-const read = (blob: WantedBlob, sha256: Sha256 = blob.sha256, etag = '"1"') => ({
-  pathId: blob.pathId,
-  blobId: blob.blobId,
-  checksum: { etag, size: SIZE, sha256, lastModified: 0 },
-});
-const files = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`pool/${index}.deb`, `${index}`]));
-
-/** Copies everything of a generation, as a lane does that nobody disturbs. */
-async function settle(db: Database, name: string, generation: number, site = 'fra'): Promise<LaneKey> {
-  const lane = await plan(db, name, generation, site);
-  const blobs = await claim(db, lane);
-  if (blobs.length > 0)
-    await finishBlobs(
-      db,
-      lane,
-      blobs.map((blob) => read(blob)),
-    );
-  return lane;
-}
+import { assertSettled, barrier, failBlobs, finishBlobs, openBlobs, releaseBlobs, verifiedSitesOf } from '../../src/database/registry.ts';
+import { aDatabase, capture, claim, digestOf, files, plan, read, says, settle, SIZE, start } from './lanes-fixture.ts';
 
 test('a dead claim is free although a lane at rest began in the same millisecond', async (t) => {
   const db = await aDatabase(t);

@@ -124,7 +124,7 @@ describe('transitions', () => {
   });
 
   it('lead every blob from every state back to synced', () => {
-    const states = ['pending', 'started', 'synced', 'failed'] as const;
+    const states = ['pending', 'started', 'synced', 'failed', 'pruning'] as const;
     for (const state of states) assert.ok(reachable(BLOB_TRANSITIONS, state).has('synced'), state);
     assert.deepEqual([...reachable(BLOB_TRANSITIONS, 'pending')].toSorted(), [...states].toSorted());
   });

@@ -26,7 +26,7 @@ import { connectDatabase, type Database } from '../../src/database/orm.ts';
 import { readStatus, type DistributionStatus, type SiteStatus } from '../../src/database/status.ts';
 import { readReplication } from '../../src/database/replications.ts';
 import type { Replication } from '../../src/domain/replication.ts';
-import { listDistributions, listSiteQueues } from '../../src/database/work.ts';
+import { listDistributions, listSiteQueues, listSites } from '../../src/database/work.ts';
 import { createAptClient } from '../../src/demo/apt-client.ts';
 import { startArchiveServer, type ArchiveServer } from '../../src/demo/archive-server.ts';
 import type { Client } from '../../src/demo/client.ts';
@@ -284,6 +284,7 @@ export class World {
       activities: this.#options.activities?.(real, this) ?? real,
       sites: () => listSiteQueues(this.database),
       distributions: () => listDistributions(this.database),
+      prunes: () => listSites(this.database),
       sitesMs: 200,
       log,
     });

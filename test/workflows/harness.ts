@@ -29,6 +29,7 @@ export async function startHarness(sites: readonly string[]): Promise<Harness> {
     activities: world.activities,
     sites: async () => [...enabled].map((site) => ({ queue: siteQueue(site) })),
     distributions: async () => [],
+    prunes: async () => [],
     log: pino({ level: process.env['DEBGEO_LOG_LEVEL'] ?? 'silent' }),
     sitesMs: 100,
     graceMs: 200,

@@ -5,7 +5,7 @@
 import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { Activities } from '../../activities/index.ts';
 import { ruleOf, type ErrorCode, type ErrorReport } from '../../src/domain/errors.ts';
-import type { Order, Replication, ReplicationStatus, Roster, Tuning } from '../../src/domain/replication.ts';
+import type { Order, Replication, ReplicationStatus, Roster, SitePrune, Tuning } from '../../src/domain/replication.ts';
 import { siteQueue } from '../../workflows/messages.ts';
 
 export type ActivityName = keyof Activities;
@@ -59,6 +59,7 @@ export class World {
   pollMs = HOUR;
   slices = 2;
   readonly #distributions = new Map<string, Distribution>();
+  readonly #pruned = new Map<string, { row: SitePrune; slices: number }>();
   readonly #scripts = new Map<string, ((signal: AbortSignal) => Promise<Effect>)[]>();
   #rev = 0;
 
@@ -81,6 +82,21 @@ export class World {
       ...{ filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0, rev: ++this.#rev },
     };
     distribution.places.set(site, { row, missing: 0, copied: 0, rotten: 0, chainBegan: 0 });
+  }
+
+  /** A site to be pruned, with what it has to delete in slices; its activities are scripted under the distribution `''`. */
+  addPruned(site: string, slices = 2): void {
+    const nothing = { startedAt: null, endedAt: null, blobs: 0, bytes: 0, snapshots: 0, more: false, code: null };
+    const row: SitePrune = { site, queue: siteQueue(site), enabled: true, nextAt: Date.now() + HOUR, ...nothing };
+    this.#pruned.set(site, { row, slices });
+  }
+
+  /** Of a site that is pruned; `change` as if an operator had written it. */
+  pruned(site: string, change: Partial<SitePrune> = {}): SitePrune {
+    const found = this.#pruned.get(site);
+    if (found === undefined) throw new Error(`the test prunes no site ${site}`);
+    found.row = { ...found.row, ...change };
+    return found.row;
   }
 
   removeSite(name: string, site: string): void {
@@ -230,7 +246,22 @@ export class World {
         const answer = acted === 'effect' ? effect(input, this.#place(input.distribution, input.site)) : undefined;
         return { more: answer?.more ?? false, repair: answer?.repair ?? 0, row: this.row(input.distribution, input.site) };
       };
+    /** As a step of a prune. */
+    const pruning = async (activity: ActivityName, { site }: { site: string }, effect: () => Partial<SitePrune>): Promise<SitePrune> => {
+      await this.#begin(activity, { distribution: '', site });
+      await this.#act(activity, { distribution: '', site });
+      return this.pruned(site, effect());
+    };
     return {
+      loadPrune: (input) => pruning('loadPrune', input, () => ({})),
+      planPrune: (input) => pruning('planPrune', input, () => ({ startedAt: Date.now(), blobs: 0 })),
+      pruneBlobs: async (input) => {
+        const row = await pruning('pruneBlobs', input, () => ({ blobs: this.pruned(input.site).blobs + 1 }));
+        return { more: row.blobs < this.#pruned.get(input.site)!.slices, row };
+      },
+      pruneCatalog: (input) => pruning('pruneCatalog', input, () => ({ endedAt: Date.now(), code: null, nextAt: Date.now() + HOUR })),
+      recordPruneFailure: (input) =>
+        pruning('recordPruneFailure', input, () => ({ code: input.report.code, nextAt: Date.now() + this.backoffMs })),
       loadRoster: async (input) => {
         await this.#begin('loadRoster', input);
         const roster = this.#roster(input.distribution);

@@ -1,5 +1,6 @@
 import { Migration20261123FirstTables } from './2026-11-23-first-tables.ts';
 import { Migration20261123OlderAcceptances } from './2026-11-23-older-acceptances.ts';
+import { Migration20261123Prunes } from './2026-11-23-prunes.ts';
 import { Migration20261123StaleAfter } from './2026-11-23-stale-after.ts';
 
 /** In order; the name is what the database remembers: never rename one that was released. */
@@ -7,4 +8,5 @@ export const MIGRATIONS = [
   { name: '2026-11-23-first-tables', class: Migration20261123FirstTables },
   { name: '2026-11-23-older-acceptances', class: Migration20261123OlderAcceptances },
   { name: '2026-11-23-stale-after', class: Migration20261123StaleAfter },
+  { name: '2026-11-23-prunes', class: Migration20261123Prunes },
 ];

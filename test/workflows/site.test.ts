@@ -1,0 +1,78 @@
+import { deepEqual, equal } from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { askPrune, reconcile } from '../../src/temporal.ts';
+import { pruneNow, siteWorkflowId } from '../../workflows/messages.ts';
+import { startHarness, type Harness } from './harness.ts';
+import { eventually, type ActivityName } from './stand-ins.ts';
+
+let h: Harness;
+before(async () => {
+  h = await startHarness(['fra', 'sin', 'ams', 'gru', 'nrt']);
+});
+after(() => h.stop());
+
+const RUN: readonly ActivityName[] = ['planPrune', 'pruneBlobs', 'pruneBlobs', 'pruneCatalog'];
+const steps = (site: string) => h.world.steps('', site).filter((step) => step !== 'loadPrune');
+
+test('a site is pruned when its time has come, slice by slice, and again', async () => {
+  h.world.addPruned('fra');
+  h.world.pruned('fra', { nextAt: Date.now() + 300 });
+  await reconcile(h.client, [], ['fra']);
+  await eventually('pruned', () => h.world.pruned('fra').endedAt !== null);
+  deepEqual(steps('fra'), RUN);
+
+  await eventually('the next run waits', () => h.world.count('loadPrune', '', 'fra') === 2);
+  deepEqual(steps('fra'), RUN);
+  await h.client.workflow.getHandle(siteWorkflowId('fra')).signal(pruneNow);
+  await eventually('pruned again', () => steps('fra').length === 2 * RUN.length);
+});
+
+test('who asks is answered by a prune that began after, also when one is in work', async () => {
+  h.world.addPruned('sin', 1);
+  const hold = h.world.hold('planPrune', '', 'sin');
+  const first = askPrune(h.client, 'sin');
+  await hold.reached;
+  const second = askPrune(h.client, 'sin');
+  const asked = h.client.workflow.getHandle(siteWorkflowId('sin'));
+  await eventually(
+    'the second has arrived',
+    async () => (await asked.fetchHistory()).events!.filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes).length === 2,
+  );
+  hold.release();
+
+  deepEqual([(await first).outcome, (await second).outcome], ['pruned', 'pruned']);
+  equal(h.world.count('planPrune', '', 'sin'), 2);
+});
+
+test('a site that cannot be reached is on record, and tried again by itself', async () => {
+  h.world.addPruned('ams', 1);
+  h.world.fail('pruneBlobs', '', 'ams', 'SITE_UNREACHABLE');
+
+  const { outcome, report } = await askPrune(h.client, 'ams');
+
+  deepEqual([outcome, report?.code], ['failed', 'SITE_UNREACHABLE']);
+  await eventually('pruned by itself', () => h.world.pruned('ams').endedAt !== null);
+  equal(h.world.count('pruneCatalog', '', 'ams'), 1);
+});
+
+test('a refusal deletes nothing', async () => {
+  h.world.addPruned('gru', 1);
+  h.world.fail('planPrune', '', 'gru', 'PRUNE_REFUSED');
+  h.world.backoffMs = 3_600_000;
+
+  equal((await askPrune(h.client, 'gru')).report?.code, 'PRUNE_REFUSED');
+
+  deepEqual(steps('gru'), ['planPrune', 'recordPruneFailure']);
+  h.world.backoffMs = 100;
+});
+
+test('a site that is not enabled is not pruned, and its workflow ends', async () => {
+  h.world.addPruned('nrt');
+  await reconcile(h.client, [], ['nrt']);
+  h.world.pruned('nrt', { enabled: false });
+
+  equal((await askPrune(h.client, 'nrt')).outcome, 'removed');
+
+  equal(h.world.count('pruneBlobs', '', 'nrt'), 0);
+  await eventually('ended', async () => (await h.client.workflow.getHandle(siteWorkflowId('nrt')).describe()).status.name === 'COMPLETED');
+});
