@@ -9,12 +9,16 @@ import type { Config } from './config.ts';
 import { assertMigrated } from './database/migrate.ts';
 import { connectDatabase, type Database } from './database/orm.ts';
 import { DebgeoError } from './domain/errors.ts';
-import { createAzureSiteStore } from './site/azure-site-store.ts';
+import type { RepoPath } from './domain/repo-path.ts';
+import { createAzureSiteStore, type AzureSite } from './site/azure-site-store.ts';
 import { fingerprintOf, loadCredential, type CredentialReference } from './site/credentials.ts';
 import { createLog } from './log.ts';
+import { inspectAzureSite, judgeSite, type SiteJudgement } from './site/inspect-site.ts';
 import type { SiteStore } from './site/site-store.ts';
 
 export interface JoinedDeps extends Deps {
+  /** What the storage behind a site says of itself, beside the blob at `path`. */
+  inspectSite(name: string, path: RepoPath, signal: AbortSignal): Promise<SiteJudgement>;
   close(): Promise<void>;
 }
 
@@ -53,11 +57,15 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
       const row = await readSite(database, name);
       const credential = await loadCredential(row.credential, row.account_url); // read each time: a rotated secret is taken up by itself
       const key = JSON.stringify([row.account_url, row.container, row.prefix, fingerprintOf(credential)]);
-      const place = { name, accountUrl: row.account_url, container: row.container, prefix: row.prefix };
       const known = stores.get(name);
-      const store = known?.key === key ? known.store : createAzureSiteStore(place, credential);
+      const store = known?.key === key ? known.store : createAzureSiteStore(placeOf(row), credential);
       stores.set(name, { key, store });
       return { id: row.id, name, publicUrl: row.public_url, store };
+    },
+    inspectSite: async (name, path, signal) => {
+      const row = await readSite(database, name);
+      const place = placeOf(row);
+      return judgeSite(place, await inspectAzureSite(place, await loadCredential(row.credential, row.account_url), path, signal));
     },
     close: async () => {
       await Promise.all([...archives.values()].map((archive) => archive.close()));
@@ -72,6 +80,13 @@ const createArchive = (archive: { readonly url: string; readonly redirectOrigins
 /** Shorter slices let tests see what happens between two; unset, LIMITS.sliceMs. */
 const sliceOf = (text: string | undefined): { sliceMs?: number } =>
   text === undefined || !/^\d+$/.test(text) ? {} : { sliceMs: Number(text) };
+
+const placeOf = (row: SiteRow): AzureSite => ({
+  name: row.name,
+  accountUrl: row.account_url,
+  container: row.container,
+  prefix: row.prefix,
+});
 
 const readSite = async (database: Database, name: string): Promise<SiteRow> => {
   const found = await sql<SiteRow>`

@@ -24,12 +24,14 @@ export interface Database {
 
 /** A new connection that takes longer than this is a failure: milliseconds. */
 const CONNECT_MS = 10_000;
+/** Connections that one process holds at most: eight lanes of a site and what is beside them, each a transaction now and then. */
+export const POOL_MAX = 20;
 const OID_INT8 = 20;
 
 /** @throws DATABASE_UNREACHABLE  no answer, or the server refuses user, password or database */
 export async function connectDatabase(url: string, options: { poolMax?: number } = {}): Promise<Database> {
   try {
-    const orm = createOrm(url, options.poolMax ?? 20);
+    const orm = createOrm(url, options.poolMax ?? POOL_MAX);
     try {
       await orm.em.fork().execute('select 1');
     } catch (error) {

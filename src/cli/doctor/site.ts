@@ -1,0 +1,58 @@
+/** A site by one small blob below `.debgeo/`, which is removed again: written, read back, looked at, read anonymously, deleted. */
+import { randomBytes } from 'node:crypto';
+import type { JoinedDeps } from '../../deps.ts';
+import { DebgeoError } from '../../domain/errors.ts';
+import { parseRepoPath, type RepoPath } from '../../domain/repo-path.ts';
+import { sha256Of } from '../../domain/sha256.ts';
+import type { SiteJudgement } from '../../site/inspect-site.ts';
+import { readPublic } from '../../site/read-public.ts';
+import type { Findings } from './findings.ts';
+
+const DEADLINE_MS = 30_000;
+
+export const examineSite = async (findings: Findings, deps: JoinedDeps, site: string): Promise<void> => {
+  const seen: { judgement: SiteJudgement | null } = { judgement: null };
+  await findings.check(
+    `site ${site}`,
+    () => tryOut(deps, site, async (path, signal) => void (seen.judgement = await deps.inspectSite(site, path, signal))),
+    () => 'writes, reads back, serves anonymously, deletes',
+  );
+  if (seen.judgement === null) return;
+  const { wrong, notes, summary } = seen.judgement;
+  const what = `storage of ${site}`;
+  for (const report of wrong) findings.wrong(what, report);
+  if (wrong.length === 0) findings.ok(what, summary === '' ? 'says nothing of itself' : summary);
+  for (const note of notes) findings.note(what, note);
+};
+
+const tryOut = async (deps: JoinedDeps, name: string, look: (path: RepoPath, signal: AbortSignal) => Promise<void>): Promise<void> => {
+  const signal = AbortSignal.timeout(DEADLINE_MS);
+  const { store, publicUrl } = await deps.siteOf(name);
+  const bytes = randomBytes(64);
+  const path = parseRepoPath(`.debgeo/doctor-${bytes.toString('hex', 0, 8)}`);
+  const content = {
+    size: bytes.length,
+    sha256: sha256Of(bytes),
+    bytes: (async function* () {
+      yield bytes;
+    })(),
+    contentType: 'application/octet-stream',
+    cacheControl: 'no-store',
+  };
+  const written = await store.put(path, content, 'nothing', signal);
+  if (written === 'conflict') throw new DebgeoError('FOREIGN_WRITE', `${path} exists already`);
+  try {
+    await look(path, signal);
+    const back = await store.checksum(path, signal);
+    if (back === null || back === 'changed' || back.sha256 !== content.sha256)
+      throw new DebgeoError('SITE_REFUSED', 'what was written is not what is read back');
+    const seen = await readPublic(publicUrl, path, bytes.length, signal);
+    if (seen?.sha256 !== content.sha256)
+      throw new DebgeoError('SITE_NOT_PUBLIC', 'the public URL does not serve what was written', {
+        expected: content.sha256,
+        found: seen?.sha256 ?? '404',
+      });
+  } finally {
+    await store.remove(path, written.etag, signal);
+  }
+};
