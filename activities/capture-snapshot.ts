@@ -83,7 +83,10 @@ async function captureRelease(capture: Capture, known: Validator | null): Promis
       asked = null;
     }
   }
-  throw new DebgeoError('ARCHIVE_CHANGING', `the archive released ${STARTS_MAX} times while it was read`);
+  throw new DebgeoError('ARCHIVE_CHANGING', `the archive released ${STARTS_MAX} times while it was read`, {
+    expected: 'the same Release set before and after',
+    found: 'another one each time',
+  });
 }
 
 /** An unchanged Release set is the stored one: keys and dates are judged again, and the selection may have changed. */

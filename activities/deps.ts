@@ -2,15 +2,20 @@ import type { Logger } from 'pino';
 import type { Archive } from '../src/archive/archive.ts';
 import type { DistributionRecord } from '../src/database/catalog.ts';
 import type { Database } from '../src/database/orm.ts';
+import type { BlobSetLimits } from '../src/domain/index-file.ts';
 import type { SiteStore } from '../src/site/site-store.ts';
+
+export type IndexLimits = BlobSetLimits & Record<'snapshotIndexBytes' | 'decompressedBytesUnlisted', number>;
 
 /** All that activities reach. Joined in src/deps.ts and nowhere else. */
 export interface Deps {
   readonly database: Database;
   archiveOf(archive: DistributionRecord['archive']): Archive;
-  /** @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING */
+  /** @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING, CONFIG_INVALID */
   siteOf(name: string): Promise<{ readonly id: number; readonly name: string; readonly publicUrl: string; readonly store: SiteStore }>;
   /** How long one sync or checksum activity works; LIMITS.sliceMs unless given. Milliseconds. */
   readonly sliceMs?: number;
+  /** What bounds the indices of a snapshot; LIMITS of these names unless given. */
+  readonly indexLimits?: IndexLimits;
   readonly log: Logger;
 }

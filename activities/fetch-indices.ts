@@ -20,6 +20,7 @@ export async function fetchIndices(
   before: ReadonlyMap<RepoPath, Sha256 | null>,
 ): Promise<{ indices: SnapshotIndex[]; absent: RepoPath[] }> {
   const { deps, counts, signal } = capture;
+  refuseTooMuch(accepted, (deps.indexLimits ?? LIMITS).snapshotIndexBytes);
   const listed = accepted.entries.flatMap(({ entry }) => entry.hashes.SHA256 ?? []) as Sha256[];
   const missing = await missingContents(deps.database.read, listed);
   const found = new Map<RepoPath, Sha256 | null>();
@@ -42,6 +43,15 @@ export async function fetchIndices(
     else indices.push({ path, size: entry.size, sha256, byHashPaths: byHashPaths(path, entry.hashes) });
   }
   return { indices, absent };
+}
+
+function refuseTooMuch(accepted: AcceptedRelease, max: number): void {
+  const bytes = accepted.entries.reduce((sum, { entry }) => sum + entry.size, 0);
+  if (bytes <= max) return;
+  throw new DebgeoError('LIMIT_EXCEEDED', 'the indices of the selection are too large together', {
+    expected: `at most ${max} bytes`,
+    found: `${bytes} bytes`,
+  });
 }
 
 /**

@@ -25,11 +25,13 @@ const PARSED_FIRST: readonly Compression[] = ['gz', 'zst', 'xz', 'none'];
 export async function readPoolFiles(capture: Capture, accepted: AcceptedRelease, indices: readonly SnapshotIndex[]): Promise<Blob[]> {
   const { folder, counts } = capture;
   const published = [...releaseSetPaths(folder), ...accepted.entries.map(({ path }) => path)];
-  const poolFiles = new BlobSet(published);
+  const limits = capture.deps.indexLimits ?? LIMITS;
+  const poolFiles = new BlobSet(published, limits);
+  const budget = { bytes: limits.snapshotIndexBytes, unlisted: limits.decompressedBytesUnlisted };
   const stems = new Set(accepted.entries.map(({ path }) => stemOf(path)).filter((stem) => isPackages(stem) || isSources(stem)));
   for (const stem of stems) {
     const variants = indices.filter(({ path }) => stemOf(path) === stem);
-    await readVariants(capture, stem, variants, listedContent(accepted, stem), (blob) => poolFiles.add(blob));
+    await readVariants(capture, budget, stem, variants, listedContent(accepted, stem), (blob) => poolFiles.add(blob));
     counts.read += 1;
     counts.poolFiles = poolFiles.size;
   }
@@ -47,8 +49,15 @@ function listedContent(accepted: AcceptedRelease, stem: string): Content | null 
   return uncompressed === undefined ? null : { size: uncompressed.size, sha256: (uncompressed.hashes.SHA256 ?? null) as Sha256 | null };
 }
 
+/** What may still come out of the indices of this snapshot, and out of one whose size Release does not give. Bytes. */
+interface Budget {
+  bytes: number;
+  readonly unlisted: number;
+}
+
 async function readVariants(
   capture: Capture,
+  budget: Budget,
   stem: string,
   variants: readonly SnapshotIndex[],
   listed: Content | null,
@@ -62,7 +71,7 @@ async function readVariants(
   let content = listed;
   for (const [position, variant] of readable.entries()) {
     const reader = isPackages(stem) ? new PackagesReader('', onBlob) : new SourcesReader('', onBlob);
-    const read = await readVariant(capture, variant, content, position === 0 ? reader : null);
+    const read = await readVariant(capture, budget, variant, content, position === 0 ? reader : null);
     if (content !== null && (read.size !== content.size || (content.sha256 !== null && read.sha256 !== content.sha256))) {
       const expected = `${content.size} bytes, SHA-256 ${content.sha256 ?? 'not listed'}`;
       throw contradiction(variant, expected, `${read.size} bytes, SHA-256 ${read.sha256}`);
@@ -74,6 +83,7 @@ async function readVariants(
 /** Decompresses an index as a stream, hashes what comes out and lets the reader see it. */
 async function readVariant(
   capture: Capture,
+  budget: Budget,
   variant: SnapshotIndex,
   content: Content | null,
   reader: PackagesReader | SourcesReader | null,
@@ -81,7 +91,7 @@ async function readVariant(
   const compression = compressionOf(variant.path);
   const bytes = await openIndexContent(capture.deps.database, variant.sha256);
   if (bytes === null || compression === 'unsupported') throw new Error(`the catalog cannot read ${variant.path}`);
-  const sizeMax = content?.size ?? LIMITS.decompressedBytesUnlisted;
+  const sizeMax = Math.min(content?.size ?? budget.unlisted, budget.bytes);
   const hash = createHash('sha256');
   let size = 0;
   try {
@@ -92,6 +102,7 @@ async function readVariant(
       reader?.push(chunk);
     }
     reader?.end();
+    budget.bytes -= size;
   } catch (error) {
     throw named(error, variant, content);
   }

@@ -6,7 +6,7 @@
  * slower than LIMITS.bytesPerSecondMin. Only waiting for the archive counts: a reader may take its time between two chunks. A Release set takes at
  * most LIMITS.fetchMs. An abort throws an AbortError (`name`), before and while reading.
  *
- * Errors of all calls: ARCHIVE_UNREACHABLE, ARCHIVE_THROTTLED (with retryAfterMs), ARCHIVE_DENIED, ARCHIVE_REDIRECT; of a
+ * Errors of all calls: ARCHIVE_UNREACHABLE, ARCHIVE_SLOW, ARCHIVE_THROTTLED (with retryAfterMs), ARCHIVE_DENIED, ARCHIVE_REDIRECT; of a
  * folder HOSTILE_PATH, too (a link that leaves it, or no regular file), and ARCHIVE_CHANGING (a file that changes in place while it is read).
  */
 import type { RepoPath } from '../domain/repo-path.ts';

@@ -54,7 +54,7 @@ export async function* readBody(
       windowMs += performance.now() - waitingSince;
       if (windowMs >= limits.rateWindowMs) {
         const rate = windowBytes / (windowMs / 1000);
-        if (rate < limits.bytesPerSecondMin) throw unreachable(place, `${Math.round(rate)} bytes a second`);
+        if (rate < limits.bytesPerSecondMin) throw tooSlow(place, limits.bytesPerSecondMin, rate);
         windowBytes = 0;
         windowMs = 0;
       }
@@ -102,6 +102,13 @@ function waitOf(retryAfter: string | undefined, max: number): Pick<ErrorReport, 
 
 export const tooLarge = (place: string, sizeMax: number, found: string): DebgeoError =>
   new DebgeoError('LIMIT_EXCEEDED', `a file of ${place} is larger than it may be`, { expected: `at most ${sizeMax} bytes`, found });
+
+/** A dead line sends nothing; this one does, so little that nothing ever ends (TUF, "slow retrieval attack"). */
+const tooSlow = (place: string, min: number, rate: number): DebgeoError =>
+  new DebgeoError('ARCHIVE_SLOW', `${place} sends too slowly`, {
+    expected: `at least ${min} bytes a second`,
+    found: `${Math.round(rate)} bytes a second`,
+  });
 
 export const unreachable = (place: string, found: string, cause?: unknown): DebgeoError =>
   new DebgeoError(

@@ -31,6 +31,7 @@ export interface Clearsigned {
 /**
  * What a signature is to be checked over is `body` without its last LF, as text (signature type 0x01).
  * @throws SIGNATURE_MALFORMED
+ * @throws LIMIT_EXCEEDED       more lines than LIMITS.releaseLines
  */
 export function splitClearsigned(bytes: Uint8Array): Clearsigned {
   const lines = linesOf(bytes);
@@ -50,6 +51,7 @@ export function splitClearsigned(bytes: Uint8Array): Clearsigned {
 /**
  * The armored blocks of a detached signature (Release.gpg): nothing but such blocks; binary signatures are refused, as apt refuses them.
  * @throws SIGNATURE_MALFORMED
+ * @throws LIMIT_EXCEEDED       more lines than LIMITS.releaseLines
  */
 export function splitSignatures(bytes: Uint8Array): readonly string[] {
   return signatureBlocks(linesOf(bytes));
@@ -118,7 +120,12 @@ function linesOf(bytes: Uint8Array): string[] {
   }
   if (text.includes('\0')) throw malformed('text', 'a NUL');
 
-  const lines = text.split('\n');
+  const lines = text.split('\n', LIMITS.releaseLines + 1);
+  if (lines.length > LIMITS.releaseLines)
+    throw new DebgeoError('LIMIT_EXCEEDED', 'a signed file has too many lines', {
+      expected: `at most ${LIMITS.releaseLines}`,
+      found: 'more',
+    });
   if (lines.at(-1) === '') lines.pop();
   return lines.map((line) => {
     const stripped = withoutEnd(line);

@@ -9,6 +9,8 @@ const GiB = 1024 * MiB;
 export const LIMITS = {
   /** apt refuses larger ones (Acquire::MaxReleaseFileSize); sid has 193 kB. */
   releaseBytes: 10 * MiB,
+  /** Lines of InRelease or Release.gpg: four tables of releaseEntries. They are split before anything is authenticated; 10 million empty ones took seconds. */
+  releaseLines: 500_000,
   /** Signatures on one Release: trixie has 3; each costs a hash over the whole body. */
   signatures: 32,
   /** One line of text under a signature: GnuPG 2.2 cuts at 20,000 with what it adds (tried: 19,992 is the longest that verifies); sid has lines of 200. */
@@ -79,6 +81,12 @@ export const LIMITS = {
   /** Index bytes kept in the database are stored in pieces of this size. */
   chunkBytes: 1 * MiB,
 
+  /** Debian keeps as long what a suite no longer names (dak, stayofexecution): unattended upgrades and apt's lists are a day old and more. Per site: `grace`. */
+  graceMs: 36 * 60 * 60_000,
+  /** What a site served before what it serves stays too, whatever the clock of the database says: one that jumps ends every grace at once. Per site: `keep`. */
+  keptGenerations: 2,
+  /** Per site: `prune`. */
+  pruneIntervalMs: 60 * 60_000,
   /** What one run of prune may delete at a site: as many as Debian's mirrors delete at once (archvsync --max-delete); the rest waits for the next run. */
   pruneFiles: 40_000,
   /** And of all that the site has: a mistake costs a fifth, an hour before the next. A small site would never get there, so never fewer than the minimum. */

@@ -4,7 +4,7 @@
 import { parseStanza, type Stanza } from './deb822.ts';
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
-import { joinPath, parseRepoPath, RELEASE_SET_NAMES, type RepoPath } from './repo-path.ts';
+import { ambiguous, foldPath, joinPath, parseRepoPath, RELEASE_SET_NAMES, type RepoPath } from './repo-path.ts';
 import type { Selection } from './snapshot.ts';
 
 /** As Release names its tables and as by-hash folders are named, strongest first. */
@@ -42,6 +42,7 @@ export interface Release {
  * @throws RELEASE_MALFORMED    not a Release, a date that is not RFC 1123 in UTC, an entry with weak hashes only
  * @throws INDEX_CONTRADICTION  one path with two digests or two sizes
  * @throws LIMIT_EXCEEDED       more entries than LIMITS.releaseEntries, or an index larger than LIMITS.indexBytes
+ * @throws PATH_AMBIGUOUS       two entries that some file systems take for one, with different bytes
  * @throws HOSTILE_PATH         an entry that leaves the suite folder, or lies where only debgeo writes or another suite does
  */
 export function parseRelease(body: Uint8Array): Release {
@@ -143,7 +144,19 @@ function readEntries(stanza: Stanza): ReadonlyMap<string, ReleaseEntry> {
       throw malformed(`SHA256 or SHA512 of ${entry.path}`, Object.keys(entry.hashes).join(' '));
     }
   }
+  refuseTwins(entries.values());
   return entries;
+}
+
+function refuseTwins(entries: Iterable<ReleaseEntry>): void {
+  const byFold = new Map<string, ReleaseEntry>();
+  for (const entry of entries) {
+    const fold = foldPath(entry.path);
+    const twin = byFold.get(fold);
+    const isSame = twin === undefined || HASHES.every((name) => twin.hashes[name] === entry.hashes[name]);
+    if (!isSame) throw ambiguous(entry.path, twin.path);
+    byFold.set(fold, entry);
+  }
 }
 
 /** ` <hex> <size> <path>`; blanks between, none in the path. */

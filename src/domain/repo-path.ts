@@ -60,6 +60,14 @@ export const releaseSetPaths = (suiteFolder: string): readonly [RepoPath, RepoPa
 };
 
 /**
+ * The same for all paths that a file system which ignores case and Unicode normalisation (NTFS, APFS; Azure Files and backups on them) takes for one.
+ * Blob storage and apt tell them apart, so this is never a name to ask for. Nearly all paths of Debian are their own.
+ */
+export function foldPath(path: string): string {
+  return /[^\x21-@[-~]/.test(path) ? path.normalize('NFC').toLowerCase().normalize('NFC') : path;
+}
+
+/**
  * A pool file as `Filename`, or `Directory` and name, give it. Names of files whose bytes change from release to release are refused, for a pool
  * file is written once: anything in `dists/` and in `.debgeo/` (reserved), and in flat archives, where pool files and indices share a folder,
  * the Release set, Packages and Sources in any compression, and by-hash folders.
@@ -67,10 +75,9 @@ export const releaseSetPaths = (suiteFolder: string): readonly [RepoPath, RepoPa
  */
 export function poolPath(filename: string): RepoPath {
   const path = parseRepoPath(filename);
-  const segments = path.split('/');
-  const name = segments.at(-1) ?? '';
-
-  if (segments[0] === 'dists' || segments[0] === '.debgeo' || segments.includes('by-hash'))
+  const name = path.slice(path.lastIndexOf('/') + 1);
+  const folders = foldPath(path).split('/');
+  if (folders[0] === 'dists' || folders[0] === '.debgeo' || folders.includes('by-hash'))
     throw hostile(filename, 'a path outside dists/, .debgeo/ and by-hash/');
   if (RELEASE_SET_NAMES.some((reserved) => reserved === name) || /^(?:Packages|Sources)(?:\.[a-z0-9]+)?$/.test(name))
     throw hostile(filename, 'not the name of a Release set or an index');
@@ -95,6 +102,13 @@ export function aptQuote(path: RepoPath): string {
     return [...Buffer.from(character)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
   });
 }
+
+/** Two files at paths that fold to one. */
+export const ambiguous = (path: string, twin: string): DebgeoError =>
+  new DebgeoError('PATH_AMBIGUOUS', 'two paths differ in case or Unicode normalisation only, and name different files', {
+    expected: `only ${JSON.stringify(twin.slice(0, LIMITS.quotedCharacters))}`,
+    found: JSON.stringify(path.slice(0, LIMITS.quotedCharacters)),
+  });
 
 function hostile(path: string, expected: string): DebgeoError {
   const found = JSON.stringify(path.slice(0, LIMITS.quotedCharacters));

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { splitClearsigned, splitSignatures } from '../../src/domain/clearsigned.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import { refuses } from './refuses.ts';
 
 const SIGNATURE = '-----BEGIN PGP SIGNATURE-----\n\niQ==\n=deO1\n-----END PGP SIGNATURE-----\n';
@@ -83,6 +84,14 @@ describe('splitClearsigned', () => {
     for (let length = 0; length < whole.length - 1; length += 1)
       refuses('SIGNATURE_MALFORMED', () => split(whole.slice(0, length)), `${length}`);
   });
+});
+
+it('bounds the lines, before it makes any of them', () => {
+  const lines = Buffer.alloc(LIMITS.releaseLines + 1, '\n');
+
+  refuses('LIMIT_EXCEEDED', () => splitClearsigned(lines));
+  refuses('LIMIT_EXCEEDED', () => splitSignatures(lines));
+  refuses('SIGNATURE_MALFORMED', () => splitSignatures(lines.subarray(2)));
 });
 
 describe('splitSignatures', () => {

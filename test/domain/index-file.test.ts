@@ -216,8 +216,35 @@ describe('BlobSet', () => {
     refuses('HOSTILE_PATH', () => new BlobSet([parseRepoPath('sub/Contents-amd64.gz')]).add(blob('sub/Contents-amd64.gz')));
   });
 
+  it('refuses two files whose paths differ in case or normalisation only, and takes one file by two names', () => {
+    for (const [one, other] of [
+      ['pool/Hello.deb', 'pool/hello.deb'],
+      ['pool/hello.deb', 'pool/Hello.deb'],
+      ['pool/HELLO.deb', 'pool/Hello.deb'],
+      ['Pool/hello.deb', 'pool/hello.deb'],
+      ['pool/\u00e9.deb', 'pool/e\u0301.deb'],
+      ['pool/\u00c9.deb', 'pool/e\u0301.deb'],
+    ] as const) {
+      const blobs = new BlobSet();
+      blobs.add(blob(one));
+
+      refuses('PATH_AMBIGUOUS', () => blobs.add(blob(other, B)), other);
+      refuses('PATH_AMBIGUOUS', () => blobs.add(blob(other, A, 2)), other);
+      blobs.add(blob(other));
+      assert.deepEqual(blobs.toArray(), [blob(one), blob(other)]);
+    }
+    refuses('HOSTILE_PATH', () => new BlobSet([parseRepoPath('Release')]).add(blob('release')));
+  });
+
+  it('bounds how often files are named, the same one too', () => {
+    const blobs = new BlobSet([], { snapshotBlobs: 10, snapshotNamings: 3 });
+    for (const path of ['a', 'a', 'a']) blobs.add(blob(path));
+
+    refuses('LIMIT_EXCEEDED', () => blobs.add(blob('a')));
+  });
+
   it('is bounded, and a path that is there is no more', () => {
-    const blobs = new BlobSet([], 2);
+    const blobs = new BlobSet([], { snapshotBlobs: 2, snapshotNamings: 10 });
     for (const path of ['a', 'b', 'a']) blobs.add(blob(path));
 
     refuses('LIMIT_EXCEEDED', () => blobs.add(blob('c')));

@@ -66,6 +66,14 @@ describe('parseRelease', () => {
     refuses('INDEX_CONTRADICTION', () => parse(`MD5Sum:\n ${MD5} 1 a\n ${'3'.repeat(32)} 1 a\nSHA256:\n ${SHA256} 1 a\n`));
   });
 
+  it('refuses two paths that differ in case or normalisation only, unless they are the same file', () => {
+    const other = 'c'.repeat(64);
+
+    assert.equal(listing(['Contents-amd64', 'contents-amd64']).entries.size, 2);
+    refuses('PATH_AMBIGUOUS', () => parse(`SHA256:\n ${SHA256} 1 a/B\n ${other} 1 A/b\n`));
+    refuses('PATH_AMBIGUOUS', () => parse(`SHA256:\n ${SHA256} 1 \u00e9\n ${other} 1 e\u0301\n`));
+  });
+
   it('refuses entries with weak hashes only, and none at all', () => {
     refuses('RELEASE_MALFORMED', () => parse(`MD5Sum:\n ${MD5} 1 a\nSHA1:\n ${SHA1} 1 a\n`));
     refuses('RELEASE_MALFORMED', () => parse(`MD5Sum:\n ${MD5} 1 a\n ${MD5} 1 b\nSHA256:\n ${SHA256} 1 a\n`));

@@ -142,6 +142,9 @@ describe('poolPath', () => {
       'Sources.gz',
       'by-hash/SHA256/00',
       'sub/by-hash/x.deb',
+      'Dists/bookworm/InRelease',
+      '.DebGeo/marker',
+      'sub/By-Hash/x.deb',
     ];
 
     for (const path of places) refuses('HOSTILE_PATH', () => poolPath(path), path);
