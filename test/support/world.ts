@@ -20,6 +20,7 @@ import { BlobServiceClient, StorageSharedKeyCredential, type ContainerClient } f
 import { sql } from 'kysely';
 import { pino, type Logger } from 'pino';
 import { createActivities, type Activities } from '../../activities/index.ts';
+import type { Deps } from '../../activities/deps.ts';
 import { applyConfiguration, type AppliedConfiguration } from '../../src/database/apply-configuration.ts';
 import { aConfiguration } from './configuration.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
@@ -53,6 +54,8 @@ export interface WorldOptions {
   readonly suites?: readonly string[];
   readonly archive?: Partial<Omit<SignedArchiveOptions, 'folder' | 'suite' | 'key'>>;
   readonly activities?: Planted;
+  /** What the activities reach instead of the real: an archive with shorter times, a store that lies. */
+  readonly deps?: (real: Deps) => Deps;
   /** `inside` the test's process (default), a `child` that can be killed, or `none` yet. */
   readonly worker?: 'inside' | 'child' | 'none';
   readonly sliceMs?: number;
@@ -160,31 +163,6 @@ export class World {
     await writeFile(join(this.folder, 'archive', path), Buffer.from(change(text), 'latin1'));
   }
 
-  /** The key holder himself names a pool file that lies elsewhere: rightly signed, and hostile. */
-  async releaseHostile(filename: string): Promise<void> {
-    const hostile = aPackage('escape', '1.0');
-    const text = `Package: escape\nVersion: 1.0\nArchitecture: amd64\nFilename: ${filename}\nSize: 10\nSHA256: ${'0'.repeat(64)}\n`;
-    const content = await this.archive().prepare([hostile]);
-    const folder = `dists/${this.suite}/main/binary-amd64`;
-    const sum = createHash('sha256').update(text).digest('hex');
-    const release = [
-      `Suite: ${this.suite}`,
-      'Architectures: amd64',
-      'Components: main',
-      `Date: ${content.date.toUTCString()}`,
-      'Acquire-By-Hash: yes',
-      'SHA256:',
-      ` ${sum} ${text.length} main/binary-amd64/Packages`,
-      '',
-    ].join('\n');
-    for (const name of ['Release', 'Release.gpg']) await rm(join(this.folder, 'archive', `dists/${this.suite}`, name), { force: true }); // of the release before
-    const file = (path: string, bytes: string) => ({ path, bytes: Buffer.from(bytes), kind: 'canonical' as const });
-    await this.archive().write([
-      file(`${folder}/Packages`, text),
-      file(`dists/${this.suite}/InRelease`, await this.key.signClear(release)),
-    ]);
-  }
-
   /** `debgeo update`: the outcome of a look that begins now. */
   async look(suite: string = this.suite): Promise<Awaited<ReturnType<typeof look>>> {
     return this.withTemporal((client) => look(client, suite));
@@ -278,7 +256,7 @@ export class World {
     const log = this.#options.log ?? pino({ level: process.env['DEBGEO_TEST_LOG'] ?? 'silent' });
     const joined = await createDeps({ databaseUrl: this.databaseUrl }, log);
     const deps = { ...joined, ...(this.#options.sliceMs === undefined ? {} : { sliceMs: this.#options.sliceMs }) };
-    const real = createActivities(deps);
+    const real = createActivities(this.#options.deps?.(deps) ?? deps);
     const worker = await runWorker({
       temporal: { address: this.temporalAddress, namespace: this.namespace },
       activities: this.#options.activities?.(real, this) ?? real,
