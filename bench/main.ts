@@ -1,0 +1,105 @@
+/** `npm run bench`: debgeo on a whole stack, the floor and the peers, side by side and round by round. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { Book } from './book.ts';
+import { lastLine } from './last-line.ts';
+import { describeMachine } from './machine.ts';
+import { readOptions, USAGE, type Options } from './options.ts';
+import { describeProfiles } from './profiles.ts';
+import { outcomeOf, writeMarkdown, type Report } from './report.ts';
+import { openStage, type Stage } from './stage.ts';
+import type { Bench, WorkGroup } from './work.ts';
+import { burst } from './works/burst.ts';
+import { manySites } from './works/many-sites.ts';
+import { memory } from './works/memory.ts';
+import { parsePlan } from './works/parse-plan.ts';
+import { real } from './works/real.ts';
+import { scaling } from './works/scaling.ts';
+import { small } from './works/small.ts';
+
+const GROUPS: readonly WorkGroup[] = [small, real, manySites, parsePlan, burst, memory, scaling];
+const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
+const USAGE_EXIT = 2;
+
+const began = Date.now();
+const say = (line: string): void => void process.stderr.write(`${clock(Date.now() - began)}  ${line}\n`);
+
+try {
+  const options = readOptions(
+    process.argv.slice(2),
+    GROUPS.flatMap((group) => group.works),
+  );
+  await run(options);
+} catch (error) {
+  if (!(error instanceof RangeError || error instanceof TypeError)) throw error;
+  process.stderr.write(`${error.message}\n${USAGE}\n`);
+  process.exitCode = USAGE_EXIT;
+}
+
+async function run(options: Options): Promise<void> {
+  const groups = GROUPS.filter(({ works, onlyByName }) =>
+    options.only === null ? onlyByName !== true : works.some((work) => options.only!.includes(work)),
+  );
+  const works = new Set(options.only ?? groups.flatMap((group) => group.works));
+  const stage = await openStage(say);
+  try {
+    const book = new Book(works, say);
+    const bench: Bench = {
+      stage,
+      book,
+      sized: (full, least = 1) => Math.max(least, Math.round(full / options.divide)),
+      peers: options.peers,
+      profileFolder: options.profile ? profileFolder() : null,
+    };
+    const ready = await prepared(groups, bench);
+    for (let round = 1; round <= options.rounds; round += 1)
+      for (const group of ready) if (round <= (group.roundsMax ?? options.rounds)) await group.round(bench, round);
+    await finish(options, bench, stage);
+  } finally {
+    await stage.close();
+  }
+}
+
+/** Groups whose corpora can be had; the others are named as skipped. */
+async function prepared(groups: readonly WorkGroup[], bench: Bench): Promise<WorkGroup[]> {
+  const ready: WorkGroup[] = [];
+  for (const group of groups) {
+    try {
+      await group.prepare(bench);
+      ready.push(group);
+    } catch (error) {
+      const why = String(error instanceof Error ? error.message : error).split('\n')[0]!;
+      for (const work of group.works) bench.book.skip(work, 'all', why);
+    }
+  }
+  return ready;
+}
+
+async function finish(options: Options, { book, profileFolder }: Bench, stage: Stage): Promise<void> {
+  const { measurements, skipped } = book;
+  const report: Report = {
+    machine: await describeMachine(stage),
+    command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
+    measurements,
+    skipped,
+    profiles: profileFolder === null ? [] : describeProfiles(profileFolder),
+    lastLine: lastLine(outcomeOf(measurements)),
+  };
+  const markdown = writeMarkdown(report);
+  mkdirSync(RESULTS, { recursive: true });
+  const name = `${RESULTS}${report.machine['date']!.replaceAll(/[:.]/g, '-')}`;
+  writeFileSync(`${name}.md`, markdown);
+  writeFileSync(`${name}.json`, `${JSON.stringify({ ...report, options }, null, 1)}\n`);
+  process.stdout.write(`${markdown}\n${name}.md\n${report.lastLine}\n`);
+}
+
+function profileFolder(): string {
+  const folder = `${RESULTS}profiles-${new Date().toISOString().replaceAll(/[:.]/g, '-')}`;
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+function clock(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  return `${String(Math.floor(seconds / 60)).padStart(2, '0')}:${String(seconds % 60).padStart(2, '0')}`;
+}

@@ -1,0 +1,54 @@
+import { parseArgs } from 'node:util';
+
+export interface Options {
+  /** Null: all works but those that are measured by name only. */
+  readonly only: readonly string[] | null;
+  readonly rounds: number;
+  /** Sizes are divided by this. */
+  readonly divide: number;
+  readonly peers: boolean;
+  readonly profile: boolean;
+}
+
+export const USAGE = `npm run bench -- [--only NAME[,NAME]] [--rounds N] [--quick] [--profile] [--divide N] [--no-peers]
+  --only      these works alone; first-small, nothing-changed, verify, delta, first-real, two-sites, four-sites, parse-plan, burst, memory, scaling
+  --rounds    how often each work is measured, interleaved; 3
+  --quick     one round of a twentieth: shows that all of it runs, and measures nothing
+  --profile   one round of first-small and first-real under --cpu-prof, and where the time goes
+  --divide    sizes are divided by this
+  --no-peers  debgeo and the floor alone`;
+
+const QUICK_DIVIDE = 20;
+
+/** @throws TypeError or RangeError with what is wrong */
+export function readOptions(args: readonly string[], works: readonly string[]): Options {
+  const { values } = parseArgs({
+    args: [...args],
+    allowNegative: true,
+    options: {
+      only: { type: 'string' },
+      rounds: { type: 'string' },
+      quick: { type: 'boolean' },
+      profile: { type: 'boolean' },
+      divide: { type: 'string' },
+      peers: { type: 'boolean' },
+    },
+  });
+  const isShort = values.quick === true || values.profile === true;
+  const only = values.only?.split(',') ?? (values.profile === true ? ['first-small', 'first-real'] : null);
+  const unknown = only?.find((name) => !works.includes(name));
+  if (unknown !== undefined) throw new RangeError(`there is no work ${unknown}`);
+  return {
+    only,
+    rounds: positive(values.rounds, isShort ? 1 : 3, '--rounds'),
+    divide: positive(values.divide, values.quick === true ? QUICK_DIVIDE : 1, '--divide'),
+    peers: values.peers ?? values.profile !== true,
+    profile: values.profile ?? false,
+  };
+}
+
+function positive(text: string | undefined, unset: number, name: string): number {
+  if (text === undefined) return unset;
+  if (!/^[1-9]\d*$/.test(text)) throw new RangeError(`${name} is a number from 1, not ${text}`);
+  return Number(text);
+}

@@ -1,0 +1,65 @@
+/** One round of a first sync: debgeo, the floor and the peers, one after the other on the same work, each into containers of its own. */
+import type { Book } from '../book.ts';
+import type { Corpus } from '../corpus.ts';
+import { aptly, debmirrorAndRclone, missing, rclone, type Peer } from '../peers.ts';
+import { runFloor } from '../run-floor.ts';
+import type { Place } from '../stage.ts';
+import type { Bench } from '../work.ts';
+
+export interface Copies {
+  readonly archiveUrl: string;
+  readonly places: Place[];
+  readonly peers: Peer[];
+  close(): Promise<void>;
+}
+
+/** The floor and the peers copy what the archive serves; what each has is then at hand for the works that build on it. */
+export async function copyOnce(
+  bench: Bench,
+  round: number,
+  work: string,
+  corpus: Corpus,
+  archiveUrl: string,
+  peerNames: readonly string[],
+): Promise<Copies> {
+  const { stage, book } = bench;
+  const places = await stage.freshPlaces(1);
+  await book.time(work, 'floor', round, () => runFloor(stage, 'copy', archiveUrl, corpus.files, places));
+  const peers: Peer[] = [];
+  for (const name of bench.peers ? peerNames : []) {
+    const lacking = missing(...name.split(' + '));
+    if (lacking !== null) {
+      book.skip(work, name, lacking);
+      continue;
+    }
+    const place = name === 'aptly' ? await stage.freshPlaceOfAptly() : (await stage.freshPlaces(1))[0]!;
+    places.push(place);
+    const peer = await openPeer(bench, name, corpus, archiveUrl, place);
+    peers.push(peer);
+    await timePeer(book, work, round, peer);
+  }
+  return {
+    archiveUrl,
+    places,
+    peers,
+    async close() {
+      for (const peer of peers) await peer.close();
+      await Promise.all(places.map(({ container }) => container.delete()));
+    },
+  };
+}
+
+/** A peer that fails is named as such, and the run goes on. */
+export async function timePeer(book: Book, work: string, round: number, peer: Peer): Promise<void> {
+  try {
+    await book.time(work, peer.name, round, () => peer.copy());
+  } catch (error) {
+    book.skip(work, peer.name, `failed: ${(error as Error).message.replaceAll(/\s+/g, ' ')}`);
+  }
+}
+
+async function openPeer({ stage }: Bench, name: string, corpus: Corpus, archiveUrl: string, place: Place): Promise<Peer> {
+  if (name === 'rclone') return rclone(archiveUrl, place);
+  if (name === 'aptly') return aptly(stage, corpus, archiveUrl, place);
+  return debmirrorAndRclone(stage, corpus, archiveUrl, place);
+}

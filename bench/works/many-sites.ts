@@ -1,0 +1,45 @@
+/** 5,000 small blobs to two and to four sites; the floor reads each once and writes it to all. */
+import { openCorpus, type Corpus } from '../corpus.ts';
+import { runFloor } from '../run-floor.ts';
+import { sizedName, type WorkGroup } from '../work.ts';
+import { openWorld } from '../world.ts';
+
+const BLOBS = 5_000;
+const SITES = { 'two-sites': 2, 'four-sites': 4 } as const;
+
+let corpus: Corpus;
+
+export const manySites: WorkGroup = {
+  works: Object.keys(SITES),
+  async prepare({ stage, sized }) {
+    const made = sized(BLOBS);
+    corpus = await openCorpus({ name: sizedName('small', made), packages: { made, bytes: [2_000, 20_000] }, releases: 1 }, stage.say);
+  },
+  async round({ stage, book }, round) {
+    for (const [work, sites] of Object.entries(SITES)) {
+      if (!book.wants(work)) continue;
+      const world = await openWorld(stage, { corpus, sites });
+      try {
+        let requests = 0;
+        await stage.archive.takeRequests();
+        await book.time(
+          work,
+          'debgeo',
+          round,
+          async () => {
+            const seconds = await world.update();
+            requests = await stage.archive.takeRequests();
+            return seconds;
+          },
+          () => ({ blobs: corpus.files.length, 'archive requests': requests }),
+        );
+      } finally {
+        await world.close();
+      }
+      const places = await stage.freshPlaces(sites);
+      const archiveUrl = await stage.archive.serve(corpus);
+      await book.time(work, 'floor', round, () => runFloor(stage, 'copy', archiveUrl, corpus.files, places));
+      await Promise.all(places.map(({ container }) => container.delete()));
+    }
+  },
+};

@@ -1,0 +1,127 @@
+/**
+ * An index of 63,000 stanzas, through the readers of src/domain, into the catalog and into the registry of a real database: without bytes, worker or
+ * workflow. Each step is a contender of its own, since none has a peer.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+import { applyConfiguration } from '../../src/database/apply-configuration.ts';
+import { saveSnapshot } from '../../src/database/catalog.ts';
+import { findLane } from '../../src/database/lane.ts';
+import { connectDatabase } from '../../src/database/orm.ts';
+import { planBlobs } from '../../src/database/plan-blobs.ts';
+import { startAttempt } from '../../src/database/replications.ts';
+import { BlobSet, PackagesReader } from '../../src/domain/index-file.ts';
+import { sha256Of } from '../../src/domain/sha256.ts';
+import type { Blob, Snapshot } from '../../src/domain/snapshot.ts';
+import type { Corpus } from '../corpus.ts';
+import type { WorkGroup } from '../work.ts';
+import { secondsSince } from '../world.ts';
+import { openManyPackages } from './many-packages.ts';
+
+/** As a stream brings them. */
+const CHUNK_BYTES = 64 * 1024;
+const AT = { distribution: 's1', site: 'fra' };
+
+let corpus: Corpus;
+
+export const parsePlan: WorkGroup = {
+  works: ['parse-plan'],
+  async prepare(bench) {
+    corpus = await openManyPackages(bench);
+  },
+  async round({ stage, book }, round) {
+    const index = gunzipSync(readFileSync(join(corpus.folder, 'archive/dists/s1/main/binary-amd64/Packages.gz')));
+    let poolFiles: Blob[] = [];
+    const perStanza = (seconds: number) => ({
+      stanzas: poolFiles.length,
+      'µs per stanza': ((seconds / poolFiles.length) * 1e6).toFixed(1),
+    });
+    const step = async (contender: string, work: () => Promise<void> | void): Promise<void> => {
+      let seconds = 0;
+      const timed = async (): Promise<number> => {
+        const began = performance.now();
+        await work();
+        seconds = secondsSince(began);
+        return seconds;
+      };
+      await book.time('parse-plan', contender, round, timed, () => perStanza(seconds));
+    };
+
+    await step('parse', () => {
+      poolFiles = parse(index);
+    });
+    const database = await connectDatabase(await stage.freshDatabase());
+    try {
+      await applyConfiguration(database, CONFIGURATION, false);
+      const inRelease = readFileSync(join(corpus.folder, 'archive/dists/s1/InRelease'));
+      const { id } = await findId(database);
+      await step('save the snapshot', async () => {
+        await saveSnapshot(database, id, snapshotOf(inRelease, poolFiles), { etag: null, lastModified: null });
+      });
+      const attempt = Date.now();
+      const lane = await findLane(database.read, AT, 1, attempt);
+      await startAttempt(database, AT, 1, attempt);
+      await step('plan', async () => {
+        await database.transaction((tx) => planBlobs(tx, lane));
+      });
+      await step('plan again, everything planned', async () => {
+        await database.transaction((tx) => planBlobs(tx, lane));
+      });
+    } finally {
+      await database.close();
+    }
+  },
+};
+
+function parse(index: Buffer): Blob[] {
+  const blobs = new BlobSet([]);
+  const reader = new PackagesReader('', (blob) => blobs.add(blob));
+  for (let from = 0; from < index.length; from += CHUNK_BYTES) reader.push(index.subarray(from, from + CHUNK_BYTES));
+  reader.end();
+  return blobs.toArray();
+}
+
+const snapshotOf = (inRelease: Buffer, poolFiles: readonly Blob[]): Snapshot => ({
+  releaseSet: { inRelease, release: null, releaseGpg: null },
+  bodySha256: sha256Of(inRelease),
+  date: new Date(),
+  validUntil: null,
+  signers: [],
+  untorn: true,
+  indices: [],
+  absent: [],
+  poolFiles,
+});
+
+/** Nobody reads the archive or the site. */
+const CONFIGURATION: Parameters<typeof applyConfiguration>[1] = {
+  archives: { bench: { url: 'http://127.0.0.1:9', mount: 'debian', keyring: null, redirect_origins: [] } },
+  sites: {
+    fra: {
+      account_url: 'http://127.0.0.1:9/fra',
+      container: 'bench',
+      prefix: '',
+      public_url: 'http://127.0.0.1:9/fra/bench',
+      credential: { env: 'NOBODY_READS_IT' },
+      state: 'present',
+    },
+  },
+  distributions: {
+    s1: {
+      archive: 'bench',
+      suite: 's1',
+      components: [],
+      architectures: [],
+      sites: ['fra'],
+      primary: 'fra',
+      poll: 3_600_000,
+      accept_undated: false,
+      state: 'present',
+    },
+  },
+};
+
+async function findId(database: Awaited<ReturnType<typeof connectDatabase>>): Promise<{ id: number }> {
+  return findLane(database.read, AT, 1, 0).then((lane) => ({ id: lane.distributionId }));
+}
