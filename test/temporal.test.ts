@@ -1,7 +1,15 @@
 import { after, before, test } from 'node:test';
-import { equal, rejects } from 'node:assert/strict';
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
 import type { Client, Connection } from '@temporalio/client';
-import { connectTemporal, describeDistribution, describePollers, ensureSearchAttributes, queryStatus, reconcile } from '../src/temporal.ts';
+import {
+  connectTemporal,
+  describeDistribution,
+  describePollers,
+  describeServer,
+  ensureSearchAttributes,
+  queryStatus,
+  reconcile,
+} from '../src/temporal.ts';
 import { freePort } from '../src/stack/free-port.ts';
 import { freshNamespace, servers } from './support/servers.ts';
 
@@ -30,6 +38,17 @@ test('a search attribute of another type is refused', async () => {
     await (other.connection as Connection).operatorService.addSearchAttributes({ namespace, searchAttributes: { FailedSites: 2 } });
 
     await rejects(ensureSearchAttributes(other), { code: 'CONFIG_INVALID' });
+    const server = await describeServer(other);
+    match(server.version, /^\d+\.\d+/);
+    equal(server.retentionMs, 86_400_000);
+    deepEqual(
+      server.searchAttributes?.map(({ name, found, isRight }) => [name, found, isRight]),
+      [
+        ['ReplicationState', null, false],
+        ['FailedSites', 2, false],
+        ['LaggingSites', null, false],
+      ],
+    );
   } finally {
     await other.connection.close();
   }

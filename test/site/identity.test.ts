@@ -19,6 +19,7 @@ import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { fingerprintOf, loadCredential } from '../../src/site/credentials.ts';
 import { Identity } from '../../src/site/identity.ts';
 import { freePort } from '../../src/stack/free-port.ts';
+import { NEEDS_OPENSSL } from '../support/needs.ts';
 import { contentOf, hasCode } from './site-store-contract.ts';
 
 const SCOPE = 'https://storage.azure.com/.default';
@@ -123,7 +124,7 @@ const stateless = (text: string, ...secrets: string[]): void => {
 };
 
 describe('the default identity', () => {
-  it('writes, reads and deletes at a site that takes tokens over TLS, and shows none', async (t) => {
+  it('writes, reads and deletes at a site that takes tokens over TLS, and shows none', NEEDS_OPENSSL, async (t) => {
     const token = await managedIdentity(t);
     const accountUrl = await azuriteWithTls(t);
     const credential = await loadCredential({ identity: 'default' }, accountUrl);

@@ -1,5 +1,10 @@
 /** Why a test is skipped on this host, with the command that installs what it lacks; false where it runs. */
+import { spawnSync } from 'node:child_process';
 import { findApt } from '../../src/demo/apt-client.ts';
 
 export const needsApt = (await findApt()) === null ? 'needs apt: run it on Debian or Ubuntu, or apt-get install apt' : false;
 export const NEEDS_APT = { skip: needsApt } as const;
+/** For servers with TLS: a certificate of the hour. */
+export const NEEDS_OPENSSL = {
+  skip: spawnSync('openssl', ['version']).error === undefined ? false : 'needs openssl: apt-get install openssl',
+} as const;
