@@ -1,0 +1,137 @@
+/** Archives that debgeo had no part in, each a folder: replicated, read by clients, and a demo that ends as debgeo does. */
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test, { type TestContext } from 'node:test';
+import { pathToFileURL } from 'node:url';
+import { sql } from 'kysely';
+import { createAptClient } from '../../src/demo/apt-client.ts';
+import { createBuiltinClient } from '../../src/demo/builtin-client.ts';
+import { makeBinaryPackage, makeSourcePackage, type Package } from '../../src/demo/deb-package.ts';
+import { createSigningKey } from '../../src/demo/signing-key.ts';
+import { walkSite } from '../../src/demo/walk-site.ts';
+import { filesOf, openWorkshop, type Workshop } from '../support/made-archives.ts';
+import { NEEDS_ARCHIVE_MAKERS } from '../support/needs.ts';
+import { aWorld } from '../support/world.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+const packagesOf = (suite: string): Package[] => [
+  ...['alder', 'birch++', 'cedar'].map((name) =>
+    makeBinaryPackage({ name, version: '1:1.0~rc1+b1', architecture: 'amd64', payload: Buffer.from(`${name} ${suite}`) }),
+  ),
+  makeBinaryPackage({ name: 'dogwood-doc', version: '2', architecture: 'all', payload: Buffer.from(`docs ${suite}`) }),
+];
+
+const aWorkshop = async (t: TestContext): Promise<Workshop> => {
+  const workshop = await openWorkshop();
+  t.after(() => workshop.close());
+  return workshop;
+};
+
+interface Ended {
+  readonly exitCode: number | null;
+  readonly printed: string;
+}
+
+/** `npm run demo -- …` in a folder of its own. */
+const demo = async (t: TestContext, ...args: string[]): Promise<Ended> => {
+  const folder = await mkdtemp(join(tmpdir(), 'debgeo-foreign-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const child = spawn(process.execPath, ['src/demo/main.ts', ...args], { cwd: ROOT, env: { ...process.env, DEBGEO_DATA_DIR: folder } });
+  let printed = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (printed += String(bytes)));
+  const exitCode = await new Promise<number | null>((resolve) => child.once('close', resolve));
+  return { exitCode, printed };
+};
+
+test(
+  'the demo of an archive that reprepro made replicates, reads, repairs and counts it',
+  { ...NEEDS_ARCHIVE_MAKERS, timeout: 300_000 },
+  async (t) => {
+    const workshop = await aWorkshop(t);
+    const source = makeSourcePackage({ name: 'alder', version: '1.0', payload: Buffer.from('the source of alder') });
+    const root = await workshop.reprepro('stable', [...packagesOf('stable'), source]);
+
+    const { exitCode, printed } = await demo(t, '--archive', root, '--suite', 'stable', '--keyring', workshop.keyringFile);
+
+    assert.equal(exitCode, 0, printed);
+    // 4 .deb and 2 files of a source; indices by the digests that Release lists.
+    assert.match(
+      printed.trimEnd().split('\n').at(-1)!,
+      /^demo: 2 of 2 sites serve generation 1 of stable, \d+ blobs verified, .+ fetched 4 of 4 packages from each, 1 corruption found and repaired, status equals a walk of \d+ files at each$/,
+    );
+    assert.match(printed, /\(\d+ indices by hash, 6 of the pool\), 0 wrong/);
+  },
+);
+
+test(
+  'archives that aptly and apt-ftparchive made, with and without components, are whole at both sites',
+  NEEDS_ARCHIVE_MAKERS,
+  async (t) => {
+    const workshop = await aWorkshop(t);
+    const root = await workshop.aptly('aptly', packagesOf('aptly'));
+    await workshop.aptFtparchive(root, 'ftparchive', filesOf(packagesOf('ftparchive'), ['binary']));
+    await workshop.flatAptFtparchive(root, 'flat', packagesOf('flat'));
+    const keyring = await readFile(workshop.keyringFile);
+    const world = await aWorld(t, { worker: 'none', suites: ['aptly', 'ftparchive', 'flat'] });
+    await sql`update archives set url = ${pathToFileURL(root).href}, keyring = ${keyring}`.execute(world.database.read.kysely);
+    await sql`update debian_distributions set suite = 'flat/' where name = 'flat'`.execute(world.database.read.kysely);
+    await world.startWorker();
+
+    for (const [name, suite, kind] of [
+      ['aptly', 'aptly', 'untorn'],
+      ['ftparchive', 'ftparchive', 'windowed'],
+      ['flat', 'flat/', 'windowed'],
+    ] as const) {
+      await world.update(name);
+      const released = packagesOf(name).flatMap((one) =>
+        one.kind === 'binary' ? [createHash('sha256').update(one.file.bytes).digest('hex')] : [],
+      );
+      for (const site of world.sites.values()) {
+        const walk = await walkSite({ url: site.aptUrl, suite, keyring });
+        const status = await world.siteStatus(site.name, name);
+        assert.deepEqual(walk.faults, [], `${name} at ${site.name}`);
+        assert.deepEqual([walk.poolFiles, status.verified, status.members, status.class], [4, walk.members, walk.members, kind]);
+        for (const create of site.name === 'sin' ? [createAptClient, createBuiltinClient] : [createAptClient]) {
+          const components = suite.endsWith('/') ? [] : ['main'];
+          const folder = await mkdtemp(join(world.folder, 'client-'));
+          const client = await create({ url: site.aptUrl, suite, components, architecture: 'amd64', sources: false, keyring, folder });
+          const updated = await client.update({ fresh: true });
+          const { files, output } = await client.download(await client.packages());
+          assert.equal(updated.exitCode, 0, updated.output);
+          assert.deepEqual(files.map(({ sha256 }) => sha256).toSorted(), released.toSorted(), `${client.name} reads ${name}: ${output}`);
+        }
+      }
+    }
+  },
+);
+
+test(
+  'the demo of an archive that debgeo refuses says the code and what to do, and ends with 3',
+  { ...NEEDS_ARCHIVE_MAKERS, timeout: 300_000 },
+  async (t) => {
+    const workshop = await aWorkshop(t);
+    const root = join(workshop.folder, 'made');
+    await workshop.aptFtparchive(root, 'stable', filesOf(packagesOf('stable'), ['binary']));
+    const stranger = join(workshop.folder, 'stranger.asc');
+    await writeFile(stranger, (await createSigningKey('a stranger')).publicArmored);
+
+    const { exitCode, printed } = await demo(t, '--archive', root, '--suite', 'stable', '--keyring', stranger);
+
+    assert.equal(exitCode, 3, printed);
+    assert.match(printed, /SIGNATURE_UNKNOWN_KEY: .+\n +expected: .+\n +found: .+\n +state: .+\n +do: .+/);
+  },
+);
+
+test('what is missing or wrong on the command line is said at once, and nothing is started', async (t) => {
+  const ended = await demo(t, '--archive', 'ftp://example.org/debian', '--architecture', 'all');
+
+  assert.equal(ended.exitCode, 2, ended.printed);
+  for (const named of ['--archive', '--suite', '--keyring', '--architecture', 'usage:'])
+    assert.ok(ended.printed.includes(named), ended.printed);
+  assert.ok(!ended.printed.includes('PostgreSQL'));
+});
