@@ -51,6 +51,8 @@ interface PoolFile {
 export interface ListedPackage extends PoolFile {
   readonly name: string;
   readonly path: string;
+  /** It needs no other package. */
+  readonly standsAlone: boolean;
 }
 
 /** The indices of a site, each read and compared with what its Release lists, and what they name. */
@@ -170,7 +172,8 @@ export async function walkIndices({ url, suite, keyring }: WalkOptions): Promise
       if (filename !== undefined) {
         const file = { size: Number(stanza.get('size')), sha256: stanza.get('sha256') ?? '' };
         pool.set(filename, file);
-        packages.set(filename, { ...file, name: stanza.get('package') ?? '', path: filename });
+        const standsAlone = !stanza.has('depends') && !stanza.has('pre-depends');
+        packages.set(filename, { ...file, name: stanza.get('package') ?? '', path: filename, standsAlone });
       }
       for (const line of (stanza.get('checksums-sha256') ?? '').split('\n')) {
         const [sha256, size, name] = line.trim().split(/\s+/);

@@ -1,4 +1,5 @@
 import { digest } from '../ask-as-apt.ts';
+import type { Client, DownloadedFile } from '../client.ts';
 import { readsOf, walkIndicesAt, type Reader } from '../foreign-archive.ts';
 import { hold, type DemoSite, type Stage } from '../stage.ts';
 import type { WalkedIndices } from '../walk-site.ts';
@@ -42,15 +43,32 @@ async function readSite(stage: Stage, reader: Reader, site: DemoSite): Promise<R
     new Set(download.files.map((file) => file.package)).size === sample.length,
     `${site.name} has a file for each of ${sample.length} packages`,
   );
-  for (const file of download.files)
-    hold(
-      walked.packages.some(({ name, size, sha256 }) => name === file.package && size === file.size && sha256 === file.sha256),
-      `${file.name} from ${site.name} has the size and SHA-256 that Packages says`,
-    );
+  assertListed(download.files, walked, site);
   stage.say(
     `  ${sample.length === names.length ? 'downloaded all of them' : `downloaded ${sample.length} of them`}: each with the size and SHA-256 that Packages says`,
   );
+  await installAlone(stage, client, sample, walked, site);
   return { packages: sample.length, listed: names.length };
+}
+
+function assertListed(files: readonly DownloadedFile[], { packages }: WalkedIndices, site: DemoSite): void {
+  for (const file of files)
+    hold(
+      packages.some(({ name, size, sha256 }) => name === file.package && size === file.size && sha256 === file.sha256),
+      `${file.name} from ${site.name} has the size and SHA-256 that Packages says`,
+    );
+}
+
+/** What an archive's packages depend on may be in another archive: one is installed that needs nothing, if there is one. */
+async function installAlone(stage: Stage, client: Client, sample: readonly string[], walked: WalkedIndices, site: DemoSite): Promise<void> {
+  const needy = new Set(walked.packages.filter((one) => !one.standsAlone).map(({ name }) => name));
+  const alone = sample.find((name) => !needy.has(name) && walked.packages.some((one) => one.name === name));
+  if (alone === undefined) return stage.say('  none of them stands alone: no installation is tried');
+  const installed = await client.installDownloadOnly(alone);
+  hold(installed.exitCode === 0, `${client.name} installs ${alone} (download only) from ${site.name}\n${installed.output}`);
+  hold(installed.files.length === 1, `${alone} comes alone from ${site.name}`);
+  assertListed(installed.files, walked, site);
+  stage.say(`  installed (download only) ${alone}, which needs no other package`);
 }
 
 /** All of them if they are few; otherwise the same ones in every run, from all over the alphabet. */
