@@ -67,6 +67,11 @@ for (const [what, description] of Object.entries({
         return (name: string, options: { site?: string }) => order(what, name, options);
       }),
     );
+command('prune', 'delete now, at every site, what no kept snapshot names')
+  .option('--site <name>', 'only this site')
+  .option('--dry-run', 'say what would go, and delete nothing')
+  .option('--json', 'for programs')
+  .action(run(async () => (await import('./cli/prune.ts')).prune));
 command('worker', 'run the workflows and the sites of this region').action(run(async () => (await import('./cli/worker.ts')).worker));
 command('migrate', 'bring the database to this version').action(run(async () => (await import('./cli/migrate.ts')).migrate));
 command('doctor', 'what is wrong, and what to type').action(run(async () => (await import('./cli/doctor.ts')).doctor));

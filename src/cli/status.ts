@@ -1,21 +1,29 @@
 /** `debgeo status [DIST]`: what each site serves and holds, and what is wrong. Read from PostgreSQL alone: it works without Temporal and without a worker. */
+import type { Database } from '../database/orm.ts';
+import { readPrunes } from '../database/prunes.ts';
 import { readStatus, type DistributionStatus, type SiteStatus } from '../database/status.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { ago, bytes, duration, table } from './amount.ts';
 import { withDatabase, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
+import { describeLast } from './prune.ts';
 
 export const status = async (name: string | undefined, options: Options & { json?: boolean }): Promise<number> =>
   withDatabase(options, async (database) => {
     const found = await readStatus(database, name);
     if (name !== undefined && found.length === 0) throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
-    process.stdout.write(
-      options.json
-        ? `${JSON.stringify(found, null, 2)}\n`
-        : `${found.map((one) => describe(one, Date.now())).join('\n\n') || 'no distributions yet: debgeo apply FILE'}\n`,
-    );
+    if (options.json) process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
+    else {
+      const text = found.map((one) => describe(one, Date.now())).join('\n\n') || 'no distributions yet: debgeo apply FILE';
+      process.stdout.write(`${text}\n${name === undefined ? await describePrunes(database) : ''}`);
+    }
     return 0;
   });
+
+const describePrunes = async (database: Database): Promise<string> => {
+  const prunes = (await readPrunes(database)).filter((one) => one.startedAt !== null || one.failure !== null);
+  return prunes.length === 0 ? '' : `\nprune\n${table(prunes.map((one) => [`  ${one.site}`, describeLast(one, Date.now())]))}\n`;
+};
 
 const describe = (one: DistributionStatus, now: number): string => {
   const generation = one.generation === 0 ? 'nothing captured yet' : `generation ${one.generation}`;

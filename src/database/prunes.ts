@@ -70,15 +70,16 @@ async function write(at: Database | Tx, site: string, assignments: RawBuilder<un
   return readPrune(tx, site);
 }
 
-/** What an operator sees of the last prune of each enabled site, by name. */
+/** What an operator sees of the last prune of a site. */
 export interface PruneStatus extends SitePrune {
+  readonly siteId: number;
   readonly failure: ErrorReport | null;
 }
 
+/** Of each enabled site, by name. */
 export const readPrunes = async (db: Database): Promise<PruneStatus[]> => {
-  const { rows } = await sql<{ site: string; failure: ErrorReport | null }>`
-    select s.name as site, p.failure from replication_sites s left join prunes p on p.site_id = s.id where s.enabled order by s.name`.execute(
-    db.read.kysely,
-  );
-  return Promise.all(rows.map(async ({ site, failure }) => ({ ...(await readPrune(db.read, site)), failure })));
+  const { rows } = await sql<{ site: string; siteId: number; failure: ErrorReport | null }>`
+    select s.name as site, s.id as "siteId", p.failure from replication_sites s left join prunes p on p.site_id = s.id
+    where s.enabled order by s.name`.execute(db.read.kysely);
+  return Promise.all(rows.map(async ({ site, ...row }) => ({ ...(await readPrune(db.read, site)), ...row })));
 };

@@ -8,8 +8,8 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import { look, sendDistributionChanged, sendOrder, signalVerify } from '../../src/temporal.ts';
-import { workflowId } from '../../workflows/messages.ts';
+import { askPrune, look, sendDistributionChanged, sendOrder, signalVerify } from '../../src/temporal.ts';
+import { siteWorkflowId, workflowId } from '../../workflows/messages.ts';
 import { startHarness, type Harness } from '../workflows/harness.ts';
 import { eventually } from '../workflows/stand-ins.ts';
 
@@ -123,7 +123,30 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     await sendDistributionChanged(h.client, name);
     await eventually('completed', async () => (await h.run(name)).status === 'COMPLETED');
   },
+  async prune(h) {
+    return pruneAsked(h, 'fra');
+  },
+  async 'prune-failure'(h) {
+    h.world.backoffMs = 3_600_000;
+    const recorded = pruneAsked(h, 'sin', () => h.world.fail('pruneBlobs', '', 'sin', 'SITE_UNREACHABLE'));
+    return recorded.finally(() => (h.world.backoffMs = 100));
+  },
 };
+
+/** Those that are not of a distribution. */
+const WORKFLOWS: Readonly<Record<string, string>> = { prune: siteWorkflowId('fra'), 'prune-failure': siteWorkflowId('sin') };
+
+/** The run that prunes because somebody asks; it continues as new behind that. */
+async function pruneAsked(h: Harness, site: string, before: () => void = () => {}): Promise<string> {
+  h.world.addPruned(site);
+  before();
+  const asked = askPrune(h.client, site);
+  const handle = h.client.workflow.getHandle(siteWorkflowId(site));
+  let first: string | null = null;
+  await eventually('it runs', async () => (first = await handle.describe().then((run) => run.runId, () => null)) !== null); // prettier-ignore
+  await asked;
+  return first!;
+}
 
 /** A run that is full while a site works and an order waits. */
 async function renew(h: Harness, name: string): Promise<{ first: string; second: string }> {
@@ -151,7 +174,7 @@ test('histories are recorded', async () => {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
     const runId = (await scenario(h, name)) ?? undefined;
     await new Promise((resolve) => setTimeout(resolve, 300)); // the workflow task behind the last answer belongs to the history, too
-    const history = await h.client.workflow.getHandle(workflowId(name), runId).fetchHistory();
+    const history = await h.client.workflow.getHandle(WORKFLOWS[name] ?? workflowId(name), runId).fetchHistory();
     await writeFile(`${FOLDER}${name}.json`, `${anonymous(historyToJSON(history))}\n`);
   }
   await h.stop();

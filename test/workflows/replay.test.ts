@@ -111,6 +111,21 @@ const CHANGES: readonly Change[] = [
     'false',
   ),
   change('carried', 'forgets orders that were carried over', 'distribution', 'run.carriedOrders.get(row.site) ?? null', 'null'),
+  change('prune', 'takes the first slice for the last', 'site', '({ more } = slice);', 'more = false;'),
+  change(
+    'prune',
+    'does not prune the catalog',
+    'site',
+    "show(run, await steps.pruneCatalog.executeWithOptions({ summary: 'delete from the catalog what no site needs' }, [input]));",
+    '',
+  ),
+  change(
+    'prune-failure',
+    'does not record that a prune failed',
+    'site',
+    'bookkeeping.recordPruneFailure.executeWithOptions({ summary: `record ${report.code}` }, [{ ...input, report }])',
+    'Promise.resolve(run.row!)',
+  ),
   change('removal', 'continues as new when removed', 'distribution', 'if (run.roster?.removed && !run.lookWanted) return;', ''),
 ];
 
