@@ -341,12 +341,20 @@ test('without a worker', { concurrency: true }, async (t) => {
 
       assert.equal(result.exitCode, FAILED);
       assert.match(result.stdout, /^wrong +worker: NO_WORKER(.|\n)*? do: /m);
+      assert.match(
+        result.stdout,
+        /^wrong +search attributes: CONFIG_INVALID(.|\n)*? search-attribute create .*--name FailedSites --type KeywordList/m,
+      );
     }),
 
     t.test('a server that does not answer ends a command with 4, without its password', async () => {
       const database = await debgeo(world, 'status', { DATABASE_URL: `postgresql://debgeo:hush@${NOBODY}/debgeo` });
       const temporal = await debgeo(world, 'cancel bookworm', { TEMPORAL_ADDRESS: NOBODY });
+      const doctor = await debgeo(world, 'doctor', { DATABASE_URL: `postgresql://debgeo:hush@${NOBODY}/debgeo` });
 
+      assert.equal(doctor.exitCode, UNREACHABLE, doctor.stdout);
+      assert.match(doctor.stdout, /^wrong +database: DATABASE_UNREACHABLE(.|\n)*? do: /m);
+      assert.doesNotMatch(doctor.stdout + doctor.stderr, /hush/);
       assert.equal(database.exitCode, UNREACHABLE, database.stderr);
       assert.equal(partsOf(database.stderr).code, 'DATABASE_UNREACHABLE');
       assert.doesNotMatch(database.stderr, /hush/);
