@@ -1,6 +1,6 @@
 /**
- * Trust, case by case: our verdict beside those of gpgv and of the apt of this host. Nothing may differ that is not listed with its reason, and what
- * differs is refused by us, unless the reason says that the tool is older than the algorithm.
+ * Trust, case by case: our verdict beside those of gpgv and of the apt of this host. Nothing may differ that is not listed with its reason, and where
+ * apt differs, it is we who refuse, unless the reason says that its GnuPG is older than the algorithm.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';

@@ -9,13 +9,14 @@ import { createAptClient } from '../../src/demo/apt-client.ts';
 import type { Client } from '../../src/demo/client.ts';
 import { writeStanza, type BinaryPackage } from '../../src/demo/deb-package.ts';
 import { NEEDS_APT } from '../support/needs.ts';
-import { aPackage, aWorld, type World, type WorldSite } from '../support/world.ts';
+import type { Activities } from '../../activities/index.ts';
+import { aPackage, aWorld, type Planted, PLANTED_MS, type World, type WorldSite } from '../support/world.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** A world whose one distribution is flat: everything lies in one folder of the archive. */
-const aFlatWorld = async (t: TestContext, suite: string): Promise<World> => {
-  const world = await aWorld(t, { worker: 'none' });
+const aFlatWorld = async (t: TestContext, suite: string, activities?: Planted): Promise<World> => {
+  const world = await aWorld(t, { worker: 'none', ...(activities && { activities, settleMs: PLANTED_MS }) });
   await sql`update debian_distributions set suite = ${suite}`.execute(world.database.read.kysely);
   await world.startWorker();
   return world;
@@ -64,32 +65,33 @@ const aFlatApt = (world: World, site: WorldSite, suite: string): Promise<Client>
     folder: join(world.folder, 'flat-apt', site.name, suite.replaceAll('/', '-')),
   });
 
+const aptInstalls = async (t: TestContext, suite: string, folder: string, activities?: Planted): Promise<void> => {
+  const world = await aFlatWorld(t, suite, activities);
+  const hello = binary('hello', '1.0~1+b1');
+  await releaseFlat(world, folder, [hello], (name) => join(folder, name));
+
+  await world.update();
+
+  for (const site of world.sites.values()) {
+    const apt = await aFlatApt(world, site, suite);
+    const updated = await apt.update({ fresh: true });
+    const installed = await apt.installDownloadOnly('hello');
+    assert.equal(updated.exitCode, 0, updated.output);
+    assert.equal(installed.exitCode, 0, installed.output);
+    assert.deepEqual(
+      installed.files.map((file) => file.sha256),
+      [sha256(hello.file.bytes)],
+    );
+    const status = await world.siteStatus(site.name);
+    assert.deepEqual([status.state, status.verified, status.class], ['synced', status.members, 'windowed']);
+  }
+};
+
 for (const [suite, folder] of [
   ['sub/', 'sub'],
   ['/', ''],
-] as const) {
-  test(`apt installs from both sites what a flat archive in ${suite} released`, NEEDS_APT, async (t) => {
-    const world = await aFlatWorld(t, suite);
-    const hello = binary('hello', '1.0~1+b1');
-    await releaseFlat(world, folder, [hello], (name) => join(folder, name));
-
-    await world.update();
-
-    for (const site of world.sites.values()) {
-      const apt = await aFlatApt(world, site, suite);
-      const updated = await apt.update({ fresh: true });
-      const installed = await apt.installDownloadOnly('hello');
-      assert.equal(updated.exitCode, 0, updated.output);
-      assert.equal(installed.exitCode, 0, installed.output);
-      assert.deepEqual(
-        installed.files.map((file) => file.sha256),
-        [sha256(hello.file.bytes)],
-      );
-      const status = await world.siteStatus(site.name);
-      assert.deepEqual([status.state, status.verified, status.class], ['synced', status.members, 'windowed']);
-    }
-  });
-}
+] as const)
+  test(`apt installs from both sites what a flat archive in ${suite} released`, NEEDS_APT, (t) => aptInstalls(t, suite, folder));
 
 test('apt that is told ./ finds nothing at a site, which is why it is no suite', NEEDS_APT, async (t) => {
   const world = await aFlatWorld(t, '/');
@@ -104,8 +106,8 @@ test('apt that is told ./ finds nothing at a site, which is why it is no suite',
   assert.equal(told!.exitCode, 100, told!.output);
 });
 
-test('a flat archive whose names apt could not ask a site for is refused, and nothing is copied', async (t) => {
-  const world = await aFlatWorld(t, '/');
+const isRefused = async (t: TestContext, activities?: Planted): Promise<void> => {
+  const world = await aFlatWorld(t, '/', activities);
   await releaseFlat(world, '', [binary('hello', '1.0')], (name) => `./${name}`);
 
   const found = await world.look();
@@ -113,4 +115,37 @@ test('a flat archive whose names apt could not ask a site for is refused, and no
   assert.deepEqual([found.outcome, found.report?.code], ['failed', 'PATH_UNREADABLE']);
   assert.equal((await world.incidents('PATH_UNREADABLE')).length, 1);
   for (const site of world.sites.values()) assert.deepEqual([...(await site.contents()).keys()], []);
+};
+
+test('a flat archive whose names apt could not ask a site for is refused, and nothing is copied', (t) => isRefused(t));
+
+test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
+  await Promise.all([
+    t.test('if files of a flat archive went to where only the root of an archive has them', (t) => {
+      const misplacing = (real: Activities, world: World): Activities => ({
+        ...real,
+        probeSite: async (input) => {
+          const answer = await real.probeSite(input);
+          const { container } = world.site(input.site);
+          for (const path of (await world.site(input.site).contents()).keys()) {
+            if (!path.endsWith('.deb')) continue;
+            await container.getBlockBlobClient(path.replace('/sub/', '/')).uploadData(await world.site(input.site).read(path));
+            await container.deleteBlob(path);
+          }
+          return answer;
+        },
+      });
+      return assert.rejects(aptInstalls(t, 'sub/', 'sub', misplacing), /Failed to fetch/);
+    }),
+    t.test('if ./ were taken off the names', (t) => {
+      const normalising = (real: Activities, world: World): Activities => ({
+        ...real,
+        captureSnapshot: async (input) => {
+          await releaseFlat(world, '', [binary('hello', '1.0')], (name) => name);
+          return real.captureSnapshot(input);
+        },
+      });
+      return assert.rejects(isRefused(t, normalising), assert.AssertionError);
+    }),
+  ]);
 });

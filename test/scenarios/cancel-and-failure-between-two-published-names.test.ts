@@ -1,13 +1,18 @@
 /** Between the first published name and InRelease there is no other way than through: not for cancel, not for a failure, not for a newer release. */
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld } from '../support/world.ts';
+import { sql } from 'kysely';
+import type { Activities } from '../../activities/index.ts';
+import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
-test('a cancel between two published names takes effect after InRelease', NEEDS_APT, async (t) => {
-  const world = await aWorld(t, { sites: ['fra'] });
+const aSite = (t: TestContext, activities?: Planted): Promise<World> =>
+  aWorld(t, { sites: ['fra'], ...(activities && { activities, settleMs: PLANTED_MS }) });
+
+const aCancelGoesThrough = async (t: TestContext, activities?: Planted): Promise<void> => {
+  const world = await aSite(t, activities);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   await world.site('fra').proxy.setRules([{ method: 'PUT', target: 'dists/bookworm/(main|Release)', fault: { kind: 'delay', ms: 400 } }]);
@@ -20,10 +25,10 @@ test('a cancel between two published names takes effect after InRelease', NEEDS_
 
   await assertWhole(world, 'fra');
   assert.equal(await world.site('fra').aptSees('hello', 'bookworm'), '2.0');
-});
+};
 
-test('a failure between two published names is tried again with the same generation, though a newer one waits', NEEDS_APT, async (t) => {
-  const world = await aWorld(t, { sites: ['fra'] });
+const aFailureGoesThrough = async (t: TestContext, activities?: Planted): Promise<void> => {
+  const world = await aSite(t, activities);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   await world.site('fra').proxy.setRules([{ method: 'PUT', target: 'dists/bookworm/InRelease', fault: { kind: 'cut' } }]);
@@ -40,10 +45,10 @@ test('a failure between two published names is tried again with the same generat
 
   assert.deepEqual(await world.servedGenerations('fra'), [1, 2, 3]);
   await assertWhole(world, 'fra');
-});
+};
 
-test('a write that was done and not answered is resolved by looking', NEEDS_APT, async (t) => {
-  const world = await aWorld(t, { sites: ['fra'] });
+const aLostAnswerIsResolved = async (t: TestContext, activities?: Planted): Promise<void> => {
+  const world = await aSite(t, activities);
   await world.site('fra').proxy.setRules([
     { method: 'PUT', target: '/pool/', times: 2, fault: { kind: 'drop' } },
     { method: 'PUT', target: 'binary-amd64/Packages', times: 2, fault: { kind: 'drop' } },
@@ -54,10 +59,10 @@ test('a write that was done and not answered is resolved by looking', NEEDS_APT,
 
   await assertWhole(world, 'fra');
   assert.deepEqual(await world.servedGenerations('fra'), [1]);
-});
+};
 
-test('somebody else writes a published name: parked with FOREIGN_WRITE, and nothing is overwritten', async (t) => {
-  const world = await aWorld(t, { sites: ['fra'] });
+const aForeignWriteParks = async (t: TestContext, activities?: Planted): Promise<void> => {
+  const world = await aSite(t, activities);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   const foreign = world.site('fra').container.getBlockBlobClient('debian/dists/bookworm/main/binary-amd64/Packages.gz');
@@ -71,7 +76,7 @@ test('somebody else writes a published name: parked with FOREIGN_WRITE, and noth
   assert.equal(status.sites[0]!.retryAt, null);
   assert.equal(status.sites[0]!.served, 1);
   assert.equal((await foreign.downloadToBuffer()).toString(), 'somebody else');
-});
+};
 
 const publicationIsOpen = async (world: Awaited<ReturnType<typeof aWorld>>): Promise<void> => {
   const deadline = Date.now() + 30_000;
@@ -80,3 +85,52 @@ const publicationIsOpen = async (world: Awaited<ReturnType<typeof aWorld>>): Pro
     await sleep(20);
   }
 };
+
+test('a cancel between two published names takes effect after InRelease', NEEDS_APT, (t) => aCancelGoesThrough(t));
+test('a failure between two published names is tried again with the same generation, though a newer one waits', NEEDS_APT, (t) =>
+  aFailureGoesThrough(t),
+);
+test('a write that was done and not answered is resolved by looking', NEEDS_APT, (t) => aLostAnswerIsResolved(t));
+test('somebody else writes a published name: parked with FOREIGN_WRITE, and nothing is overwritten', (t) => aForeignWriteParks(t));
+
+/** Whoever does this leaves half of a publication behind. */
+const abandonPublication = async (world: World): Promise<void> => {
+  await sql`delete from publications where published_at is null`.execute(world.database.read.kysely);
+  await sql`update distribution_replications set pinned_generation = null`.execute(world.database.read.kysely);
+};
+
+test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
+  await Promise.all([
+    t.test('if a cancel took effect at once', (t) => {
+      const hasty = (real: Activities, world: World): Activities => ({
+        ...real,
+        applyOrder: async (input) => {
+          await abandonPublication(world);
+          return real.applyOrder(input);
+        },
+      });
+      return assert.rejects(aCancelGoesThrough(t, hasty), /generation 2 goes through/);
+    }),
+    t.test('if a failure went on to the newer generation', (t) => {
+      const forgetful = (real: Activities, world: World): Activities => ({
+        ...real,
+        recordFailure: async (input) => {
+          await abandonPublication(world);
+          return real.recordFailure(input);
+        },
+      });
+      return assert.rejects(aFailureGoesThrough(t, forgetful), assert.AssertionError);
+    }),
+    t.test('if somebody else were overwritten', (t) => {
+      const rude = (real: Activities, world: World): Activities => ({
+        ...real,
+        publishSnapshot: async (input) => {
+          if (input.generation === 2)
+            await world.site('fra').container.getBlockBlobClient('debian/dists/bookworm/main/binary-amd64/Packages.gz').deleteIfExists();
+          return real.publishSnapshot(input);
+        },
+      });
+      return assert.rejects(aForeignWriteParks(t, rude));
+    }),
+  ]);
+});

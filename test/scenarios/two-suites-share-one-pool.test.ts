@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import test from 'node:test';
+import test, { type TestContext } from 'node:test';
+import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
-test('two suites share one pool: a shared file is written once and both are whole', NEEDS_APT, async (t) => {
-  const world = await aWorld(t, { suites: ['bookworm', 'bookworm-updates'] });
+const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
+  const world = await aWorld(t, { suites: ['bookworm', 'bookworm-updates'], ...(activities && { activities, settleMs: PLANTED_MS }) });
   const shared = Array.from({ length: 60 }, (_, index) => aPackage(`shared-${index}`, '1.0'));
   await world.release([...shared, aPackage('old', '1.0')], {}, 'bookworm');
   await world.release([...shared, aPackage('new', '2.0')], {}, 'bookworm-updates');
@@ -23,10 +24,14 @@ test('two suites share one pool: a shared file is written once and both are whol
     assert.equal(new Set(puts.map((put) => put.path)).size, puts.length, `${site}: a shared pool file was written twice`);
     assert.equal(puts.length, 62);
   }
-});
+};
 
-test('two suites that need other bytes at one path: the second parks and says why, the first is unharmed', NEEDS_APT, async (t) => {
-  const world = await aWorld(t, { sites: ['fra'], suites: ['bookworm', 'trixie'] });
+const theSecondParks = async (t: TestContext, activities?: Planted): Promise<void> => {
+  const world = await aWorld(t, {
+    sites: ['fra'],
+    suites: ['bookworm', 'trixie'],
+    ...(activities && { activities, settleMs: PLANTED_MS }),
+  });
   await world.release([aPackage('same', '1.0')], {}, 'bookworm');
   await world.update('bookworm');
   // An archive that overwrites a released file; createSignedArchive refuses to, so its pool is emptied first.
@@ -34,10 +39,47 @@ test('two suites that need other bytes at one path: the second parks and says wh
   await world.release([aPackage('same', '1.0')], {}, 'trixie');
 
   await world.look('trixie');
-  const status = await world.until(({ sites }) => sites[0]!.failure !== null, 'trixie fails', 'trixie');
+  const status = await world.until((seen) => seen.status === 'failed', 'trixie fails', 'trixie');
 
   assert.equal(status.sites[0]!.failure!.code, 'PATH_CONFLICT');
   assert.equal(status.sites[0]!.retryAt, null);
-  assert.equal(status.status, 'failed');
   await assertWhole(world, 'fra', 'bookworm');
+};
+
+test('two suites share one pool: a shared file is written once and both are whole', NEEDS_APT, (t) => promise(t));
+test('two suites that need other bytes at one path: the second parks and says why, the first is unharmed', NEEDS_APT, (t) =>
+  theSecondParks(t),
+);
+
+test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
+  await Promise.all([
+    t.test('if one suite tidied the pool by its own list', (t) => {
+      const tidy = (real: Activities, world: World): Activities => ({
+        ...real,
+        publishSnapshot: async (input) => {
+          const answer = await real.publishSnapshot(input);
+          if (input.distribution !== 'bookworm-updates') return answer;
+          await world.until(({ sites }) => sites.every((site) => site.served > 0), 'the other suite is there', 'bookworm');
+          const { container } = world.site(input.site);
+          for (const path of (await world.site(input.site).contents()).keys()) if (path.includes('/old_')) await container.deleteBlob(path);
+          return answer;
+        },
+      });
+      return assert.rejects(promise(t, tidy), /is not whole/);
+    }),
+    t.test('if the second suite had its way', (t) => {
+      const overwriting = (real: Activities, world: World): Activities => ({
+        ...real,
+        planSync: async (input) => {
+          const { container } = world.site(input.site);
+          if (input.distribution === 'trixie')
+            for (const path of (await world.site(input.site).contents()).keys())
+              if (path.endsWith('.deb'))
+                await container.getBlockBlobClient(path).uploadData(await world.releasedFile(path.replace('debian/', '')));
+          return real.planSync(input);
+        },
+      });
+      return assert.rejects(theSecondParks(t, overwriting), /is not whole/);
+    }),
+  ]);
 });
