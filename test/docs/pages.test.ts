@@ -49,8 +49,8 @@ test('a code that is only compared, listed, a type or in a comment is not given 
   assert.deepEqual([...raisedIn(source)], ['F_F']);
 });
 
-/** Not settings of debgeo: what the system says. */
-const OF_THE_SYSTEM = ['PATH', 'XDG_CACHE_HOME'];
+/** Not settings of debgeo: what the system and npm say. */
+const OF_THE_SYSTEM = ['PATH', 'XDG_CACHE_HOME', 'INIT_CWD'];
 const READ_BY = [
   { prefix: 'TEMPORAL_', library: '@temporalio/envconfig' },
   { prefix: 'AZURE_', library: '@azure/identity' },
