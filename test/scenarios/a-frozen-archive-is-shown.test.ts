@@ -51,6 +51,8 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   await world.until(
     ({ incidents }) => incidents.some(({ code, times }) => code === 'RELEASE_STALE' && times >= 3),
     'polls find it, again and again',
+    world.suite,
+    activities && POLL_MS * 10,
   );
 
   const { status, failure, stale, sites } = await world.status();

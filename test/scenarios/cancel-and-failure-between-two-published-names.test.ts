@@ -8,6 +8,9 @@ import { sql } from 'kysely';
 import type { Activities } from '../../activities/index.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
+/** For what a planted fault keeps from coming. */
+const SOON_MS = 5_000;
+
 const aSite = (t: TestContext, activities?: Planted): Promise<World> =>
   aWorld(t, { sites: ['fra'], ...(activities && { activities, settleMs: PLANTED_MS }) });
 
@@ -21,7 +24,7 @@ const aCancelGoesThrough = async (t: TestContext, activities?: Planted): Promise
   await publicationIsOpen(world);
 
   await world.order('cancel', 'fra');
-  await world.until(({ sites }) => sites[0]!.served === 2, 'generation 2 goes through');
+  await world.until(({ sites }) => sites[0]!.served === 2, 'generation 2 goes through', world.suite, activities && SOON_MS);
 
   await assertWhole(world, 'fra');
   assert.equal(await world.site('fra').aptSees('hello', 'bookworm'), '2.0');
@@ -70,7 +73,7 @@ const aForeignWriteParks = async (t: TestContext, activities?: Planted): Promise
   await world.release([aPackage('hello', '2.0')]);
   await world.look();
 
-  const status = await world.until(({ sites }) => sites[0]!.failure !== null, 'the lane parks');
+  const status = await world.until(({ sites }) => sites[0]!.failure !== null, 'the lane parks', world.suite, activities && SOON_MS);
 
   assert.equal(status.sites[0]!.failure!.code, 'FOREIGN_WRITE');
   assert.equal(status.sites[0]!.retryAt, null);
