@@ -1,7 +1,9 @@
 /** What a site may lose, and what must never be lost beside captures, plans and publications. */
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import test, { type TestContext } from 'node:test';
 import { sql } from 'kysely';
+import { missingContents, storeIndexContent } from '../../src/database/index-contents.ts';
 import { keptGenerations } from '../../src/database/kept-generations.ts';
 import { lockArchiveShared, type Database } from '../../src/database/orm.ts';
 import { planBlobs } from '../../src/database/plan-blobs.ts';
@@ -11,6 +13,7 @@ import { loadPrune, startPrune } from '../../src/database/prunes.ts';
 import { openPublication } from '../../src/database/publications.ts';
 import { barrier } from '../../src/database/registry.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
+import { sha256Of } from '../../src/domain/sha256.ts';
 import { aDatabase, capture, claim, plan, says, serve, settle, start } from './lanes-fixture.ts';
 
 const PRUNING = 4;
@@ -297,4 +300,87 @@ test('a lane that takes up a generation which was pruned meanwhile goes on to th
     db.transaction((tx) => planBlobs(tx, late)),
     says('SUPERSEDED'),
   );
+});
+
+test('bytes of an index that nothing names go a day later, unless a capture has found them meanwhile', async (t) => {
+  const { db } = await sparing(t);
+  const bytes = Buffer.alloc(LIMITS.chunkBytes + 1, 'x');
+  const store = () => storeIndexContent(db, { size: bytes.length, sha256: sha256Of(bytes) }, Readable.from([bytes]));
+  const age = () => sql`update index_contents set unused_since = unused_since - interval '25 hours'`.execute(db.read.kysely);
+  const chunks = async () => (await sql<{ count: number }>`select count(*) from index_contents`.execute(db.read.kysely)).rows[0]!.count;
+  await store();
+
+  for (const takeUp of [() => missingContents(db.read, [sha256Of(bytes)]), store]) {
+    await pruneArchives(db);
+    await age();
+    await takeUp();
+    await pruneArchives(db);
+    assert.equal(await chunks(), 2);
+  }
+  await age();
+  await pruneArchives(db);
+
+  assert.equal(await chunks(), 0);
+  assert.equal((await missingContents(db.read, [sha256Of(bytes)])).size, 1);
+});
+
+const OLD = 300;
+const NEW = 60_000;
+
+/** A suite as large as Debian's: a generation that nobody keeps has 300 files of its own, the newest has 60,000. */
+async function aLargeSite(t: TestContext) {
+  const { db, fra } = await sparing(t);
+  await db.transaction(async ({ kysely }) => {
+    await sql`insert into paths (archive_id, path) select a.id, 'pool/' || n || '.deb' from archives a, generate_series(1, ${OLD + NEW}::int) n`.execute(
+      kysely,
+    );
+    await sql`insert into blobs (path_id, size, sha256) select id, 100, sha256(path::bytea) from paths`.execute(kysely);
+    await sql`
+      insert into snapshot_blobs (distribution_id, blob_id, from_generation, to_generation)
+      select d.id, b.id, case when b.id <= ${OLD} then 1 else 2 end, case when b.id <= ${OLD} then 2 else 2147483647 end
+      from blobs b, debian_distributions d where d.name = 'stable'`.execute(kysely);
+    await sql`
+      insert into distribution_snapshots (distribution_id, generation, in_release, body_sha256, signers, untorn, blob_count, blob_bytes)
+      select id, g, '', sha256(''), '{}', true, case g when 1 then ${OLD}::int else ${NEW}::int end, 1
+      from debian_distributions, generate_series(1, 2) g where name = 'stable'`.execute(kysely);
+    await sql`update debian_distributions set latest_generation = 2 where name = 'stable'`.execute(kysely);
+    await sql`
+      insert into blob_registry (site_id, path_id, blob_id, state, verification_state, etag)
+      select s.id, b.path_id, b.id, 2, 2, '"1"' from blobs b, replication_sites s where s.name = ${FRA}`.execute(kysely);
+  });
+  await sql`analyze`.execute(db.read.kysely);
+  return { db, fra };
+}
+
+/** Runs work in one transaction, and counts the rows that it read of the large tables, and how often it read one of them whole. */
+async function reading(db: Database, work: (inside: Database) => Promise<unknown>): Promise<{ rows: number; scans: number }> {
+  return db.transaction(async (tx) => {
+    const count = async () =>
+      (
+        await sql<{ rows: number; scans: number }>`
+          select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint as rows, sum(seq_scan)::bigint as scans from pg_stat_xact_user_tables
+          where relname in ('blob_registry', 'snapshot_blobs', 'blobs', 'paths')`.execute(tx.kysely)
+      ).rows[0]!;
+    const before = await count(); // what earlier transactions of this connection have not reported yet
+    await work({ ...db, read: tx, transaction: (inner) => inner(tx) });
+    const after = await count();
+    return { rows: after.rows - before.rows, scans: after.scans - before.scans };
+  });
+}
+
+test('marking under the lock reads what is marked, and nothing else of a large site; finding it reads each row a few times', async (t) => {
+  const { db, fra } = await aLargeSite(t);
+  const { rows } = await sql<{ id: number; archiveId: number }>`select id, archive_id as "archiveId" from paths where id <= ${OLD}`.execute(
+    db.read.kysely,
+  );
+  const pathIds = rows.map((row) => row.id);
+
+  const found = await reading(db, (inside) => markUnneeded(inside, fra));
+  await sql`update blob_registry set state = 2, verification_state = 2 where state = ${PRUNING}`.execute(db.read.kysely);
+  const marking = await reading(db, (inside) => markRows(inside, fra, rows[0]!.archiveId, pathIds));
+
+  assert.equal((await marked(db, fra)).length, OLD);
+  assert.ok(found.rows <= 12 * (OLD + NEW), `${found.rows} rows read`);
+  assert.equal(marking.scans, 0);
+  assert.ok(marking.rows <= 20 * OLD, `${marking.rows} rows read`);
 });
