@@ -16,6 +16,7 @@ import { playForeign, playOwn } from './play.ts';
 
 const USAGE_EXIT = 2;
 
+/** Declared before main runs; what it calls is declared as functions, which are there already. */
 const interrupted = new Promise<'SIGINT' | 'SIGTERM'>((resolve) => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(signal));
 });
@@ -67,10 +68,10 @@ async function keepOpen({ stage, folder, broken }: OpenStage, own: OwnArchive | 
   print('stopping');
 }
 
-const releaseAt = async (url: string, suite: string): Promise<string> => {
+async function releaseAt(url: string, suite: string): Promise<string> {
   const inRelease = `${suiteFolderOf(suite)}InRelease`;
   return (await ask(url, inRelease, { method: 'HEAD' })).status === 200 ? inRelease : `${suiteFolderOf(suite)}Release`;
-};
+}
 
 function print(line: string): void {
   process.stdout.write(`${line}\n`);
