@@ -20,7 +20,7 @@ import { HostileArchive, type Hand } from '../support/hostile/hostile-archive.ts
 import type { HostileCase } from '../support/hostile/hostile-case.ts';
 import { HOSTILE_DEEDS, SLOW_IS, SMALL_INDICES } from '../support/hostile/hostile-deeds.ts';
 import { HOSTILE_RELEASES } from '../support/hostile/hostile-releases.ts';
-import { runCases, type Verdict } from '../support/hostile/run-cases.ts';
+import { peakBytes, runCases, type Verdict } from '../support/hostile/run-cases.ts';
 import { assertWhole } from '../support/whole.ts';
 import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
@@ -86,8 +86,6 @@ async function aStage(t: TestContext, planted: { activities?: Planted; store?: (
   };
   return { world, archive, hand, askedElsewhere: () => askedElsewhere };
 }
-
-const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
 
 test('every hostile archive is refused with its own code, and changes nothing', async (t) => {
   const stage = await aStage(t);

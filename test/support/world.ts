@@ -10,7 +10,7 @@ import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -154,13 +154,6 @@ export class World {
 
   releasedFile(path: string): Promise<Buffer> {
     return readFile(join(this.folder, 'archive', path));
-  }
-
-  /** Somebody in between changes a file of the archive. */
-  async tamper(path: string, change: (text: string) => string): Promise<void> {
-    const text = (await this.releasedFile(path)).toString('latin1');
-    assert.notEqual(change(text), text, 'the change applies');
-    await writeFile(join(this.folder, 'archive', path), Buffer.from(change(text), 'latin1'));
   }
 
   /** `debgeo update`: the outcome of a look that begins now. */

@@ -17,8 +17,6 @@ export interface Verdict {
   /** All that is not as it should be; empty where it is refused as the table says. */
   readonly faults: readonly string[];
   readonly ms: number;
-  /** By how much the peak of this process' memory rose. Bytes. */
-  readonly grown: number;
   readonly line: string;
 }
 
@@ -102,7 +100,6 @@ async function runCase(
     changed: changes.length + writes.length > 0,
     faults,
     ms,
-    grown,
     after,
     line: [line, ...faults].join('\n  fault: '),
   };
