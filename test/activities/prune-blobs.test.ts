@@ -176,6 +176,35 @@ test('it would be seen if a mark were judged without the lock', async (t) => {
   assert.notDeepEqual((await race(t, unlocked, 1)).faults, []);
 });
 
+test('a deletion that reaches the site after its blob was needed again and published finds another version', async (t) => {
+  const db = await aDatabase(t);
+  await sql`update replication_sites set grace_ms = 0, kept_generations = 1`.execute(db.read.kysely);
+  const site = new SlowSite(() => 1);
+  const { id } = await findSite(db.read, 'fra');
+  for (const path of ['pool/old.deb', 'pool/new.deb']) await replicate(db, site, 'stable', await capture(db, 'stable', { [path]: path }));
+  await loadPrune(db, 'fra');
+  await markUnneeded(db, id);
+  const [sent, arrives] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  const late = meddling(site, (call) => call === 'remove', () => (sent.resolve(), arrives.promise)); // prettier-ignore
+  const deps = { database: db, log: pino({ level: 'silent' }), siteOf: async () => ({ store: late }) } as unknown as Deps;
+
+  const pruning = inActivity(() => createPruneBlobs(deps)({ site: 'fra' }));
+  await sent.promise;
+  await replicate(db, site, 'stable', await capture(db, 'stable', { 'pool/old.deb': 'pool/old.deb' }));
+  arrives.resolve();
+  await pruning;
+
+  assert.ok(site.blobs.has('debian/pool/old.deb'));
+  const { rows } = await sql<{ etag: string }>`
+    select r.etag from blob_registry r join paths p on p.id = r.path_id where p.path = 'pool/old.deb' and r.settled`.execute(
+    db.read.kysely,
+  );
+  assert.deepEqual(
+    rows.map((row) => row.etag),
+    [site.blobs.get('debian/pool/old.deb')!.etag],
+  );
+});
+
 const gone = async (container: { getBlockBlobClient(path: string): { exists(): Promise<boolean> } }, path: string) =>
   !(await container.getBlockBlobClient(`debian/${path}`).exists());
 const pathOf = (version: string) => `pool/main/h/hello/hello_${version}_amd64.deb`;
