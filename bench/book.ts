@@ -38,11 +38,17 @@ export class Book {
   }
 
   /** What another work only builds on is done, and not booked. */
-  async time(work: string, contender: string, round: number, measured: () => Promise<number>, facts?: () => Facts): Promise<number> {
+  async time(
+    work: string,
+    contender: string,
+    round: number,
+    measured: () => Promise<number>,
+    facts?: () => Facts | Promise<Facts>,
+  ): Promise<number> {
     const before = cpuSeconds();
     const value = await measured();
     const cpu = cpuBetween(before, cpuSeconds());
-    const found = facts?.();
+    const found = await facts?.();
     this.add({ work, contender, round, value, unit: 's', cpu, ...(found === undefined ? {} : { facts: found }) });
     return value;
   }

@@ -3,10 +3,12 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { Book } from './book.ts';
 import { lastLine } from './last-line.ts';
+import { openCorpus } from './corpus.ts';
 import { describeMachine } from './machine.ts';
 import { readOptions, USAGE, type Options } from './options.ts';
 import { describeProfiles } from './profiles.ts';
 import { outcomeOf, writeMarkdown, type Report } from './report.ts';
+import { runFloor } from './run-floor.ts';
 import { openStage, type Stage } from './stage.ts';
 import type { Bench, WorkGroup } from './work.ts';
 import { burst } from './works/burst.ts';
@@ -19,6 +21,8 @@ import { small } from './works/small.ts';
 
 const GROUPS: readonly WorkGroup[] = [small, real, manySites, parsePlan, burst, memory, scaling];
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
+const WARM_UP_BLOBS = 1_000;
+const CONTENDERS = ['floor', 'rclone', 'debmirror + rclone'];
 const USAGE_EXIT = 2;
 
 const began = Date.now();
@@ -52,6 +56,7 @@ async function run(options: Options): Promise<void> {
       profileFolder: options.profile ? profileFolder() : null,
     };
     const ready = await prepared(groups, bench);
+    await warmUp(bench);
     for (let round = 1; round <= options.rounds; round += 1)
       for (const group of ready) if (round <= (group.roundsMax ?? options.rounds)) await group.round(bench, round);
     await finish(options, bench, stage);
@@ -73,6 +78,16 @@ async function prepared(groups: readonly WorkGroup[], bench: Bench): Promise<Wor
     }
   }
   return ready;
+}
+
+/** A first round would measure how the servers get their code compiled: each Azurite copies some files first. */
+async function warmUp({ stage }: Bench): Promise<void> {
+  const packages = { made: WARM_UP_BLOBS, bytes: [2_000, 20_000] } as const;
+  const corpus = await openCorpus({ name: `small-${WARM_UP_BLOBS}`, packages, releases: 1 }, say);
+  const places = [...(await stage.freshPlaces(1)), ...(await Promise.all(CONTENDERS.map((name) => stage.freshPlaceOf(name))))];
+  const archiveUrl = await stage.archive.serve(corpus);
+  await runFloor(stage, 'copy', archiveUrl, corpus.files, places);
+  await Promise.all(places.map(({ container }) => container.delete()));
 }
 
 async function finish(options: Options, { book, profileFolder }: Bench, stage: Stage): Promise<void> {

@@ -10,10 +10,6 @@ const ROLES: readonly (readonly [string, RegExp])[] = [
   ['Temporal', /temporal/],
   ['worker', /worker-host/],
   ['archive', /archive-host/],
-  ['floor', /bench\/floor/],
-  ['rclone', /^rclone/],
-  ['debmirror', /debmirror/],
-  ['aptly', /^aptly/],
   ['bench', /bench\/main/],
 ];
 
@@ -21,11 +17,15 @@ interface Running {
   readonly pid: number;
   readonly parent: number;
   readonly command: string;
-  /** Its own, and that of its children that have ended. */
   readonly seconds: number;
+  /** Of its children that have ended. */
+  readonly endedSeconds: number;
 }
 
 export type CpuSeconds = Readonly<Record<string, number>>;
+
+/** The floor, peers and commands: they have ended when it is counted. */
+const PROGRAMS = 'programs run';
 
 /** So far, by role. */
 export function cpuSeconds(root: number = process.pid): CpuSeconds {
@@ -38,10 +38,12 @@ export function cpuSeconds(root: number = process.pid): CpuSeconds {
     for (const one of all) if (below.has(one.parent)) below.add(one.pid);
   }
   const byRole: Record<string, number> = {};
-  for (const { pid, command, seconds } of all) {
+  const add = (role: string, seconds: number): void => void (byRole[role] = (byRole[role] ?? 0) + seconds);
+  for (const { pid, command, seconds, endedSeconds } of all) {
     if (!below.has(pid)) continue;
     const role = ROLES.find(([, pattern]) => pattern.test(command))?.[0] ?? 'other';
-    byRole[role] = (byRole[role] ?? 0) + seconds;
+    add(role, seconds);
+    add(pid === root ? PROGRAMS : role, endedSeconds);
   }
   return byRole;
 }
@@ -59,8 +61,13 @@ function readProcess(pid: number): Running[] {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-    const ticks = [11, 12, 13, 14].map((field) => Number(fields[field])).reduce((sum, value) => sum + value, 0);
-    return [{ pid, parent: Number(fields[1]), command, seconds: ticks / CLOCK_TICKS }];
+    const [user, system, endedUser, endedSystem] = fields.slice(11, 15).map((ticks) => Number(ticks) / CLOCK_TICKS) as [
+      number,
+      number,
+      number,
+      number,
+    ];
+    return [{ pid, parent: Number(fields[1]), command, seconds: user + system, endedSeconds: endedUser + endedSystem }];
   } catch {
     return []; // ended meanwhile
   }

@@ -93,11 +93,13 @@ function comparison(own: readonly number[], other: readonly number[]): string {
   return `${ratio.toFixed(2)} × (${words[verdict]})`;
 }
 
-const cpuOf = ({ cpu }: Measurement): string =>
-  Object.entries(cpu ?? {})
-    .sort(([, a], [, b]) => b - a)
-    .map(([role, seconds]) => `${role} ${seconds.toFixed(1)}`)
-    .join(', ');
+/** All of it, then by role: what it takes does not depend on what else the machine does, as a time does. */
+const cpuOf = ({ cpu = {} }: Measurement): string => {
+  const roles = Object.entries(cpu).sort(([, a], [, b]) => b - a);
+  if (roles.length === 0) return '';
+  const all = roles.reduce((sum, [, seconds]) => sum + seconds, 0);
+  return `**${all.toFixed(1)}**: ${roles.map(([role, seconds]) => `${role} ${seconds.toFixed(1)}`).join(', ')}`;
+};
 
 const factsOf = ({ facts }: Measurement): string =>
   Object.entries(facts ?? {})

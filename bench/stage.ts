@@ -15,8 +15,10 @@ import { startArchive, type BenchArchive } from './archive.ts';
 
 /** One Azurite each; a work uses as many as it needs, the first ones. */
 const SITES = ['fra', 'sin', 'iad', 'gru'];
+/** debgeo has the first ones. */
+const OWN_SITE: Readonly<Record<string, string>> = { floor: 'sin', rclone: 'iad', 'debmirror + rclone': 'gru' };
 /** aptly 1.5 makes `https://ACCOUNT.ENDPOINT` of what it is told: with this account and the endpoint 0.0.1 that is an address of this machine. */
-const OF_APTLY = '127';
+const SITE_OF_APTLY = '127';
 const TEMPLATE = 'bench_template';
 const KNOWN_MS = 30_000;
 
@@ -31,8 +33,8 @@ export interface Stage {
   freshNamespace(): Promise<string>;
   /** A new container on each of the first so many Azurites. */
   freshPlaces(count: number): Promise<Place[]>;
-  /** A new container on the Azurite that is named so that aptly finds it. */
-  freshPlaceOfAptly(): Promise<Place>;
+  /** A new container on the Azurite of this contender alone: its metadata grow with whatever is in any container, and every write with them. */
+  freshPlaceOf(contender: string): Promise<Place>;
   close(): Promise<void>;
 }
 
@@ -45,12 +47,12 @@ export interface Place {
 
 export async function openStage(say: (line: string) => void): Promise<Stage> {
   const folder = mkdtempSync(join(tmpdir(), 'debgeo-bench-'));
-  const stack = await startStack({ folder, blobs: [...SITES, OF_APTLY], say });
+  const stack = await startStack({ folder, blobs: [...SITES, SITE_OF_APTLY], say });
   const archive = await startArchive();
   const server = await connectDatabase(databaseUrl(stack, 'postgres'));
   await makeTemplate();
 
-  return { stack, folder, archive, say, freshDatabase, freshNamespace, freshPlaces, freshPlaceOfAptly, close };
+  return { stack, folder, archive, say, freshDatabase, freshNamespace, freshPlaces, freshPlaceOf, close };
 
   async function makeTemplate(): Promise<void> {
     await sql`create database ${sql.id(TEMPLATE)}`.execute(server.read.kysely);
@@ -90,8 +92,9 @@ export async function openStage(say: (line: string) => void): Promise<Stage> {
     return Promise.all(stack.blobs.slice(0, Math.min(count, SITES.length)).map(freshPlace));
   }
 
-  function freshPlaceOfAptly(): Promise<Place> {
-    return freshPlace(stack.blobs.find(({ name }) => name === OF_APTLY)!);
+  function freshPlaceOf(contender: string): Promise<Place> {
+    const site = contender === 'aptly' ? SITE_OF_APTLY : OWN_SITE[contender];
+    return freshPlace(stack.blobs.find(({ name }) => name === site)!);
   }
 
   async function freshPlace(blobs: BlobServer): Promise<Place> {

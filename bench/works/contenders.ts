@@ -1,4 +1,4 @@
-/** One round of a first sync: debgeo, the floor and the peers, one after the other on the same work, each into containers of its own. */
+/** One round of a first sync: debgeo, the floor and the peers, one after the other on the same work, each into a container on an Azurite of its own. */
 import type { Book } from '../book.ts';
 import type { Corpus } from '../corpus.ts';
 import { aptly, debmirrorAndRclone, missing, rclone, type Peer } from '../peers.ts';
@@ -23,7 +23,7 @@ export async function copyOnce(
   peerNames: readonly string[],
 ): Promise<Copies> {
   const { stage, book } = bench;
-  const places = await stage.freshPlaces(1);
+  const places = [await stage.freshPlaceOf('floor')];
   await book.time(work, 'floor', round, () => runFloor(stage, 'copy', archiveUrl, corpus.files, places));
   const peers: Peer[] = [];
   for (const name of bench.peers ? peerNames : []) {
@@ -32,7 +32,7 @@ export async function copyOnce(
       book.skip(work, name, lacking);
       continue;
     }
-    const place = name === 'aptly' ? await stage.freshPlaceOfAptly() : (await stage.freshPlaces(1))[0]!;
+    const place = await stage.freshPlaceOf(name);
     places.push(place);
     const peer = await openPeer(bench, name, corpus, archiveUrl, place);
     peers.push(peer);

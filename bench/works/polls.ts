@@ -1,8 +1,8 @@
 /** Polls that find nothing changed: how long Temporal says that the look took, and what the archive was asked. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
-import { workflowId } from '../../workflows/messages.ts';
 import { spreadOf } from '../statistics.ts';
+import { readStepTimes } from '../step-times.ts';
 import type { Bench } from '../work.ts';
 import type { World } from '../world.ts';
 
@@ -24,7 +24,7 @@ export async function measurePolls({ stage, book }: Bench, round: number, world:
     return rows[0]!.looks;
   };
 
-  const before = (await lookTimes(world, distribution)).length;
+  const before = (await lookTimes(world)).length;
   await setInterval(POLL_MS);
   await world.look(); // unconditional: from here on, polls are counted
   await stage.archive.takeRequests();
@@ -33,7 +33,7 @@ export async function measurePolls({ stage, book }: Bench, round: number, world:
   await setInterval(NEVER_MS);
   await sleep(2 * POLL_MS); // the poll that was set before
   const requests = await stage.archive.takeRequests();
-  const times = (await lookTimes(world, distribution)).slice(before + 1);
+  const times = (await lookTimes(world)).slice(before + 1);
 
   const { median, min, max } = spreadOf(times);
   const facts = {
@@ -46,16 +46,7 @@ export async function measurePolls({ stage, book }: Bench, round: number, world:
 }
 
 /** Seconds from scheduled to completed of every captureSnapshot, in order. */
-async function lookTimes(world: World, distribution: string): Promise<number[]> {
-  const { events = [] } = await world.client.workflow.getHandle(workflowId(distribution)).fetchHistory();
-  const scheduled = new Map<string, number>();
-  const times: number[] = [];
-  for (const event of events ?? []) {
-    const at = Number(event.eventTime?.seconds ?? 0) + (event.eventTime?.nanos ?? 0) / 1e9;
-    if (event.activityTaskScheduledEventAttributes?.activityType?.name === 'captureSnapshot') scheduled.set(String(event.eventId), at);
-    const of = event.activityTaskCompletedEventAttributes?.scheduledEventId;
-    const began = of === undefined || of === null ? undefined : scheduled.get(String(of));
-    if (began !== undefined) times.push(at - began);
-  }
-  return times;
+async function lookTimes(world: World): Promise<number[]> {
+  const steps = await readStepTimes(world);
+  return steps.filter(({ step }) => step === 'captureSnapshot').map(({ waited, ran }) => waited + ran);
 }

@@ -4,6 +4,7 @@ import { openProfile } from '../profiles.ts';
 import { sizedName, type WorkGroup } from '../work.ts';
 import { openWorld } from '../world.ts';
 import { copyOnce } from './contenders.ts';
+import { timeDebgeo } from './time-debgeo.ts';
 
 const PACKAGES = 480;
 const PEERS = ['rclone', 'debmirror + rclone', 'aptly'];
@@ -22,7 +23,7 @@ export const real: WorkGroup = {
     const facts = { blobs: corpus.files.length, bytes: corpus.files.reduce((sum, file) => sum + file.size, 0) };
     try {
       const first = () => profile.during(() => world.update());
-      await bench.book.time('first-real', 'debgeo', round, first, () => facts);
+      await timeDebgeo(bench, 'first-real', round, world, first, facts);
       const copies = await copyOnce(bench, round, 'first-real', corpus, await bench.stage.archive.serve(corpus), PEERS);
       await copies.close();
     } finally {

@@ -6,6 +6,7 @@ import { sizedName, type Bench, type WorkGroup } from '../work.ts';
 import { openWorld, type World } from '../world.ts';
 import { copyOnce, timePeer, type Copies } from './contenders.ts';
 import { measurePolls } from './polls.ts';
+import { timeDebgeo } from './time-debgeo.ts';
 
 const BLOBS = 20_000;
 const PEERS = ['rclone', 'debmirror + rclone'];
@@ -26,7 +27,7 @@ export const small: WorkGroup = {
     let copies: Copies | null = null;
     try {
       const first = () => profile.during(() => world.update());
-      await bench.book.time('first-small', 'debgeo', round, first, () => ({ blobs: corpus.files.length }));
+      await timeDebgeo(bench, 'first-small', round, world, first, { blobs: corpus.files.length });
       const archiveUrl = await bench.stage.archive.serve(corpus);
       copies = await copyOnce(bench, round, 'first-small', corpus, archiveUrl, PEERS);
       if (bench.book.wants('nothing-changed')) await nothingChanged(bench, round, world, copies);
@@ -46,21 +47,17 @@ async function nothingChanged(bench: Bench, round: number, world: World, { peers
   for (const peer of peers) await timePeer(book, 'nothing-changed', round, peer);
 }
 
-async function verify({ stage, book }: Bench, round: number, world: World, { archiveUrl, places }: Copies): Promise<void> {
-  await book.time('verify', 'debgeo', round, () => world.verify());
+async function verify(bench: Bench, round: number, world: World, { archiveUrl, places }: Copies): Promise<void> {
+  const { stage, book } = bench;
+  await timeDebgeo(bench, 'verify', round, world, () => world.verify());
   await book.time('verify', 'floor', round, () => runFloor(stage, 'verify', archiveUrl, corpus.files, places.slice(0, 1)));
 }
 
-async function delta({ stage, book }: Bench, round: number, world: World, { peers }: Copies): Promise<void> {
+async function delta(bench: Bench, round: number, world: World, { peers }: Copies): Promise<void> {
+  const { stage, book } = bench;
   await new Promise((resolve) => setTimeout(resolve, ALONE_MS));
   await stage.archive.release(corpus, 1);
   const changed = corpus.releases[0]!.length;
-  await book.time(
-    'delta',
-    'debgeo',
-    round,
-    () => world.update(),
-    () => ({ 'changed files': changed }),
-  );
+  await timeDebgeo(bench, 'delta', round, world, () => world.update(), { 'changed files': changed });
   for (const peer of peers) await timePeer(book, 'delta', round, peer);
 }
