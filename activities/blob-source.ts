@@ -4,11 +4,19 @@
  */
 import type { WantedBlob } from '../src/database/registry.ts';
 
+export interface BlobBytes {
+  readonly bytes: AsyncIterable<Uint8Array>;
+  /** Where it is known already: each site is sent it. */
+  readonly md5: Uint8Array | null;
+}
+
 export interface BlobOrigin {
   /** `capture`, `archive`, `site fra`: for messages and the record of repairs. */
   readonly name: string;
   /** Null if it is not there. Errors are those of Archive and SiteStore. Bytes are unchecked: the site's store hashes them before they are visible. */
-  open(signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | null>;
+  open(signal: AbortSignal): Promise<BlobBytes | null>;
+  /** Told that the bytes were not those of the blob. */
+  reject?(): void;
 }
 
 export interface BlobSource {

@@ -87,21 +87,24 @@ async function takeFrom(
 ): Promise<{ readonly outcome: Written | 'conflict' } | { readonly error: DebgeoError | null }> {
   let ofOrigin: unknown = null;
   try {
-    const bytes = await origin.open(signal).catch((error: unknown) => {
+    const opened = await origin.open(signal).catch((error: unknown) => {
       ofOrigin = error;
       throw error;
     });
-    if (bytes === null) return { error: null };
-    const watched = watch(bytes, (error) => {
+    if (opened === null) return { error: null };
+    const watched = watch(opened.bytes, (error) => {
       ofOrigin = error;
     });
     const kind = isByHash(blob.path) ? 'by-hash' : 'pool';
-    const content = { size: blob.size, sha256: blob.sha256, bytes: watched, ...headersOf(blob.path, kind) };
+    const content = { size: blob.size, sha256: blob.sha256, md5: opened.md5, bytes: watched, ...headersOf(blob.path, kind) };
     return { outcome: await lane.store.put(lane.placeOf(blob.path), content, expected, signal) };
   } catch (error) {
     if (signal.aborted) throw error;
     if (ofOrigin instanceof DebgeoError) return { error: ofOrigin };
-    if (ofOrigin === null && error instanceof DebgeoError && error.code === 'BLOB_MISMATCH') return { error };
+    if (ofOrigin === null && error instanceof DebgeoError && error.code === 'BLOB_MISMATCH') {
+      origin.reject?.();
+      return { error };
+    }
     throw ofOrigin ?? error;
   }
 }

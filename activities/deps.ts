@@ -4,6 +4,7 @@ import type { DistributionRecord } from '../src/database/catalog.ts';
 import type { Database } from '../src/database/orm.ts';
 import type { BlobSetLimits } from '../src/domain/index-file.ts';
 import type { SiteStore } from '../src/site/site-store.ts';
+import type { Spool } from '../src/spool/spool.ts';
 
 export type IndexLimits = BlobSetLimits & Record<'snapshotIndexBytes' | 'decompressedBytesUnlisted', number>;
 
@@ -13,6 +14,8 @@ export interface Deps {
   archiveOf(archive: DistributionRecord['archive']): Archive;
   /** @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING, CONFIG_INVALID */
   siteOf(name: string): Promise<{ readonly id: number; readonly name: string; readonly publicUrl: string; readonly store: SiteStore }>;
+  /** What was read once for many sites; without it each site reads for itself. */
+  readonly spool?: Spool;
   /** How long one sync or checksum activity works; LIMITS.sliceMs unless given. Milliseconds. */
   readonly sliceMs?: number;
   /** What bounds the indices of a snapshot; LIMITS of these names unless given. */

@@ -1,28 +1,32 @@
-/** Works on items, `width` at a time. The first failure aborts what is in flight, waits for it, and is thrown; nothing runs on behind it. */
+/**
+ * Works on items, `width` at a time, as they come. The first failure aborts what is in flight, waits for it, and is thrown; nothing runs on behind it,
+ * and no more items are asked for.
+ */
 export async function inParallel<Item>(
-  items: readonly Item[],
+  items: Iterable<Item> | AsyncIterable<Item>,
   width: number,
   signal: AbortSignal,
   work: (item: Item, signal: AbortSignal) => Promise<void>,
 ): Promise<void> {
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);
-  const queue = items.values();
+  const queue = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   let failure: { readonly error: unknown } | null = null;
 
   const worker = async (): Promise<void> => {
-    for (const item of queue) {
-      if (failure !== null) return;
-      try {
+    try {
+      while (failure === null) {
+        const next = await queue.next();
+        if (next.done) return;
         both.throwIfAborted();
-        await work(item, both);
-      } catch (error) {
-        failure ??= { error };
-        stop.abort();
-        return;
+        await work(next.value, both);
       }
+    } catch (error) {
+      failure ??= { error };
+      stop.abort();
     }
   };
-  await Promise.all(Array.from({ length: Math.min(width, items.length) }, worker));
+  await Promise.all(Array.from({ length: width }, worker));
+  await queue.return?.();
   if (failure !== null) throw (failure as { error: unknown }).error;
 }

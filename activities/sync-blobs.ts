@@ -10,6 +10,7 @@ import { isWorkerStopping, withHeartbeat } from './context.ts';
 import { copyBlob, type OnCorrupt } from './copy-blob.ts';
 import type { Deps } from './deps.ts';
 import { inParallel } from './in-parallel.ts';
+import { Ledger } from './ledger.ts';
 import { countsOf, startSiteLane, type SiteLane, type StepAnswer, type StepInput } from './lane.ts';
 import { createOrigins } from './origins.ts';
 
@@ -32,10 +33,9 @@ export const createSyncBlobs =
     const work = async (): Promise<StepAnswer> => {
       do {
         signal.throwIfAborted();
-        const batch = await claimBlobs(deps.database, lane.key, LIMITS.batchFiles, LIMITS.batchBytes);
-        if (batch.length > 0) await slice.copy(batch);
-        else if (await slice.isDone()) return { more: false, repair: 0, row: await countProgress(deps.database, lane.key) };
-        else await sleep(LIMITS.claimPollMs, undefined, { signal });
+        if ((await slice.copyUntil(end)) > 0) continue;
+        if (await slice.isDone()) return { more: false, repair: 0, row: await countProgress(deps.database, lane.key) };
+        await sleep(LIMITS.claimPollMs, undefined, { signal });
       } while (Date.now() < end);
       return { more: true, repair: 0, row: slice.row };
     };
@@ -49,6 +49,14 @@ export const createSyncBlobs =
       throw error;
     }
   };
+
+interface Done {
+  readonly pathId: number;
+  readonly blobId: number;
+  readonly checksum: Checksum;
+}
+
+const isOfOneBlob = (error: DebgeoError): boolean => error.code === 'BLOB_MISSING' || error.code === 'BLOB_MISMATCH';
 
 class Slice {
   /** As committed by the last batch. */
@@ -68,31 +76,63 @@ class Slice {
       recordCorrupt(deps.database.read, lane.key, { path: blob.path, expected: blob.sha256, found: found.sha256 });
   }
 
-  /** Copies a batch and books it in one commit, also what was done before an error or a cancel ended it. */
-  async copy(batch: readonly WantedBlob[]): Promise<void> {
+  /** Copies what it can claim, and books it in sets as it goes: also what was done before an error or a cancel ended it. @returns how many it claimed */
+  async copyUntil(end: number): Promise<number> {
     const { database } = this.#deps;
-    const done: { pathId: number; blobId: number; checksum: Checksum }[] = [];
+    const { key, context } = this.#lane;
     const failed: { pathId: number; report: ErrorReport }[] = [];
     let archiveError: DebgeoError | null = null;
+    let claimed = 0;
+    const done = new Ledger<Done>(LIMITS.bookFiles, async (set) => {
+      this.row = await finishBlobs(database, key, set);
+    });
 
     const copyOne = async (blob: WantedBlob, signal: AbortSignal): Promise<void> => {
+      claimed += 1;
       try {
         const checksum = await copyBlob(this.#lane, this.#source, blob, signal, this.#onCorrupt);
-        done.push({ pathId: blob.pathId, blobId: blob.blobId, checksum });
+        await done.add({ pathId: blob.pathId, blobId: blob.blobId, checksum });
       } catch (error) {
         if (!(error instanceof DebgeoError)) throw error;
-        if (error.code === 'BLOB_MISSING' || error.code === 'BLOB_MISMATCH') failed.push({ pathId: blob.pathId, report: error.report });
+        if (isOfOneBlob(error)) failed.push({ pathId: blob.pathId, report: error.report });
         else if (error.code.startsWith('ARCHIVE_')) archiveError ??= error;
         else throw error;
       }
     };
     try {
-      await inParallel(batch, LIMITS.laneConcurrency, this.#lane.context.signal, copyOne);
+      await inParallel(
+        this.#claim(end, () => archiveError !== null),
+        LIMITS.laneConcurrency,
+        context.signal,
+        copyOne,
+      );
       if (archiveError !== null) throw archiveError as DebgeoError;
     } finally {
       this.#firstFailure ??= failed[0]?.report ?? null;
-      if (done.length > 0) this.row = await finishBlobs(database, this.#lane.key, done);
-      if (failed.length > 0) await failBlobs(database, this.#lane.key, failed);
+      await done.close();
+      if (failed.length > 0) await failBlobs(database, key, failed);
+    }
+    return claimed;
+  }
+
+  /** One batch ahead of what is being copied: a claim costs a round trip to the database. */
+  async *#claim(end: number, isOver: () => boolean): AsyncGenerator<WantedBlob> {
+    const claim = (): Promise<WantedBlob[]> => {
+      const batch =
+        Date.now() >= end || isOver()
+          ? Promise.resolve([])
+          : claimBlobs(this.#deps.database, this.#lane.key, LIMITS.batchFiles, LIMITS.batchBytes);
+      batch.catch(() => undefined); // told when it is its turn
+      return batch;
+    };
+    let next = claim();
+    try {
+      for (let batch = await next; batch.length > 0; batch = await next) {
+        next = claim();
+        yield* batch;
+      }
+    } finally {
+      await next.catch(() => undefined);
     }
   }
 

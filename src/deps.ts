@@ -1,4 +1,6 @@
 /** The only file that joins archive, site and database to what the activities ask for. */
+import { homedir } from 'node:os';
+import { join } from 'node:path';
 import { sql } from 'kysely';
 import type { Logger } from 'pino';
 import type { Deps } from '../activities/deps.ts';
@@ -15,6 +17,7 @@ import { fingerprintOf, loadCredential, type CredentialReference } from './site/
 import { createLog } from './log.ts';
 import { inspectAzureSite, judgeSite, type SiteJudgement } from './site/inspect-site.ts';
 import type { SiteStore } from './site/site-store.ts';
+import { Spool } from './spool/spool.ts';
 
 export interface JoinedDeps extends Deps {
   /** What the storage behind a site says of itself, beside the blob at `path`. */
@@ -41,11 +44,13 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
     await database.close();
     throw error;
   }
+  const spool = new Spool(spoolFolder(), (error) => log.warn({ error }, 'the spool takes nothing: each site reads for itself'));
   const archives = new Map<string, Archive>();
   const stores = new Map<string, { readonly key: string; readonly store: SiteStore }>();
   return {
     database,
     log,
+    spool,
     ...sliceOf(process.env['DEBGEO_SLICE_MS']),
     archiveOf: (archive) => {
       const key = JSON.stringify([archive.url, archive.redirectOrigins]);
@@ -68,11 +73,15 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
       return judgeSite(place, await inspectAzureSite(place, await loadCredential(row.credential, row.account_url), path, signal));
     },
     close: async () => {
+      spool.close();
       await Promise.all([...archives.values()].map((archive) => archive.close()));
       await database.close();
     },
   };
 };
+
+const spoolFolder = (): string =>
+  process.env['DEBGEO_SPOOL_DIR'] || join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'debgeo', 'spool');
 
 const createArchive = (archive: { readonly url: string; readonly redirectOrigins: readonly string[] }): Archive =>
   archive.url.startsWith('file:') ? createDirectoryArchive(archive) : createHttpArchive(archive);

@@ -70,6 +70,11 @@ export const ENVIRONMENT: Readonly<Record<string, Variable>> = {
     unset: '`20000`',
     meaning: 'How long one activity copies or checks before it commits and the next one begins. For tests.',
   },
+  DEBGEO_SPOOL_DIR: {
+    form: 'a path',
+    unset: '`$XDG_CACHE_HOME/debgeo/spool`, else `~/.cache/debgeo/spool`',
+    meaning: 'Where a worker keeps what it read once for several sites, up to 8 GiB, on a disk and not in memory. Free again when it ends.',
+  },
   DEBGEO_DATA_DIR: { form: 'a path', unset: '`.debgeo`', meaning: 'Where `npm run demo` and `npm run dev` keep their servers.' },
   DEBGEO_CACHE_DIR: {
     form: 'a path',

@@ -27,6 +27,8 @@ export interface DistributionRecord {
   };
   readonly selection: Selection;
   readonly primarySite: string | null;
+  /** Enabled sites that are to have it. */
+  readonly siteCount: number;
   readonly acceptUndated: boolean;
   readonly pollIntervalMs: number;
   readonly latestGeneration: number;
@@ -59,6 +61,7 @@ interface DistributionRow {
   readonly components: readonly string[];
   readonly architectures: readonly string[];
   readonly primarySite: string | null;
+  readonly siteCount: number;
   readonly acceptUndated: boolean;
   readonly pollIntervalMs: number;
   readonly latestGeneration: number;
@@ -80,7 +83,9 @@ export async function readDistribution(tx: Tx, name: string): Promise<Distributi
       select d.id, d.name, d.suite, d.components, d.architectures, s.name as "primarySite", d.accept_undated as "acceptUndated",
              d.poll_interval_ms as "pollIntervalMs", d.latest_generation as "latestGeneration", d.in_release_etag as etag,
              d.in_release_last_modified as "lastModified", d.looks, a.id as "archiveId", a.name as "archiveName", a.url, a.mount, a.keyring,
-             a.redirect_origins as "redirectOrigins"
+             a.redirect_origins as "redirectOrigins",
+             (select count(*) from distribution_replications r join replication_sites o on o.id = r.site_id
+              where r.distribution_id = d.id and o.enabled)::int as "siteCount"
       from debian_distributions d join archives a on a.id = d.archive_id left join replication_sites s on s.id = d.replication_site_id
       where d.name = ${name} and not d.removed`.execute(tx.kysely),
   );

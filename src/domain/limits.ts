@@ -60,12 +60,18 @@ export const LIMITS = {
 
   /** Single Put Blob below, blocks of this size above; Azure allows 5,000 MiB, memory does not. */
   putBytes: 8 * MiB,
-  /** One commit to the registry: bounded loss when a worker is killed, bounded statements. */
+  /** One claim of blobs that are to be copied: bounded statements. One batch is being copied while the next one is claimed. */
   batchFiles: 200,
   batchBytes: 32 * MiB,
+  /** One commit of blobs that were copied: with those in flight, what a killed worker did in vain is less than a batch. */
+  bookFiles: 64,
   /** Requests in flight per lane: 16 to 32 is the knee on Azurite. */
   laneConcurrency: 16,
   archiveConcurrency: 8,
+  /** What a worker keeps on its disk of what it read for several sites: a site that is further behind reads again. Unlinked files: free when it ends. */
+  spoolBytes: 8 * GiB,
+  /** Room is made by whole files of this size. */
+  segmentBytes: 256 * MiB,
   /** A slice of sync or checksum: the time until an order is seen, and the events of a large sync. */
   sliceMs: 20_000,
   /** How often a lane looks again for blobs that a lane of another distribution is copying. */

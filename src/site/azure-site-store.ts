@@ -112,7 +112,7 @@ class AzureSiteStore implements SiteStore {
 
   async #putWhole(blob: BlockBlobClient, path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written> {
     const bytes = await wholeOf(content, path);
-    const md5 = createHash('md5').update(bytes).digest();
+    const md5 = content.md5 ?? createHash('md5').update(bytes).digest();
 
     const doing = this.#doing('write', path);
     // The type of the options leaves Content-MD5 out; the SDK sends it for Put Blob, too.
@@ -287,7 +287,7 @@ function isConflict({ status, code }: Refusal): boolean {
   return code === 'BlobAlreadyExists' || code === 'InvalidBlockList';
 }
 
-function writeOptions(content: BlobContent, expected: Expected, md5: Buffer) {
+function writeOptions(content: BlobContent, expected: Expected, md5: Uint8Array) {
   const blobHTTPHeaders: BlobHTTPHeaders = {
     blobContentType: content.contentType,
     blobCacheControl: content.cacheControl,

@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import test from 'node:test';
 import { sql } from 'kysely';
 import { createActivities } from '../../activities/index.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
+import { Spool } from '../../src/spool/spool.ts';
 import { aPackage, code, inActivity, startLanes, type Lanes } from './lanes.ts';
 import { counting } from './stores.ts';
 
@@ -195,3 +197,34 @@ test('two distributions share what lies in one pool: written once, read by both'
     [],
   );
 });
+
+for (const [way, asked] of [
+  ['with a spool the archive is asked once for a file that three sites lack', 1],
+  ['without one it is asked by each: so this test can fail', 3],
+] as const) {
+  test(way, async (t) => {
+    const lanes = await startLanes(t, { sites: ['fra', 'sin', 'gru'] });
+    const generation = await lanes.capture(Array.from({ length: 12 }, (_, at) => aPackage(`pkg${at}`, '1.0')));
+    const spool = asked === 1 ? new Spool(join(lanes.folder, 'spool'), (error) => assert.fail(String(error))) : undefined;
+    t.after(() => spool?.close());
+    const reads = new Map<string, number>();
+    const deps = lanes.deps();
+    const archiveOf: typeof deps.archiveOf = (record) => {
+      const archive = deps.archiveOf(record);
+      return {
+        fetchReleaseSet: (...args) => archive.fetchReleaseSet(...args),
+        close: () => archive.close(),
+        open: (path, ...args) => {
+          if (path.startsWith('pool/')) reads.set(path, (reads.get(path) ?? 0) + 1);
+          return archive.open(path, ...args);
+        },
+      };
+    };
+    const steps = createActivities({ ...deps, archiveOf, ...(spool === undefined ? {} : { spool }) });
+
+    await Promise.all(['fra', 'sin'].map((site) => lanes.replicate(generation, site, steps)));
+    await lanes.replicate(generation, 'gru', steps);
+
+    assert.deepEqual([...reads.values()], Array(12).fill(asked));
+  });
+}

@@ -1,0 +1,34 @@
+/** Books in sets what many workers finish, while they go on: one commit for a hundred blobs, and never two sets that are not committed. */
+export class Ledger<Entry> {
+  readonly #book: (entries: readonly Entry[]) => Promise<void>;
+  readonly #entriesMax: number;
+  #entries: Entry[] = [];
+  #booking: Promise<void> = Promise.resolve();
+
+  constructor(entriesMax: number, book: (entries: readonly Entry[]) => Promise<void>) {
+    this.#entriesMax = entriesMax;
+    this.#book = book;
+  }
+
+  /** Waits where the set before this one is still being booked: nobody runs ahead of the database. @throws what booking an earlier set threw */
+  async add(entry: Entry): Promise<void> {
+    this.#entries.push(entry);
+    if (this.#entries.length < this.#entriesMax) return;
+    const before = this.#booking;
+    this.#bookAfter(before);
+    await before;
+  }
+
+  /** All that was added is booked. */
+  async close(): Promise<void> {
+    if (this.#entries.length > 0) this.#bookAfter(this.#booking);
+    await this.#booking;
+  }
+
+  #bookAfter(before: Promise<void>): void {
+    const entries = this.#entries;
+    this.#entries = [];
+    this.#booking = before.then(() => this.#book(entries));
+    this.#booking.catch(() => undefined); // whoever adds next, or closes, is told
+  }
+}

@@ -1,0 +1,185 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { sha256Of } from '../../src/domain/sha256.ts';
+import { Spool, type Fetch, type Spooled } from '../../src/spool/spool.ts';
+
+const NEVER = new AbortController().signal;
+const BOUNDS = { spoolBytes: 1_000_000, segmentBytes: 100_000, putBytes: 20_000 };
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'spool-test-'));
+});
+after(() => rm(folder, { recursive: true }));
+
+for (const [way, size] of [
+  ['a small blob', 5_000],
+  ['a large blob', 50_000],
+] as const) {
+  describe(`the spool, ${way}`, () => {
+    it('asks once for many lanes at the same time, and not at all later', async (t) => {
+      const { spool, blob, bytes } = aSpool(t, size);
+      const origin = anOrigin(bytes);
+
+      const opened = await Promise.all([1, 2, 3].map(() => spool.open(blob, origin.fetch, NEVER)));
+      const later = await spool.open(blob, origin.fetch, NEVER);
+
+      for (const one of [...opened, later]) assert.deepEqual(await bytesOf(one), bytes);
+      assert.equal(origin.asked, 1);
+      assert.deepEqual(later?.md5, createHash('md5').update(bytes).digest());
+      assert.deepEqual(spool.counts, { shared: 3, fetched: 1, fetchedAgain: 0 });
+    });
+
+    it('gives nothing out that is not what was announced, and asks anew', async (t) => {
+      const { spool, blob, bytes } = aSpool(t, size);
+      const flipped = Buffer.from(bytes);
+      flipped[size - 1]! ^= 1;
+      for (const wrong of [flipped, bytes.subarray(1), Buffer.concat([bytes, bytes])]) {
+        await assert.rejects(spool.open(blob, anOrigin(wrong).fetch, NEVER), hasCode('BLOB_MISMATCH'));
+      }
+
+      assert.deepEqual(await bytesOf(await spool.open(blob, anOrigin(bytes).fetch, NEVER)), bytes);
+    });
+
+    it('goes on fetching while one lane still wants it, and stops with the last', async (t) => {
+      const { spool, blob, bytes } = aSpool(t, size);
+      const origin = anOrigin(bytes, 'held');
+      const [first, second] = [new AbortController(), new AbortController()];
+      const left = spool.open(blob, origin.fetch, first.signal);
+      const stays = spool.open(blob, origin.fetch, second.signal);
+
+      first.abort(new Error('cancelled'));
+      await assert.rejects(left, /cancelled/);
+      assert.equal(origin.stopped, false);
+      origin.go();
+      assert.deepEqual(await bytesOf(await stays), bytes);
+
+      const other = aSpool(t, size);
+      const held = anOrigin(other.bytes, 'held');
+      const alone = other.spool.open(other.blob, held.fetch, second.signal);
+      second.abort(new Error('cancelled'));
+      await assert.rejects(alone, /cancelled/);
+      assert.equal(held.stopped, true);
+    });
+
+    it('tells every lane that waits what the origin says', async (t) => {
+      const { spool, blob } = aSpool(t, size);
+      const fail: Fetch = () => Promise.reject(new DebgeoError('ARCHIVE_UNREACHABLE', 'away'));
+      const missing: Fetch = () => Promise.resolve(null);
+
+      const outcomes = await Promise.allSettled([1, 2].map(() => spool.open(blob, fail, NEVER)));
+
+      for (const outcome of outcomes) assert.ok(outcome.status === 'rejected' && hasCode('ARCHIVE_UNREACHABLE')(outcome.reason));
+      assert.equal(await spool.open(blob, missing, NEVER), null);
+    });
+
+    it('passes the bytes on where the disk takes nothing, and says so', async (t) => {
+      const file = join(folder, `a-file-${size}`);
+      await writeFile(file, '');
+      const broken: unknown[] = [];
+      const spool = new Spool(join(file, 'below'), (error) => broken.push(error), BOUNDS);
+      t.after(() => spool.close());
+      const bytes = randomBytes(size);
+      const blob = { size, sha256: sha256Of(bytes) };
+      const origin = anOrigin(bytes);
+
+      assert.deepEqual(await bytesOf(await spool.open(blob, origin.fetch, NEVER)), bytes);
+      assert.deepEqual(await bytesOf(await spool.open(blob, origin.fetch, NEVER)), bytes);
+      assert.ok(broken.length > 0);
+    });
+
+    it('holds no more than its bound, forgets the oldest first, and counts what is fetched again', async (t) => {
+      const { spool } = aSpool(t, size);
+      const blobs = Array.from({ length: 2_000_000 / size }, () => randomBytes(size));
+      for (const bytes of blobs) await bytesOf(await spool.open({ size, sha256: sha256Of(bytes) }, anOrigin(bytes).fetch, NEVER));
+      const [oldest, newest] = [blobs[0]!, blobs.at(-1)!];
+      const before = { ...spool.counts };
+
+      const held = await spool.open({ size, sha256: sha256Of(oldest) }, anOrigin(oldest).fetch, NEVER);
+      await spool.open({ size, sha256: sha256Of(newest) }, () => assert.fail('it is here'), NEVER);
+
+      assert.deepEqual(await bytesOf(held), oldest);
+      assert.deepEqual(spool.counts, {
+        shared: before.shared + 1,
+        fetched: before.fetched + 1,
+        fetchedAgain: before.fetchedAgain + 1,
+      });
+    });
+
+    it('still gives what it promised when its room went to others meanwhile', async (t) => {
+      const { spool, blob, bytes } = aSpool(t, size);
+      const origin = anOrigin(bytes);
+      await bytesOf(await spool.open(blob, origin.fetch, NEVER));
+      const opened = await spool.open(blob, origin.fetch, NEVER);
+      for (let filled = 0; filled < 2 * BOUNDS.spoolBytes; filled += size) {
+        const other = randomBytes(size);
+        await bytesOf(await spool.open({ size, sha256: sha256Of(other) }, anOrigin(other).fetch, NEVER));
+      }
+
+      assert.deepEqual(await bytesOf(opened), bytes);
+    });
+
+    it('asks anew for what somebody found wrong', async (t) => {
+      const { spool, blob, bytes } = aSpool(t, size);
+      const origin = anOrigin(bytes);
+      await bytesOf(await spool.open(blob, origin.fetch, NEVER));
+
+      spool.forget(blob.sha256);
+      await bytesOf(await spool.open(blob, origin.fetch, NEVER));
+
+      assert.equal(origin.asked, 2);
+    });
+
+    it('leaves no file behind, however it ends', async (t) => {
+      const { spool, blob, bytes } = aSpool(t, size);
+      await bytesOf(await spool.open(blob, anOrigin(bytes).fetch, NEVER));
+
+      assert.deepEqual(
+        (await readdir(folder)).filter((name) => name.includes('spool')),
+        [],
+      );
+    });
+  });
+}
+
+function aSpool(t: { after(end: () => void): void }, size: number) {
+  const spool = new Spool(folder, (error) => assert.fail(String(error)), BOUNDS);
+  t.after(() => spool.close());
+  const bytes = randomBytes(size);
+  return { spool, bytes, blob: { size, sha256: sha256Of(bytes) } };
+}
+
+function anOrigin(bytes: Buffer, pace: 'at once' | 'held' = 'at once') {
+  const gate = Promise.withResolvers<void>();
+  if (pace === 'at once') gate.resolve();
+  const origin = {
+    asked: 0,
+    stopped: false,
+    go: () => gate.resolve(),
+    fetch: async (signal: AbortSignal) => {
+      origin.asked += 1;
+      signal.addEventListener('abort', () => {
+        origin.stopped = true;
+        gate.reject(new Error('stopped'));
+      });
+      await Promise.resolve();
+      return (async function* () {
+        await gate.promise;
+        for (let at = 0; at < bytes.length; at += 3_000) yield bytes.subarray(at, at + 3_000);
+      })();
+    },
+  };
+  return origin;
+}
+
+async function bytesOf(opened: Spooled | null): Promise<Buffer> {
+  assert.ok(opened !== null);
+  return Buffer.concat(await Array.fromAsync(opened.bytes));
+}
+
+const hasCode = (code: string) => (error: unknown) => error instanceof DebgeoError && error.code === code;
