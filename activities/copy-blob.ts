@@ -77,7 +77,13 @@ const saysWhy = (error: DebgeoError): boolean => error.code.startsWith('ARCHIVE_
 /** LIMIT_EXCEEDED: the origin sends more bytes than the index says. */
 const isMismatch = (error: DebgeoError): boolean => error.code === 'BLOB_MISMATCH' || error.code === 'LIMIT_EXCEEDED';
 
-/** An origin that lacks it (null), has it wrong or cannot be asked: the next one is tried. What the site itself says is thrown. */
+/** The origin lacks it. */
+class NotThere extends Error {}
+
+/**
+ * An origin that lacks it (null), has it wrong or cannot be asked: the next one is tried. What the site itself says is thrown. The origin is opened
+ * when the site takes the bytes, and not before: an archive cuts off who lets it wait.
+ */
 async function takeFrom(
   origin: BlobOrigin,
   lane: Pick<SiteLane, 'store' | 'placeOf'>,
@@ -86,35 +92,36 @@ async function takeFrom(
   signal: AbortSignal,
 ): Promise<{ readonly outcome: Written | 'conflict' } | { readonly error: DebgeoError | null }> {
   let ofOrigin: unknown = null;
-  try {
-    const opened = await origin.open(signal).catch((error: unknown) => {
+  let md5: Uint8Array | null = null;
+  async function* bytesOfOrigin(): AsyncGenerator<Uint8Array> {
+    try {
+      const opened = await origin.open(signal);
+      if (opened === null) throw new NotThere();
+      md5 = opened.md5;
+      yield* opened.bytes;
+    } catch (error) {
       ofOrigin = error;
       throw error;
-    });
-    if (opened === null) return { error: null };
-    const watched = watch(opened.bytes, (error) => {
-      ofOrigin = error;
-    });
-    const kind = isByHash(blob.path) ? 'by-hash' : 'pool';
-    const content = { size: blob.size, sha256: blob.sha256, md5: opened.md5, bytes: watched, ...headersOf(blob.path, kind) };
+    }
+  }
+  const kind = isByHash(blob.path) ? 'by-hash' : 'pool';
+  const content = {
+    size: blob.size,
+    sha256: blob.sha256,
+    bytes: bytesOfOrigin(),
+    md5: () => md5,
+    ...headersOf(blob.path, kind),
+  };
+  try {
     return { outcome: await lane.store.put(lane.placeOf(blob.path), content, expected, signal) };
   } catch (error) {
     if (signal.aborted) throw error;
+    if (ofOrigin instanceof NotThere) return { error: null };
     if (ofOrigin instanceof DebgeoError) return { error: ofOrigin };
     if (ofOrigin === null && error instanceof DebgeoError && error.code === 'BLOB_MISMATCH') {
       origin.reject?.();
       return { error };
     }
     throw ofOrigin ?? error;
-  }
-}
-
-/** Tells errors of the origin's stream from those of the site that it is written to. */
-async function* watch(bytes: AsyncIterable<Uint8Array>, onError: (error: unknown) => void): AsyncGenerator<Uint8Array> {
-  try {
-    yield* bytes;
-  } catch (error) {
-    onError(error);
-    throw error;
   }
 }

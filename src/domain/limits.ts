@@ -65,8 +65,16 @@ export const LIMITS = {
   batchBytes: 32 * MiB,
   /** One commit of blobs that were copied: with those in flight, what a killed worker did in vain is less than a batch. */
   bookFiles: 64,
-  /** Requests in flight per lane: 16 to 32 is the knee on Azurite. */
-  laneConcurrency: 16,
+  /** Operations in flight at one site, of all its lanes: begun with, and found by throughput between the two others. 16 to 32 is the knee on Azurite. */
+  widthStart: 16,
+  widthMin: 1,
+  widthMax: 64,
+  /** Blobs of one lane that wait for their turn at the site. */
+  laneConcurrency: 64,
+  /** Bytes of blobs in memory for the operations in flight at one site: some blocks. */
+  bytesInFlight: 32 * MiB,
+  /** A throttled site is waited for in memory for so long; the lane waits longer, in the database. */
+  throttlePatienceMs: 5_000,
   archiveConcurrency: 8,
   /** What a worker keeps on its disk of what it read for several sites: a site that is further behind reads again. Unlinked files: free when it ends. */
   spoolBytes: 8 * GiB,

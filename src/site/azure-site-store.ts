@@ -17,8 +17,10 @@ import {
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
-import { sha256Of, type Sha256 } from '../domain/sha256.ts';
+import type { Sha256 } from '../domain/sha256.ts';
+import { assertAnnounced, blocksOf, wholeOf } from './announced-bytes.ts';
 import { SasToken, type SiteCredential } from './credentials.ts';
+import { Pace, type PaceLimits } from './pace.ts';
 import { brokenOff, isReset, refusalError, type Doing, type Refusal } from './site-error.ts';
 import type { BlobContent, Checksum, Expected, SiteStore, Written } from './site-store.ts';
 import { Watchdog, type Patience } from './watchdog.ts';
@@ -31,13 +33,18 @@ export interface AzureSite {
   readonly prefix: string;
 }
 
-export interface AzureLimits extends Patience {
+export interface AzureLimits extends Patience, PaceLimits {
   /** One Put Blob up to here, blocks of this size above, bytes. */
   readonly putBytes: number;
 }
 
-export const createAzureSiteStore = (site: AzureSite, credential: SiteCredential, limits: AzureLimits = LIMITS): SiteStore =>
-  new AzureSiteStore(site, credential, limits);
+/** @param pace shared by all stores of one site in a worker; one of its own unless given */
+export const createAzureSiteStore = (
+  site: AzureSite,
+  credential: SiteCredential,
+  limits: AzureLimits = LIMITS,
+  pace: Pace = new Pace(limits),
+): SiteStore => new AzureSiteStore(site, credential, limits, pace);
 
 /** Bytes handed to a socket at a time: the watchdog sees an upload move at this grain. */
 const PIECE_BYTES = 64 * 1024;
@@ -54,8 +61,9 @@ class AzureSiteStore implements SiteStore {
   readonly #containerName: string;
   readonly #prefix: string;
   readonly #limits: AzureLimits;
+  readonly #pace: Pace;
 
-  constructor(site: AzureSite, credential: SiteCredential, limits: AzureLimits) {
+  constructor(site: AzureSite, credential: SiteCredential, limits: AzureLimits, pace: Pace) {
     const url = `${site.accountUrl.replace(/\/+$/, '')}/${encodeURIComponent(site.container)}`;
     const bySas = credential instanceof SasToken;
     const pipeline = newPipeline(bySas ? new AnonymousCredential() : credential, {
@@ -67,22 +75,29 @@ class AzureSiteStore implements SiteStore {
     this.#containerName = site.container;
     this.#prefix = site.prefix;
     this.#limits = limits;
+    this.#pace = pace;
   }
 
   async put(path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written | 'conflict'> {
     const blob = this.#blobAt(path);
     signal.throwIfAborted();
     try {
-      return content.size <= this.#limits.putBytes
-        ? await this.#putWhole(blob, path, content, expected, signal)
-        : await this.#putBlocks(blob, path, content, expected, signal);
+      return await this.#pace.run(Math.min(content.size, this.#limits.putBytes), signal, () =>
+        content.size <= this.#limits.putBytes
+          ? this.#putWhole(blob, path, content, expected, signal)
+          : this.#putBlocks(blob, path, content, expected, signal),
+      );
     } catch (error) {
       if (error instanceof Conflict || error instanceof Absent) return 'conflict';
       throw error;
     }
   }
 
-  async checksum(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Checksum | 'changed' | null> {
+  checksum(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Checksum | 'changed' | null> {
+    return this.#pace.run(0, signal, () => this.#checksum(path, signal, etag));
+  }
+
+  async #checksum(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Checksum | 'changed' | null> {
     const download = await this.#download(path, signal, etag);
     if (download === null || download === 'changed') return download;
     const sha256 = createHash('sha256');
@@ -112,13 +127,14 @@ class AzureSiteStore implements SiteStore {
 
   async #putWhole(blob: BlockBlobClient, path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written> {
     const bytes = await wholeOf(content, path);
-    const md5 = content.md5 ?? createHash('md5').update(bytes).digest();
+    const md5 = content.md5?.() ?? createHash('md5').update(bytes).digest();
 
     const doing = this.#doing('write', path);
+    if (bytes.length <= PIECE_BYTES) await this.#pace.spend(bytes.length, signal);
     // The type of the options leaves Content-MD5 out; the SDK sends it for Put Blob, too.
     const options = { ...writeOptions(content, expected, md5), transactionalContentMD5: md5 };
     const answer = await this.#request(doing, signal, bytes.length, (watchdog) =>
-      blob.upload(bodyOf(bytes, watchdog), bytes.length, { ...options, abortSignal: watchdog.signal }),
+      blob.upload(this.#bodyOf(bytes, watchdog, signal), bytes.length, { ...options, abortSignal: watchdog.signal }),
     );
     return writtenOf(answer, doing);
   }
@@ -137,7 +153,7 @@ class AzureSiteStore implements SiteStore {
       md5.update(block);
       const id = blockId(writer, offset);
       await this.#request(doing, signal, block.length, (watchdog) =>
-        blob.stageBlock(id, bodyOf(block, watchdog), block.length, {
+        blob.stageBlock(id, this.#bodyOf(block, watchdog, signal), block.length, {
           transactionalContentMD5: createHash('md5').update(block).digest(),
           abortSignal: watchdog.signal,
         }),
@@ -154,7 +170,11 @@ class AzureSiteStore implements SiteStore {
     return writtenOf(answer, doing);
   }
 
-  async #download(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Download | 'changed' | null> {
+  #download(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Download | 'changed' | null> {
+    return this.#patiently(signal, () => this.#openVersion(path, signal, etag));
+  }
+
+  async #openVersion(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Download | 'changed' | null> {
     const blob = this.#blobAt(path);
     const doing = this.#doing('read', path);
     const watchdog = new Watchdog(signal, this.#limits, 0);
@@ -185,6 +205,7 @@ class AzureSiteStore implements SiteStore {
       watchdog.wait();
       for await (const chunk of body as AsyncIterable<Buffer>) {
         watchdog.rest();
+        await this.#pace.spend(chunk.length, signal);
         yield chunk;
         watchdog.wait();
       }
@@ -207,7 +228,26 @@ class AzureSiteStore implements SiteStore {
     }
   }
 
-  async #request<T>(doing: Doing, signal: AbortSignal, bytes: number, send: (watchdog: Watchdog) => Promise<T>): Promise<T> {
+  #request<T>(doing: Doing, signal: AbortSignal, bytes: number, send: (watchdog: Watchdog) => Promise<T>): Promise<T> {
+    return this.#patiently(signal, () => this.#attempt(doing, signal, bytes, send));
+  }
+
+  /** What a throttled site asks for is waited out here while it is short: what was done so far is not given up for a second. */
+  async #patiently<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
+    const since = performance.now();
+    for (;;) {
+      await this.#pace.clear(signal);
+      const sentAt = performance.now();
+      try {
+        return await attempt();
+      } catch (error) {
+        if (!(error instanceof DebgeoError) || error.code !== 'SITE_THROTTLED') throw error;
+        if (!this.#pace.slowDown(error.report.retryAfterMs ?? null, sentAt, since)) throw error;
+      }
+    }
+  }
+
+  async #attempt<T>(doing: Doing, signal: AbortSignal, bytes: number, send: (watchdog: Watchdog) => Promise<T>): Promise<T> {
     const watchdog = new Watchdog(signal, this.#limits, bytes);
     try {
       watchdog.wait();
@@ -216,6 +256,21 @@ class AzureSiteStore implements SiteStore {
       throw failureOf(error, watchdog, signal, doing);
     } finally {
       watchdog.end();
+    }
+  }
+
+  #bodyOf(bytes: Buffer, watchdog: Watchdog, signal: AbortSignal): Buffer | (() => Readable) {
+    if (bytes.length <= PIECE_BYTES) return bytes;
+    return () => Readable.from(this.#pieces(bytes, watchdog, signal), { objectMode: false, highWaterMark: PIECE_BYTES });
+  }
+
+  async *#pieces(bytes: Buffer, watchdog: Watchdog, signal: AbortSignal): AsyncGenerator<Buffer> {
+    for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
+      const piece = bytes.subarray(start, start + PIECE_BYTES);
+      watchdog.rest();
+      await this.#pace.spend(piece.length, signal);
+      watchdog.wait();
+      yield piece;
     }
   }
 
@@ -313,71 +368,6 @@ function headOf(answer: SdkDownload, doing: Doing): Omit<Checksum, 'sha256'> {
 
 const incomplete = (doing: Doing) =>
   new DebgeoError('SITE_UNREACHABLE', `cannot ${doing}: the answer is not that of a blob store`, { expected: 'ETag and Last-Modified' });
-
-function bodyOf(bytes: Buffer, watchdog: Watchdog): Buffer | (() => Readable) {
-  if (bytes.length <= PIECE_BYTES) return bytes;
-  return () => Readable.from(pieces(bytes, watchdog), { objectMode: false, highWaterMark: PIECE_BYTES });
-}
-
-function* pieces(bytes: Buffer, watchdog: Watchdog): Generator<Buffer> {
-  for (let start = 0; start < bytes.length; start += PIECE_BYTES) {
-    watchdog.wait();
-    yield bytes.subarray(start, start + PIECE_BYTES);
-  }
-}
-
-/** All bytes in one buffer, known to be right before any of them goes out. */
-async function wholeOf(content: BlobContent, path: RepoPath): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let size = 0;
-  for await (const chunk of content.bytes) {
-    size += chunk.length;
-    if (size > content.size) throw tooLong(content, path);
-    chunks.push(chunk);
-  }
-  const [only] = chunks;
-  const bytes =
-    chunks.length === 1 && only !== undefined ? Buffer.from(only.buffer, only.byteOffset, only.byteLength) : Buffer.concat(chunks);
-  assertAnnounced(content, size, sha256Of(bytes), path);
-  return bytes;
-}
-
-/** The bytes in blocks of exactly `blockBytes`, the last one shorter. */
-async function* blocksOf(content: BlobContent, blockBytes: number, path: RepoPath): AsyncGenerator<Buffer> {
-  let block = Buffer.allocUnsafe(blockBytes);
-  let filled = 0;
-  let size = 0;
-  for await (const chunk of content.bytes) {
-    size += chunk.length;
-    if (size > content.size) throw tooLong(content, path);
-    for (let taken = 0; taken < chunk.length;) {
-      const part = chunk.subarray(taken, taken + blockBytes - filled);
-      block.set(part, filled);
-      filled += part.length;
-      taken += part.length;
-      if (filled === blockBytes) {
-        yield block;
-        block = Buffer.allocUnsafe(blockBytes);
-        filled = 0;
-      }
-    }
-  }
-  if (filled > 0) yield block.subarray(0, filled);
-}
-
-function assertAnnounced(content: BlobContent, size: number, sha256: Sha256, path: RepoPath): void {
-  if (size === content.size && sha256 === content.sha256) return;
-  throw new DebgeoError('BLOB_MISMATCH', `the bytes for ${path} are not those announced; nothing was written`, {
-    expected: `${content.size} bytes, SHA-256 ${content.sha256}`,
-    found: `${size} bytes, SHA-256 ${sha256}`,
-  });
-}
-
-const tooLong = (content: BlobContent, path: RepoPath) =>
-  new DebgeoError('BLOB_MISMATCH', `more bytes for ${path} than announced; nothing was written`, {
-    expected: `${content.size} bytes`,
-    found: 'more',
-  });
 
 /** Random per call: writers that share block ids would publish each other's bytes. All ids of a blob have one length, as Azure demands. */
 function blockId(writer: Buffer, offset: number): string {

@@ -11,7 +11,16 @@ import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
 import { contentOf, hasCode, siteStoreContract, type StoreUnderTest } from './site-store-contract.ts';
 
 const NEVER = new AbortController().signal;
-const LIMITS = { putBytes: 100_000, stallMs: 700, bytesPerSecondMin: 100_000 };
+const LIMITS = {
+  putBytes: 100_000,
+  stallMs: 700,
+  bytesPerSecondMin: 100_000,
+  widthMin: 1,
+  widthStart: 16,
+  widthMax: 64,
+  bytesInFlight: 1_000_000,
+  throttlePatienceMs: 1_500,
+};
 const PATH = parseRepoPath('debian/dists/bookworm/InRelease');
 
 function behind(container: ContainerClient, prefix: string): Pick<StoreUnderTest, 'read' | 'tamper'> {
@@ -117,7 +126,7 @@ describe('AzureSiteStore', () => {
       { kind: 'cut' },
       { kind: 'hang' },
       { kind: 'answer', status: 403 },
-      { kind: 'answer', status: 503 },
+      { kind: 'answer', status: 503, headers: { 'retry-after': '100' } },
       { kind: 'answer', status: 400, body: '<not xml' },
       { kind: 'answer', status: 200, body: 'not a blob store' },
     ] as const;

@@ -379,6 +379,33 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
       }
     });
 
+    it('waits for a short while that a throttled site asks for, and sends again', async () => {
+      const path = fresh();
+      await proxy.setRules([{ times: 1, fault: { kind: 'answer', status: 503, headers: { 'retry-after': '1' } } }]);
+      await proxy.clear();
+      const from = performance.now();
+
+      const outcome = await store.put(path, contentOf(Buffer.from('x')), 'nothing', NEVER);
+
+      assert.notEqual(outcome, 'conflict');
+      assert.ok(performance.now() - from > 900, 'not before it said');
+      assert.deepEqual(
+        (await proxy.requests()).map(({ status }) => status),
+        [503, 201],
+      );
+    });
+
+    it('ends while it waits for a throttled site, when the caller does', async () => {
+      await proxy.setRules([{ fault: { kind: 'answer', status: 503, headers: { 'retry-after': '1' } } }]);
+      const stop = new AbortController();
+      const call = store.checksum(fresh(), stop.signal);
+      while ((await proxy.requests()).length === 0) await new Promise((resolve) => setImmediate(resolve));
+
+      stop.abort();
+
+      await assert.rejects(call, { name: 'AbortError' });
+    });
+
     it('says what other statuses mean', async () => {
       const cases: readonly [number, string, ErrorCode][] = [
         [500, 'OperationTimedOut', 'SITE_UNREACHABLE'],
