@@ -11,11 +11,13 @@ import type { Config } from './config.ts';
 import { assertMigrated } from './database/migrate.ts';
 import { connectDatabase, type Database } from './database/orm.ts';
 import { DebgeoError } from './domain/errors.ts';
+import { LIMITS } from './domain/limits.ts';
 import type { RepoPath } from './domain/repo-path.ts';
+import { createLog } from './log.ts';
 import { createAzureSiteStore, type AzureSite } from './site/azure-site-store.ts';
 import { fingerprintOf, loadCredential, type CredentialReference } from './site/credentials.ts';
-import { createLog } from './log.ts';
 import { inspectAzureSite, judgeSite, type SiteJudgement } from './site/inspect-site.ts';
+import { Pace } from './site/pace.ts';
 import type { SiteStore } from './site/site-store.ts';
 import { Spool } from './spool/spool.ts';
 
@@ -33,6 +35,7 @@ interface SiteRow {
   readonly prefix: string;
   readonly public_url: string;
   readonly credential: CredentialReference;
+  readonly bytes_per_second: number | null;
 }
 
 /** @throws DATABASE_UNREACHABLE, SCHEMA_OUTDATED */
@@ -47,6 +50,7 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
   const spool = new Spool(spoolFolder(), (error) => log.warn({ error }, 'the spool takes nothing: each site reads for itself'));
   const archives = new Map<string, Archive>();
   const stores = new Map<string, { readonly key: string; readonly store: SiteStore }>();
+  const paces = new Map<string, Pace>();
   return {
     database,
     log,
@@ -63,7 +67,10 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
       const credential = await loadCredential(row.credential, row.account_url); // read each time: a rotated secret is taken up by itself
       const key = JSON.stringify([row.account_url, row.container, row.prefix, fingerprintOf(credential)]);
       const known = stores.get(name);
-      const store = known?.key === key ? known.store : createAzureSiteStore(placeOf(row), credential);
+      const pace = paces.get(name) ?? new Pace(LIMITS);
+      paces.set(name, pace);
+      pace.limitTo(row.bytes_per_second);
+      const store = known?.key === key ? known.store : createAzureSiteStore(placeOf(row), credential, LIMITS, pace);
       stores.set(name, { key, store });
       return { id: row.id, name, publicUrl: row.public_url, store };
     },
@@ -99,7 +106,7 @@ const placeOf = (row: SiteRow): AzureSite => ({
 
 const readSite = async (database: Database, name: string): Promise<SiteRow> => {
   const found = await sql<SiteRow>`
-    select id, name, account_url, container, prefix, public_url, credential from replication_sites where name = ${name}`.execute(
+    select id, name, account_url, container, prefix, public_url, credential, bytes_per_second from replication_sites where name = ${name}`.execute(
     database.read.kysely,
   );
   const row = found.rows[0];

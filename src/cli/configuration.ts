@@ -118,6 +118,11 @@ const site = z.strictObject({
       description: 'Of the snapshots that this site served, so many of the newest stay, however old they are.',
     }),
   prune: duration('1m', '7d').prefault('1h').describe('How often this site deletes what no kept snapshot names.'),
+  bytes_per_second: z.int().min(65_536, 'at least 65536').optional().meta({
+    form: 'number of bytes, at least 65536',
+    unset: 'as fast as it goes',
+    description: 'What each worker moves to and from the site, together.',
+  }),
   state,
 });
 const distribution = z.strictObject({

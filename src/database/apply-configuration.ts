@@ -25,6 +25,7 @@ interface SiteRow {
   readonly grace?: number;
   readonly keep?: number;
   readonly prune?: number;
+  readonly bytes_per_second?: number | undefined;
   readonly state: 'present' | 'absent';
 }
 interface DistributionRow {
@@ -167,17 +168,18 @@ const applySite = async (tx: Tx, name: string, site: SiteRow): Promise<Change> =
   const before = await sql<{ enabled: boolean }>`select enabled from replication_sites where name = ${name}`.execute(tx.kysely);
   const enabled = site.state === 'present';
   const written = await sql`
-    insert into replication_sites as s (name, account_url, container, prefix, public_url, credential, worker_group, enabled,
+    insert into replication_sites as s (name, account_url, container, prefix, public_url, credential, worker_group, bytes_per_second, enabled,
       grace_ms, kept_generations, prune_interval_ms)
     values (${name}, ${site.account_url}, ${site.container}, ${site.prefix}, ${site.public_url}, ${JSON.stringify(site.credential)}::jsonb,
-            ${site.worker_group ?? null}, ${enabled}, ${site.grace ?? LIMITS.graceMs}, ${site.keep ?? LIMITS.keptGenerations},
+            ${site.worker_group ?? null}, ${site.bytes_per_second ?? null}::bigint, ${enabled}, ${site.grace ?? LIMITS.graceMs}, ${site.keep ?? LIMITS.keptGenerations},
             ${site.prune ?? LIMITS.pruneIntervalMs})
     on conflict (name) do update set account_url = excluded.account_url, container = excluded.container, prefix = excluded.prefix,
       public_url = excluded.public_url, credential = excluded.credential, worker_group = excluded.worker_group, enabled = excluded.enabled,
+      bytes_per_second = excluded.bytes_per_second,
       grace_ms = excluded.grace_ms, kept_generations = excluded.kept_generations, prune_interval_ms = excluded.prune_interval_ms
-    where (s.account_url, s.container, s.prefix, s.public_url, s.credential, s.worker_group, s.enabled, s.grace_ms, s.kept_generations,
+    where (s.account_url, s.container, s.prefix, s.public_url, s.credential, s.worker_group, s.bytes_per_second, s.enabled, s.grace_ms, s.kept_generations,
         s.prune_interval_ms) is distinct from
-      (excluded.account_url, excluded.container, excluded.prefix, excluded.public_url, excluded.credential, excluded.worker_group, excluded.enabled,
+      (excluded.account_url, excluded.container, excluded.prefix, excluded.public_url, excluded.credential, excluded.worker_group, excluded.bytes_per_second, excluded.enabled,
         excluded.grace_ms, excluded.kept_generations, excluded.prune_interval_ms)
     returning s.id`.execute(tx.kysely);
   const change = changeOf('site', name, before.rows.length, written.rows.length);

@@ -2,7 +2,6 @@
  * A SiteStore in an Azure container (or Azurite).
  *
  * The SDK only builds, signs and sends single requests: its retries are off, since they ignore Retry-After and never end a silent connection.
- * Its HTTP client keeps connections alive and opens as many as there are requests.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
@@ -20,8 +19,9 @@ import type { RepoPath } from '../domain/repo-path.ts';
 import type { Sha256 } from '../domain/sha256.ts';
 import { assertAnnounced, blocksOf, wholeOf } from './announced-bytes.ts';
 import { SasToken, type SiteCredential } from './credentials.ts';
+import { Connections } from './connections.ts';
 import { Pace, type PaceLimits } from './pace.ts';
-import { brokenOff, isReset, refusalError, type Doing, type Refusal } from './site-error.ts';
+import { brokenOff, refusalError, type Doing, type Refusal } from './site-error.ts';
 import type { BlobContent, Checksum, Expected, SiteStore, Written } from './site-store.ts';
 import { Watchdog, type Patience } from './watchdog.ts';
 
@@ -62,14 +62,19 @@ class AzureSiteStore implements SiteStore {
   readonly #prefix: string;
   readonly #limits: AzureLimits;
   readonly #pace: Pace;
+  readonly #connections: Connections;
 
   constructor(site: AzureSite, credential: SiteCredential, limits: AzureLimits, pace: Pace) {
     const url = `${site.accountUrl.replace(/\/+$/, '')}/${encodeURIComponent(site.container)}`;
     const bySas = credential instanceof SasToken;
-    const pipeline = newPipeline(bySas ? new AnonymousCredential() : credential, {
+    this.#connections = new Connections(site.accountUrl);
+    const options = {
       retryOptions: { maxTries: 1 },
       userAgentOptions: { userAgentPrefix: 'debgeo' },
-    });
+      // The type leaves it out; the SDK hands its options on to the pipeline, which takes it.
+      agent: this.#connections.agent,
+    };
+    const pipeline = newPipeline(bySas ? new AnonymousCredential() : credential, options);
     this.site = site.name;
     this.#container = new ContainerClient(bySas ? credential.appendTo(url) : url, pipeline);
     this.#containerName = site.container;
@@ -186,7 +191,7 @@ class AzureSiteStore implements SiteStore {
         maxRetryRequests: 0,
         abortSignal: watchdog.signal,
       };
-      const answer = await sent(() => blob.download(0, undefined, options));
+      const answer = await this.#connections.send(() => blob.download(0, undefined, options));
       watchdog.rest();
       const head = headOf(answer, doing);
       watchdog.expect(head.size);
@@ -251,7 +256,7 @@ class AzureSiteStore implements SiteStore {
     const watchdog = new Watchdog(signal, this.#limits, bytes);
     try {
       watchdog.wait();
-      return await sent(() => send(watchdog));
+      return await this.#connections.send(() => send(watchdog));
     } catch (error) {
       throw failureOf(error, watchdog, signal, doing);
     } finally {
@@ -301,19 +306,6 @@ class AzureSiteStore implements SiteStore {
 class Conflict extends Error {}
 /** The container is there, the blob is not. */
 class Absent extends Error {}
-
-/**
- * A kept connection that the site closed just when a request went out is no failure: once more (RFC 9112 §9.3.1). Every write is conditional, so
- * that one which got through nevertheless is answered with a conflict, and looked at (I5).
- */
-async function sent<T>(send: () => Promise<T>): Promise<T> {
-  try {
-    return await send();
-  } catch (error) {
-    if (isReset(error)) return await send();
-    throw error;
-  }
-}
 
 function failureOf(error: unknown, watchdog: Watchdog, signal: AbortSignal, doing: Doing): unknown {
   const refusal = refusalOf(error);

@@ -134,7 +134,7 @@ async function replicate(db: Database, site: SlowSite, name: string, generation:
       if (batch.length === 0) break;
       const done = await Promise.all(
         batch.map(async (blob) => {
-          const source = { originsOf: async function* () { yield { name: 'archive', open: async () => (async function* () {})() }; } }; // prettier-ignore
+          const source = { originsOf: async function* () { yield { name: 'archive', open: async () => ({ bytes: (async function* () {})(), md5: null }) }; } }; // prettier-ignore
           const placed = { store: site, placeOf: (path: RepoPath) => sitePath('debian', path) };
           return { pathId: blob.pathId, blobId: blob.blobId, checksum: await copyBlob(placed, source, blob, never, async () => undefined) };
         }),

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { ContainerSASPermissions, generateBlobSASQueryParameters, RestError, SASProtocol, type ContainerClient } from '@azure/storage-blob';
@@ -81,6 +83,49 @@ describe('AzureSiteStore', () => {
 
     const steps = (await site.proxy.requests()).map(({ method, query }) => `${method} ${/comp=\w+/.exec(query)?.[0] ?? ''}`);
     assert.deepEqual(steps, ['PUT ', 'PUT comp=block', 'PUT comp=block', 'PUT comp=blocklist']);
+  });
+
+  it('does not fail with connections that the site closed while they were idle', async (t) => {
+    const container = await site.container();
+    const target = new URL(site.accountUrl);
+    const sockets = new Set<Socket>();
+    // A site in front of which connections are lost unseen: this end of them answers what comes next with a reset.
+    const front = createServer((socket) => {
+      const behind = connect(Number(target.port), target.hostname);
+      socket.pipe(behind).pipe(socket);
+      socket.on('error', () => behind.destroy());
+      behind.on('error', () => socket.destroy());
+      sockets.add(socket);
+    });
+    t.after(() => {
+      front.close();
+      for (const socket of sockets) socket.destroy();
+    });
+    front.listen(0, '127.0.0.1');
+    await once(front, 'listening');
+    const closeAll = () => {
+      for (const socket of sockets)
+        socket
+          .unpipe()
+          .once('data', () => socket.resetAndDestroy())
+          .resume();
+      sockets.clear();
+    };
+    const accountUrl = site.accountUrl.replace(target.port, String((front.address() as AddressInfo).port));
+    const store = createAzureSiteStore(
+      { name: 'fra', accountUrl, container: container.containerName, prefix: '' },
+      site.credential,
+      LIMITS,
+    );
+    const pathOf = (at: number) => parseRepoPath(`debian/pool/${at}`);
+    const putAll = (from: number) =>
+      Promise.all([...Array(10).keys()].map((at) => store.put(pathOf(from + at), contentOf(Buffer.from('x')), 'nothing', NEVER)));
+    await putAll(0);
+    assert.ok(sockets.size >= 8, 'many connections are kept');
+
+    closeAll();
+    for (let at = 0; at < 10; at += 1)
+      assert.notEqual(await store.put(pathOf(20 + at), contentOf(Buffer.from('x')), 'nothing', NEVER), 'conflict');
   });
 
   it('works at the root of a container, without a prefix', async () => {

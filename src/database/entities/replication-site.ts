@@ -16,6 +16,8 @@ const schema = defineEntity({
     /** The task queue is debgeo-site-<worker group, or else the name>. */
     workerGroup: p.text().nullable(),
     enabled: p.boolean().default(true),
+    /** To and from it, of each worker; null: as fast as it goes. */
+    bytesPerSecond: p.bigint('number').nullable(),
     /** Milliseconds from the moment that the site stopped serving a snapshot. */
     graceMs: p.bigint('number').default(129_600_000),
     /** Of the generations served, the newest ones are kept whatever clocks say. */

@@ -1,3 +1,4 @@
+import { Migration20261123ByteRates } from './2026-11-23-byte-rates.ts';
 import { Migration20261123FirstTables } from './2026-11-23-first-tables.ts';
 import { Migration20261123OlderAcceptances } from './2026-11-23-older-acceptances.ts';
 import { Migration20261123Prunes } from './2026-11-23-prunes.ts';
@@ -9,4 +10,5 @@ export const MIGRATIONS = [
   { name: '2026-11-23-older-acceptances', class: Migration20261123OlderAcceptances },
   { name: '2026-11-23-stale-after', class: Migration20261123StaleAfter },
   { name: '2026-11-23-prunes', class: Migration20261123Prunes },
+  { name: '2026-11-23-byte-rates', class: Migration20261123ByteRates },
 ];
