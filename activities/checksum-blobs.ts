@@ -1,4 +1,5 @@
 import { blobsToChecksum, recordChecksums, type BlobToChecksum } from '../src/database/checksums.ts';
+import type { LaneKey } from '../src/database/lane.ts';
 import { openBlobs } from '../src/database/registry.ts';
 import { takeVerify } from '../src/database/replications.ts';
 import { LIMITS } from '../src/domain/limits.ts';
@@ -7,6 +8,7 @@ import { isWorkerStopping, withHeartbeat } from './context.ts';
 import { look } from './copy-blob.ts';
 import type { Deps } from './deps.ts';
 import { inParallel } from './in-parallel.ts';
+import { Ledger } from './ledger.ts';
 import { countsOf, startSiteLane, type StepAnswer, type StepInput } from './lane.ts';
 
 /**
@@ -21,24 +23,26 @@ export const createChecksumBlobs =
     const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
     let { row } = lane;
 
-    const readPage = async (page: readonly BlobToChecksum[]): Promise<void> => {
-      const read: (BlobToChecksum & { checksum: Checksum | null })[] = [];
+    /** @returns how many blobs it read */
+    const readUntil = async (asked: number | null): Promise<number> => {
+      let read = 0;
+      const ledger = new Ledger<BlobToChecksum & { checksum: Checksum | null }>(LIMITS.batchFiles, async (set) => {
+        ({ row } = await recordChecksums(deps.database, lane.key, set));
+      });
       try {
-        await inParallel(page, LIMITS.laneConcurrency, lane.context.signal, async (blob, signal) => {
-          if (read.length > 0 && Date.now() >= end) return;
-          read.push({ ...blob, checksum: await look(lane.store, lane.placeOf(blob.path), signal) });
+        await inParallel(blobsUntil(deps, lane.key, asked, end), LIMITS.laneConcurrency, lane.context.signal, async (blob, signal) => {
+          read += 1;
+          await ledger.add({ ...blob, checksum: await look(lane.store, lane.placeOf(blob.path), signal) });
         });
       } finally {
-        if (read.length > 0) ({ row } = await recordChecksums(deps.database, lane.key, read));
+        await ledger.close();
       }
+      return read;
     };
 
     const work = async (): Promise<StepAnswer> => {
       const asked = lane.row.verifyRequestedAt === null ? null : await takeVerify(deps.database, lane.at, lane.key.attempt);
-      for (;;) {
-        const page = await blobsToChecksum(deps.database.read, lane.key, asked, LIMITS.batchFiles);
-        if (page.length === 0) break;
-        await readPage(page);
+      while ((await readUntil(asked)) > 0) {
         if (Date.now() >= end) return { more: true, repair: 0, row };
       }
       const { claimable, elsewhere, failed } = await openBlobs(deps.database.read, lane.key);
@@ -51,3 +55,22 @@ export const createChecksumBlobs =
       throw error;
     }
   };
+
+/** One page ahead of what is being read. The first blob is read whatever the time is, so that every slice gets on. */
+async function* blobsUntil(deps: Deps, key: LaneKey, asked: number | null, end: number): AsyncGenerator<BlobToChecksum> {
+  const pageBehind = (pathId: number): Promise<BlobToChecksum[]> => {
+    const page = blobsToChecksum(deps.database.read, key, asked, pathId, LIMITS.batchFiles);
+    page.catch(() => undefined); // told when it is its turn
+    return page;
+  };
+  let isFirst = true;
+  let next = pageBehind(0);
+  for (let page = await next; page.length > 0; page = await next) {
+    next = pageBehind(page.at(-1)!.pathId);
+    for (const blob of page) {
+      if (!isFirst && Date.now() >= end) return;
+      isFirst = false;
+      yield blob;
+    }
+  }
+}

@@ -108,15 +108,10 @@ const site = z.strictObject({
   grace: duration('1m', '30d')
     .prefault('36h')
     .describe('How long a snapshot that this site stopped serving stays whole: clients hold older indices for a day and more.'),
-  keep: z
-    .int()
-    .min(1)
-    .max(1_000)
-    .default(2)
-    .meta({
-      form: 'whole number from 1',
-      description: 'Of the snapshots that this site served, so many of the newest stay, however old they are.',
-    }),
+  keep: z.int().min(1).max(1_000).default(2).meta({
+    form: 'whole number from 1',
+    description: 'Of the snapshots that this site served, so many of the newest stay, however old they are.',
+  }),
   prune: duration('1m', '7d').prefault('1h').describe('How often this site deletes what no kept snapshot names.'),
   bytes_per_second: z.int().min(65_536, 'at least 65536').optional().meta({
     form: 'number of bytes, at least 65536',

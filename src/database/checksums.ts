@@ -10,8 +10,17 @@ import type { WantedBlob } from './registry.ts';
 /** A blob that is to be read, with the ETag that its row has: what is found is booked only if the row still says so. */
 export type BlobToChecksum = WantedBlob & { readonly etag: string | null };
 
-/** Blobs of the generation that are at the site and not verified, or not since somebody asked for it; in the order of their paths. */
-export async function blobsToChecksum(tx: Tx, lane: LaneKey, verifyRequestedAt: number | null, limit: number): Promise<BlobToChecksum[]> {
+/**
+ * Blobs of the generation that are at the site and not verified, or not since somebody asked for it; in the order of their path ids.
+ * @param behind only those with a larger path id: what was handed out before need not be booked yet
+ */
+export async function blobsToChecksum(
+  tx: Tx,
+  lane: LaneKey,
+  verifyRequestedAt: number | null,
+  behind: number,
+  limit: number,
+): Promise<BlobToChecksum[]> {
   // Rows keep microseconds, orders milliseconds: what was verified within the millisecond of the order is read again.
   const since = verifyRequestedAt === null ? null : verifyRequestedAt + 1;
   const found = await sql<Omit<BlobToChecksum, 'sha256'> & { digest: Uint8Array }>`
@@ -19,6 +28,7 @@ export async function blobsToChecksum(tx: Tx, lane: LaneKey, verifyRequestedAt: 
       ${lane.distributionId}::int as "distributionId", ${lane.siteId}::int as "siteId", ${lane.generation}::int as generation
     from blob_registry r join blobs b on b.id = r.blob_id join paths p on p.id = r.path_id
     where r.site_id = ${lane.siteId} and r.state = ${SYNCED} and (not r.settled or r.verified_at < ${timestamp(since)}) and ${isMember(lane)}
+      and r.path_id > ${behind}
     order by r.path_id limit ${limit}`.execute(tx.kysely);
   return found.rows.map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }));
 }

@@ -185,8 +185,8 @@ test('an archive may correct a file that no site ever had right', async (t) => {
 test('checksum takes what is not verified, and everything when somebody asked; a rotten or lost blob goes back to sync', async (t) => {
   const db = await aDatabase(t);
   const lane = await settle(db, 'stable', await capture(db, 'stable', files(3)));
-  assert.equal((await blobsToChecksum(db.read, lane, null, 10)).length, 0);
-  const asked = await blobsToChecksum(db.read, lane, Date.now() + 1_000, 10);
+  assert.equal((await blobsToChecksum(db.read, lane, null, 0, 10)).length, 0);
+  const asked = await blobsToChecksum(db.read, lane, Date.now() + 1_000, 0, 10);
   assert.equal(asked.length, 3);
 
   const found = [
@@ -213,7 +213,7 @@ test('checksum takes what is not verified, and everything when somebody asked; a
 test('a checksum of what was repaired meanwhile is dropped', async (t) => {
   const db = await aDatabase(t);
   const lane = await settle(db, 'stable', await capture(db, 'stable', files(1)));
-  const [blob] = await blobsToChecksum(db.read, lane, Date.now() + 1_000, 10);
+  const [blob] = await blobsToChecksum(db.read, lane, Date.now() + 1_000, 0, 10);
   await sql`update blob_registry set etag = '"repaired"'`.execute(db.read.kysely);
 
   const { bad } = await recordChecksums(db, lane, [{ ...read(blob!, digestOf('rot')), etag: blob!.etag }]);
