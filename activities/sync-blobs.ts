@@ -40,7 +40,9 @@ export const createSyncBlobs =
       return { more: true, repair: 0, row: slice.row };
     };
     try {
-      return await withHeartbeat(lane.context, () => countsOf(slice.row), work);
+      const answer = await withHeartbeat(lane.context, () => countsOf(slice.row), work);
+      deps.log.debug({ ...lane.at, ...deps.spool?.counts }, 'a slice ended; what this worker read, and shared');
+      return answer;
     } catch (error) {
       await releaseBlobs(deps.database, lane.key).catch((cause: unknown) =>
         deps.log.warn({ ...lane.at, cause }, 'claims are freed by the next attempt'),
