@@ -1,8 +1,9 @@
 import { bookFound, bookGone, findSite, takeMarked, type Left, type UnneededBlob } from '../src/database/prune-blobs.ts';
 import { loadPrune } from '../src/database/prunes.ts';
+import { DebgeoError } from '../src/domain/errors.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import type { SitePrune } from '../src/domain/replication.ts';
-import { sitePath } from '../src/domain/repo-path.ts';
+import { sitePath, type RepoPath } from '../src/domain/repo-path.ts';
 import type { SiteStore } from '../src/site/site-store.ts';
 import { activityContext, withHeartbeat, type ActivityContext } from './context.ts';
 import { look } from './copy-blob.ts';
@@ -83,7 +84,9 @@ class Pruner {
     const state = 'these bytes were left as they are; delete them if nobody needs them';
     let { etag } = blob;
     for (let conflicts = 0; ; conflicts += 1) {
-      if (etag !== null && (await this.#store.remove(place, etag, signal)) === 'gone') return 'gone';
+      const removed = etag === null ? 'conflict' : await this.#remove(place, etag, signal);
+      if (removed === 'gone') return 'gone';
+      if (typeof removed === 'object') return { ...removed, state };
 
       // Nobody knows what is there, or it is another version: ours by its bytes, or somebody else's.
       const found = await look(this.#store, place, signal);
@@ -100,6 +103,16 @@ class Pruner {
         };
       if (!(await bookFound(this.#deps.database, this.#siteId, this.#context.attempt, blob.pathId, found.etag))) return 'needed';
       etag = found.etag;
+    }
+  }
+
+  /** A blob that the site keeps (a lease, a legal hold, a version that may not be deleted) holds up no other. */
+  async #remove(place: RepoPath, etag: string, signal: AbortSignal): Promise<'gone' | 'conflict' | Left['report']> {
+    try {
+      return await this.#store.remove(place, etag, signal);
+    } catch (error) {
+      if (!(error instanceof DebgeoError) || error.code !== 'SITE_REFUSED') throw error;
+      return { ...error.report, code: 'SITE_REFUSED' };
     }
   }
 }

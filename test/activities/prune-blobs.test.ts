@@ -268,6 +268,23 @@ test('what somebody else wrote there meanwhile stays, on record', async (t) => {
   assert.deepEqual(rows, [{ code: 'FOREIGN_WRITE', path: pathOf('1.0') }]);
 });
 
+test('a blob that the site keeps, leased by somebody, holds up no other and is on record', async (t) => {
+  const { lanes } = await threeReleases(t);
+  const { container } = lanes.site();
+  await container
+    .getBlobClient(`debian/${pathOf('1.0')}`)
+    .getBlobLeaseClient()
+    .acquireLease(-1);
+
+  const { more } = await inActivity(() => lanes.activities().pruneBlobs({ site: 'fra' }));
+
+  assert.equal(more, false);
+  assert.equal(await gone(container, pathOf('1.0')), false);
+  assert.equal(await gone(container, pathOf('2.0')), true);
+  const { rows } = await sql<{ code: string }>`select code from incidents`.execute(lanes.database.read.kysely);
+  assert.deepEqual(rows, [{ code: 'SITE_REFUSED' }]);
+});
+
 test('a blob that was written and never booked is found, and deleted by the version that was found', async (t) => {
   const { lanes } = await threeReleases(t);
   await sql`update blob_registry set etag = null where state = 4`.execute(lanes.database.read.kysely);
