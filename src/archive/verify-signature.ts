@@ -7,10 +7,11 @@
  * OpenPGP.js judges keys at the time of the signature and would accept one that has expired since: key and expiry are judged here.
  */
 import * as openpgp from 'openpgp';
-import { splitClearsigned, splitSignatures } from '../domain/clearsigned.ts';
+import { isSameText, splitClearsigned, splitSignatures } from '../domain/clearsigned.ts';
 import { DebgeoError, type ErrorCode } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { ReleaseSet } from '../domain/snapshot.ts';
+import { quoted, readKeyring } from './keyring.ts';
 
 export interface Signature {
   /** Fingerprints of the pinned primary keys that signed, 40 upper-case hex digits each; empty if unsigned was allowed. */
@@ -51,7 +52,6 @@ const ANY_HASH = { ...openpgp.config, rejectHashAlgorithms: new Set(), rejectMes
 /** apt: Acquire::Max-FutureTime. Further ahead, the Date of the Release is refused, too. */
 const FUTURE_MS = 10_000;
 const LF = 0x0a;
-const KEY_BLOCK = /-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n[^]*?\n-----END PGP PUBLIC KEY BLOCK-----/g;
 
 /**
  * @param keyring pinned public keys, armored (one or more blocks) or binary; null accepts an unsigned Release set
@@ -106,7 +106,7 @@ function openInRelease(
 async function whatBelongsTogether(set: ReleaseSet, body: Uint8Array, keys: readonly openpgp.Key[] | null, now: Date): Promise<ReleaseSet> {
   const { inRelease, release, releaseGpg } = set;
   if (inRelease === null) return set;
-  if (release === null || textOf(release) !== textOf(body)) return { inRelease, release: null, releaseGpg: null };
+  if (release === null || !isSameText(release, body)) return { inRelease, release: null, releaseGpg: null };
   if (releaseGpg === null || keys === null) return set;
   try {
     await signersOfRelease(release, releaseGpg, keys, now);
@@ -116,13 +116,6 @@ async function whatBelongsTogether(set: ReleaseSet, body: Uint8Array, keys: read
     throw error;
   }
 }
-
-/** Trailing blanks and line ends are outside a text signature (RFC 9580, 7.2), and the frame of InRelease drops the last one. */
-const textOf = (bytes: Uint8Array): string =>
-  Buffer.from(bytes)
-    .toString('latin1')
-    .replace(/[ \t\r]+$/gm, '')
-    .trimEnd();
 
 const signersOfRelease = async (release: Uint8Array, releaseGpg: Uint8Array, keys: readonly openpgp.Key[], now: Date): Promise<string[]> =>
   acceptedSigners(await judgeSignatures(release, splitSignatures(releaseGpg), keys, now), keys, 'Release.gpg');
@@ -280,40 +273,6 @@ async function isSignedBy(
   }
 }
 
-async function readKeyring(bytes: Uint8Array): Promise<openpgp.Key[]> {
-  const merged = new Map<string, openpgp.Key>();
-  try {
-    for (const key of await readKeyBlocks(bytes)) {
-      if (key.isPrivate()) throw new Error('a secret key is no part of a keyring');
-      // A ring may hold a key twice, of different age: what either says (extended, revoked) counts.
-      const known = merged.get(key.getFingerprint());
-      merged.set(key.getFingerprint(), known === undefined ? key : await known.update(key as openpgp.PublicKey));
-    }
-  } catch (error) {
-    throw new DebgeoError(
-      'CONFIG_INVALID',
-      'the keyring cannot be read',
-      { expected: 'public keys, armored or binary', found: quoted(error) },
-      error,
-    );
-  }
-  if (merged.size === 0)
-    throw new DebgeoError('CONFIG_INVALID', 'the keyring holds no key', { expected: 'public keys, armored or binary' });
-  return [...merged.values()];
-}
-
-async function readKeyBlocks(bytes: Uint8Array): Promise<openpgp.Key[]> {
-  const binary = ((bytes[0] ?? 0) & 0x80) !== 0;
-  if (binary) return openpgp.readKeys({ binaryKeys: bytes });
-  const keys: openpgp.Key[] = [];
-  for (const [block] of Buffer.from(bytes).toString('latin1').matchAll(KEY_BLOCK)) {
-    keys.push(...(await openpgp.readKeys({ armoredKeys: block })));
-  }
-  return keys;
-}
-
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
 const fingerprintsOf = (keys: readonly openpgp.Key[]): string => keys.map((key) => key.getFingerprint().toUpperCase()).join(', ');
-
-const quoted = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, LIMITS.quotedCharacters);

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { splitClearsigned, splitSignatures } from '../../src/domain/clearsigned.ts';
+import { isSameText, splitClearsigned, splitSignatures } from '../../src/domain/clearsigned.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { refuses } from './refuses.ts';
 
@@ -104,5 +104,29 @@ describe('splitSignatures', () => {
       refuses('SIGNATURE_MALFORMED', () => splitSignatures(Buffer.from(text)), text);
     }
     refuses('SIGNATURE_MALFORMED', () => splitSignatures(Uint8Array.of(0x89, 0x02, 0x33)));
+  });
+});
+
+describe('isSameText', () => {
+  const isSame = (one: string, other: string) => isSameText(Buffer.from(one), Buffer.from(other));
+
+  it('passes over what a text signature passes over, and over nothing else', () => {
+    assert.ok(isSame(RELEASE, RELEASE.replaceAll('\n', ' \t\r\n')));
+    assert.ok(isSame(RELEASE, `${RELEASE}\n \n\n`));
+    assert.ok(isSame(RELEASE, RELEASE.trimEnd()));
+    assert.ok(!isSame(RELEASE, ` ${RELEASE}`));
+    assert.ok(!isSame(RELEASE, `\n${RELEASE}`));
+    assert.ok(!isSame(RELEASE, RELEASE.replace('Debian', 'Debian \v')));
+    assert.ok(!isSame(RELEASE, RELEASE.replace('Origin: ', 'Origin:')));
+    assert.ok(!isSame(RELEASE, `${RELEASE}x`));
+    assert.ok(!isSame(RELEASE, ''));
+  });
+
+  it('ends soon for a text of blanks, which nobody has vouched for', () => {
+    const began = performance.now();
+
+    assert.ok(!isSame(RELEASE, `${' '.repeat(200_000)}x`)); // whoever tries the blanks from each of them on takes minutes
+
+    assert.ok(performance.now() - began < 10_000);
   });
 });
