@@ -7,8 +7,7 @@ import { judgeAge } from '../../domain/freshness.ts';
 import { suiteFolder } from '../../domain/release.ts';
 import { ago, duration } from '../amount.ts';
 import type { Findings } from './findings.ts';
-
-const DEADLINE_MS = 30_000;
+import { within } from './within.ts';
 
 export const examineArchive = async (findings: Findings, deps: JoinedDeps, distribution: string): Promise<void> => {
   await findings.check(
@@ -36,9 +35,11 @@ const aged = (age: ReleaseAge | null): string =>
 const authenticate = async (deps: JoinedDeps, name: string): Promise<readonly string[]> => {
   const distribution = await readDistribution(deps.database.read, name);
   if (distribution === null) throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
-  const found = await deps
-    .archiveOf(distribution.archive)
-    .fetchReleaseSet(suiteFolder(distribution.suite), null, AbortSignal.timeout(DEADLINE_MS));
+  const { archive, suite } = distribution;
+  const found = await within(
+    () => new DebgeoError('ARCHIVE_UNREACHABLE', `archive ${archive.name} did not answer in time`),
+    (signal) => deps.archiveOf(archive).fetchReleaseSet(suiteFolder(suite), null, signal),
+  );
   if (found === 'unchanged') throw new DebgeoError('UNKNOWN', 'an unconditional request was answered with 304');
   return (await verifyReleaseSet(found.releaseSet, distribution.archive.keyring, new Date())).signers;
 };

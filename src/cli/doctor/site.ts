@@ -7,14 +7,17 @@ import { sha256Of } from '../../domain/sha256.ts';
 import type { SiteJudgement } from '../../site/inspect-site.ts';
 import { readPublic } from '../../site/read-public.ts';
 import type { Findings } from './findings.ts';
-
-const DEADLINE_MS = 30_000;
+import { DEADLINE_MS, within } from './within.ts';
 
 export const examineSite = async (findings: Findings, deps: JoinedDeps, site: string): Promise<void> => {
   const seen: { judgement: SiteJudgement | null } = { judgement: null };
   await findings.check(
     `site ${site}`,
-    () => tryOut(deps, site, async (path, signal) => void (seen.judgement = await deps.inspectSite(site, path, signal))),
+    () =>
+      within(
+        () => new DebgeoError('SITE_STALLED', `site ${site} did not answer in time`),
+        (until) => tryOut(deps, site, until, async (path, signal) => void (seen.judgement = await deps.inspectSite(site, path, signal))),
+      ),
     () => 'writes, reads back, serves anonymously, deletes',
   );
   if (seen.judgement === null) return;
@@ -25,8 +28,12 @@ export const examineSite = async (findings: Findings, deps: JoinedDeps, site: st
   for (const note of notes) findings.note(what, note);
 };
 
-const tryOut = async (deps: JoinedDeps, name: string, look: (path: RepoPath, signal: AbortSignal) => Promise<void>): Promise<void> => {
-  const signal = AbortSignal.timeout(DEADLINE_MS);
+const tryOut = async (
+  deps: JoinedDeps,
+  name: string,
+  signal: AbortSignal,
+  look: (path: RepoPath, signal: AbortSignal) => Promise<void>,
+): Promise<void> => {
   const { store, publicUrl } = await deps.siteOf(name);
   const bytes = randomBytes(64);
   const path = parseRepoPath(`.debgeo/doctor-${bytes.toString('hex', 0, 8)}`);
@@ -53,6 +60,6 @@ const tryOut = async (deps: JoinedDeps, name: string, look: (path: RepoPath, sig
         found: seen?.sha256 ?? '404',
       });
   } finally {
-    await store.remove(path, written.etag, signal);
+    await store.remove(path, written.etag, AbortSignal.timeout(DEADLINE_MS)); // in a time of its own: the other one may be over
   }
 };

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import test from 'node:test';
+import { within } from '../../../src/cli/doctor/within.ts';
+import { DebgeoError } from '../../../src/domain/errors.ts';
+
+const late = () => new DebgeoError('SITE_STALLED', 'no answer');
+const isStalled = (error: unknown) => error instanceof DebgeoError && error.code === 'SITE_STALLED';
+
+test('what does not end in its time is told as that, in whatever way it takes the abort', async () => {
+  const silent = async (signal: AbortSignal) => void (await once(signal, 'abort'));
+  const throwsReason = async (signal: AbortSignal) => silent(signal).then(() => signal.throwIfAborted());
+  const throwsOwn = async (signal: AbortSignal) => silent(signal).then(() => Promise.reject(new DOMException('ended', 'AbortError')));
+
+  await assert.rejects(within(late, throwsReason, 1), isStalled);
+  await assert.rejects(within(late, throwsOwn, 1), isStalled);
+});
+
+test('what goes wrong by itself keeps its error, late or not', async () => {
+  const wrong = new DebgeoError('SITE_DENIED', 'may not write');
+
+  await assert.rejects(
+    within(late, () => Promise.reject(wrong)),
+    wrong,
+  );
+  await assert.rejects(
+    within(late, async (signal) => once(signal, 'abort').then(() => Promise.reject(wrong)), 1),
+    wrong,
+  );
+  assert.equal(await within(late, async () => 7), 7);
+});
