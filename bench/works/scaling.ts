@@ -12,8 +12,8 @@ import { openWorld, type World } from '../world.ts';
 const SIZES = [1_000, 10_000, 100_000];
 const CHANGED_PACKAGES = 10;
 const ALONE_MS = 1_100;
-/** PostgreSQL's counters follow a commit by up to a second (pgstat). */
-const COUNTERS_MS = 1_500;
+/** A session that has become idle tells its last counts after ten seconds (PGSTAT_IDLE_INTERVAL of PostgreSQL's pgstat.c). */
+const COUNTERS_MS = 12_000;
 
 const corpora: Corpus[] = [];
 
