@@ -22,7 +22,9 @@ export const status = async (name: string | undefined, options: Options & { json
 
 const describePrunes = async (database: Database): Promise<string> => {
   const prunes = (await readPrunes(database)).filter((one) => one.startedAt !== null || one.failure !== null);
-  return prunes.length === 0 ? '' : `\nprune\n${table(prunes.map((one) => [`  ${one.site}`, describeLast(one, Date.now())]))}\n`;
+  if (prunes.length === 0) return '';
+  const failures = prunes.flatMap(({ site, failure }) => (failure === null ? [] : [indented(`${site}: ${describeError(failure)}`)]));
+  return `${['', 'prune', table(prunes.map((one) => [`  ${one.site}`, describeLast(one, Date.now())])), ...failures].join('\n')}\n`;
 };
 
 const describe = (one: DistributionStatus, now: number): string => {

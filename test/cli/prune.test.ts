@@ -73,7 +73,7 @@ test('prune', async (t) => {
     const result = await debgeo(world, 'prune');
 
     assert.equal(result.exitCode, 4, result.stderr);
-    assert.match((await debgeo(world, 'status')).stdout, /^ +fra +failed: SITE_UNREACHABLE/m);
+    assert.match((await debgeo(world, 'status')).stdout, /^ +fra +failed: SITE_UNREACHABLE.*\n +fra: SITE_UNREACHABLE: (.|\n)*? do: /m);
     assert.deepEqual(await world.site('fra').contents(), before);
     await world.site('fra').proxy.refuse(false);
   });
