@@ -5,7 +5,7 @@ import { LIMITS } from '../src/domain/limits.ts';
 import type { SitePrune } from '../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../src/domain/repo-path.ts';
 import type { SiteStore } from '../src/site/site-store.ts';
-import { activityContext, withHeartbeat, type ActivityContext } from './context.ts';
+import { activityContext, isWorkerStopping, withHeartbeat, type ActivityContext } from './context.ts';
 import { look } from './copy-blob.ts';
 import type { Deps } from './deps.ts';
 import { inParallel } from './in-parallel.ts';
@@ -45,7 +45,12 @@ export const createPruneBlobs =
         if (Date.now() >= end) return { more: true, row: await loadPrune(deps.database, site) };
       }
     };
-    return withHeartbeat(context, () => counts, work);
+    try {
+      return await withHeartbeat(context, () => counts, work);
+    } catch (error) {
+      if (isWorkerStopping(context)) return { more: true, row: await loadPrune(deps.database, site) };
+      throw error;
+    }
   };
 
 class Pruner {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as yieldOnce, setTimeout as sleep } from 'node:timers/promises';
+import { CancelledFailure } from '@temporalio/activity';
 import { sql } from 'kysely';
 import { pino } from 'pino';
 import { copyBlob } from '../../activities/copy-blob.ts';
@@ -283,6 +284,22 @@ test('a blob that the site keeps, leased by somebody, holds up no other and is o
   assert.equal(await gone(container, pathOf('2.0')), true);
   const { rows } = await sql<{ code: string }>`select code from incidents`.execute(lanes.database.read.kysely);
   assert.deepEqual(rows, [{ code: 'SITE_REFUSED' }]);
+});
+
+test('a worker that stops in the middle ends its slice well, and the next one goes on', async (t) => {
+  const { lanes } = await threeReleases(t);
+  const stop = new AbortController();
+  const stopping = meddling(
+    lanes.site().store,
+    (call) => call === 'remove',
+    async () => stop.abort(new CancelledFailure('WORKER_SHUTDOWN')),
+  );
+  const stopped = lanes.activities({ stores: new Map([['fra', stopping]]) });
+
+  assert.equal((await inActivity(() => stopped.pruneBlobs({ site: 'fra' }), { signal: stop.signal })).more, true);
+  assert.equal((await inActivity(() => lanes.activities().pruneBlobs({ site: 'fra' }))).more, false);
+
+  for (const version of ['1.0', '2.0']) assert.equal(await gone(lanes.site().container, pathOf(version)), true);
 });
 
 test('a blob that was written and never booked is found, and deleted by the version that was found', async (t) => {
