@@ -1,3 +1,4 @@
+import { analyzeGrown } from '../src/database/analyze.ts';
 import { readReplication } from '../src/database/replications.ts';
 import { planBlobs } from '../src/database/plan-blobs.ts';
 import { withHeartbeat } from './context.ts';
@@ -13,10 +14,14 @@ export const createPlanSync =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
     const lane = await startLane(deps, input);
-    const plan = (): Promise<StepAnswer> =>
-      deps.database.transaction(async (tx) => {
+    const plan = async (): Promise<StepAnswer> => {
+      await analyzeGrown(deps.database, ['paths', 'blobs', 'snapshot_blobs']);
+      const answer = await deps.database.transaction(async (tx) => {
         await planBlobs(tx, lane.key);
         return { more: false, repair: 0, row: (await readReplication(tx, lane.at)) ?? lane.row };
       });
+      await analyzeGrown(deps.database, ['blob_registry']);
+      return answer;
+    };
     return withHeartbeat(lane.context, () => countsOf(lane.row), plan);
   };

@@ -64,10 +64,13 @@ export const members = (lane: LaneKey): RawBuilder<unknown> => sql`
      and from_generation <= ${lane.generation} and to_generation > ${lane.generation}) m
   join blobs b on b.id = m.blob_id`;
 
-/** That `r.blob_id` is a member: for statements that begin at the few open rows of the registry. */
+/**
+ * That `r.blob_id` is a member: for statements that take the first rows of the registry in the order of an index. The limit keeps the planner from
+ * joining: it would look up all members for each batch.
+ */
 export const isMember = (lane: LaneKey): RawBuilder<unknown> => sql`
-  exists (select 1 from snapshot_blobs m where m.distribution_id = ${lane.distributionId} and m.blob_id = r.blob_id
-     and m.from_generation <= ${lane.generation} and m.to_generation > ${lane.generation})`;
+  (select true from snapshot_blobs m where m.distribution_id = ${lane.distributionId} and m.blob_id = r.blob_id
+     and m.from_generation <= ${lane.generation} and m.to_generation > ${lane.generation} limit 1)`;
 
 /**
  * That the claim on `r` is nobody's any more. A fence moves with every attempt, failure and cancel, so an attempt that no working lane of this site
