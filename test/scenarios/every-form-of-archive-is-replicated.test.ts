@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { NEEDS_APT } from '../support/needs.ts';
 import { readAllTheTime } from '../support/readers.ts';
 import type { Activities } from '../../activities/index.ts';
-import { aPackage, aWorld, type Planted, PLANTED_MS, type World, type WorldOptions } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, type World, type WorldOptions } from '../support/world.ts';
 
 const PUBLISHES = Number(process.env['DEBGEO_FORM_PUBLISHES'] ?? '6');
 
@@ -43,7 +43,7 @@ const promise = async (
   publishes = PUBLISHES,
   activities?: Planted,
 ): Promise<void> => {
-  const world = await aWorld(t, { archive, ...(activities && { activities, settleMs: PLANTED_MS }) });
+  const world = await aWorld(t, { archive, ...(activities && { activities }) });
   const kept = Array.from({ length: 4 }, (_, index) => aPackage(`kept-${index}`, '1.0'));
   await world.release([...kept, aPackage('changing', '1.0')]);
   await world.update();
