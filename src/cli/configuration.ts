@@ -24,6 +24,7 @@ const state = z
   .describe('`absent` takes it out; what was copied stays at the sites. Leaving it out of the file changes nothing.');
 const httpUrl = z
   .url({ protocol: /^https?$/, error: 'an http or https URL' })
+  .refine(isBare, 'a URL without user, password, query (a SAS) and fragment: URLs are stored and shown; sites name a `credential`')
   .transform((url) => url.replace(/\/+$/, ''))
   .meta({ form: 'http or https URL' });
 const fileUrl = z
@@ -311,6 +312,12 @@ function isRepoPath(text: string): boolean {
   } catch {
     return false;
   }
+}
+
+/** What is no URL at all is told by another fault. */
+function isBare(text: string): boolean {
+  const url = URL.parse(text);
+  return url === null || url.username + url.password + url.search + url.hash === '';
 }
 
 function isFolder(text: string): boolean {

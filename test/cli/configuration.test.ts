@@ -108,6 +108,9 @@ for (const [what, change, where] of [
     ],
     'sites.fra.credential',
   ],
+  ['a SAS in the URL of a site', [/a.blob.example.org/, 'a.blob.example.org/?sv=2025&sig=hush'], 'sites.fra.account_url'],
+  ['a SAS in a public URL', [/apt.example.org/, 'apt.example.org/?sv=2025&sig=hush'], 'sites.sin.public_url'],
+  ['a password in the URL of an archive', [/http:\/\/archive/, 'http://user:hush@archive'], 'archives.debian.url'],
   ['a folder that is no absolute path', [/http:\/\/archive.example.org/, 'file:srv'], 'archives.debian.url'],
   ['a folder of another machine', [/http:\/\/archive.example.org/, 'file://nas'], 'archives.debian.url'],
   [
@@ -144,6 +147,7 @@ for (const [what, change, where] of [
       faults.some((fault) => fault.includes(` ${where}: `)),
       faults.join('\n'),
     );
+    assert.ok(!faults.join('\n').includes('hush'), 'a fault shows no secret');
   });
 
 test('broken YAML is told with its place', () => assert.match(faultsOf('archives:\n  debian: { url: [\n')[0]!, /^\d+:\d+ /));
