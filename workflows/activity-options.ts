@@ -77,6 +77,7 @@ export const stepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activitie
 /** The way of a prune, in this order. */
 export const pruneStepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activities>, 'planPrune' | 'pruneBlobs' | 'pruneCatalog'> => ({
   planPrune: wholeSnapshot.planPrune,
-  pruneBlobs: proxyActivities<Activities>({ ...BYTES, taskQueue: siteQueue }).pruneBlobs,
+  // Nobody can cancel a prune as one cancels a lane: where no worker polls the queue (any more), that is told, and the next run asks the row for the queue.
+  pruneBlobs: proxyActivities<Activities>({ ...BYTES, taskQueue: siteQueue, scheduleToStartTimeout: '30m' }).pruneBlobs,
   pruneCatalog: wholeSnapshot.pruneCatalog,
 });

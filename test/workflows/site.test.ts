@@ -1,4 +1,4 @@
-import { deepEqual, equal } from 'node:assert/strict';
+import { deepEqual, equal, ok } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { askPrune, reconcile } from '../../src/temporal.ts';
 import { pruneNow, siteWorkflowId } from '../../workflows/messages.ts';
@@ -53,6 +53,20 @@ test('a site that cannot be reached is on record, and tried again by itself', as
   deepEqual([outcome, report?.code], ['failed', 'SITE_UNREACHABLE']);
   await eventually('pruned by itself', () => h.world.pruned('ams').endedAt !== null);
   equal(h.world.count('pruneCatalog', '', 'ams'), 1);
+});
+
+test('a slice waits for a worker of the site for a bounded time: those that have moved elsewhere poll another queue', async () => {
+  const { events } = await h.client.workflow.getHandle(siteWorkflowId('ams')).fetchHistory();
+  const first = h.client.workflow.getHandle(
+    siteWorkflowId('ams'),
+    events![0]!.workflowExecutionStartedEventAttributes!.firstExecutionRunId!,
+  );
+  const scheduled = (await first.fetchHistory()).events!.flatMap((event) => event.activityTaskScheduledEventAttributes ?? []);
+  const atSite = scheduled.filter(({ activityType }) => activityType!.name === 'pruneBlobs');
+
+  equal(atSite.length, 1);
+  for (const { scheduleToStartTimeout } of atSite)
+    ok(Number(scheduleToStartTimeout?.seconds) > 0 && Number(scheduleToStartTimeout?.seconds) < 2 * 3_600);
 });
 
 test('a refusal deletes nothing', async () => {
