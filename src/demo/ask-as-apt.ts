@@ -3,7 +3,7 @@
  * Written from Debian's documents and apt's behaviour alone. Nothing of debgeo is imported, so that its faults cannot hide here.
  */
 import { createHash } from 'node:crypto';
-import { request as requestHttp } from 'node:http';
+import { request as requestHttp, type IncomingMessage } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { readCleartextMessage, readKeys, readSignature, createMessage, verify, type Key } from 'openpgp';
 
@@ -27,16 +27,36 @@ export const quote = (path: string): string =>
     )
     .join('');
 
+interface AskOptions {
+  readonly method?: 'GET' | 'HEAD';
+  readonly modifiedSince?: string | null;
+}
+
 /** One anonymous request for a path below the root; redirects are answers, not followed. Throws when there is no whole answer. */
-export function ask(
-  root: string,
-  path: string,
-  options: { readonly method?: 'GET' | 'HEAD'; readonly modifiedSince?: string | null } = {},
-): Promise<Answer> {
+export const ask = (root: string, path: string, options: AskOptions = {}): Promise<Answer> =>
+  request(root, path, options, async (response) => {
+    const bytes = Buffer.concat(await response.toArray());
+    const { 'last-modified': lastModified = null, etag = null } = response.headers;
+    return { status: response.statusCode ?? 0, bytes, lastModified, etag };
+  });
+
+/** The same for a file that may be larger than memory: what there is to compare of it. */
+export const weigh = (root: string, path: string): Promise<{ readonly status: number; readonly size: number; readonly sha256: string }> =>
+  request(root, path, {}, async (response) => {
+    const hash = createHash('sha256');
+    let size = 0;
+    for await (const part of response as AsyncIterable<Buffer>) {
+      hash.update(part);
+      size += part.length;
+    }
+    return { status: response.statusCode ?? 0, size, sha256: hash.digest('hex') };
+  });
+
+function request<T>(root: string, path: string, options: AskOptions, read: (response: IncomingMessage) => Promise<T>): Promise<T> {
   const url = new URL(root);
   const send = url.protocol === 'https:' ? requestHttps : requestHttp;
   return new Promise((resolve, reject) => {
-    const request = send(
+    const sent = send(
       {
         host: url.hostname,
         port: url.port,
@@ -47,19 +67,11 @@ export function ask(
           ...(typeof options.modifiedSince === 'string' ? { 'If-Modified-Since': options.modifiedSince } : {}),
         },
       },
-      (response) => {
-        const parts: Buffer[] = [];
-        response.on('data', (part: Buffer) => parts.push(part));
-        response.on('error', reject);
-        response.on('end', () => {
-          const { 'last-modified': lastModified = null, etag = null } = response.headers;
-          resolve({ status: response.statusCode ?? 0, bytes: Buffer.concat(parts), lastModified, etag });
-        });
-      },
+      (response) => void read(response).then(resolve, reject),
     );
-    request.setTimeout(STALL_MS, () => request.destroy(new Error(`no byte for ${STALL_MS} ms`)));
-    request.on('error', reject);
-    request.end();
+    sent.setTimeout(STALL_MS, () => sent.destroy(new Error(`no byte for ${STALL_MS} ms`)));
+    sent.on('error', reject);
+    sent.end();
   });
 }
 

@@ -11,6 +11,7 @@ import {
   readRelease,
   readStanzas,
   suiteFolderOf,
+  weigh,
   type ListedFile,
   type ReleaseFields,
 } from './ask-as-apt.ts';
@@ -92,9 +93,9 @@ async function someAtOnce<T>(items: Iterable<T>, work: (item: T) => Promise<void
 }
 
 async function faultOf(url: string, path: string, file: PoolFile): Promise<string | null> {
-  const { status, bytes } = await ask(url, path);
-  if (status === 200 && bytes.length === file.size && digest('sha256', bytes) === file.sha256) return null;
-  return `${path}: answer ${status}, ${bytes.length} bytes, expected ${file.size} with SHA-256 ${file.sha256}`;
+  const { status, size, sha256 } = await weigh(url, path);
+  if (status === 200 && size === file.size && sha256 === file.sha256) return null;
+  return `${path}: answer ${status}, ${size} bytes, expected ${file.size} with SHA-256 ${file.sha256}`;
 }
 
 export async function walkIndices({ url, suite, keyring }: WalkOptions): Promise<WalkedIndices> {

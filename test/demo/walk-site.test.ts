@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { ask, weigh } from '../../src/demo/ask-as-apt.ts';
 import { walkSite } from '../../src/demo/walk-site.ts';
 import { packagesOf, serveArchive, SUITE, type ServedArchive } from './served-archive.ts';
 
@@ -59,4 +64,25 @@ test('a walk finds bytes under a name that must answer 404', async (t) => {
   const found = await walk(served);
 
   assert.notDeepEqual(found.faults, []);
+});
+
+test('a large pool file is weighed as it comes, and half of one is an error', async (t) => {
+  const [part, parts] = [Buffer.alloc(1024 * 1024, 'x'), 256];
+  const server = createServer((request, response) => {
+    response.writeHead(200, { 'content-length': part.length * parts });
+    const body = Readable.from((function* () { for (let i = 0; i < parts; i += 1) yield part; })()); // prettier-ignore
+    if (request.url === '/whole') body.pipe(response);
+    else response.write(part, () => response.destroy());
+  }).listen(0, '127.0.0.1');
+  t.after(() => server.close());
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const before = process.resourceUsage().maxRSS;
+
+  const { size } = await weigh(url, 'whole');
+
+  assert.equal(size, part.length * parts);
+  assert.ok((process.resourceUsage().maxRSS - before) * 1024 < (part.length * parts) / 2, 'not all of it was in memory');
+  await assert.rejects(weigh(url, 'half'));
+  await assert.rejects(ask(url, 'half'));
 });
