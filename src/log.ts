@@ -1,6 +1,6 @@
 /**
  * The log of a process: one JSON object per line, and each line that is written inside of an activity or a workflow says whose it is:
- * distribution, site, generation, workflowId, runId, activityType, activityId, attempt, as far as they are known. No names of files, no secrets:
+ * distribution, site, generation, workflowId, runId, activityType, activityId, attempt, as far as they are known. No lists of files, no secrets:
  * of an error only what is listed here is written, since those of HTTP clients carry whole requests.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';

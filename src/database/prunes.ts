@@ -4,6 +4,7 @@ import { ruleOf, type ErrorReport } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { backoffMs, type SitePrune } from '../domain/replication.ts';
 import { first, ms, type Database, type Tx } from './orm.ts';
+import { QUEUE } from './work.ts';
 
 const later = (wait: RawBuilder<unknown>): RawBuilder<unknown> => sql`now() + ${wait} * interval '1 millisecond'`;
 
@@ -20,7 +21,7 @@ export function loadPrune(db: Database, site: string): Promise<SitePrune> {
 async function readPrune(tx: Tx, site: string): Promise<SitePrune> {
   const row = first(
     await sql<SitePrune>`
-      select s.name as site, 'debgeo-site-' || coalesce(s.worker_group, s.name) as queue, s.enabled, ${ms('p.next_at')} as "nextAt",
+      select s.name as site, ${QUEUE} as queue, s.enabled, ${ms('p.next_at')} as "nextAt",
              ${ms('p.started_at')} as "startedAt", ${ms('p.ended_at')} as "endedAt", p.blobs, p.bytes, p.snapshots, p.more, p.failure_code as code
       from prunes p join replication_sites s on s.id = p.site_id where s.name = ${site}`.execute(tx.kysely),
   );

@@ -26,6 +26,7 @@ import { recordEvent, recordIncident, resolveIncidents } from './incidents.ts';
 import { endOlderAcceptances } from './older-acceptances.ts';
 import { first, ms, type Database, type Tx } from './orm.ts';
 import { recordStaleness } from './stale-releases.ts';
+import { QUEUE } from './work.ts';
 
 export interface LaneAt {
   readonly distribution: string;
@@ -53,7 +54,7 @@ const isPublishing = sql<boolean>`exists (
   select from publications p where p.distribution_id = r.distribution_id and p.site_id = r.site_id and p.published_at is null)`;
 
 const REPLICATION_COLUMNS = sql`
-  s.name as site, 'debgeo-site-' || coalesce(s.worker_group, s.name) as queue,
+  s.name as site, ${QUEUE} as queue,
   r.desired_generation as target, r.pinned_generation as pinned, r.served_generation as served,
   r.state, r.paused, ${isPublishing} as publishing,
   ${ms(sql`coalesce(r.verify_taken_at, r.verify_requested_at)`)} as "verifyRequestedAt",

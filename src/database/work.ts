@@ -2,12 +2,13 @@
 import { sql } from 'kysely';
 import type { Database } from './orm.ts';
 
+/** The task queue of the site `s`: its worker group's, or its own. */
+export const QUEUE = sql<string>`'debgeo-site-' || coalesce(s.worker_group, s.name)`;
+
 /** Enabled sites and the task queue of each. */
 export const listSiteQueues = async (database: Database): Promise<{ site: string; queue: string }[]> => {
   const { rows } = await sql<{ site: string; queue: string }>`
-    select name as site, 'debgeo-site-' || coalesce(worker_group, name) as queue from replication_sites where enabled order by name`.execute(
-    database.read.kysely,
-  );
+    select s.name as site, ${QUEUE} as queue from replication_sites s where s.enabled order by s.name`.execute(database.read.kysely);
   return rows;
 };
 
