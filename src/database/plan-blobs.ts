@@ -2,7 +2,20 @@
 import { sql } from 'kysely';
 import { DebgeoError } from '../domain/errors.ts';
 import { sha256FromBytes } from '../domain/sha256.ts';
-import { after, archiveOf, FAILED, holdFence, isBefore, isDead, members, PENDING, recount, STARTED, type LaneKey } from './lane.ts';
+import {
+  after,
+  archiveOf,
+  FAILED,
+  holdFence,
+  isBefore,
+  isDead,
+  members,
+  PENDING,
+  PRUNING,
+  recount,
+  STARTED,
+  type LaneKey,
+} from './lane.ts';
 import { first, lockArchiveShared, type Tx } from './orm.ts';
 
 /**
@@ -11,6 +24,7 @@ import { first, lockArchiveShared, type Tx } from './orm.ts';
  * Must be the first statement of its transaction (see lockArchiveShared).
  * @returns what the generation has in all
  * @throws FENCED, PATH_CONFLICT
+ * @throws NOT_VERIFIED    prune is deleting other bytes at one of its paths at this moment
  * @throws SUPERSEDED      the generation was pruned before it was pinned, so a newer one is there
  * @throws SNAPSHOT_EMPTY  no member at all
  */
@@ -51,12 +65,12 @@ async function refusePruned(tx: Tx, lane: LaneKey): Promise<void> {
 /**
  * A path holds one digest for as long as a served snapshot, or one in its grace, may name it: until prune has deleted it. Free for other bytes is
  * only a row that was never verified, so that no snapshot with it was ever published here, that nobody works on, and that no other distribution
- * at this site wants: an archive that replaces a file that it never had right.
+ * at this site wants: an archive that replaces a file that it never had right. What prune is deleting at this moment is free soon: no person has to act.
  */
 async function refuseConflicts(tx: Tx, lane: LaneKey): Promise<void> {
   const conflict = first(
-    await sql<{ path: string; held: Uint8Array; wanted: Uint8Array; others: string | null }>`
-      select p.path, h.sha256 as held, b.sha256 as wanted, w.names as others
+    await sql<{ path: string; held: Uint8Array; wanted: Uint8Array; others: string | null; isGoing: boolean }>`
+      select p.path, h.sha256 as held, b.sha256 as wanted, w.names as others, r.state = ${PRUNING} and w.names is null as "isGoing"
       from ${members(lane)}
       join blob_registry r on r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id <> b.id
       join blobs h on h.id = r.blob_id join paths p on p.id = r.path_id
@@ -68,9 +82,15 @@ async function refuseConflicts(tx: Tx, lane: LaneKey): Promise<void> {
           and (x.pinned_generation >= o.from_generation and x.pinned_generation < o.to_generation
             or x.desired_generation >= o.from_generation and x.desired_generation < o.to_generation)) w on true
       where r.verified_at is not null or w.names is not null or not (r.state in (${PENDING}, ${FAILED}) or (r.state = ${STARTED} and ${isDead(lane)}))
-      order by p.path limit 1`.execute(tx.kysely),
+      order by "isGoing", p.path limit 1`.execute(tx.kysely),
   );
   if (conflict === null) return;
+  if (conflict.isGoing)
+    throw new DebgeoError('NOT_VERIFIED', `generation ${lane.generation} waits until prune has deleted other bytes at ${conflict.path}`, {
+      expected: sha256FromBytes(conflict.wanted),
+      found: `${sha256FromBytes(conflict.held)}, which nothing needs any more`,
+      state: 'nothing was overwritten',
+    });
   throw new DebgeoError('PATH_CONFLICT', `generation ${lane.generation} needs other bytes at ${conflict.path} than the site holds there`, {
     expected: sha256FromBytes(conflict.wanted),
     found: `${sha256FromBytes(conflict.held)}, of ${conflict.others ?? 'a snapshot that was served or may be served here'}`,

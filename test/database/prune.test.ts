@@ -185,6 +185,29 @@ test('a blob that is needed again while it is deleted is written over the versio
   assert.ok((await pathsAt(db, fra)).includes('pool/1.deb'));
 });
 
+test('other bytes at a path that prune is deleting wait for it, and for no person; a conflict with what is needed comes first', async (t) => {
+  const { db, fra } = await sparing(t);
+  await served(db, 'stable', ['1', '2']);
+  await markUnneeded(db, fra);
+  const gone = await takeMarked(db, fra, (attempt += 1), 10);
+  const generation = await capture(db, 'stable', { 'pool/1.deb': 'other bytes' });
+  const planning = async (wanted: number) => {
+    const lane = await start(db, 'stable', wanted);
+    return db.transaction((tx) => planBlobs(tx, lane));
+  };
+
+  await assert.rejects(planning(generation), says('NOT_VERIFIED'));
+  await bookGone(db, fra, attempt, gone);
+  assert.equal((await planning(generation)).files, 1);
+
+  await sql`update distribution_replications set pinned_generation = null`.execute(db.read.kysely);
+  await sql`update blob_registry r set state = ${PRUNING} from paths p where p.id = r.path_id and p.path = 'pool/1.deb'`.execute(
+    db.read.kysely,
+  );
+  const conflicting = await capture(db, 'stable', { 'pool/1.deb': 'yet others', 'pool/all.deb': 'others' });
+  await assert.rejects(planning(conflicting), says('PATH_CONFLICT'));
+});
+
 test('a row that prune is forgetting at this moment is planned anew', async (t) => {
   const { db, fra } = await sparing(t);
   await served(db, 'stable', ['1', '2']);
