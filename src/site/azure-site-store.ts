@@ -1,9 +1,11 @@
 /**
  * A SiteStore in an Azure container (or Azurite).
  *
- * The SDK only builds, signs and sends single requests: its retries are off, since they ignore Retry-After and never end a silent connection.
+ * Whole blobs are written and read by plain HTTP (blob-http.ts). The SDK only builds, signs and sends single requests: its retries are off, since they
+ * ignore Retry-After and never end a silent connection.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import {
   AnonymousCredential,
@@ -19,6 +21,7 @@ import type { RepoPath } from '../domain/repo-path.ts';
 import type { Sha256 } from '../domain/sha256.ts';
 import { assertAnnounced, blocksOf, wholeOf } from './announced-bytes.ts';
 import { SasToken, type SiteCredential } from './credentials.ts';
+import { BlobHttp, Refused } from './blob-http.ts';
 import { Connections } from './connections.ts';
 import { Pace, type PaceLimits } from './pace.ts';
 import { brokenOff, refusalError, type Doing, type Refusal } from './site-error.ts';
@@ -49,14 +52,13 @@ export const createAzureSiteStore = (
 /** Bytes handed to a socket at a time: the watchdog sees an upload move at this grain. */
 const PIECE_BYTES = 64 * 1024;
 
-type SdkDownload = Awaited<ReturnType<BlockBlobClient['download']>>;
-
 interface Download extends Omit<Checksum, 'sha256'> {
   readonly bytes: AsyncIterable<Uint8Array>;
 }
 
 class AzureSiteStore implements SiteStore {
   readonly site: string;
+  readonly #http: BlobHttp;
   readonly #container: ContainerClient;
   readonly #containerName: string;
   readonly #prefix: string;
@@ -76,6 +78,7 @@ class AzureSiteStore implements SiteStore {
     };
     const pipeline = newPipeline(bySas ? new AnonymousCredential() : credential, options);
     this.site = site.name;
+    this.#http = new BlobHttp(url, credential, this.#connections.agent);
     this.#container = new ContainerClient(bySas ? credential.appendTo(url) : url, pipeline);
     this.#containerName = site.container;
     this.#prefix = site.prefix;
@@ -84,13 +87,13 @@ class AzureSiteStore implements SiteStore {
   }
 
   async put(path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written | 'conflict'> {
-    const blob = this.#blobAt(path);
+    const target = this.#targetOf(path);
     signal.throwIfAborted();
     try {
       return await this.#pace.run(Math.min(content.size, this.#limits.putBytes), signal, () =>
         content.size <= this.#limits.putBytes
-          ? this.#putWhole(blob, path, content, expected, signal)
-          : this.#putBlocks(blob, path, content, expected, signal),
+          ? this.#putWhole(target, path, content, expected, signal)
+          : this.#putBlocks(path, content, expected, signal),
       );
     } catch (error) {
       if (error instanceof Conflict || error instanceof Absent) return 'conflict';
@@ -130,22 +133,23 @@ class AzureSiteStore implements SiteStore {
     }
   }
 
-  async #putWhole(blob: BlockBlobClient, path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written> {
+  async #putWhole(target: string, path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written> {
     const bytes = await wholeOf(content, path);
     const md5 = content.md5?.() ?? createHash('md5').update(bytes).digest();
 
     const doing = this.#doing('write', path);
     if (bytes.length <= PIECE_BYTES) await this.#pace.spend(bytes.length, signal);
-    // The type of the options leaves Content-MD5 out; the SDK sends it for Put Blob, too.
-    const options = { ...writeOptions(content, expected, md5), transactionalContentMD5: md5 };
-    const answer = await this.#request(doing, signal, bytes.length, (watchdog) =>
-      blob.upload(this.#bodyOf(bytes, watchdog, signal), bytes.length, { ...options, abortSignal: watchdog.signal }),
-    );
-    return writtenOf(answer, doing);
+    const headers = { ...putHeaders(content, md5), ...conditionOf(expected) };
+    return this.#request(doing, signal, bytes.length, async (watchdog) => {
+      const answer = await this.#http.send('PUT', target, headers, this.#bodyOf(bytes, watchdog, signal), watchdog.signal);
+      answer.resume();
+      return writtenOf(headOf(answer), doing);
+    });
   }
 
   /** Blocks that are never committed are not visible, and Azure drops them after a week. */
-  async #putBlocks(blob: BlockBlobClient, path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written> {
+  async #putBlocks(path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written> {
+    const blob = this.#blobAt(path);
     const doing = this.#doing('write', path);
     const writer = randomBytes(16);
     const ids: string[] = [];
@@ -168,7 +172,7 @@ class AzureSiteStore implements SiteStore {
     }
 
     assertAnnounced(content, offset, sha256.digest('hex') as Sha256, path);
-    const options = writeOptions(content, expected, md5.digest());
+    const options = commitOptions(content, expected, md5.digest());
     const answer = await this.#request(doing, signal, 0, (watchdog) =>
       blob.commitBlockList(ids, { ...options, abortSignal: watchdog.signal }),
     );
@@ -180,27 +184,23 @@ class AzureSiteStore implements SiteStore {
   }
 
   async #openVersion(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Download | 'changed' | null> {
-    const blob = this.#blobAt(path);
+    const target = this.#targetOf(path);
     const doing = this.#doing('read', path);
     const watchdog = new Watchdog(signal, this.#limits, 0);
     try {
       watchdog.wait();
-      const options = {
-        conditions: etag === undefined ? {} : { ifMatch: etag },
-        // The SDK would resume a broken body by itself: the lane decides what is read again.
-        maxRetryRequests: 0,
-        abortSignal: watchdog.signal,
-      };
-      const answer = await this.#connections.send(() => blob.download(0, undefined, options));
+      const headers = etag === undefined ? {} : { 'if-match': etag };
+      const answer = await this.#connections.send(() => this.#http.send('GET', target, headers, null, watchdog.signal));
       watchdog.rest();
-      const head = headOf(answer, doing);
-      watchdog.expect(head.size);
-      return { ...head, bytes: this.#bytesOf(answer.readableStreamBody as Readable, watchdog, signal, doing) };
+      const { etag: found, lastModified, size } = headOf(answer);
+      if (found === undefined || lastModified === undefined || size === undefined) throw incomplete(doing);
+      watchdog.expect(size);
+      return { etag: found, lastModified: lastModified.getTime(), size, bytes: this.#bytesOf(answer, watchdog, signal, doing) };
     } catch (error) {
       watchdog.end();
       const failure = failureOf(error, watchdog, signal, doing);
       if (failure instanceof Absent) return null;
-      if (failure instanceof Conflict) return (await this.#exists(blob, path, signal)) ? 'changed' : null;
+      if (failure instanceof Conflict) return (await this.#exists(this.#blobAt(path), path, signal)) ? 'changed' : null;
       throw failure;
     }
   }
@@ -279,21 +279,33 @@ class AzureSiteStore implements SiteStore {
     }
   }
 
+  #targetOf(path: RepoPath): string {
+    const name = this.#nameOf(path);
+    const target = this.#http.targetOf(name);
+    if (target === null) throw this.#wouldLeave(name, 'another blob, or none');
+    return target;
+  }
+
+  #nameOf(path: RepoPath): string {
+    return this.#prefix === '' ? path : `${this.#prefix}/${path}`;
+  }
+
+  #wouldLeave(name: string, found: string): DebgeoError {
+    const expected = `${this.#containerName}/${name}`;
+    return new DebgeoError('HOSTILE_PATH', `a path would leave ${this.site}; nothing was requested`, { expected, found });
+  }
+
   /** What goes out is compared with what is meant: the SDK builds the URL so that `..` leaves the prefix and the container. */
   #blobAt(path: RepoPath): BlockBlobClient {
-    const name = this.#prefix === '' ? path : `${this.#prefix}/${path}`;
+    const name = this.#nameOf(path);
     let blob: BlockBlobClient | null;
     try {
       blob = this.#container.getBlockBlobClient(name);
     } catch {
       blob = null;
     }
-    if (blob === null || blob.containerName !== this.#containerName || blob.name !== name) {
-      throw new DebgeoError('HOSTILE_PATH', `a path would leave ${this.site}; nothing was requested`, {
-        expected: `${this.#containerName}/${name}`,
-        found: blob === null ? 'no blob at all' : `${blob.containerName}/${blob.name}`,
-      });
-    }
+    if (blob === null || blob.containerName !== this.#containerName || blob.name !== name)
+      throw this.#wouldLeave(name, blob === null ? 'no blob at all' : `${blob.containerName}/${blob.name}`);
     return blob;
   }
 
@@ -316,6 +328,7 @@ function failureOf(error: unknown, watchdog: Watchdog, signal: AbortSignal, doin
 }
 
 function refusalOf(error: unknown): Refusal | null {
+  if (error instanceof Refused) return error.refusal;
   if (!(error instanceof RestError) || error.statusCode === undefined || error.statusCode < 300) return null;
   const headers = error.response?.headers;
   return {
@@ -334,7 +347,27 @@ function isConflict({ status, code }: Refusal): boolean {
   return code === 'BlobAlreadyExists' || code === 'InvalidBlockList';
 }
 
-function writeOptions(content: BlobContent, expected: Expected, md5: Uint8Array) {
+const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
+
+function putHeaders(content: BlobContent, md5: Uint8Array): Record<string, string> {
+  return {
+    'content-length': String(content.size),
+    'content-md5': base64(md5),
+    'content-type': 'application/octet-stream',
+    'x-ms-blob-type': 'BlockBlob',
+    'x-ms-blob-content-type': content.contentType,
+    'x-ms-blob-cache-control': content.cacheControl,
+    'x-ms-blob-content-md5': base64(md5),
+    // For people and other programs; debgeo itself reads bytes.
+    'x-ms-meta-sha256': content.sha256,
+  };
+}
+
+const conditionOf = (expected: Expected): Record<string, string> =>
+  expected === 'nothing' ? { 'if-none-match': '*' } : { 'if-match': expected.etag };
+
+/** As `putHeaders` and `conditionOf`, for the SDK. */
+function commitOptions(content: BlobContent, expected: Expected, md5: Uint8Array) {
   const blobHTTPHeaders: BlobHTTPHeaders = {
     blobContentType: content.contentType,
     blobCacheControl: content.cacheControl,
@@ -342,7 +375,6 @@ function writeOptions(content: BlobContent, expected: Expected, md5: Uint8Array)
   };
   return {
     blobHTTPHeaders,
-    // For people and other programs; debgeo itself reads bytes.
     metadata: { sha256: content.sha256 },
     conditions: expected === 'nothing' ? { ifNoneMatch: '*' } : { ifMatch: expected.etag },
   };
@@ -353,9 +385,17 @@ function writtenOf(answer: { etag?: string; lastModified?: Date; date?: Date }, 
   return { etag: answer.etag, lastModified: answer.lastModified.getTime(), siteClock: (answer.date ?? answer.lastModified).getTime() };
 }
 
-function headOf(answer: SdkDownload, doing: Doing): Omit<Checksum, 'sha256'> {
-  if (answer.etag === undefined || answer.lastModified === undefined || answer.contentLength === undefined) throw incomplete(doing);
-  return { etag: answer.etag, size: answer.contentLength, lastModified: answer.lastModified.getTime() };
+function headOf({ headers }: IncomingMessage): { etag?: string; lastModified?: Date; date?: Date; size?: number } {
+  const dated = (text: string | undefined): Date | null => (text === undefined || Number.isNaN(Date.parse(text)) ? null : new Date(text));
+  const lastModified = dated(headers['last-modified']);
+  const date = dated(headers.date);
+  const size = headers['content-length'];
+  return {
+    ...(headers.etag === undefined ? {} : { etag: headers.etag }),
+    ...(lastModified === null ? {} : { lastModified }),
+    ...(date === null ? {} : { date }),
+    ...(size === undefined || !/^\d+$/.test(size) ? {} : { size: Number(size) }),
+  };
 }
 
 const incomplete = (doing: Doing) =>

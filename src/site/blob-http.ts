@@ -1,0 +1,157 @@
+/**
+ * Put Blob and Get Blob by plain HTTP: the two requests that every blob costs, again and again. The layers of the SDK (serializers, policies, copies of
+ * headers) cost more than everything else that a copy does; all other requests go through it. Names and signature are the SDK's, which a test compares.
+ */
+import http from 'node:http';
+import https from 'node:https';
+import type { Readable } from 'node:stream';
+import { StorageSharedKeyCredential } from '@azure/storage-blob';
+import { DebgeoError } from '../domain/errors.ts';
+import { SasToken, type SiteCredential } from './credentials.ts';
+import type { Refusal } from './site-error.ts';
+
+/** Of the REST API: what is asked for here has been the same since 2019. */
+const VERSION = '2024-11-04';
+const SCOPE = 'https://storage.azure.com/.default';
+
+/** An answer that is none of success. */
+export class Refused extends Error {
+  readonly refusal: Refusal;
+
+  constructor(refusal: Refusal) {
+    super(`HTTP ${refusal.status}`);
+    this.refusal = refusal;
+  }
+}
+
+/** Lower-case names. */
+type Headers = Readonly<Record<string, string>>;
+
+export class BlobHttp {
+  readonly #container: URL;
+  readonly #credential: SiteCredential;
+  readonly #agent: http.Agent;
+
+  /** @param containerUrl without a query */
+  constructor(containerUrl: string, credential: SiteCredential, agent: http.Agent) {
+    this.#container = new URL(containerUrl);
+    this.#credential = credential;
+    this.#agent = agent;
+  }
+
+  /** What goes out for a name; null if it would name anything else than just that blob of this container. */
+  targetOf(name: string): string | null {
+    const segments = name.split('/');
+    if (!name.isWellFormed() || AMBIGUOUS.test(name) || segments.some((segment) => ['', '.', '..'].includes(segment))) return null;
+    return `${this.#container.pathname}/${segments.map(quote).join('/')}`;
+  }
+
+  /**
+   * @param target of `targetOf`
+   * @param body sent again by the caller: a buffer, or a new stream for each call
+   * @returns an answer of success, its body not read yet
+   * @throws Refused; what node:http throws
+   */
+  async send(
+    method: 'GET' | 'PUT',
+    target: string,
+    headers: Headers,
+    body: Buffer | (() => Readable) | null,
+    signal: AbortSignal,
+  ): Promise<http.IncomingMessage> {
+    const dated = { ...headers, 'x-ms-date': new Date().toUTCString(), 'x-ms-version': VERSION };
+    const { path, authorization } = await this.#authorized(method, target, dated, signal);
+    const options = {
+      host: this.#container.hostname.replace(/^\[(.*)\]$/, '$1'),
+      port: this.#container.port,
+      method,
+      path,
+      headers: { 'user-agent': 'debgeo', ...dated, ...authorization },
+      agent: this.#agent,
+      signal,
+    };
+    const answer = await exchange(this.#container.protocol === 'https:' ? https : http, options, body);
+    answer.on('error', () => undefined); // whoever reads the body sees it there
+    const status = answer.statusCode ?? 0;
+    if (status >= 200 && status < 300) return answer;
+    answer.resume();
+    const { 'x-ms-error-code': code, 'retry-after': retryAfter } = answer.headers;
+    throw new Refused({ status, code: String(code ?? ''), retryAfter: retryAfter ?? null });
+  }
+
+  async #authorized(
+    method: string,
+    target: string,
+    headers: Headers,
+    signal: AbortSignal,
+  ): Promise<{ path: string; authorization: Headers }> {
+    const credential = this.#credential;
+    if (credential instanceof SasToken) return { path: credential.appendTo(target), authorization: {} };
+    if (credential instanceof StorageSharedKeyCredential) {
+      const signature = credential.computeHMACSHA256(signedText(method, credential.accountName + target, headers));
+      return { path: target, authorization: { authorization: `SharedKey ${credential.accountName}:${signature}` } };
+    }
+    if (this.#container.protocol !== 'https:')
+      throw new DebgeoError('CONFIG_INVALID', 'an identity is used over https only', {
+        expected: 'https',
+        found: this.#container.protocol,
+      });
+    const token = await credential.getToken(SCOPE, { abortSignal: signal });
+    return { path: target, authorization: { authorization: `Bearer ${token.token}` } };
+  }
+}
+
+/** Azure reads a backslash as a slash; control characters are read by nobody alike. */
+// oxlint-disable-next-line no-control-regex
+const AMBIGUOUS = /[\\\u0000-\u001f\u007f]/;
+
+/** encodeURIComponent leaves `'` as it is, the SDK does not. */
+const quote = (segment: string): string => encodeURIComponent(segment).replaceAll("'", '%27');
+
+/** In this order, then the x-ms- headers by name, then the resource: "Authorize with Shared Key" of the REST API. No query is ever signed here. */
+const SIGNED = [
+  'content-encoding',
+  'content-language',
+  'content-length',
+  'content-md5',
+  'content-type',
+  'date',
+  'if-modified-since',
+  'if-match',
+  'if-none-match',
+  'if-unmodified-since',
+  'range',
+];
+
+function signedText(method: string, resource: string, headers: Headers): string {
+  const values = SIGNED.map((name) => (name === 'content-length' && headers[name] === '0' ? '' : (headers[name] ?? '')));
+  const named = Object.keys(headers)
+    .filter((name) => name.startsWith('x-ms-'))
+    .sort()
+    .map((name) => `${name}:${headers[name]}`);
+  return [method, ...values, ...named, `/${resource}`].join('\n');
+}
+
+function exchange(
+  module: typeof http | typeof https,
+  options: https.RequestOptions,
+  body: Buffer | (() => Readable) | null,
+): Promise<http.IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const stream = typeof body === 'function' ? body() : null;
+    const request = module.request(options, (answer) => {
+      // Answered before all was sent: nobody wants the rest, and the connection is of no use any more.
+      if (stream !== null && !request.writableEnded) {
+        stream.destroy();
+        answer.once('close', () => request.destroy());
+      }
+      resolve(answer);
+    });
+    request.on('error', (error) => {
+      stream?.destroy();
+      reject(error);
+    });
+    if (stream === null) request.end(body ?? undefined);
+    else stream.once('error', (error) => request.destroy(error)).pipe(request);
+  });
+}
