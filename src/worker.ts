@@ -2,17 +2,17 @@
  * The worker process: polls `debgeo` (workflows, capture, bookkeeping) and one queue per enabled site (activities only), each with slots of its
  * own, so that a hanging site takes none of another. Site queues are added and removed as the table changes.
  */
-import { bundleWorkflowCode, IllegalStateError, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import { IllegalStateError, NativeConnection, Runtime, Worker } from '@temporalio/worker';
 import type { Client } from '@temporalio/client';
 import type { Logger } from 'pino';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 
 import type { Activities } from '../activities/index.ts';
 import { QUEUE } from '../workflows/messages.ts';
 import { DebgeoError } from './domain/errors.ts';
 import { sayWhose, sdkLoggerInto } from './log.ts';
 import { connectTemporal, ensureSearchAttributes, reconcile, type TemporalConfig } from './temporal.ts';
+import { withWorkflowBundle } from './workflow-bundle.ts';
 
 export interface WorkerOptions {
   readonly temporal: TemporalConfig;
@@ -92,7 +92,6 @@ interface Polling {
 async function startFleet(options: WorkerOptions, client: Client) {
   const { temporal, activities, log, graceMs = 5_000 } = options;
   const { namespace, ...connectionOptions } = temporal;
-  const workflowBundle = options.codePath === undefined ? await bundle() : { codePath: options.codePath };
   const connection = await connectNative(connectionOptions);
   const interceptors = { activity: [sayWhose] };
   const ALL = {
@@ -115,7 +114,8 @@ async function startFleet(options: WorkerOptions, client: Client) {
   };
   let main: Polling;
   try {
-    main = run(await Worker.create({ ...ALL, taskQueue: QUEUE, workflowBundle }));
+    const create = (codePath: string): Promise<Worker> => Worker.create({ ...ALL, taskQueue: QUEUE, workflowBundle: { codePath } });
+    main = run(await (options.codePath === undefined ? withWorkflowBundle(create) : create(options.codePath)));
   } catch (error) {
     await connection.close();
     throw error;
@@ -149,12 +149,6 @@ async function startFleet(options: WorkerOptions, client: Client) {
 function end({ worker }: Polling): void {
   if (worker.getState() === 'RUNNING') worker.shutdown(); // it throws in any other state
 }
-
-const bundle = () =>
-  bundleWorkflowCode({
-    workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
-    logger: Runtime.instance().logger,
-  });
 
 async function connectNative(options: Omit<TemporalConfig, 'namespace'>): Promise<NativeConnection> {
   try {

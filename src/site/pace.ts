@@ -24,8 +24,8 @@ const WINDOW_MS = 1_000;
 const HOLD_WINDOWS = 30;
 /** What a request costs beside its bytes, in bytes: so that throughput means something for small blobs, too. */
 const REQUEST_BYTES = 32 * 1024;
-/** A wider one must carry this much more. */
-const GROWTH = 1.05;
+/** A wider one must carry this much more: what is less is noise of a window, and more in flight costs the site something, too. */
+const GROWTH = 1.1;
 /** What a site that names no time is left alone. Milliseconds. */
 const THROTTLED_MS = 1_000;
 

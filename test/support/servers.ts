@@ -16,6 +16,7 @@ import { sql } from 'kysely';
 import { migrate } from '../../src/database/migrate.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
 import { readStackFile, type StackUrls } from '../../src/stack/stack-file.ts';
+import { writeWorkflowBundle } from '../../src/workflow-bundle.ts';
 import { FAST_INTERVALS, startStack, type Stack } from '../../src/stack/stack.ts';
 
 /** Names the folder of the shared stack; set by the global setup, inherited by every test process. */
@@ -25,7 +26,10 @@ export const SHARED_STACK = 'DEBGEO_TEST_STACK';
 export async function startTestStack(): Promise<{ folder: string; stack: Stack; stop: () => Promise<void> }> {
   const folder = mkdtempSync(join(tmpdir(), 'debgeo-test-'));
   const say = (line: string) => process.stderr.write(`${line}\n`);
-  const stack = await startStack({ folder, blobs: ['fra', 'sin'], say, temporal: FAST_INTERVALS, durable: false });
+  const [stack] = await Promise.all([
+    startStack({ folder, blobs: ['fra', 'sin'], say, temporal: FAST_INTERVALS, durable: false }),
+    writeWorkflowBundle(bundleIn(folder)),
+  ]);
   const stop = async () => {
     await stack.stop();
     rmSync(folder, { recursive: true, force: true });
@@ -42,6 +46,15 @@ export async function servers(): Promise<StackUrls> {
   if (shared) return readStackFile(shared);
   own ??= startTestStack();
   return (await own).stack;
+}
+
+const bundleIn = (folder: string): string => join(folder, 'workflows.js');
+
+/** The workflows as a worker takes them, bundled once for all. */
+export async function workflowBundle(): Promise<string> {
+  if (shared) return bundleIn(shared);
+  own ??= startTestStack();
+  return bundleIn((await own).folder);
 }
 
 /** The URL of a new database without tables. */

@@ -44,7 +44,7 @@ import { createDeps } from '../../src/deps.ts';
 import { connectTemporal, look, sendDistributionChanged, sendOrder, signalVerify, type OrderName } from '../../src/temporal.ts';
 import { runWorker } from '../../src/worker.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
-import { freshNamespace, migratedDatabase, servers } from './servers.ts';
+import { freshNamespace, migratedDatabase, servers, workflowBundle } from './servers.ts';
 
 /** What the worker of a world does instead of the real activities: `(real) => ({ ...real, publishSnapshot: wrong })`. */
 export type Planted = (real: Activities, world: World) => Activities;
@@ -257,6 +257,7 @@ export class World {
       distributions: () => listDistributions(this.database),
       prunes: () => listSites(this.database),
       sitesMs: 200,
+      codePath: await workflowBundle(),
       log,
     });
     this.#worker = worker;

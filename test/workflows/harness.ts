@@ -4,7 +4,7 @@ import type { Client } from '@temporalio/client';
 import { connectTemporal, describeDistribution, type TemporalConfig } from '../../src/temporal.ts';
 import { runWorker } from '../../src/worker.ts';
 import { siteQueue } from '../../workflows/messages.ts';
-import { freshNamespace, servers } from '../support/servers.ts';
+import { freshNamespace, servers, workflowBundle } from '../support/servers.ts';
 import { eventually, World } from './stand-ins.ts';
 
 export interface Harness {
@@ -33,6 +33,7 @@ export async function startHarness(sites: readonly string[]): Promise<Harness> {
     log: pino({ level: process.env['DEBGEO_LOG_LEVEL'] ?? 'silent' }),
     sitesMs: 100,
     graceMs: 200,
+    codePath: await workflowBundle(),
   });
   const client = await connectTemporal(config);
   return {
