@@ -79,7 +79,7 @@ export class Spool {
 
   /**
    * @returns null: `fetch` says that it is not there
-   * @throws BLOB_MISMATCH and whatever `fetch` throws, to each lane that waited for it
+   * @throws BLOB_MISMATCH and whatever `fetch` throws
    */
   async open(blob: Announced, fetch: Fetch, signal: AbortSignal): Promise<Spooled | null> {
     signal.throwIfAborted();
@@ -88,7 +88,9 @@ export class Spool {
       this.counts.shared += 1;
       return { bytes: this.#read(blob, kept, fetch, signal), md5: kept.md5 };
     }
-    const landed = await this.#join(blob, fetch, signal);
+    const underWay = this.#flights.get(blob.sha256);
+    const shared = underWay === undefined ? null : await this.#join(underWay, blob, signal);
+    const landed = shared ?? (await this.#wait(this.#takeOff(blob, fetch), blob, signal));
     if (landed === null) return null;
     const { whole, md5 } = landed;
     return { bytes: whole === null ? this.#read(blob, landed.kept, fetch, signal) : once(whole), md5 };
@@ -106,24 +108,45 @@ export class Spool {
     this.#kept.clear();
   }
 
-  /** Past the spool where the disk did not take the bytes, or gave up their room before they were asked for. */
+  /** Past the spool where the disk did not take the bytes, does not give them, or gave up their room before they were asked for. */
   async *#read(blob: Announced, kept: Kept | null, fetch: Fetch, signal: AbortSignal): AsyncGenerator<Uint8Array> {
-    if (kept !== null && !kept.segment.isGone) return yield* kept.segment.read(kept.offset, blob.size, this.#bounds.putBytes);
+    let given = 0;
+    if (kept !== null && !kept.segment.isGone) {
+      try {
+        for await (const chunk of kept.segment.read(kept.offset, blob.size, this.#bounds.putBytes)) {
+          given += chunk.length;
+          yield chunk;
+        }
+        return;
+      } catch (error) {
+        this.#onBroken(error);
+        this.forget(blob.sha256);
+        if (given > 0) throw error; // the next try fetches
+      }
+    }
     this.counts.fetchedAgain += 1;
     const bytes = await fetch(signal);
     if (bytes === null) throw new DebgeoError('BLOB_MISSING', 'the bytes were there a moment ago');
     yield* bytes;
   }
 
-  /** Waits for the fetch of this digest; the last one who no longer wants it ends it. */
-  async #join(blob: Announced, fetch: Fetch, signal: AbortSignal): Promise<Landed> {
-    let flight = this.#flights.get(blob.sha256);
-    if (flight === undefined) {
-      flight = this.#takeOff(blob, fetch);
-      this.counts.fetched += 1;
-      if (this.#forgotten.delete(blob.sha256)) this.counts.fetchedAgain += 1;
-    } else this.counts.shared += 1;
+  /**
+   * Waits for the fetch of another lane. Null where it failed or found nothing: it may have asked another place, and what one place says is not what
+   * this lane's place would say.
+   */
+  async #join(flight: Flight, blob: Announced, signal: AbortSignal): Promise<Landed> {
+    try {
+      const landed = await this.#wait(flight, blob, signal);
+      if (landed !== null) this.counts.shared += 1;
+      return landed;
+    } catch {
+      signal.throwIfAborted();
+      return null;
+    }
+  }
 
+  /** The last one who no longer wants a fetch ends it. */
+  async #wait(flight: Flight, blob: Announced, signal: AbortSignal): Promise<Landed> {
     const left = Promise.withResolvers<never>();
     const leave = (): void => left.reject(signal.reason as Error);
     signal.addEventListener('abort', leave, { once: true });
@@ -134,23 +157,27 @@ export class Spool {
       signal.removeEventListener('abort', leave);
       flight.waiting -= 1;
       if (flight.waiting === 0) {
-        this.#flights.delete(blob.sha256);
+        this.#clear(blob, flight);
         flight.stop.abort();
       }
     }
   }
 
+  /** Others who come meanwhile wait for it; the newest, where there are two. */
   #takeOff(blob: Announced, fetch: Fetch): Flight {
+    this.counts.fetched += 1;
+    if (this.#forgotten.delete(blob.sha256)) this.counts.fetchedAgain += 1;
     const stop = new AbortController();
-    const landed = this.#land(blob, fetch, stop.signal);
-    const flight = { landed, stop, waiting: 0 };
+    const flight = { landed: this.#land(blob, fetch, stop.signal), stop, waiting: 0 };
     this.#flights.set(blob.sha256, flight);
     // From here on it is found among what is kept, if it was.
-    const end = (): void => {
-      if (this.#flights.get(blob.sha256) === flight) this.#flights.delete(blob.sha256);
-    };
-    landed.then(end, end);
+    const end = (): void => this.#clear(blob, flight);
+    flight.landed.then(end, end);
     return flight;
+  }
+
+  #clear(blob: Announced, flight: Flight): void {
+    if (this.#flights.get(blob.sha256) === flight) this.#flights.delete(blob.sha256);
   }
 
   async #land(blob: Announced, fetch: Fetch, signal: AbortSignal): Promise<Landed> {
@@ -192,8 +219,8 @@ export class Spool {
       return true;
     } catch (error) {
       this.#onBroken(error);
-      room.segment.retire();
       this.#segments = this.#segments.filter((segment) => segment !== room.segment);
+      this.#giveUp(room.segment);
       return false;
     }
   }
@@ -223,13 +250,17 @@ export class Spool {
     while (bytes > this.#bounds.spoolBytes && this.#segments.length > 1) {
       const oldest = this.#segments.shift()!;
       bytes -= oldest.bytes;
-      for (const digest of oldest.digests) {
-        if (this.#kept.get(digest)?.segment !== oldest) continue;
-        this.#kept.delete(digest);
-        if (this.#forgotten.size < FORGOTTEN_MAX) this.#forgotten.add(digest);
-      }
-      oldest.retire();
+      this.#giveUp(oldest);
     }
+  }
+
+  #giveUp(segment: Segment): void {
+    for (const digest of segment.digests) {
+      if (this.#kept.get(digest)?.segment !== segment) continue;
+      this.#kept.delete(digest);
+      if (this.#forgotten.size < FORGOTTEN_MAX) this.#forgotten.add(digest);
+    }
+    segment.retire();
   }
 }
 

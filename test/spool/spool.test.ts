@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readlink, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -78,6 +78,55 @@ for (const [way, size] of [
       assert.equal(await spool.open(blob, missing, NEVER), null);
     });
 
+    it('asks where a lane says, also when another lane is told elsewhere that it is not there, wrong or away', async (t) => {
+      const { spool, blob, bytes } = aSpool(t, size);
+      const elsewhere: Fetch[] = [
+        () => Promise.resolve(null),
+        () => Promise.reject(new DebgeoError('ARCHIVE_UNREACHABLE', 'away')),
+        anOrigin(bytes.subarray(1)).fetch,
+      ];
+      for (const fetch of elsewhere) {
+        const first = Promise.allSettled([spool.open(blob, fetch, NEVER)]);
+        assert.deepEqual(await bytesOf(await spool.open(blob, anOrigin(bytes).fetch, NEVER)), bytes);
+        await first;
+        spool.forget(blob.sha256);
+      }
+    });
+
+    it('shares a fetch that began in the very moment in which another one failed', async (t) => {
+      for (let ticks = 0; ticks < 30; ticks += 1) {
+        const { spool, blob, bytes } = aSpool(t, size);
+        const failed = Promise.allSettled([spool.open(blob, () => Promise.reject(new Error('away')), NEVER)]);
+        for (let tick = 0; tick < ticks; tick += 1) await Promise.resolve();
+        const origin = anOrigin(bytes, 'held');
+        const second = spool.open(blob, origin.fetch, NEVER);
+        await failed;
+        await new Promise((resolve) => setImmediate(resolve));
+        const third = spool.open(blob, origin.fetch, NEVER);
+        origin.go();
+        for (const one of await Promise.all([second, third])) assert.deepEqual(await bytesOf(one), bytes);
+        assert.equal(origin.asked, 1, `after ${ticks} ticks`);
+      }
+    });
+
+    it('asks anew for what the disk does not give any more', async (t) => {
+      const before = await openSpools();
+      const broken: unknown[] = [];
+      const spool = new Spool(folder, (error) => broken.push(error), BOUNDS);
+      t.after(() => spool.close());
+      const bytes = randomBytes(size);
+      const blob = { size, sha256: sha256Of(bytes) };
+      const origin = anOrigin(bytes);
+      await bytesOf(await spool.open(blob, origin.fetch, NEVER));
+      for (const file of await openSpools()) if (!before.includes(file)) await truncate(file, 0);
+
+      for (const asked of [2, 3, 3]) {
+        assert.deepEqual(await bytesOf(await spool.open(blob, origin.fetch, NEVER)), bytes);
+        assert.equal(origin.asked, asked);
+      }
+      assert.equal(broken.length, 1);
+    });
+
     it('passes the bytes on where the disk takes nothing, and says so', async (t) => {
       const file = join(folder, `a-file-${size}`);
       await writeFile(file, '');
@@ -145,6 +194,13 @@ for (const [way, size] of [
       );
     });
   });
+}
+
+/** The files of all spools of this process: they have no other name. */
+async function openSpools(): Promise<string[]> {
+  const all = (await readdir('/proc/self/fd')).map((fd) => `/proc/self/fd/${fd}`);
+  const targets = await Promise.all(all.map((file) => readlink(file).catch(() => '')));
+  return all.filter((_, at) => targets[at]!.includes('/.spool-'));
 }
 
 function aSpool(t: { after(end: () => void): void }, size: number) {
