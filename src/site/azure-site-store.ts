@@ -2,29 +2,23 @@
  * A SiteStore in an Azure container (or Azurite).
  *
  * Whole blobs are written and read by plain HTTP (blob-http.ts). The SDK only builds, signs and sends single requests: its retries are off, since they
- * ignore Retry-After and never end a silent connection.
+ * ignore Retry-After and never end a silent connection. One file of more than 300 lines: all requests share one way to wait, to be ended and to fail.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import {
-  AnonymousCredential,
-  ContainerClient,
-  newPipeline,
-  RestError,
-  type BlobHTTPHeaders,
-  type BlockBlobClient,
-} from '@azure/storage-blob';
+import { AnonymousCredential, ContainerClient, newPipeline, type BlockBlobClient } from '@azure/storage-blob';
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
 import type { Sha256 } from '../domain/sha256.ts';
 import { assertAnnounced, blocksOf, wholeOf } from './announced-bytes.ts';
+import { Absent, Conflict, failureOf } from './azure-failures.ts';
+import { commitOptions, conditionOf, headOf, incomplete, putHeaders, writtenOf } from './azure-headers.ts';
 import { SasToken, type SiteCredential } from './credentials.ts';
-import { BlobHttp, Refused } from './blob-http.ts';
+import { BlobHttp, discard } from './blob-http.ts';
 import { Connections } from './connections.ts';
 import { Pace, type PaceLimits } from './pace.ts';
-import { brokenOff, refusalError, type Doing, type Refusal } from './site-error.ts';
+import type { Doing } from './site-error.ts';
 import type { BlobContent, Checksum, Expected, SiteStore, Written } from './site-store.ts';
 import { Watchdog, type Patience } from './watchdog.ts';
 
@@ -142,7 +136,7 @@ class AzureSiteStore implements SiteStore {
     const headers = { ...putHeaders(content, md5), ...conditionOf(expected) };
     return this.#request(doing, signal, bytes.length, async (watchdog) => {
       const answer = await this.#http.send('PUT', target, headers, this.#bodyOf(bytes, watchdog, signal), watchdog.signal);
-      answer.resume();
+      await discard(answer);
       return writtenOf(headOf(answer), doing);
     });
   }
@@ -193,7 +187,10 @@ class AzureSiteStore implements SiteStore {
       const answer = await this.#connections.send(() => this.#http.send('GET', target, headers, null, watchdog.signal));
       watchdog.rest();
       const { etag: found, lastModified, size } = headOf(answer);
-      if (found === undefined || lastModified === undefined || size === undefined) throw incomplete(doing);
+      if (found === undefined || lastModified === undefined || size === undefined) {
+        answer.destroy();
+        throw incomplete(doing);
+      }
       watchdog.expect(size);
       return { etag: found, lastModified: lastModified.getTime(), size, bytes: this.#bytesOf(answer, watchdog, signal, doing) };
     } catch (error) {
@@ -313,93 +310,6 @@ class AzureSiteStore implements SiteStore {
     return `${verb} ${path} at ${this.site}`;
   }
 }
-
-/** Something else is there, or this very write got through earlier. */
-class Conflict extends Error {}
-/** The container is there, the blob is not. */
-class Absent extends Error {}
-
-function failureOf(error: unknown, watchdog: Watchdog, signal: AbortSignal, doing: Doing): unknown {
-  const refusal = refusalOf(error);
-  if (refusal === null) return brokenOff(error, watchdog, signal, doing);
-  if (isConflict(refusal)) return new Conflict();
-  if (refusal.status === 404 && refusal.code === 'BlobNotFound') return new Absent();
-  return refusalError(refusal, doing, 'SITE_DENIED');
-}
-
-function refusalOf(error: unknown): Refusal | null {
-  if (error instanceof Refused) return error.refusal;
-  if (!(error instanceof RestError) || error.statusCode === undefined || error.statusCode < 300) return null;
-  const headers = error.response?.headers;
-  return {
-    status: error.statusCode,
-    code: headers?.get('x-ms-error-code') ?? error.code ?? '',
-    retryAfter: headers?.get('retry-after') ?? null,
-  };
-}
-
-/**
- * 409 BlobAlreadyExists for If-None-Match, 412 for If-Match (Azurite: for both). InvalidBlockList: another writer committed meanwhile, which
- * throws away the staged blocks of all others. A lease (412, too) is not ours to wait for.
- */
-function isConflict({ status, code }: Refusal): boolean {
-  if (status === 412) return !code.startsWith('Lease');
-  return code === 'BlobAlreadyExists' || code === 'InvalidBlockList';
-}
-
-const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64');
-
-function putHeaders(content: BlobContent, md5: Uint8Array): Record<string, string> {
-  return {
-    'content-length': String(content.size),
-    'content-md5': base64(md5),
-    'content-type': 'application/octet-stream',
-    'x-ms-blob-type': 'BlockBlob',
-    'x-ms-blob-content-type': content.contentType,
-    'x-ms-blob-cache-control': content.cacheControl,
-    'x-ms-blob-content-md5': base64(md5),
-    // For people and other programs; debgeo itself reads bytes.
-    'x-ms-meta-sha256': content.sha256,
-  };
-}
-
-const conditionOf = (expected: Expected): Record<string, string> =>
-  expected === 'nothing' ? { 'if-none-match': '*' } : { 'if-match': expected.etag };
-
-/** As `putHeaders` and `conditionOf`, for the SDK. */
-function commitOptions(content: BlobContent, expected: Expected, md5: Uint8Array) {
-  const blobHTTPHeaders: BlobHTTPHeaders = {
-    blobContentType: content.contentType,
-    blobCacheControl: content.cacheControl,
-    blobContentMD5: md5,
-  };
-  return {
-    blobHTTPHeaders,
-    metadata: { sha256: content.sha256 },
-    conditions: expected === 'nothing' ? { ifNoneMatch: '*' } : { ifMatch: expected.etag },
-  };
-}
-
-function writtenOf(answer: { etag?: string; lastModified?: Date; date?: Date }, doing: Doing): Written {
-  if (answer.etag === undefined || answer.lastModified === undefined) throw incomplete(doing);
-  return { etag: answer.etag, lastModified: answer.lastModified.getTime(), siteClock: (answer.date ?? answer.lastModified).getTime() };
-}
-
-function headOf({ headers }: IncomingMessage): { etag?: string; lastModified?: Date; date?: Date; size?: number } {
-  const dated = (text: string | undefined): Date | null => (text === undefined || Number.isNaN(Date.parse(text)) ? null : new Date(text));
-  const lastModified = dated(headers['last-modified']);
-  const date = dated(headers.date);
-  const size = headers['content-length'];
-  return {
-    ...(headers.etag === undefined ? {} : { etag: headers.etag }),
-    ...(lastModified === null ? {} : { lastModified }),
-    ...(date === null ? {} : { date }),
-    ...(size === undefined || !/^\d+$/.test(size) ? {} : { size: Number(size) }),
-  };
-}
-
-const incomplete = (doing: Doing) =>
-  new DebgeoError('SITE_UNREACHABLE', `cannot ${doing}: the answer is not that of a blob store`, { expected: 'ETag and Last-Modified' });
 
 /** Random per call: writers that share block ids would publish each other's bytes. All ids of a blob have one length, as Azure demands. */
 function blockId(writer: Buffer, offset: number): string {

@@ -84,10 +84,16 @@ export class BlobHttp {
     answer.on('error', () => undefined); // whoever reads the body sees it there
     const status = answer.statusCode ?? 0;
     if (status >= 200 && status < 300) return answer;
-    answer.resume();
+    await discard(answer);
     const { 'x-ms-error-code': code, 'retry-after': retryAfter } = answer.headers;
     throw new Refused({ status, code: String(code ?? ''), retryAfter: retryAfter ?? null });
   }
+}
+
+/** Reads an answer to its end, and drops it: its connection is taken until then, and only the signal of the request ends one that never does. */
+export async function discard(answer: http.IncomingMessage): Promise<void> {
+  answer.resume();
+  if (!answer.closed) await new Promise((resolve) => answer.once('close', resolve));
 }
 
 function authorizeBy(credential: SiteCredential, protocol: string): Authorize {

@@ -165,11 +165,14 @@ export class Pace {
     const rate = this.#carried / (now - this.#windowFrom);
     const wasFull = this.#wasFull;
     this.#beginWindow(now);
-    if (!wasFull || this.#bytesPerSecond !== null) return; // there was less to do than it could take
+    if (!wasFull) return; // there was less to do than it could take
 
     if (this.#hold > 0) {
       this.#hold -= 1;
       if (this.#hold === 0) this.#best = null;
+    } else if (this.#bytesPerSecond !== null) {
+      // The rate says nothing about the width then: back to the usual one after it was halved, and no further.
+      if (this.#width < this.#limits.widthStart) this.#width += 1;
     } else if (this.#best === null || rate > this.#best.rate * GROWTH) {
       this.#best = { rate, width: this.#width };
       this.#width = Math.min(this.#limits.widthMax, this.#width + Math.max(1, this.#width >> 2));

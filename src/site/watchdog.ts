@@ -20,6 +20,7 @@ export class Watchdog {
   #timer: NodeJS.Timeout | undefined;
   #since = 0;
   #stalled = false;
+  #ended = false;
 
   constructor(caller: AbortSignal, patience: Patience, bytes: number) {
     this.#caller = caller;
@@ -47,6 +48,7 @@ export class Watchdog {
   /** From now on the other side is waited for; also: a byte moved. */
   wait(): void {
     this.rest();
+    if (this.#ended) return; // the body of a request that is answered already may still be on its way here
     this.#since = performance.now();
     this.#timer = setTimeout(() => this.#bite(), Math.max(0, Math.min(this.#patience.stallMs, this.#leftMs)));
   }
@@ -61,6 +63,7 @@ export class Watchdog {
 
   end(): void {
     this.rest();
+    this.#ended = true;
     this.#caller.removeEventListener('abort', this.#stop);
   }
 

@@ -1,9 +1,15 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { BlobHttp, Refused } from '../../src/site/blob-http.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
+import { contentOf, hasCode } from './site-store-contract.ts';
 
 const NEVER = new AbortController().signal;
 const NAMES = [
@@ -57,6 +63,36 @@ describe('BlobHttp', () => {
     (await direct.send('PUT', direct.targetOf('empty')!, headers, Buffer.alloc(0), NEVER)).resume();
 
     await assert.rejects(direct.send('PUT', direct.targetOf('empty')!, headers, Buffer.alloc(0), NEVER), Refused);
+  });
+
+  it('leaves no connection behind to a server that never ends its answers', { timeout: 20_000 }, async (t) => {
+    let status = 201;
+    let open = 0;
+    const server = http.createServer((request, answer) => {
+      request.resume();
+      answer.writeHead(status, { 'content-length': '10' }).write('half');
+    });
+    server.on('connection', (socket) => {
+      open += 1;
+      socket.once('close', () => (open -= 1));
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    t.after(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    const accountUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a`;
+    const limits = { ...LIMITS, stallMs: 200 };
+    const store = createAzureSiteStore({ name: 'fra', accountUrl, container: 'c', prefix: '' }, site.credential, limits);
+    const path = parseRepoPath('debian/pool/a');
+
+    for (status of [201, 412, 403]) await store.put(path, contentOf(randomBytes(100)), 'nothing', NEVER).catch(() => undefined);
+    status = 200; // without ETag
+    await assert.rejects(store.checksum(path, NEVER), hasCode('SITE_UNREACHABLE'));
+
+    const deadline = Date.now() + 5_000;
+    while (open > 0 && Date.now() < deadline) await sleep(20);
+    assert.equal(open, 0);
   });
 
   it('has no target for what is not one blob below the container', () => {

@@ -85,6 +85,28 @@ describe('Pace', () => {
     assert.equal(pace.width, 1);
   });
 
+  it('comes back to its usual width after refusals, also under a byte rate', async (t) => {
+    let now = 1_000_000;
+    t.mock.method(performance, 'now', () => now);
+    const pace = new Pace(LIMITS);
+    pace.limitTo(1_000_000_000);
+    for (const _ of [1, 2]) pace.slowDown(0, (now += 1), now);
+    assert.equal(pace.width, 1);
+
+    let left = 400;
+    const callers = Array.from({ length: 8 }, async () => {
+      while (left > 0)
+        await pace.run(0, NEVER, () => {
+          left -= 1;
+          now += 600;
+          return Promise.resolve();
+        });
+    });
+    await Promise.all(callers);
+
+    assert.equal(pace.width, LIMITS.widthStart);
+  });
+
   it('waits for a short time that a site asks for, and leaves a long one to the lane', async () => {
     const pace = new Pace(LIMITS);
     const now = performance.now();
