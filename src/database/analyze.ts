@@ -10,7 +10,7 @@ const PAGES_MIN = 16;
 
 type Table = 'paths' | 'blobs' | 'snapshot_blobs' | 'blob_registry';
 
-/** Of these tables, analyzes those that are half as large again as when they were analyzed last. Not within a transaction. */
+/** Of these tables, analyzes those that are half as large again as when they were analyzed last. One that somebody analyzes or vacuums now is left to him. */
 export async function analyzeGrown(db: Database, tables: readonly Table[]): Promise<void> {
   const { rows } = await sql<{ name: Table }>`
     select c.relname as name from pg_class c
@@ -18,5 +18,5 @@ export async function analyzeGrown(db: Database, tables: readonly Table[]): Prom
       and pg_relation_size(c.oid) / 8192 > greatest(${PAGES_MIN}, case when c.reltuples < 0 then 0 else c.relpages * 1.5 end)`.execute(
     db.read.kysely,
   );
-  for (const { name } of rows) await sql`analyze ${sql.table(name)}`.execute(db.read.kysely);
+  for (const { name } of rows) await sql`analyze (skip_locked) ${sql.table(name)}`.execute(db.read.kysely);
 }
