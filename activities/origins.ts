@@ -85,6 +85,7 @@ interface DirectOrigin {
   readonly open: Fetch;
 }
 
-const isOfOneFile = (error: unknown): boolean =>
+/** What an archive says of one file: others may be had all the same. */
+export const isOfOneFile = (error: unknown): boolean =>
   error instanceof DebgeoError &&
   ['LIMIT_EXCEEDED', 'ARCHIVE_DENIED', 'ARCHIVE_REDIRECT', 'ARCHIVE_CHANGING', 'HOSTILE_PATH'].includes(error.code);

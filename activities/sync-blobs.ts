@@ -12,7 +12,7 @@ import type { Deps } from './deps.ts';
 import { inParallel } from './in-parallel.ts';
 import { Ledger } from './ledger.ts';
 import { countsOf, startSiteLane, type SiteLane, type StepAnswer, type StepInput } from './lane.ts';
-import { createOrigins } from './origins.ts';
+import { createOrigins, isOfOneFile } from './origins.ts';
 
 /**
  * Copies for one slice what the site lacks of the generation, and reads back what it wrote. The registry is the only cursor.
@@ -68,6 +68,8 @@ class Slice {
   readonly #source: BlobSource;
   readonly #onCorrupt: OnCorrupt;
   #firstFailure: ErrorReport | null = null;
+  /** Why blobs stay claimed that the archive does not give out: the slice goes on without them, and ends with this when nothing else is left. */
+  #heldBack: DebgeoError | null = null;
 
   constructor(deps: Deps, lane: SiteLane) {
     this.row = lane.row;
@@ -97,6 +99,7 @@ class Slice {
       } catch (error) {
         if (!(error instanceof DebgeoError)) throw error;
         if (isOfOneBlob(error)) failed.push({ pathId: blob.pathId, report: error.report });
+        else if (isOfOneFile(error)) this.#heldBack ??= error;
         else if (error.code.startsWith('ARCHIVE_')) archiveError ??= error;
         else throw error;
       }
@@ -141,7 +144,9 @@ class Slice {
   /** Whether nothing is left to claim; false also while lanes of other distributions copy blobs that this generation shares with them. */
   async isDone(): Promise<boolean> {
     const open = await openBlobs(this.#deps.database.read, this.#lane.key);
-    if (open.claimable > 0 || open.elsewhere > 0) return false;
+    if (open.claimable > 0) return false;
+    if (this.#heldBack !== null) throw this.#heldBack;
+    if (open.elsewhere > 0) return false;
     if (open.failed !== null) throw this.#failureOf(open.failed);
     return true;
   }

@@ -5,6 +5,7 @@ import test from 'node:test';
 import { sql } from 'kysely';
 import { createActivities } from '../../activities/index.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
 import { Spool } from '../../src/spool/spool.ts';
@@ -70,9 +71,9 @@ test('a file that is longer at the archive than its index says stops no other', 
   assert.equal((await claimed(lanes)).get(3), 1, 'only that one is failed');
 });
 
-test('a file that the archive may not be asked for stops no other of its batch', async (t) => {
+test('a file that the archive may not be asked for stops no other, of its batch or of those after it', async (t) => {
   const lanes = await startLanes(t);
-  const names = Array.from({ length: 40 }, (_, at) => `pkg${String(at).padStart(2, '0')}`);
+  const names = Array.from({ length: 2 * LIMITS.batchFiles + 60 }, (_, at) => `pkg${String(at).padStart(3, '0')}`);
   const generation = await lanes.capture(names.map((name) => aPackage(name, '1.0')));
   const at = { distribution: 'bookworm', site: 'fra', generation };
   const forbidden = poolOf(lanes, generation, names[0]!);
