@@ -10,11 +10,13 @@ export interface Options {
   readonly profile: boolean;
 }
 
+const PROFILED = ['first-small', 'verify', 'delta', 'first-real', 'two-sites'];
+
 export const USAGE = `npm run bench -- [--only NAME[,NAME]] [--rounds N] [--quick] [--profile] [--divide N] [--no-peers]
   --only      these works alone; first-small, nothing-changed, verify, delta, first-real, two-sites, four-sites, parse-plan, burst, memory, scaling
   --rounds    how often each work is measured, interleaved; 3
   --quick     one round of a twentieth: shows that all of it runs, and measures nothing
-  --profile   one round of first-small and first-real under --cpu-prof, and where the time goes
+  --profile   one round of ${PROFILED.join(', ')} under --cpu-prof, and where the time goes
   --divide    sizes are divided by this
   --no-peers  debgeo and the floor alone`;
 
@@ -35,7 +37,7 @@ export function readOptions(args: readonly string[], works: readonly string[]): 
     },
   });
   const isShort = values.quick === true || values.profile === true;
-  const only = values.only?.split(',') ?? (values.profile === true ? ['first-small', 'first-real'] : null);
+  const only = values.only?.split(',') ?? (values.profile === true ? PROFILED : null);
   const unknown = only?.find((name) => !works.includes(name));
   if (unknown !== undefined) throw new RangeError(`there is no work ${unknown}`);
   return {

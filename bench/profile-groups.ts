@@ -69,6 +69,7 @@ const GROUPS: readonly { readonly name: string; readonly url: RegExp; readonly f
     name: 'Temporal',
     url: /\/node_modules\/(@temporalio|@grpc|protobufjs|@protobufjs|long|webpack|@swc|memfs)\/|\/workflows\/|workflow-bundle|\/src\/(worker|temporal)\.ts/,
   },
+  { name: 'spool', url: /\/src\/spool\// },
   { name: 'log', url: /\/node_modules\/(pino|sonic-boom)/ },
   { name: 'activities', url: /\/activities\// },
   { name: 'domain', url: /\/src\/domain\// },

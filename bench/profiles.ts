@@ -1,11 +1,11 @@
-/** CPU profiles of workers: where they are written, which part of them was measured, and what is in them. */
+/** CPU profiles of workers: where they are written, which parts of them were measured, and what is in them. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { summarize, type CpuProfile, type ProfileSummary, type Window } from './profile-groups.ts';
 import { table } from './report.ts';
 import type { Bench } from './work.ts';
 
-const WINDOW = 'window.json';
+const WINDOW = '.window.json';
 /** Threads of the SDK that do next to nothing are not worth a table. */
 const SHOWN_SECONDS = 0.2;
 
@@ -13,19 +13,20 @@ export interface Profiling {
   /** For openWorld; nothing without --profile. */
   readonly options: { readonly profileFolder?: string };
   /** What is spent meanwhile is what the profile is asked about. */
-  during<T>(work: () => Promise<T>): Promise<T>;
+  during<T>(work: string, measured: () => Promise<T>): Promise<T>;
 }
 
-export function openProfile({ profileFolder }: Bench, work: string, round: number): Profiling {
-  if (profileFolder === null) return { options: {}, during: (measured) => measured() };
-  const folder = join(profileFolder, `${work}-${round}`);
+/** Of one worker, named after the first work that it does. */
+export function openProfile({ profileFolder }: Bench, name: string, round: number): Profiling {
+  if (profileFolder === null) return { options: {}, during: (_, measured) => measured() };
+  const folder = join(profileFolder, `${name}-${round}`);
   mkdirSync(folder, { recursive: true });
   return {
     options: { profileFolder: folder },
-    async during(measured) {
+    async during(work, measured) {
       const from = microseconds();
       const result = await measured();
-      writeFileSync(join(folder, WINDOW), JSON.stringify({ from, to: microseconds() } satisfies Window));
+      writeFileSync(join(folder, work + WINDOW), JSON.stringify({ from, to: microseconds() } satisfies Window));
       return result;
     },
   };
@@ -40,13 +41,20 @@ export function describeProfiles(profileFolder: string): string[] {
     .toSorted()
     .flatMap((name) => {
       const folder = join(profileFolder, name);
-      const window = JSON.parse(readFileSync(join(folder, WINDOW), 'utf8')) as Window;
-      return readdirSync(folder)
+      const files = readdirSync(folder);
+      const profiles = files
         .filter((file) => file.endsWith('.cpuprofile'))
-        .map((file) => ({ file, summary: summarize(JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile, window) }))
-        .filter(({ summary }) => summary.busySeconds >= SHOWN_SECONDS)
-        .sort((a, b) => b.summary.busySeconds - a.summary.busySeconds)
-        .flatMap(({ file, summary }) => section(name, join(folder, file), summary));
+        .map((file) => ({ file, profile: JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile }));
+      return files
+        .filter((file) => file.endsWith(WINDOW))
+        .flatMap((windowFile) => {
+          const window = JSON.parse(readFileSync(join(folder, windowFile), 'utf8')) as Window;
+          return profiles
+            .map(({ file, profile }) => ({ file, summary: summarize(profile, window) }))
+            .filter(({ summary }) => summary.busySeconds >= SHOWN_SECONDS)
+            .sort((a, b) => b.summary.busySeconds - a.summary.busySeconds)
+            .flatMap(({ file, summary }) => section(windowFile.slice(0, -WINDOW.length), join(folder, file), summary));
+        });
     });
 }
 

@@ -1,5 +1,6 @@
 /** 5,000 small blobs to two and to four sites; the floor reads each once and writes it to all. */
 import { openCorpus, type Corpus } from '../corpus.ts';
+import { openProfile } from '../profiles.ts';
 import { runFloor } from '../run-floor.ts';
 import { sizedName, type WorkGroup } from '../work.ts';
 import { openWorld } from '../world.ts';
@@ -15,10 +16,12 @@ export const manySites: WorkGroup = {
     const made = sized(BLOBS);
     corpus = await openCorpus({ name: sizedName('small', made), packages: { made, bytes: [2_000, 20_000] }, releases: 1 }, stage.say);
   },
-  async round({ stage, book }, round) {
+  async round(bench, round) {
+    const { stage, book } = bench;
     for (const [work, sites] of Object.entries(SITES)) {
       if (!book.wants(work)) continue;
-      const world = await openWorld(stage, { corpus, sites });
+      const profile = openProfile(bench, work, round);
+      const world = await openWorld(stage, { corpus, sites, ...profile.options });
       try {
         let requests = 0;
         await stage.archive.takeRequests();
@@ -27,7 +30,7 @@ export const manySites: WorkGroup = {
           'debgeo',
           round,
           async () => {
-            const seconds = await world.update();
+            const seconds = await profile.during(work, () => world.update());
             requests = await stage.archive.takeRequests();
             return seconds;
           },

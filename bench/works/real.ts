@@ -22,7 +22,7 @@ export const real: WorkGroup = {
     const world = await openWorld(bench.stage, { corpus, sites: 1, ...profile.options });
     const facts = { blobs: corpus.files.length, bytes: corpus.files.reduce((sum, file) => sum + file.size, 0) };
     try {
-      const first = () => profile.during(() => world.update());
+      const first = () => profile.during('first-real', () => world.update());
       await timeDebgeo(bench, 'first-real', round, world, first, facts);
       const copies = await copyOnce(bench, round, 'first-real', corpus, await bench.stage.archive.serve(corpus), PEERS);
       await copies.close();
