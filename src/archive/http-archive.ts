@@ -120,11 +120,9 @@ class HttpArchive implements Archive {
         port: url.port,
         path: target,
         agent,
-        signal,
         headers: { host: url.host, 'accept-encoding': 'identity', 'user-agent': 'debgeo', ...headers },
       });
     };
-    throwIfAborted(signal);
     const first = request(this.#agents[url.protocol === 'https:' ? 'https:' : 'http:']);
     try {
       return await this.#head(first, printed(url, target), signal);
@@ -135,8 +133,13 @@ class HttpArchive implements Archive {
   }
 
   async #head(request: http.ClientRequest, place: string, signal: AbortSignal): Promise<http.IncomingMessage> {
-    const late = new Error(`no answer within ${this.#limits.answerMs} ms`);
-    const timer = setTimeout(() => request.destroy(late), this.#limits.answerMs);
+    throwIfAborted(signal);
+    const late = () => request.destroy(new Error(`no answer within ${this.#limits.answerMs} ms`));
+    const timer = setTimeout(late, this.#limits.answerMs);
+    // The option `signal` of Node does the same, at the price of a watcher of streams for each request.
+    const end = () => void request.destroy();
+    signal.addEventListener('abort', end, { once: true });
+    request.once('close', () => signal.removeEventListener('abort', end));
     // The head and a broken body may come in one packet: both need a listener before anybody reads. Whoever reads sees the error.
     request.on('error', () => {});
     request.on('response', (answer) => answer.on('error', () => {}));

@@ -2,6 +2,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { BlobHTTPHeaders } from '@azure/storage-blob';
 import { DebgeoError } from '../domain/errors.ts';
+import { headerOf } from './blob-http.ts';
 import type { Doing } from './site-error.ts';
 import type { BlobContent, Expected, Written } from './site-store.ts';
 
@@ -43,17 +44,22 @@ export function writtenOf(answer: { etag?: string; lastModified?: Date; date?: D
   return { etag: answer.etag, lastModified: answer.lastModified.getTime(), siteClock: (answer.date ?? answer.lastModified).getTime() };
 }
 
-export function headOf({ headers }: IncomingMessage): { etag?: string; lastModified?: Date; date?: Date; size?: number } {
-  const dated = (text: string | undefined): Date | null => (text === undefined || Number.isNaN(Date.parse(text)) ? null : new Date(text));
-  const lastModified = dated(headers['last-modified']);
-  const date = dated(headers.date);
-  const size = headers['content-length'];
+export function headOf(answer: IncomingMessage): { etag?: string; lastModified?: Date; date?: Date; size?: number } {
+  const etag = headerOf(answer, 'etag');
+  const lastModified = dateOf(headerOf(answer, 'last-modified'));
+  const date = dateOf(headerOf(answer, 'date'));
+  const size = headerOf(answer, 'content-length');
   return {
-    ...(headers.etag === undefined ? {} : { etag: headers.etag }),
+    ...(etag === null ? {} : { etag }),
     ...(lastModified === null ? {} : { lastModified }),
     ...(date === null ? {} : { date }),
-    ...(size === undefined || !/^\d+$/.test(size) ? {} : { size: Number(size) }),
+    ...(size === null || !/^\d+$/.test(size) ? {} : { size: Number(size) }),
   };
+}
+
+function dateOf(text: string | null): Date | null {
+  const ms = text === null ? NaN : Date.parse(text);
+  return Number.isNaN(ms) ? null : new Date(ms);
 }
 
 export const incomplete = (doing: Doing) =>

@@ -46,8 +46,10 @@ export const createAzureSiteStore = (
 /** Bytes handed to a socket at a time: the watchdog sees an upload move at this grain. */
 const PIECE_BYTES = 64 * 1024;
 
+/** One version of a blob, its bytes not read yet. */
 interface Download extends Omit<Checksum, 'sha256'> {
-  readonly bytes: AsyncIterable<Uint8Array>;
+  readonly body: Readable;
+  readonly watchdog: Watchdog;
 }
 
 class AzureSiteStore implements SiteStore {
@@ -102,15 +104,43 @@ class AzureSiteStore implements SiteStore {
   async #checksum(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Checksum | 'changed' | null> {
     const download = await this.#download(path, signal, etag);
     if (download === null || download === 'changed') return download;
+    const { etag: found, size, lastModified } = download;
+    return { etag: found, size, lastModified, sha256: await this.#sha256Of(download, path, signal) };
+  }
+
+  /** By events, not as an iterator, which would cost a small blob as much again: everything that is written or verified goes through here. */
+  async #sha256Of({ body, watchdog }: Download, path: RepoPath, signal: AbortSignal): Promise<Sha256> {
     const sha256 = createHash('sha256');
-    for await (const chunk of download.bytes) sha256.update(chunk);
-    return { etag: download.etag, size: download.size, lastModified: download.lastModified, sha256: sha256.digest('hex') as Sha256 };
+    const read = Promise.withResolvers<void>();
+    body.on('data', (chunk: Buffer) => {
+      sha256.update(chunk);
+      const paid = this.#pace.spend(chunk.length, signal);
+      if (paid === null) return watchdog.wait();
+      watchdog.rest();
+      body.pause();
+      paid.then(() => {
+        watchdog.wait();
+        body.resume();
+      }, read.reject);
+    });
+    body.once('end', read.resolve);
+    body.once('error', read.reject);
+    try {
+      watchdog.wait();
+      await read.promise;
+      return sha256.digest('hex') as Sha256;
+    } catch (error) {
+      throw failureOf(error, watchdog, signal, this.#doing('read', path));
+    } finally {
+      watchdog.end();
+      body.destroy();
+    }
   }
 
   async open(path: RepoPath, signal: AbortSignal): Promise<{ etag: string; size: number; bytes: AsyncIterable<Uint8Array> } | null> {
     const download = await this.#download(path, signal);
     if (download === 'changed') throw new DebgeoError('SITE_REFUSED', `cannot ${this.#doing('read', path)}`, { found: '412' });
-    return download;
+    return download === null ? null : { etag: download.etag, size: download.size, bytes: this.#bytesOf(download, path, signal) };
   }
 
   async remove(path: RepoPath, etag: string, signal: AbortSignal): Promise<'gone' | 'conflict'> {
@@ -192,7 +222,7 @@ class AzureSiteStore implements SiteStore {
         throw incomplete(doing);
       }
       watchdog.expect(size);
-      return { etag: found, lastModified: lastModified.getTime(), size, bytes: this.#bytesOf(answer, watchdog, signal, doing) };
+      return { etag: found, lastModified: lastModified.getTime(), size, body: answer, watchdog };
     } catch (error) {
       watchdog.end();
       const failure = failureOf(error, watchdog, signal, doing);
@@ -202,7 +232,7 @@ class AzureSiteStore implements SiteStore {
     }
   }
 
-  async *#bytesOf(body: Readable, watchdog: Watchdog, signal: AbortSignal, doing: Doing): AsyncGenerator<Uint8Array> {
+  async *#bytesOf({ body, watchdog }: Download, path: RepoPath, signal: AbortSignal): AsyncGenerator<Uint8Array> {
     try {
       watchdog.wait();
       for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -212,7 +242,7 @@ class AzureSiteStore implements SiteStore {
         watchdog.wait();
       }
     } catch (error) {
-      throw failureOf(error, watchdog, signal, doing);
+      throw failureOf(error, watchdog, signal, this.#doing('read', path));
     } finally {
       watchdog.end();
       body.destroy();

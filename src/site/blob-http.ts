@@ -78,16 +78,23 @@ export class BlobHttp {
       path,
       headers: { 'user-agent': 'debgeo', ...dated, ...authorization },
       agent: this.#agent,
-      signal,
     };
-    const answer = await exchange(this.#container.protocol === 'https:' ? https : http, options, body);
+    const answer = await exchange(this.#container.protocol === 'https:' ? https : http, options, body, signal);
     answer.on('error', () => undefined); // whoever reads the body sees it there
     const status = answer.statusCode ?? 0;
     if (status >= 200 && status < 300) return answer;
     await discard(answer);
-    const { 'x-ms-error-code': code, 'retry-after': retryAfter } = answer.headers;
-    throw new Refused({ status, code: String(code ?? ''), retryAfter: retryAfter ?? null });
+    throw new Refused({ status, code: headerOf(answer, 'x-ms-error-code') ?? '', retryAfter: headerOf(answer, 'retry-after') });
   }
+}
+
+/** One header of an answer; building the object of all of them costs more than everything that is asked of it. */
+export function headerOf({ rawHeaders }: http.IncomingMessage, lowerCaseName: string): string | null {
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]!;
+    if (name.length === lowerCaseName.length && name.toLowerCase() === lowerCaseName) return rawHeaders[at + 1]!;
+  }
+  return null;
 }
 
 /** Reads an answer to its end, and drops it: its connection is taken until then, and only the signal of the request ends one that never does. */
@@ -150,8 +157,10 @@ function exchange(
   module: typeof http | typeof https,
   options: https.RequestOptions,
   body: Buffer | (() => Readable) | null,
+  signal: AbortSignal,
 ): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
     const stream = typeof body === 'function' ? body() : null;
     const request = module.request(options, (answer) => {
       // Answered before all was sent: nobody wants the rest, and the connection is of no use any more.
@@ -165,6 +174,10 @@ function exchange(
       stream?.destroy();
       reject(error);
     });
+    // The option `signal` of Node does the same, at the price of a watcher of streams for each request.
+    const end = (): void => void request.destroy(signal.reason as Error);
+    signal.addEventListener('abort', end, { once: true });
+    request.once('close', () => signal.removeEventListener('abort', end));
     if (stream === null) request.end(body ?? undefined);
     else stream.once('error', (error) => request.destroy(error)).pipe(request);
   });

@@ -84,14 +84,14 @@ export class Pace {
     }
   }
 
-  /** Before bytes go out, or after they came in. */
-  async spend(bytes: number, signal: AbortSignal): Promise<void> {
+  /** Before bytes go out, or after they came in. @returns what is to be waited for, null: nothing */
+  spend(bytes: number, signal: AbortSignal): Promise<void> | null {
     this.#carried += bytes;
-    if (this.#bytesPerSecond === null) return;
+    if (this.#bytesPerSecond === null) return null;
     const now = performance.now();
     const start = Math.max(now, this.#paidAt);
     this.#paidAt = start + (bytes / this.#bytesPerSecond) * 1000;
-    if (start > now) await sleep(start - now, undefined, { signal });
+    return start > now ? sleep(start - now, undefined, { signal }) : null;
   }
 
   /** Before a request: until what a throttled site asked for is over. */
