@@ -158,9 +158,7 @@ class AzureSiteStore implements SiteStore {
   }
 
   async #putWhole(target: string, path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written> {
-    const bytes = await wholeOf(content, path);
-    const md5 = content.md5?.() ?? createHash('md5').update(bytes).digest();
-
+    const { bytes, md5 } = await wholeOf(content, path);
     const doing = this.#doing('write', path);
     if (bytes.length <= PIECE_BYTES) await this.#pace.spend(bytes.length, signal);
     const headers = { ...putHeaders(content, md5), ...conditionOf(expected) };

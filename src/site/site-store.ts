@@ -19,7 +19,7 @@ export interface BlobContent {
   /** bytes */
   readonly size: number;
   readonly sha256: Sha256;
-  /** Of these bytes, where it is known already, asked for once they were read; reckoned otherwise. The site compares what arrives with it. */
+  /** Of these bytes, where it is known already, asked for with the first of them; reckoned otherwise. The site compares what arrives with it. */
   readonly md5?: () => Uint8Array | null;
   /** Read once, from the start. May be a whole buffer in one piece. */
   readonly bytes: AsyncIterable<Uint8Array>;
