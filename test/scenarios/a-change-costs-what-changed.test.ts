@@ -1,0 +1,105 @@
+/** What a change costs is counted at the archive, at the site and in the registry, and does not depend on how much there is that did not change. */
+import assert from 'node:assert/strict';
+import test, { type TestContext } from 'node:test';
+import { sql } from 'kysely';
+import { aPackage, aWorld, PLANTED_MS, type Planted, type World } from '../support/world.ts';
+
+const CHANGED = 3;
+/** More than what the probe samples of a pool. */
+const SIZES = [30, 240];
+const POLL_MS = 400;
+const POLLS = 3;
+
+const packagesOf = (count: number, changed: number) =>
+  Array.from({ length: count }, (_, index) => aPackage(`package-${index}`, index < changed ? '2.0' : '1.0', Buffer.alloc(300, index)));
+
+/** Which version of each row stands there: what was written since has another one. */
+const registryOf = async (world: World): Promise<Set<string>> => {
+  const { rows } = await sql<{
+    version: string;
+  }>`select concat_ws(' ', site_id, path_id, xmin, ctid) as version from blob_registry`.execute(world.database.read.kysely);
+  return new Set(rows.map((row) => row.version));
+};
+
+const askedOfArchive = (world: World): Map<string, number> => new Map(world.archiveServer.requests);
+
+const askedSince = (world: World, before: ReadonlyMap<string, number>): string[] =>
+  [...world.archiveServer.requests].flatMap(([path, count]) => Array<string>(count - (before.get(path) ?? 0)).fill(path)).sort();
+
+/** By method and place: `PUT pool 3`. */
+const askedOfSite = async (world: World): Promise<string[]> => {
+  const counts = new Map<string, number>();
+  for (const { method, path } of await world.site('fra').proxy.requests()) {
+    const kind = `${method} ${path.includes('/pool/') ? 'pool' : path.includes('/by-hash/') ? 'by-hash' : 'published names'}`;
+    counts.set(kind, (counts.get(kind) ?? 0) + 1);
+  }
+  return [...counts].map(([kind, count]) => `${kind} ${count}`).sort();
+};
+
+const costOfChange = async (world: World, size: number) => {
+  await world.release(packagesOf(size, 0));
+  await world.update();
+  const [archive, registry] = [askedOfArchive(world), await registryOf(world)];
+  await world.site('fra').proxy.clear();
+
+  await world.release(packagesOf(size, CHANGED));
+  await world.update();
+  return {
+    'rows of the registry': (await registryOf(world)).difference(registry).size,
+    'requests at the site': await askedOfSite(world),
+    'pool files read': askedSince(world, archive).filter((path) => path.includes('/pool/')).length,
+  };
+};
+
+const sameForAll = async (t: TestContext, activities?: Planted): Promise<void> => {
+  const costs = [];
+  for (const size of SIZES) {
+    const world = await aWorld(t, { sites: ['fra'], ...(activities && { activities, settleMs: PLANTED_MS }) });
+    costs.push(await costOfChange(world, size));
+  }
+  assert.equal(costs[0]!['pool files read'], CHANGED);
+  assert.ok(costs[0]!['requests at the site'].includes(`PUT pool ${CHANGED}`), JSON.stringify(costs[0]));
+  for (const cost of costs) assert.deepEqual(cost, costs[0]);
+};
+
+const oneRequest = async (t: TestContext, activities?: Planted): Promise<void> => {
+  const world = await aWorld(t, { sites: ['fra'], ...(activities && { activities, settleMs: PLANTED_MS }) });
+  await sql`update debian_distributions set poll_interval_ms = ${POLL_MS}`.execute(world.database.read.kysely);
+  await world.release(packagesOf(SIZES[0]!, 0));
+  await world.update();
+  // The first look after a change may ask for the files beside InRelease once more.
+  const polls = (): number => world.archiveServer.requests.get('/dists/bookworm/InRelease') ?? 0;
+  await world.until(() => polls() >= 3, 'it polls');
+  const [archive, registry, seen] = [askedOfArchive(world), await registryOf(world), polls()];
+  await world.site('fra').proxy.clear();
+
+  await world.until(() => polls() >= seen + POLLS, 'polls find nothing');
+  const asked = askedSince(world, archive);
+  assert.deepEqual(new Set(asked), new Set(['/dists/bookworm/InRelease']));
+  assert.equal((await registryOf(world)).difference(registry).size, 0);
+  assert.deepEqual(await askedOfSite(world), []);
+};
+
+const mustFail = (what: string, promise: (t: TestContext, activities: Planted) => Promise<void>, activities: Planted): void => {
+  test(`its test notices ${what}`, { timeout: 120_000 }, async (t) => {
+    await assert.rejects(promise(t, activities), { name: 'AssertionError' });
+  });
+};
+
+test('a change of three packages costs the same among thirty and among two hundred and forty', { timeout: 120_000 }, (t) => sameForAll(t));
+
+test('an archive that did not change costs one request a look, and nothing else', { timeout: 120_000 }, (t) => oneRequest(t));
+
+mustFail('a plan that writes every row', sameForAll, (real, world) => ({
+  ...real,
+  planSync: async (input) => {
+    const answer = await real.planSync(input);
+    await sql`update blob_registry set etag = etag`.execute(world.database.read.kysely);
+    return answer;
+  },
+}));
+
+mustFail('a look that reads everything again', oneRequest, (real) => ({
+  ...real,
+  captureSnapshot: (input) => real.captureSnapshot({ ...input, unconditional: true }),
+}));
