@@ -122,18 +122,18 @@ class Slice {
 
   /** One batch ahead of what is being copied: a claim costs a round trip to the database. */
   async *#claim(end: number, isOver: () => boolean): AsyncGenerator<WantedBlob> {
-    const claim = (): Promise<WantedBlob[]> => {
+    const claimBehind = (pathId: number): Promise<WantedBlob[]> => {
       const batch =
         Date.now() >= end || isOver()
           ? Promise.resolve([])
-          : claimBlobs(this.#deps.database, this.#lane.key, LIMITS.batchFiles, LIMITS.batchBytes);
+          : claimBlobs(this.#deps.database, this.#lane.key, LIMITS.batchFiles, LIMITS.batchBytes, pathId);
       batch.catch(() => undefined); // told when it is its turn
       return batch;
     };
-    let next = claim();
+    let next = claimBehind(0);
     try {
       for (let batch = await next; batch.length > 0; batch = await next) {
-        next = claim();
+        next = claimBehind(batch.at(-1)!.pathId);
         yield* batch;
       }
     } finally {

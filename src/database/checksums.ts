@@ -1,9 +1,9 @@
 /** Reading back and judging: what is to be read, and what the catalog says about what was read. */
 import { sql } from 'kysely';
 import type { Replication } from '../domain/replication.ts';
-import { sha256FromBytes } from '../domain/sha256.ts';
 import type { Checksum } from '../site/site-store.ts';
-import { after, holdFence, isBefore, isMember, recordCorrupt, rowOf, SUCCEEDED, SYNCED, type LaneKey, UNVERIFIED } from './lane.ts';
+import { bigints, bookJudged, digests, texts, type CorruptBlob } from './judgements.ts';
+import { after, blobOf, holdFence, isBefore, isMember, pathOf, SUCCEEDED, SYNCED, type LaneKey, UNVERIFIED } from './lane.ts';
 import { timestamp, type Database, type Tx } from './orm.ts';
 import type { WantedBlob } from './registry.ts';
 
@@ -22,30 +22,18 @@ export async function blobsToChecksum(
   limit: number,
 ): Promise<BlobToChecksum[]> {
   // Rows keep microseconds, orders milliseconds: what was verified within the millisecond of the order is read again.
-  const since = verifyRequestedAt === null ? null : verifyRequestedAt + 1;
-  const found = await sql<Omit<BlobToChecksum, 'sha256'> & { digest: Uint8Array }>`
-    select r.path_id as "pathId", r.blob_id as "blobId", p.path, b.size, b.sha256 as digest, r.etag, null as "badEtag",
-      ${lane.distributionId}::int as "distributionId", ${lane.siteId}::int as "siteId", ${lane.generation}::int as generation
-    from blob_registry r join blobs b on b.id = r.blob_id join paths p on p.id = r.path_id
-    where r.site_id = ${lane.siteId} and r.state = ${SYNCED} and (not r.settled or r.verified_at < ${timestamp(since)}) and ${isMember(lane)}
-      and r.path_id > ${behind}
-    order by r.path_id limit ${limit}`.execute(tx.kysely);
-  return found.rows.map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }));
-}
-
-export interface CorruptBlob {
-  readonly path: string;
-  readonly expected: string;
-  readonly found: string;
-}
-
-interface Judged {
-  readonly path: string;
-  readonly size: number;
-  readonly expected: Uint8Array;
-  readonly found: Uint8Array | null;
-  readonly right: boolean;
-  readonly wasSettled: boolean;
+  const isDue =
+    verifyRequestedAt === null ? sql`not r.settled` : sql`(not r.settled or r.verified_at < ${timestamp(verifyRequestedAt + 1)})`;
+  // The page first, and what it names row by row: statistics may be older than the rows, and a planner that expects one row joins whole tables.
+  const found = await sql<Omit<BlobToChecksum, 'badEtag' | 'distributionId' | 'siteId' | 'generation'>>`
+    with page as materialized (
+      select r.path_id, r.blob_id, r.etag from blob_registry r
+      where r.site_id = ${lane.siteId} and r.state = ${SYNCED} and ${isDue} and ${isMember(lane)} and r.path_id > ${behind}
+      order by r.path_id limit ${limit})
+    select page.path_id as "pathId", page.blob_id as "blobId", ${pathOf(sql`page.path_id`)} as path, b.size, encode(b.sha256, 'hex') as sha256, page.etag
+    from page cross join ${blobOf(sql`page.blob_id`)} order by page.path_id`.execute(tx.kysely);
+  const { distributionId, siteId, generation } = lane;
+  return found.rows.map((blob) => ({ ...blob, badEtag: null, distributionId, siteId, generation }));
 }
 
 /**
@@ -57,19 +45,19 @@ export function recordChecksums(
   db: Database,
   lane: LaneKey,
   read: readonly { readonly pathId: number; readonly blobId: number; readonly etag: string | null; readonly checksum: Checksum | null }[],
-): Promise<{ bad: CorruptBlob[]; row: Replication }> {
+): Promise<{ bad: readonly CorruptBlob[]; row: Replication }> {
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
     const right = sql`(u.sha256 is not null and u.size = b.size and u.sha256 = b.sha256)`;
-    const judged = await sql<Judged>`
-      with u as (
-        select * from unnest(${read.map((r) => r.pathId)}::bigint[], ${read.map((r) => r.blobId)}::bigint[], ${read.map((r) => r.etag)}::text[],
-          ${read.map((r) => r.checksum?.etag ?? null)}::text[], ${read.map((r) => r.checksum?.size ?? null)}::bigint[],
-          ${read.map((r) => (r.checksum === null ? null : Buffer.from(r.checksum.sha256, 'hex')))}::bytea[])
-          u(path_id, blob_id, handed_etag, etag, size, sha256)),
-      held as (
-        select r.path_id, r.settled as was_settled from blob_registry r join u on u.path_id = r.path_id and u.blob_id = r.blob_id
-        where r.site_id = ${lane.siteId} and ${isBefore('corrupt')} and r.etag is not distinct from u.handed_etag
+    const judging = sql`
+      with held as (
+        select r.path_id, r.blob_id, r.settled as was_settled, u.etag, u.size, u.sha256
+        from unnest(${bigints(read.map((r) => r.pathId))}, ${bigints(read.map((r) => r.blobId))}, ${texts(read.map((r) => r.etag))},
+            ${texts(read.map((r) => r.checksum?.etag ?? null))}, ${bigints(read.map((r) => r.checksum?.size ?? null))},
+            ${digests(read.map((r) => r.checksum?.sha256 ?? null))})
+            u(path_id, blob_id, handed_etag, etag, size, sha256)
+          join blob_registry r on r.site_id = ${lane.siteId} and r.path_id = u.path_id and r.blob_id = u.blob_id
+        where ${isBefore('corrupt')} and r.etag is not distinct from u.handed_etag
         order by r.path_id for update of r)
       update blob_registry r set
         etag = u.etag,
@@ -77,32 +65,8 @@ export function recordChecksums(
         verification_state = case when ${right} then ${SUCCEEDED} else ${UNVERIFIED} end,
         verified_at = case when ${right} then now() else r.verified_at end,
         retry_count = 0
-      from held join u on u.path_id = held.path_id join blobs b on b.id = u.blob_id join paths p on p.id = u.path_id
-      where r.site_id = ${lane.siteId} and r.path_id = held.path_id
-      returning p.path, b.size, b.sha256 as expected, u.sha256 as found, ${right} as right, held.was_settled as "wasSettled"`.execute(
-      tx.kysely,
-    );
-
-    const bad = judged.rows
-      .filter((row) => !row.right)
-      .map((row) => ({
-        path: row.path,
-        expected: sha256FromBytes(row.expected),
-        found: row.found === null ? 'nothing' : sha256FromBytes(row.found),
-      }));
-    for (const blob of bad) await recordCorrupt(tx, lane, blob);
-    await moveProgress(tx, lane, judged.rows);
-    return { bad, row: await rowOf(tx, lane) };
+      from held u cross join ${blobOf(sql`u.blob_id`)} where r.site_id = ${lane.siteId} and r.path_id = u.path_id
+      returning r.path_id, b.size, b.sha256 as expected, u.sha256 as found, ${right} as is_right, u.was_settled`;
+    return bookJudged(tx, lane, judging);
   });
-}
-
-/** Progress counts settled blobs: newly right ones come in, rotten ones go out. */
-async function moveProgress(tx: Tx, lane: LaneKey, judged: readonly Judged[]): Promise<void> {
-  const moved = judged
-    .filter((row) => row.right !== row.wasSettled)
-    .map((row) => (row.right ? { files: 1, bytes: row.size } : { files: -1, bytes: -row.size }));
-  await sql`
-    update distribution_replications
-    set files_done = files_done + ${moved.reduce((sum, row) => sum + row.files, 0)}, bytes_done = bytes_done + ${moved.reduce((sum, row) => sum + row.bytes, 0)}
-    where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId}`.execute(tx.kysely);
 }

@@ -4,7 +4,7 @@ import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
 import { BLOB_TRANSITIONS, type BlobState, type Replication } from '../domain/replication.ts';
 import { recordIncident } from './incidents.ts';
 import { first, type Tx } from './orm.ts';
-import { readReplication, type LaneAt } from './replications.ts';
+import { REPLICATION_COLUMNS, type LaneAt } from './replications.ts';
 
 export interface LaneKey {
   readonly distributionId: number;
@@ -73,6 +73,14 @@ export const isMember = (lane: LaneKey): RawBuilder<unknown> => sql`
      and m.from_generation <= ${lane.generation} and m.to_generation > ${lane.generation} limit 1)`;
 
 /**
+ * `b`, the blob with this id, to stand behind `cross join`; and the path with one. Row by row, which the limit keeps: statistics are older than the rows
+ * while a site is filled or read back, and by them the planner joins whole tables for each batch.
+ */
+export const blobOf = (id: RawBuilder<unknown>): RawBuilder<unknown> =>
+  sql`lateral (select one.size, one.sha256 from blobs one where one.id = ${id} limit 1) b`;
+export const pathOf = (id: RawBuilder<unknown>): RawBuilder<unknown> => sql`(select p.path from paths p where p.id = ${id})`;
+
+/**
  * That the claim on `r` is nobody's any more. A fence moves with every attempt, failure and cancel, so an attempt that no working lane of this site
  * holds is dead; a lane at rest keeps its last fence, which may be the millisecond of a dead attempt of another. A claim newer than our own attempt is left alone: it is of a lane that came after us, or we are the one overtaken.
  */
@@ -99,15 +107,30 @@ export async function recount(tx: Tx, lane: LaneKey): Promise<{ files: number; b
 
 /** The lane's row as this transaction leaves it. */
 export async function rowOf(tx: Tx, lane: LaneKey): Promise<Replication> {
-  const names = first(
-    await sql<{ distribution: string; site: string }>`
-      select d.name as distribution, s.name as site from debian_distributions d, replication_sites s
-      where d.id = ${lane.distributionId} and s.id = ${lane.siteId}`.execute(tx.kysely),
+  const row = first(
+    await sql<Replication>`
+      select ${REPLICATION_COLUMNS}
+      from distribution_replications r join replication_sites s on s.id = r.site_id join debian_distributions d on d.id = r.distribution_id
+      where r.distribution_id = ${lane.distributionId} and r.site_id = ${lane.siteId}`.execute(tx.kysely),
   );
-  const row = names === null ? null : await readReplication(tx, names);
-  if (row === null) throw new DebgeoError('FENCED', 'the replication was removed');
+  if (row === null) throw removed();
   return row;
 }
+
+/** Moves the lane's progress by what was settled, or found rotten. @returns its row */
+export async function moveProgress(tx: Tx, lane: LaneKey, by: { readonly files: number; readonly bytes: number }): Promise<Replication> {
+  const row = first(
+    await sql<Replication>`
+      update distribution_replications r set files_done = r.files_done + ${by.files}, bytes_done = r.bytes_done + ${by.bytes}
+      from replication_sites s, debian_distributions d
+      where r.distribution_id = ${lane.distributionId} and r.site_id = ${lane.siteId} and s.id = r.site_id and d.id = r.distribution_id
+      returning ${REPLICATION_COLUMNS}`.execute(tx.kysely),
+  );
+  if (row === null) throw removed();
+  return row;
+}
+
+const removed = (): DebgeoError => new DebgeoError('FENCED', 'the replication was removed');
 
 /** An incident for bytes at the site that are not the catalog's; the repair follows. */
 export function recordCorrupt(tx: Tx, lane: LaneKey, blob: { path: string; expected: string; found: string }): Promise<void> {

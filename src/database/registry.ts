@@ -10,18 +10,20 @@ import { DebgeoError, type ErrorCode, type ErrorReport } from '../domain/errors.
 import { LIMITS } from '../domain/limits.ts';
 import type { Replication } from '../domain/replication.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
-import { sha256FromBytes, type Sha256 } from '../domain/sha256.ts';
+import type { Sha256 } from '../domain/sha256.ts';
 import type { Checksum } from '../site/site-store.ts';
+import { bigints, bookJudged, digests, texts } from './judgements.ts';
 import {
   after,
+  blobOf,
   FAILED,
   holdFence,
   isBefore,
   isDead,
   isMember,
   members,
+  pathOf,
   PENDING,
-  recordCorrupt,
   recount,
   rowOf,
   STARTED,
@@ -52,30 +54,28 @@ export interface WantedBlob {
 const right = sql`(u.size = b.size and u.sha256 = b.sha256)`;
 
 /**
- * Claims blobs for this attempt, in the order of their paths, as far as both bounds reach but at least one.
+ * Claims blobs for this attempt, in the order of their path ids, as far as both bounds reach but at least one.
+ * @param behind only those with a larger path id: what was claimed before need not be passed by again
  * @throws FENCED
  */
-export function claimBlobs(db: Database, lane: LaneKey, filesMax: number, bytesMax: number): Promise<WantedBlob[]> {
+export function claimBlobs(db: Database, lane: LaneKey, filesMax: number, bytesMax: number, behind = 0): Promise<WantedBlob[]> {
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
-    const claimed = await sql<Omit<WantedBlob, 'sha256'> & { digest: Uint8Array }>`
+    const claimed = await sql<Omit<WantedBlob, 'distributionId' | 'siteId' | 'generation'>>`
       with open as (
         select r.path_id, r.blob_id from blob_registry r
-        where r.site_id = ${lane.siteId} and not r.settled and ${isMember(lane)}
+        where r.site_id = ${lane.siteId} and r.path_id > ${behind} and not r.settled and ${isMember(lane)}
           and ${isBefore('claim')} and (r.state <> ${STARTED} or ${isDead(lane)})
         order by r.path_id limit ${filesMax} for update of r skip locked),
       summed as (
         select open.path_id, b.size, b.sha256, sum(b.size) over (order by open.path_id) - b.size as before
-        from open join blobs b on b.id = open.blob_id)
+        from open cross join ${blobOf(sql`open.blob_id`)})
       update blob_registry r set state = ${after('claim')}, attempt = ${lane.attempt}
-      from summed s join paths p on p.id = s.path_id
-      where r.site_id = ${lane.siteId} and r.path_id = s.path_id and s.before < ${bytesMax}
-      returning r.path_id as "pathId", r.blob_id as "blobId", p.path, s.size, s.sha256 as digest,
-        case when r.verification_state = ${UNVERIFIED} then r.etag end as "badEtag",
-        ${lane.distributionId}::int as "distributionId", ${lane.siteId}::int as "siteId", ${lane.generation}::int as generation`.execute(
-      tx.kysely,
-    );
-    return claimed.rows.map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) })).sort((a, b) => a.pathId - b.pathId);
+      from summed s where r.site_id = ${lane.siteId} and r.path_id = s.path_id and s.before < ${bytesMax}
+      returning r.path_id as "pathId", r.blob_id as "blobId", ${pathOf(sql`r.path_id`)} as path, s.size, encode(s.sha256, 'hex') as sha256,
+        case when r.verification_state = ${UNVERIFIED} then r.etag end as "badEtag"`.execute(tx.kysely);
+    const { distributionId, siteId, generation } = lane;
+    return claimed.rows.map((blob) => ({ ...blob, distributionId, siteId, generation })).sort((a, b) => a.pathId - b.pathId);
   });
 }
 
@@ -91,7 +91,7 @@ export function finishBlobs(
 ): Promise<Replication> {
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
-    const judged = await sql<{ path: string; size: number; expected: Uint8Array; found: Uint8Array; right: boolean }>`
+    const judging = sql`
       update blob_registry r set
         etag = u.etag,
         state = case when ${right} then ${after('sync')} when r.retry_count + 1 >= ${LIMITS.repairsMax} then ${after('fail')} else ${after('release')} end,
@@ -99,24 +99,14 @@ export function finishBlobs(
         verified_at = case when ${right} then now() else r.verified_at end,
         retry_count = case when ${right} then 0 else r.retry_count + 1 end,
         failure_code = case when ${right} then null else 'SITE_SERVES_OTHER' end
-      from unnest(${done.map((d) => d.pathId)}::bigint[], ${done.map((d) => d.blobId)}::bigint[], ${done.map((d) => d.checksum.etag)}::text[],
-          ${done.map((d) => d.checksum.size)}::bigint[], ${done.map((d) => Buffer.from(d.checksum.sha256, 'hex'))}::bytea[])
+      from unnest(${bigints(done.map((d) => d.pathId))}, ${bigints(done.map((d) => d.blobId))}, ${texts(done.map((d) => d.checksum.etag))},
+          ${bigints(done.map((d) => d.checksum.size))}, ${digests(done.map((d) => d.checksum.sha256))})
           u(path_id, blob_id, etag, size, sha256)
-        join blobs b on b.id = u.blob_id join paths p on p.id = u.path_id
+        cross join ${blobOf(sql`u.blob_id`)}
       where r.site_id = ${lane.siteId} and r.path_id = u.path_id and r.blob_id = u.blob_id
         and r.attempt = ${lane.attempt} and ${isBefore('sync')}
-      returning p.path, b.size, b.sha256 as expected, u.sha256 as found, ${right} as right`.execute(tx.kysely);
-
-    const settled = judged.rows.filter((row) => row.right);
-    await sql`
-      update distribution_replications
-      set files_done = files_done + ${settled.length}, bytes_done = bytes_done + ${settled.reduce((sum, row) => sum + row.size, 0)}
-      where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId}`.execute(tx.kysely);
-    for (const row of judged.rows.filter((one) => !one.right)) {
-      const [expected, found] = [sha256FromBytes(row.expected), sha256FromBytes(row.found)];
-      await recordCorrupt(tx, lane, { path: row.path, expected, found });
-    }
-    return rowOf(tx, lane);
+      returning r.path_id, b.size, b.sha256 as expected, u.sha256 as found, ${right} as is_right, false as was_settled`;
+    return (await bookJudged(tx, lane, judging)).row;
   });
 }
 

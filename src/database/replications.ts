@@ -53,7 +53,8 @@ const toState = (event: string): ReplicationState => REPLICATION_TRANSITIONS[eve
 const isPublishing = sql<boolean>`exists (
   select from publications p where p.distribution_id = r.distribution_id and p.site_id = r.site_id and p.published_at is null)`;
 
-const REPLICATION_COLUMNS = sql`
+/** A `Replication`, of `r`, its site `s` and its distribution `d`. */
+export const REPLICATION_COLUMNS = sql`
   s.name as site, ${QUEUE} as queue,
   r.desired_generation as target, r.pinned_generation as pinned, r.served_generation as served,
   r.state, r.paused, ${isPublishing} as publishing,

@@ -64,7 +64,7 @@ export const LIMITS = {
   batchFiles: 200,
   batchBytes: 32 * MiB,
   /** One commit of blobs that were copied: with those in flight, what a killed worker did in vain is less than a batch. */
-  bookFiles: 64,
+  bookFiles: 128,
   /** Operations in flight at one site, of all its lanes: begun with, and found by throughput between the two others. 16 to 32 is the knee on Azurite. */
   widthStart: 16,
   widthMin: 1,

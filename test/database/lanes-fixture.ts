@@ -18,8 +18,8 @@ export const says = (code: ErrorCode) => (error: unknown) => error instanceof De
 export const digestOf = (text: string) => createHash('sha256').update(text).digest('hex') as Sha256;
 export const SIZE = 100;
 
-export async function aDatabase(t: TestContext): Promise<Database> {
-  const db = await connectDatabase(await migratedDatabase());
+export async function aDatabase(t: TestContext, options: { poolMax?: number } = {}): Promise<Database> {
+  const db = await connectDatabase(await migratedDatabase(), options);
   t.after(() => db.close());
   const site = (name: string) => ({
     account_url: 'http://127.0.0.1/a',

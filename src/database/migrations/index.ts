@@ -2,6 +2,7 @@ import { Migration20261123ByteRates } from './2026-11-23-byte-rates.ts';
 import { Migration20261123FirstTables } from './2026-11-23-first-tables.ts';
 import { Migration20261123OlderAcceptances } from './2026-11-23-older-acceptances.ts';
 import { Migration20261123Prunes } from './2026-11-23-prunes.ts';
+import { Migration20261123RegistryUpdates } from './2026-11-23-registry-updates.ts';
 import { Migration20261123StaleAfter } from './2026-11-23-stale-after.ts';
 
 /** In order; the name is what the database remembers: never rename one that was released. */
@@ -11,4 +12,5 @@ export const MIGRATIONS = [
   { name: '2026-11-23-stale-after', class: Migration20261123StaleAfter },
   { name: '2026-11-23-prunes', class: Migration20261123Prunes },
   { name: '2026-11-23-byte-rates', class: Migration20261123ByteRates },
+  { name: '2026-11-23-registry-updates', class: Migration20261123RegistryUpdates },
 ];
