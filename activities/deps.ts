@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Archive } from '../src/archive/archive.ts';
 import type { DistributionRecord } from '../src/database/catalog.ts';
 import type { Database } from '../src/database/orm.ts';
-import type { BlobSetLimits } from '../src/domain/index-file.ts';
+import type { BlobSetLimits } from '../src/domain/blob-set.ts';
 import type { SiteStore } from '../src/site/site-store.ts';
 import type { Spool } from '../src/spool/spool.ts';
 

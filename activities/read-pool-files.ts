@@ -2,16 +2,8 @@ import { createHash } from 'node:crypto';
 import { decompress } from '../src/archive/decompress.ts';
 import { openIndexContent } from '../src/database/index-contents.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
-import {
-  BlobSet,
-  compressionOf,
-  isPackages,
-  isSources,
-  PackagesReader,
-  SourcesReader,
-  stemOf,
-  type Compression,
-} from '../src/domain/index-file.ts';
+import { BlobSet } from '../src/domain/blob-set.ts';
+import { compressionOf, isPackages, isSources, PackagesReader, SourcesReader, stemOf, type Compression } from '../src/domain/index-file.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import { releaseSetPaths } from '../src/domain/repo-path.ts';
 import type { Sha256 } from '../src/domain/sha256.ts';
@@ -22,7 +14,7 @@ import { factsOf, type AcceptedRelease, type Capture } from './capture.ts';
 const PARSED_FIRST: readonly Compression[] = ['gz', 'zst', 'xz', 'none'];
 
 /** The pool files that the selected Packages and Sources name, each read once; all variants of an index must hold the same. */
-export async function readPoolFiles(capture: Capture, accepted: AcceptedRelease, indices: readonly SnapshotIndex[]): Promise<Blob[]> {
+export async function readPoolFiles(capture: Capture, accepted: AcceptedRelease, indices: readonly SnapshotIndex[]): Promise<BlobSet> {
   const { folder, counts } = capture;
   const published = [...releaseSetPaths(folder), ...accepted.entries.map(({ path }) => path)];
   const limits = capture.deps.indexLimits ?? LIMITS;
@@ -35,7 +27,7 @@ export async function readPoolFiles(capture: Capture, accepted: AcceptedRelease,
     counts.read += 1;
     counts.poolFiles = poolFiles.size;
   }
-  return poolFiles.toArray();
+  return poolFiles;
 }
 
 interface Content {

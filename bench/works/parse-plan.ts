@@ -11,9 +11,10 @@ import { findLane } from '../../src/database/lane.ts';
 import { connectDatabase } from '../../src/database/orm.ts';
 import { planBlobs } from '../../src/database/plan-blobs.ts';
 import { startAttempt } from '../../src/database/replications.ts';
-import { BlobSet, PackagesReader } from '../../src/domain/index-file.ts';
+import { BlobSet } from '../../src/domain/blob-set.ts';
+import { PackagesReader } from '../../src/domain/index-file.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
-import type { Blob, Snapshot } from '../../src/domain/snapshot.ts';
+import type { Snapshot } from '../../src/domain/snapshot.ts';
 import type { Corpus } from '../corpus.ts';
 import type { WorkGroup } from '../work.ts';
 import { secondsSince } from '../world.ts';
@@ -32,10 +33,10 @@ export const parsePlan: WorkGroup = {
   },
   async round({ stage, book }, round) {
     const index = gunzipSync(readFileSync(join(corpus.folder, 'archive/dists/s1/main/binary-amd64/Packages.gz')));
-    let poolFiles: Blob[] = [];
+    let poolFiles = new BlobSet();
     const perStanza = (seconds: number) => ({
-      stanzas: poolFiles.length,
-      'µs per stanza': ((seconds / poolFiles.length) * 1e6).toFixed(1),
+      stanzas: poolFiles.size,
+      'µs per stanza': ((seconds / poolFiles.size) * 1e6).toFixed(1),
     });
     const step = async (contender: string, work: () => Promise<void> | void): Promise<void> => {
       let seconds = 0;
@@ -74,15 +75,15 @@ export const parsePlan: WorkGroup = {
   },
 };
 
-function parse(index: Buffer): Blob[] {
-  const blobs = new BlobSet([]);
+function parse(index: Buffer): BlobSet {
+  const blobs = new BlobSet();
   const reader = new PackagesReader('', (blob) => blobs.add(blob));
   for (let from = 0; from < index.length; from += CHUNK_BYTES) reader.push(index.subarray(from, from + CHUNK_BYTES));
   reader.end();
-  return blobs.toArray();
+  return blobs;
 }
 
-const snapshotOf = (inRelease: Buffer, poolFiles: readonly Blob[]): Snapshot => ({
+const snapshotOf = (inRelease: Buffer, poolFiles: BlobSet): Snapshot => ({
   releaseSet: { inRelease, release: null, releaseGpg: null },
   bodySha256: sha256Of(inRelease),
   date: new Date(),

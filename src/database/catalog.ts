@@ -5,9 +5,10 @@
 import { sql } from 'kysely';
 import type { Validator } from '../archive/archive.ts';
 import { DebgeoError } from '../domain/errors.ts';
+import { BlobSet } from '../domain/blob-set.ts';
 import { releaseSetPaths, type RepoPath } from '../domain/repo-path.ts';
-import type { Sha256 } from '../domain/sha256.ts';
-import type { Blob, PublishedName, ReleaseSet, Selection, Snapshot } from '../domain/snapshot.ts';
+import { SHA256_BYTES, type Sha256 } from '../domain/sha256.ts';
+import type { PublishedName, ReleaseSet, Selection, Snapshot } from '../domain/snapshot.ts';
 import { recordEvent } from './incidents.ts';
 import { useOlderAcceptance } from './older-acceptances.ts';
 import { first, lockArchiveShared, ms, timestamp, type Database, type Tx } from './orm.ts';
@@ -51,8 +52,6 @@ export interface StoredSnapshot {
 
 /** `to_generation` of a member that no later generation has left out. */
 const OPEN = 2147483647;
-/** Rows per statement: parameters of a few megabytes. */
-const ROWS_PER_INSERT = 20_000;
 
 interface DistributionRow {
   readonly id: number;
@@ -175,7 +174,8 @@ export async function saveSnapshot(
   basis?: number,
   olderAcceptance: number | null = null,
 ): Promise<{ generation: number }> {
-  const members = membersOf(snapshot);
+  const members = [snapshot.poolFiles, byHashOf(snapshot)];
+  const files = { count: sumOf(members, (set) => set.size), bytes: sumOf(members, (set) => set.bytes) };
   return db.transaction(async (tx) => {
     const { latest, archiveId } = await lockForCapture(tx, distributionId);
     const generation = latest + 1;
@@ -186,7 +186,7 @@ export async function saveSnapshot(
     }
     const changes = await writeMembers(tx, { distributionId, archiveId, generation }, members);
     if (changes === 0 && newest !== null && (await isSame(tx, distributionId, newest, snapshot))) return { generation: latest };
-    await insertSnapshot(tx, distributionId, generation, snapshot, members);
+    await insertSnapshot(tx, distributionId, generation, snapshot, files);
     await insertIndices(tx, distributionId, generation, snapshot);
     if (olderAcceptance !== null) {
       const newestDate = newest?.date ?? null;
@@ -194,7 +194,7 @@ export async function saveSnapshot(
     }
     // Two bodies of one Date are accepted and put on record: nobody can tell which is the older.
     const sameDate = newest?.date?.getTime() !== undefined && newest.date.getTime() === snapshot.date?.getTime();
-    await announce(tx, distributionId, generation, validator, { changes, members: members.length, sameDate });
+    await announce(tx, distributionId, generation, validator, { changes, members: files.count, sameDate });
     return { generation };
   });
 }
@@ -232,22 +232,20 @@ export async function saveResigned(
 const overtaken = (basis: number, latest: number): DebgeoError =>
   new DebgeoError('ARCHIVE_CHANGING', 'another capture was faster', { expected: `generation ${basis}`, found: `generation ${latest}` });
 
-function membersOf(snapshot: Snapshot): Blob[] {
-  const members = new Map<RepoPath, Blob>();
-  const add = (blob: Blob): void => {
-    const known = members.get(blob.path);
-    if (known !== undefined && (known.sha256 !== blob.sha256 || known.size !== blob.size))
-      throw new DebgeoError('INDEX_CONTRADICTION', `${blob.path} is named twice, differently`, {
-        expected: known.sha256,
-        found: blob.sha256,
-      });
-    members.set(blob.path, blob);
-  };
-  for (const blob of snapshot.poolFiles) add(blob);
-  for (const { byHashPaths, size, sha256 } of snapshot.indices) for (const path of byHashPaths) add({ path, size, sha256 });
-  if (members.size === 0)
+const sumOf = (sets: readonly BlobSet[], what: (set: BlobSet) => number): number => sets.reduce((sum, set) => sum + what(set), 0);
+
+/** The indices at their by-hash paths. */
+function byHashOf({ indices, poolFiles }: Snapshot): BlobSet {
+  const byHash = new BlobSet();
+  for (const { byHashPaths, size, sha256 } of indices)
+    for (const path of byHashPaths) {
+      byHash.add({ path, size, sha256 });
+      if (poolFiles.has(path))
+        throw new DebgeoError('INDEX_CONTRADICTION', `${path} is named twice, differently`, { expected: 'an index', found: 'a pool file' });
+    }
+  if (byHash.size + poolFiles.size === 0)
     throw new DebgeoError('SNAPSHOT_EMPTY', 'the snapshot has no file at all', { expected: 'at least one', found: '0' });
-  return [...members.values()];
+  return byHash;
 }
 
 /** The lock against prune first, in a statement of its own, then the distribution: captures of one distribution come one after the other. */
@@ -264,53 +262,53 @@ async function lockForCapture(tx: Tx, distributionId: number): Promise<{ latest:
 
 /** Closes the ranges of members that left and opens those that came. Returns how many did. */
 async function writeMembers(
-  tx: Tx,
+  { kysely }: Tx,
   at: { readonly distributionId: number; readonly archiveId: number; readonly generation: number },
-  members: readonly Blob[],
+  members: readonly BlobSet[],
 ): Promise<number> {
-  const { kysely } = tx;
   await sql`create temporary table captured (path text not null, size bigint not null, sha256 bytea not null) on commit drop`.execute(
     kysely,
   );
-  for (let from = 0; from < members.length; from += ROWS_PER_INSERT) {
-    const rows = members.slice(from, from + ROWS_PER_INSERT);
-    await sql`
-      insert into captured select path, size, decode(sha256, 'hex')
-      from unnest(${rows.map((row) => row.path)}::text[], ${rows.map((row) => row.size)}::bigint[], ${rows.map((row) => row.sha256)}::text[]) as t (path, size, sha256)`.execute(
-      kysely,
-    );
-  }
-  await sql`analyze captured`.execute(kysely);
+  for (const set of members)
+    for (const { paths, sizes, digests } of set.pieces())
+      await sql`
+        insert into captured select path, size, substr(${digests}::bytea, (place::int - 1) * ${SHA256_BYTES} + 1, ${SHA256_BYTES})
+        from unnest(string_to_array(${paths.join('\n')}, E'\n'), string_to_array(${sizes.join()}, ',')::bigint[]) with ordinality as t (path, size, place)`.execute(
+        kysely,
+      );
+
+  // What differs from the newest generation: without a blob it came, without a path it left, with both the archive corrects a wrong size.
+  await sql`
+    create temporary table change on commit drop as
+    select c.path, c.size, c.sha256, m.blob_id from captured c
+    full join (
+      select p.path, b.sha256, b.size, o.blob_id from snapshot_blobs o join blobs b on b.id = o.blob_id join paths p on p.id = b.path_id
+      where o.distribution_id = ${at.distributionId} and o.to_generation = ${OPEN}) m on m.path = c.path and m.sha256 = c.sha256
+    where m.blob_id is null or c.path is null or m.size <> c.size`.execute(kysely);
 
   // In one order everywhere: two captures of one archive that bring the same paths wait for each other instead of deadlocking.
   await sql`
     insert into paths (archive_id, path)
-    select ${at.archiveId}, c.path from captured c
-    where not exists (select from paths p where p.archive_id = ${at.archiveId} and p.path = c.path) order by c.path
+    select ${at.archiveId}, c.path from change c
+    where c.path is not null and not exists (select from paths p where p.archive_id = ${at.archiveId} and p.path = c.path) order by c.path
     on conflict do nothing`.execute(kysely);
   // A digest has one size; where an archive corrects a wrong one, the newest signed claim stands.
   await sql`
     insert into blobs (path_id, size, sha256)
-    select p.id, c.size, c.sha256 from captured c join paths p on p.archive_id = ${at.archiveId} and p.path = c.path
+    select p.id, c.size, c.sha256 from change c join paths p on p.archive_id = ${at.archiveId} and p.path = c.path
     where not exists (select from blobs b where b.path_id = p.id and b.sha256 = c.sha256 and b.size = c.size) order by p.id
     on conflict (path_id, sha256) do update set size = excluded.size`.execute(kysely);
-  await sql`
-    create temporary table member on commit drop as
-    select b.id as blob_id from captured c
-    join paths p on p.archive_id = ${at.archiveId} and p.path = c.path join blobs b on b.path_id = p.id and b.sha256 = c.sha256`.execute(
-    kysely,
-  );
-  await sql`analyze member`.execute(kysely);
 
   const left = await sql`
-    update snapshot_blobs m set to_generation = ${at.generation}
-    where m.distribution_id = ${at.distributionId} and m.to_generation = ${OPEN}
-      and not exists (select from member where member.blob_id = m.blob_id)`.execute(kysely);
+    update snapshot_blobs m set to_generation = ${at.generation} from change c
+    where c.path is null and m.distribution_id = ${at.distributionId} and m.to_generation = ${OPEN} and m.blob_id = c.blob_id`.execute(
+    kysely,
+  );
   const came = await sql`
     insert into snapshot_blobs (distribution_id, blob_id, from_generation)
-    select ${at.distributionId}, member.blob_id, ${at.generation} from member
-    where not exists (select from snapshot_blobs m
-      where m.distribution_id = ${at.distributionId} and m.blob_id = member.blob_id and m.to_generation = ${OPEN})`.execute(kysely);
+    select ${at.distributionId}, b.id, ${at.generation} from change c
+    join paths p on p.archive_id = ${at.archiveId} and p.path = c.path join blobs b on b.path_id = p.id and b.sha256 = c.sha256
+    where c.blob_id is null`.execute(kysely);
   return Number(left.numAffectedRows ?? 0n) + Number(came.numAffectedRows ?? 0n);
 }
 
@@ -335,14 +333,13 @@ async function insertSnapshot(
   distributionId: number,
   generation: number,
   snapshot: Snapshot,
-  members: readonly Blob[],
+  files: { readonly count: number; readonly bytes: number },
 ): Promise<void> {
   const { inRelease, release, releaseGpg } = snapshot.releaseSet;
-  const bytes = members.reduce((sum, member) => sum + member.size, 0);
   await sql`
     insert into distribution_snapshots (distribution_id, generation, in_release, release, release_gpg, body_sha256, date, valid_until, signers, untorn, blob_count, blob_bytes)
     values (${distributionId}, ${generation}, ${inRelease}, ${release}, ${releaseGpg}, decode(${snapshot.bodySha256}, 'hex'), ${timestamp(snapshot.date)},
-            ${timestamp(snapshot.validUntil)}, ${[...snapshot.signers]}::text[], ${snapshot.untorn}, ${members.length}, ${bytes})`.execute(
+            ${timestamp(snapshot.validUntil)}, ${[...snapshot.signers]}::text[], ${snapshot.untorn}, ${files.count}, ${files.bytes})`.execute(
     tx.kysely,
   );
 }

@@ -13,6 +13,8 @@ const CR = 13;
 const TAB = 9;
 const SPACE = 32;
 const COLON = 58;
+/** The bit that makes a letter of ASCII a lower-case one. */
+const LOWER = 32;
 
 export type Stanza = Map<string, string>;
 
@@ -31,6 +33,7 @@ const DEFAULT_LIMITS: Deb822Limits = { lineBytes: LIMITS.deb822LineBytes, stanza
  */
 export class Deb822Parser {
   readonly #wanted: ReadonlySet<string> | 'all';
+  readonly #shapes: ReadonlySet<number>;
   readonly #onStanza: (fields: Stanza) => void;
   readonly #limits: Deb822Limits;
   #pieces: Buffer[] = [];
@@ -49,6 +52,7 @@ export class Deb822Parser {
    */
   constructor(fields: readonly string[] | 'all', onStanza: (fields: Stanza) => void, limits: Deb822Limits = DEFAULT_LIMITS) {
     this.#wanted = fields === 'all' ? fields : new Set(fields.map((name) => name.toLowerCase()));
+    this.#shapes = new Set(fields === 'all' ? [] : fields.map((name) => shapeOf(name.length, name.charCodeAt(0))));
     this.#onStanza = onStanza;
     this.#limits = limits;
   }
@@ -93,21 +97,21 @@ export class Deb822Parser {
     const end = to > from && bytes[to - 1] === CR ? to - 1 : to;
     if (end === from) return this.#endStanza();
 
-    const first = bytes[from];
+    const first = bytes[from]!;
     if (first === SPACE || first === TAB) {
       if (!this.#inStanza) throw this.#malformed('a field before its continuation', bytes, from, end);
       if (this.#field !== null) this.#continueField(this.#field, bytes, from + 1, end);
       return;
     }
 
-    const colon = bytes.indexOf(COLON, from);
-    if (colon <= from || colon >= end) throw this.#malformed('`Name: value`', bytes, from, end);
+    let colon = from;
+    while (colon < end && bytes[colon] !== COLON) colon += 1;
+    if (colon === from || colon === end) throw this.#malformed('`Name: value`', bytes, from, end);
     this.#inStanza = true;
+    this.#field = null;
+    if (this.#wanted !== 'all' && !this.#shapes.has(shapeOf(colon - from, first))) return;
     const name = bytes.toString('latin1', from, colon).toLowerCase();
-    if (this.#wanted !== 'all' && !this.#wanted.has(name)) {
-      this.#field = null;
-      return;
-    }
+    if (this.#wanted !== 'all' && !this.#wanted.has(name)) return;
     if (this.#stanza.has(name)) throw this.#malformed('each field once in a stanza', bytes, from, end);
     this.#field = name;
     this.#count(end - from);
@@ -162,6 +166,9 @@ export function parseStanza(text: string): Stanza {
   if (stanza === undefined) throw new DebgeoError('INDEX_MALFORMED', 'no stanza at all', { expected: 'one stanza', found: 'none' });
   return stanza;
 }
+
+/** What tells most field names from the wanted ones, in any case, before a string is made of each: most lines of an index are not wanted. */
+const shapeOf = (length: number, first: number): number => length * 256 + (first | LOWER);
 
 function decode(bytes: Buffer, from: number, to: number): string {
   let start = from;

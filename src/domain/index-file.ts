@@ -5,7 +5,7 @@
 import { Deb822Parser, type Stanza } from './deb822.ts';
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
-import { ambiguous, foldPath, joinPath, poolPath, type RepoPath } from './repo-path.ts';
+import { joinPath, poolPath } from './repo-path.ts';
 import { isSha256, type Sha256 } from './sha256.ts';
 import type { Blob } from './snapshot.ts';
 
@@ -115,65 +115,6 @@ export class SourcesReader {
   }
 }
 
-/** What bounds a BlobSet: LIMITS of these names. A test sets smaller ones. */
-export type BlobSetLimits = Record<'snapshotBlobs' | 'snapshotNamings', number>;
-
-/**
- * The blobs of a snapshot by path. Indices may name a file as often as they like (up to a bound), but not as two different ones; and two files may not
- * have names that some file systems take for one.
- */
-export class BlobSet {
-  readonly #blobs = new Map<RepoPath, Blob>();
-  /** By its fold, each path that is not its own fold. */
-  readonly #folded = new Map<string, RepoPath>();
-  readonly #published: ReadonlySet<string>;
-  readonly #limits: BlobSetLimits;
-  #namings = 0;
-
-  /** @param publishedPaths  paths that change from release to release, at which no blob may lie */
-  constructor(publishedPaths: Iterable<RepoPath> = [], limits: BlobSetLimits = LIMITS) {
-    this.#published = new Set([...publishedPaths].map(foldPath));
-    this.#limits = limits;
-  }
-
-  /**
-   * @throws INDEX_CONTRADICTION  the path is there with another digest or size
-   * @throws PATH_AMBIGUOUS       another file is there, at a path that differs in case or Unicode normalisation only
-   * @throws HOSTILE_PATH         the path is a published name
-   * @throws LIMIT_EXCEEDED       more than LIMITS.snapshotBlobs, or named more often than LIMITS.snapshotNamings
-   */
-  add(blob: Blob): void {
-    if (++this.#namings > this.#limits.snapshotNamings) throw tooMany('name files too often', this.#limits.snapshotNamings);
-    const known = this.#blobs.get(blob.path);
-    if (known !== undefined) {
-      if (isSame(known, blob)) return;
-      throw contradiction(blob.path, `${known.sha256} ${known.size}`, `${blob.sha256} ${blob.size}`);
-    }
-    const fold = foldPath(blob.path);
-    if (this.#published.has(fold)) {
-      throw new DebgeoError('HOSTILE_PATH', 'an index names a pool file at the path of an index', {
-        expected: 'a path of its own',
-        found: blob.path,
-      });
-    }
-    const twin = this.#blobs.get((this.#folded.get(fold) ?? fold) as RepoPath);
-    if (twin !== undefined && !isSame(twin, blob)) throw ambiguous(blob.path, twin.path);
-    if (this.#blobs.size >= this.#limits.snapshotBlobs) throw tooMany('name too many files', this.#limits.snapshotBlobs);
-    if (fold !== blob.path) this.#folded.set(fold, blob.path);
-    this.#blobs.set(blob.path, blob);
-  }
-
-  get size(): number {
-    return this.#blobs.size;
-  }
-
-  toArray(): Blob[] {
-    return [...this.#blobs.values()];
-  }
-}
-
-const isSame = (one: Blob, other: Blob): boolean => one.sha256 === other.sha256 && one.size === other.size;
-
 function readFiles(stanza: Stanza): ReadonlyMap<string, { size: number; sha256: Sha256 | null }> {
   const files = new Map<string, { size: number; sha256: Sha256 | null }>();
   for (const [field, digits] of TABLES) {
@@ -203,7 +144,7 @@ function readFiles(stanza: Stanza): ReadonlyMap<string, { size: number; sha256: 
  * finds a file there, blob storage has no such name: a copy would be whole, and of no use to apt.
  */
 function refuseDots(name: string): void {
-  if (!name.split('/').includes('.')) return;
+  if (!/(?:^|\/)\.(?:\/|$)/.test(name)) return;
   const found = JSON.stringify(name.slice(0, LIMITS.quotedCharacters));
   throw new DebgeoError('PATH_UNREADABLE', `apt could not read ${found} from a site`, { expected: 'a path without ./', found });
 }
@@ -246,10 +187,6 @@ function notDebian(expected: string, found: string): DebgeoError {
     expected,
     found: found.slice(0, LIMITS.quotedCharacters),
   });
-}
-
-function tooMany(what: string, max: number): DebgeoError {
-  return new DebgeoError('LIMIT_EXCEEDED', `the indices ${what}`, { expected: `at most ${max}`, found: 'more' });
 }
 
 function contradiction(path: string, expected: string, found: string): DebgeoError {

@@ -24,8 +24,14 @@ const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\\?#\ufffd]/;
 /** `%25` may stand between: after one decode it is the same thing. */
 const ENCODED_SEPARATOR = /%(?:25)?(?:2f|2e|5c|[01][0-9a-f]|7f)/i;
 
+/** A path without any of these is as it should be, like nearly all of Debian: ASCII, no segment that is empty or ends in a dot, nothing encoded. */
+const DOUBTFUL = /[^ -~]|[\\?#%]|[./]\/|^\/|[./]$/;
+/** Too short for more segments than there may be. */
+const SHORT = 2 * LIMITS.pathSegments;
+
 /** @throws HOSTILE_PATH */
 export function parseRepoPath(text: string): RepoPath {
+  if (text !== '' && text.length <= SHORT && !DOUBTFUL.test(text)) return text as RepoPath;
   if (text === '') throw hostile(text, 'a name');
   if (text.length > LIMITS.pathBytes || Buffer.byteLength(text) > LIMITS.pathBytes)
     throw hostile(text, `at most ${LIMITS.pathBytes} bytes`);
@@ -76,8 +82,7 @@ export function foldPath(path: string): string {
 export function poolPath(filename: string): RepoPath {
   const path = parseRepoPath(filename);
   const name = path.slice(path.lastIndexOf('/') + 1);
-  const folders = foldPath(path).split('/');
-  if (folders[0] === 'dists' || folders[0] === '.debgeo' || folders.includes('by-hash'))
+  if (/^(?:dists|\.debgeo)(?:\/|$)|(?:^|\/)by-hash(?:\/|$)/.test(foldPath(path)))
     throw hostile(filename, 'a path outside dists/, .debgeo/ and by-hash/');
   if (RELEASE_SET_NAMES.some((reserved) => reserved === name) || /^(?:Packages|Sources)(?:\.[a-z0-9]+)?$/.test(name))
     throw hostile(filename, 'not the name of a Release set or an index');

@@ -2,6 +2,7 @@
  * A snapshot: one immutable state of a distribution, as captured from its archive.
  * Paths are relative to the root of the archive (`dists/bookworm/main/binary-amd64/Packages.gz`, `pool/main/h/hello/hello_1_amd64.deb`).
  */
+import type { BlobSet } from './blob-set.ts';
 import type { RepoPath } from './repo-path.ts';
 import type { Sha256 } from './sha256.ts';
 
@@ -41,7 +42,7 @@ export interface Snapshot {
   readonly indices: readonly SnapshotIndex[];
   /** Listed within the selection and 404 at the archive: 404 at every site, too. */
   readonly absent: readonly RepoPath[];
-  readonly poolFiles: readonly Blob[];
+  readonly poolFiles: BlobSet;
 }
 
 /** What is replicated of a distribution. Empty lists mean everything that Release names. */

@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 import type { Validator } from '../../src/archive/archive.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
+import { BlobSet } from '../../src/domain/blob-set.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import type { Blob, Snapshot } from '../../src/domain/snapshot.ts';
@@ -48,6 +49,12 @@ export const aBlob = (path: string, content: string = path): Blob => ({
   sha256: sha256Of(Buffer.from(content)),
 });
 
+export function blobSetOf(blobs: Iterable<Blob>): BlobSet {
+  const set = new BlobSet();
+  for (const blob of blobs) set.add(blob);
+  return set;
+}
+
 /** A snapshot of these pool files; `body` stands for the signed text, `signature` for what else makes the bytes of InRelease. */
 export function aSnapshot(poolFiles: readonly Blob[], body: string, signature = ''): Snapshot {
   const index = aBlob('dists/stable/main/binary-amd64/Packages.gz', poolFiles.map((blob) => blob.path + blob.sha256).join());
@@ -60,6 +67,6 @@ export function aSnapshot(poolFiles: readonly Blob[], body: string, signature = 
     untorn: true,
     indices: [{ ...index, byHashPaths: [parseRepoPath(`dists/stable/main/binary-amd64/by-hash/SHA256/${index.sha256}`)] }],
     absent: [parseRepoPath('dists/stable/main/binary-amd64/Packages')],
-    poolFiles,
+    poolFiles: blobSetOf(poolFiles),
   };
 }

@@ -13,6 +13,7 @@ import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
 import { migratedDatabase } from '../support/servers.ts';
+import { blobSetOf } from './distribution-fixture.ts';
 
 export const says = (code: ErrorCode) => (error: unknown) => error instanceof DebgeoError && error.code === code;
 export const digestOf = (text: string) => createHash('sha256').update(text).digest('hex') as Sha256;
@@ -64,7 +65,7 @@ export async function capture(db: Database, name: string, files: Record<string, 
     untorn: true,
     indices: [],
     absent: [],
-    poolFiles: Object.entries(files).map(([path, text]) => ({ path: parseRepoPath(path), size: SIZE, sha256: digestOf(text) })),
+    poolFiles: blobSetOf(Object.entries(files).map(([path, text]) => ({ path: parseRepoPath(path), size: SIZE, sha256: digestOf(text) }))),
   };
   return (await saveSnapshot(db, id, snapshot, { etag: null, lastModified: null })).generation;
 }

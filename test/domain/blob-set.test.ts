@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { BlobSet } from '../../src/domain/blob-set.ts';
+import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { sha256FromBytes, sha256Of, SHA256_BYTES } from '../../src/domain/sha256.ts';
+import type { Blob } from '../../src/domain/snapshot.ts';
+import { refuses } from './refuses.ts';
+
+const A = sha256Of(Buffer.from('a'));
+const B = sha256Of(Buffer.from('b'));
+
+const blobsOf = (set: BlobSet): Blob[] =>
+  [...set.pieces()].flatMap(({ paths, sizes, digests }) =>
+    paths.map((path, place) => {
+      const sha256 = sha256FromBytes(digests.subarray(place * SHA256_BYTES, (place + 1) * SHA256_BYTES));
+      return { path, size: sizes[place]!, sha256 };
+    }),
+  );
+
+describe('BlobSet', () => {
+  const blob = (path: string, sha256 = A, size = 1): Blob => ({ path: parseRepoPath(path), size, sha256 });
+
+  it('holds a path once, however often it is named', () => {
+    const blobs = new BlobSet();
+
+    for (const path of ['a', 'b', 'a']) blobs.add(blob(path));
+
+    assert.equal(blobs.size, 2);
+    assert.deepEqual(blobsOf(blobs), [blob('a'), blob('b')]);
+  });
+
+  it('refuses another digest or size at a path', () => {
+    const blobs = new BlobSet();
+    blobs.add(blob('a'));
+
+    refuses('INDEX_CONTRADICTION', () => blobs.add(blob('a', B)));
+    refuses('INDEX_CONTRADICTION', () => blobs.add(blob('a', A, 2)));
+  });
+
+  it('refuses the path of an index', () => {
+    refuses('HOSTILE_PATH', () => new BlobSet([parseRepoPath('sub/Contents-amd64.gz')]).add(blob('sub/Contents-amd64.gz')));
+  });
+
+  it('refuses two files whose paths differ in case or normalisation only, and takes one file by two names', () => {
+    for (const [one, other] of [
+      ['pool/Hello.deb', 'pool/hello.deb'],
+      ['pool/hello.deb', 'pool/Hello.deb'],
+      ['pool/HELLO.deb', 'pool/Hello.deb'],
+      ['Pool/hello.deb', 'pool/hello.deb'],
+      ['pool/\u00e9.deb', 'pool/e\u0301.deb'],
+      ['pool/\u00c9.deb', 'pool/e\u0301.deb'],
+    ] as const) {
+      const blobs = new BlobSet();
+      blobs.add(blob(one));
+
+      refuses('PATH_AMBIGUOUS', () => blobs.add(blob(other, B)), other);
+      refuses('PATH_AMBIGUOUS', () => blobs.add(blob(other, A, 2)), other);
+      blobs.add(blob(other));
+      assert.deepEqual(blobsOf(blobs), [blob(one), blob(other)]);
+    }
+    refuses('HOSTILE_PATH', () => new BlobSet([parseRepoPath('Release')]).add(blob('release')));
+  });
+
+  it('bounds how often files are named, the same one too', () => {
+    const blobs = new BlobSet([], { snapshotBlobs: 10, snapshotNamings: 3 });
+    for (const path of ['a', 'a', 'a']) blobs.add(blob(path));
+
+    refuses('LIMIT_EXCEEDED', () => blobs.add(blob('a')));
+  });
+
+  it('is bounded, and a path that is there is no more', () => {
+    const blobs = new BlobSet([], { snapshotBlobs: 2, snapshotNamings: 10 });
+    for (const path of ['a', 'b', 'a']) blobs.add(blob(path));
+
+    refuses('LIMIT_EXCEEDED', () => blobs.add(blob('c')));
+  });
+});
