@@ -2,6 +2,9 @@
  * Archive → catalog (ARCHITECTURE: the way of one change, step 2). Reads top to bottom: look, judge, fetch, read, save.
  * Nothing is saved before all of it was fetched and checked; a capture that is killed leaves only index bytes behind, which the next one finds.
  */
+import { mkdtempDisposable } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Validator } from '../src/archive/archive.ts';
 import { verifyReleaseSet } from '../src/archive/verify-signature.ts';
 import { indexDigestsOf, isSameReleaseSet, readDistribution, saveResigned, saveSnapshot } from '../src/database/catalog.ts';
@@ -123,13 +126,18 @@ async function saveAccepted(capture: Capture, accepted: AcceptedRelease, asked: 
   if (newest !== null && isSameSelection && newest.bodySha256 === bodySha256)
     return (await saveResigned(deps.database, record.id, newest.generation, { releaseSet, signers, untorn }, validator)).generation;
 
-  const { indices, absent } = await fetchIndices(capture, accepted, before);
-  if (absent.length > 0) await assertStillReleased(capture, accepted.fetched, asked);
-  const poolFiles = await readPoolFiles(capture, accepted, indices);
+  const { indices, absent, poolFiles } = await readIndices(capture, accepted, before, asked);
   const { date, validUntil } = release;
   const snapshot = { releaseSet, bodySha256, date, validUntil, signers, untorn, indices, absent, poolFiles };
   const acceptance = isOlder(release, newest) ? olderAcceptance : null;
   return (await saveSnapshot(deps.database, record.id, snapshot, validator, record.latestGeneration, acceptance)).generation;
+}
+
+async function readIndices(capture: Capture, accepted: AcceptedRelease, before: ReadonlyMap<RepoPath, Sha256 | null>, asked: Validator) {
+  await using kept = await mkdtempDisposable(join(tmpdir(), 'debgeo-capture-'));
+  const { indices, absent } = await fetchIndices(capture, accepted, before, kept.path);
+  if (absent.length > 0) await assertStillReleased(capture, accepted.fetched, asked);
+  return { indices, absent, poolFiles: await readPoolFiles(capture, accepted, indices, kept.path) };
 }
 
 async function acceptRelease(capture: Capture, fetched: ReleaseSet): Promise<AcceptedRelease> {

@@ -2,6 +2,7 @@ import { missingContents, storeIndexContent } from '../src/database/index-conten
 import type { Validator } from '../src/archive/archive.ts';
 import { isSameReleaseSet } from '../src/database/catalog.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
+import { isPackages, isSources } from '../src/domain/index-file.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import { byHashPaths, type ReleaseEntry } from '../src/domain/release.ts';
 import type { RepoPath } from '../src/domain/repo-path.ts';
@@ -13,11 +14,15 @@ import { inParallel } from './in-parallel.ts';
 /** The archive released while it was read: what was fetched so far may be of two releases. */
 export class ReleasedMeanwhile extends Error {}
 
-/** Fetches what the catalog lacks. Listed is not existing: what is neither by-hash nor at its canonical name is absent. */
+/**
+ * Fetches what the catalog lacks. Listed is not existing: what is neither by-hash nor at its canonical name is absent.
+ * @param keepIn  folder for what is fetched and will be read
+ */
 export async function fetchIndices(
   capture: Capture,
   accepted: AcceptedRelease,
   before: ReadonlyMap<RepoPath, Sha256 | null>,
+  keepIn: string,
 ): Promise<{ indices: SnapshotIndex[]; absent: RepoPath[] }> {
   const { deps, counts, signal } = capture;
   refuseTooMuch(accepted, (deps.indexLimits ?? LIMITS).snapshotIndexBytes);
@@ -31,7 +36,7 @@ export async function fetchIndices(
     const sha256 = (entry.hashes.SHA256 ?? null) as Sha256 | null;
     const isStored = sha256 !== null && !missing.has(sha256);
     const isKept = isStored && before.get(path) === sha256;
-    found.set(path, isKept ? sha256 : await fetchIndex({ ...capture, signal: both }, path, entry, isStored, accepted.fetched));
+    found.set(path, isKept ? sha256 : await fetchIndex({ ...capture, signal: both }, path, entry, isStored, accepted.fetched, keepIn));
     counts.fetched += 1;
   });
 
@@ -65,6 +70,7 @@ async function fetchIndex(
   entry: ReleaseEntry,
   isStored: boolean,
   releaseSet: ReleaseSet,
+  keepIn: string,
 ): Promise<Sha256 | null> {
   const { archive, deps, signal } = capture;
   const sha256 = (entry.hashes.SHA256 ?? null) as Sha256 | null;
@@ -74,7 +80,12 @@ async function fetchIndex(
       const bytes = await archive.open(place, entry.size, signal);
       if (bytes === null) continue;
       if (!isStored || sha256 === null)
-        return await storeIndexContent(deps.database, { size: entry.size, sha256, hashes: entry.hashes }, bytes);
+        return await storeIndexContent(
+          deps.database,
+          { size: entry.size, sha256, hashes: entry.hashes },
+          bytes,
+          isRead(path) ? keepIn : null,
+        );
       await closeStream(bytes);
       return sha256;
     } catch (error) {
@@ -86,6 +97,8 @@ async function fetchIndex(
   await assertStillReleased(capture, releaseSet, null);
   throw mismatch;
 }
+
+const isRead = (path: RepoPath): boolean => isPackages(path) || isSources(path);
 
 /** Longer than Release says is LIMIT_EXCEEDED to the archive, which was told the size, and a mismatch to us. */
 const isOtherBytes = (error: unknown): error is DebgeoError =>

@@ -13,21 +13,34 @@ import { factsOf, type AcceptedRelease, type Capture } from './capture.ts';
 /** Of the variants of one index, the cheapest to decompress is parsed. */
 const PARSED_FIRST: readonly Compression[] = ['gz', 'zst', 'xz', 'none'];
 
-/** The pool files that the selected Packages and Sources name, each read once; all variants of an index must hold the same. */
-export async function readPoolFiles(capture: Capture, accepted: AcceptedRelease, indices: readonly SnapshotIndex[]): Promise<BlobSet> {
-  const { folder, counts } = capture;
+/**
+ * The pool files that the selected Packages and Sources name, each read once; all variants of an index must hold the same.
+ * @param keptIn  where fetchIndices left what it fetched
+ */
+export async function readPoolFiles(
+  capture: Capture,
+  accepted: AcceptedRelease,
+  indices: readonly SnapshotIndex[],
+  keptIn: string,
+): Promise<BlobSet> {
+  const { folder, counts, deps } = capture;
   const published = [...releaseSetPaths(folder), ...accepted.entries.map(({ path }) => path)];
-  const limits = capture.deps.indexLimits ?? LIMITS;
+  const limits = deps.indexLimits ?? LIMITS;
   const poolFiles = new BlobSet(published, limits);
   const budget = { bytes: limits.snapshotIndexBytes, unlisted: limits.decompressedBytesUnlisted };
+  const open = (variant: SnapshotIndex) => openIndexContent(deps.database, variant.sha256, keptIn);
   const stems = new Set(accepted.entries.map(({ path }) => stemOf(path)).filter((stem) => isPackages(stem) || isSources(stem)));
   for (const stem of stems) {
     const variants = indices.filter(({ path }) => stemOf(path) === stem);
-    await readVariants(capture, budget, stem, variants, listedContent(accepted, stem), (blob) => poolFiles.add(blob));
+    await readVariants({ ...capture, open }, budget, stem, variants, listedContent(accepted, stem), (blob) => poolFiles.add(blob));
     counts.read += 1;
     counts.poolFiles = poolFiles.size;
   }
   return poolFiles;
+}
+
+interface Reading extends Capture {
+  open(variant: SnapshotIndex): ReturnType<typeof openIndexContent>;
 }
 
 interface Content {
@@ -48,7 +61,7 @@ interface Budget {
 }
 
 async function readVariants(
-  capture: Capture,
+  capture: Reading,
   budget: Budget,
   stem: string,
   variants: readonly SnapshotIndex[],
@@ -74,14 +87,14 @@ async function readVariants(
 
 /** Decompresses an index as a stream, hashes what comes out and lets the reader see it. */
 async function readVariant(
-  capture: Capture,
+  capture: Reading,
   budget: Budget,
   variant: SnapshotIndex,
   content: Content | null,
   reader: PackagesReader | SourcesReader | null,
 ): Promise<{ size: number; sha256: Sha256 }> {
   const compression = compressionOf(variant.path);
-  const bytes = await openIndexContent(capture.deps.database, variant.sha256);
+  const bytes = await capture.open(variant);
   if (bytes === null || compression === 'unsupported') throw new Error(`the catalog cannot read ${variant.path}`);
   const sizeMax = Math.min(content?.size ?? budget.unlisted, budget.bytes);
   const hash = createHash('sha256');

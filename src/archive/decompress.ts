@@ -9,7 +9,6 @@ import { setImmediate as immediate } from 'node:timers/promises';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
 import {
   code,
-  copyFromWasm,
   copyToWasm,
   decoderInit,
   end,
@@ -33,7 +32,10 @@ const XZ_MEMORY_BYTES = 128 * 1024 * 1024;
 /** 128 MiB, what `zstd -d` accepts without being told otherwise. */
 const ZSTD_WINDOW_LOG_MAX = 27;
 
-/** @param sizeMax bytes that may come out; exactly as many are still right */
+/**
+ * A chunk is valid until the next one is asked for.
+ * @param sizeMax bytes that may come out; exactly as many are still right
+ */
 export async function* decompress(
   bytes: AsyncIterable<Uint8Array>,
   compression: Compression,
@@ -141,7 +143,7 @@ function* decodeChunk(
       const status = code(stream, action);
       if (status !== LZMA_OK && status !== LZMA_STREAM_END && status !== LZMA_BUF_ERROR) throw xzError(status);
       const made = OUTPUT_BYTES - stream.availOut;
-      if (made > 0) yield copyFromWasm(liblzma, output, made);
+      if (made > 0) yield liblzma.HEAPU8.subarray(output, output + made); // taken anew each time: the memory moves when it grows
       if (status === LZMA_STREAM_END) {
         decoderInit(stream, XZ_MEMORY_BYTES);
         if (stream.availIn === 0) return true;

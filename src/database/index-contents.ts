@@ -1,7 +1,7 @@
 /** The bytes of captured indices, by SHA-256: what slow lanes publish from, long after the archive has moved on. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { mkdtemp, open, rm } from 'node:fs/promises';
+import { createReadStream, existsSync } from 'node:fs';
+import { mkdtemp, open, rename, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
@@ -41,15 +41,22 @@ export async function missingContents(tx: Tx, digests: readonly Sha256[]): Promi
 /**
  * Keeps the bytes of an index if they are right. They wait in a temporary file until the last one has come and been hashed: so a slow archive
  * holds no transaction open, and a wrong file leaves nothing behind.
+ * @param keepIn  a folder in which that file stays, for openIndexContent
  * @returns their SHA-256
  * @throws INDEX_MISMATCH  another size, or another digest than one of those expected
  */
-export async function storeIndexContent(db: Database, expected: ExpectedContent, bytes: AsyncIterable<Uint8Array>): Promise<Sha256> {
+export async function storeIndexContent(
+  db: Database,
+  expected: ExpectedContent,
+  bytes: AsyncIterable<Uint8Array>,
+  keepIn: string | null = null,
+): Promise<Sha256> {
   const folder = await mkdtemp(join(tmpdir(), 'debgeo-index-'));
   try {
     const file = join(folder, 'content');
     const sha256 = await receive(file, expected, bytes);
     await db.transaction((tx) => insertChunks(tx, sha256, file));
+    if (keepIn !== null) await rename(file, join(keepIn, sha256));
     return sha256;
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -77,29 +84,32 @@ async function receive(path: string, expected: ExpectedContent, bytes: AsyncIter
   return digests.get('SHA256') as Sha256;
 }
 
+/** Every content has a chunk 0, the empty one too: that is how it is known to be here. */
 async function insertChunks(tx: Tx, sha256: Sha256, path: string): Promise<void> {
-  let chunk = 0;
-  // Every content has a chunk 0, the empty one too: that is how it is known to be here.
-  const pieces = createReadStream(path, { highWaterMark: LIMITS.chunkBytes }) as AsyncIterable<Buffer>;
-  for await (const bytes of orOneEmpty(pieces)) {
+  await using file = await open(path);
+  const { size } = await file.stat();
+  const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(size, LIMITS.chunkBytes)));
+  for (let chunk = 0, left = size; chunk === 0 || left > 0; chunk += 1) {
+    const { bytesRead } = await file.read(buffer);
+    if (bytesRead === 0 && left > 0) throw new Error(`${path} became shorter`);
     await sql`
-      insert into index_contents as c (sha256, chunk, bytes) values (${Buffer.from(sha256, 'hex')}, ${chunk}, ${bytes})
+      insert into index_contents as c (sha256, chunk, bytes)
+      values (${Buffer.from(sha256, 'hex')}, ${chunk}, ${buffer.subarray(0, bytesRead)})
       on conflict (sha256, chunk) do update set unused_since = null where c.unused_since is not null`.execute(tx.kysely);
-    chunk += 1;
+    left -= bytesRead;
   }
 }
 
-async function* orOneEmpty(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-  let empty = true;
-  for await (const piece of pieces) {
-    empty = false;
-    yield piece;
-  }
-  if (empty) yield Buffer.alloc(0);
-}
-
-/** Opens the bytes of an index for streaming; null if the catalog does not have them. */
-export async function openIndexContent(db: Database, sha256: Sha256): Promise<AsyncIterable<Uint8Array> | null> {
+/**
+ * Opens the bytes of an index for streaming; null if the catalog does not have them.
+ * @param keptIn  where storeIndexContent may have kept them a moment ago: out of the database they take ten times their size in memory
+ */
+export async function openIndexContent(
+  db: Database,
+  sha256: Sha256,
+  keptIn: string | null = null,
+): Promise<AsyncIterable<Uint8Array> | null> {
+  if (keptIn !== null && existsSync(join(keptIn, sha256))) return createReadStream(join(keptIn, sha256));
   const head = await readChunk(db, sha256, 0);
   return head && chunksFrom(db, sha256, head);
 }

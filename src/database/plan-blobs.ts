@@ -1,5 +1,5 @@
 /** The plan of a sync: the catalog minus the registry, written into the registry. */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 import { DebgeoError } from '../domain/errors.ts';
 import { sha256FromBytes } from '../domain/sha256.ts';
 import {
@@ -18,6 +18,9 @@ import {
 } from './lane.ts';
 import { first, lockArchiveShared, type Tx } from './orm.ts';
 
+/** Blobs that are no longer named one by one in the statements of a plan. */
+const MANY = 5_000;
+
 /**
  * Gives every member of the generation a row at the site, and another try to those that failed, or that prune is deleting: they are written anew, over the
  * version that is being deleted. Planning twice changes nothing.
@@ -33,25 +36,38 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
   await holdFence(tx, lane);
 
   await refusePruned(tx, lane);
-  await refuseConflicts(tx, lane);
+  const candidates = await findCandidates(tx, lane);
+  await refuseConflicts(tx, lane, candidates);
   await sql`
     update blob_registry r set blob_id = b.id, state = ${after('replace')}, retry_count = 0, failure_code = null
-    from ${members(lane)} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id <> b.id`.execute(tx.kysely);
+    from ${candidates} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id <> b.id`.execute(tx.kysely);
   // Before the insert: a row that prune is about to forget is waited for here, and if it went away, planned anew below.
   await sql`
     update blob_registry r set state = ${after('plan')}, failure_code = null, retry_count = 0
-    from ${members(lane)} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id = b.id and ${isBefore('plan')}`.execute(
+    from ${candidates} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id = b.id and ${isBefore('plan')}`.execute(
     tx.kysely,
   );
   await sql`
     insert into blob_registry (site_id, path_id, blob_id)
-    select ${lane.siteId}::int, b.path_id, b.id from ${members(lane)}
+    select ${lane.siteId}::int, b.path_id, b.id from ${candidates}
     where not exists (select 1 from blob_registry r where r.site_id = ${lane.siteId} and r.path_id = b.path_id)
     order by b.path_id on conflict do nothing`.execute(tx.kysely);
 
   const planned = await recount(tx, lane);
   if (planned.files === 0) throw new DebgeoError('SNAPSHOT_EMPTY', `generation ${lane.generation} has no member: 0 of 0 is not verified`);
   return planned;
+}
+
+/**
+ * `m` and `b`, to stand behind `from`: the members that the plan may change, found by one look at all of them; so a small change costs little. Where they
+ * are many, all members: what the plan changes it judges itself.
+ */
+async function findCandidates(tx: Tx, lane: LaneKey): Promise<RawBuilder<unknown>> {
+  const { rows } = await sql<{ id: number }>`
+    select b.id from ${members(lane)} left join blob_registry r on r.site_id = ${lane.siteId} and r.path_id = b.path_id
+    where r.path_id is null or r.blob_id <> b.id or ${isBefore('plan')} limit ${MANY}`.execute(tx.kysely);
+  if (rows.length === MANY) return members(lane);
+  return sql`unnest(${rows.map(({ id }) => id)}::bigint[]) m (blob_id) join blobs b on b.id = m.blob_id`;
 }
 
 async function refusePruned(tx: Tx, lane: LaneKey): Promise<void> {
@@ -67,11 +83,11 @@ async function refusePruned(tx: Tx, lane: LaneKey): Promise<void> {
  * only a row that was never verified, so that no snapshot with it was ever published here, that nobody works on, and that no other distribution
  * at this site wants: an archive that replaces a file that it never had right. What prune is deleting at this moment is free soon: no person has to act.
  */
-async function refuseConflicts(tx: Tx, lane: LaneKey): Promise<void> {
+async function refuseConflicts(tx: Tx, lane: LaneKey, candidates: RawBuilder<unknown>): Promise<void> {
   const conflict = first(
     await sql<{ path: string; held: Uint8Array; wanted: Uint8Array; others: string | null; isGoing: boolean }>`
       select p.path, h.sha256 as held, b.sha256 as wanted, w.names as others, r.state = ${PRUNING} and w.names is null as "isGoing"
-      from ${members(lane)}
+      from ${candidates}
       join blob_registry r on r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id <> b.id
       join blobs h on h.id = r.blob_id join paths p on p.id = r.path_id
       left join lateral (

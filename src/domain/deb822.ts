@@ -13,8 +13,9 @@ const CR = 13;
 const TAB = 9;
 const SPACE = 32;
 const COLON = 58;
-/** The bit that makes a letter of ASCII a lower-case one. */
-const LOWER = 32;
+const UPPER_A = 65;
+const UPPER_Z = 90;
+const UPPER_TO_LOWER = 32;
 
 export type Stanza = Map<string, string>;
 
@@ -32,8 +33,8 @@ const DEFAULT_LIMITS: Deb822Limits = { lineBytes: LIMITS.deb822LineBytes, stanza
  * Chunks may end anywhere, and may be reused by the caller afterwards. Bytes that are not UTF-8 become U+FFFD.
  */
 export class Deb822Parser {
-  readonly #wanted: ReadonlySet<string> | 'all';
-  readonly #shapes: ReadonlySet<number>;
+  /** In lower case. */
+  readonly #wanted: readonly string[] | 'all';
   readonly #onStanza: (fields: Stanza) => void;
   readonly #limits: Deb822Limits;
   #pieces: Buffer[] = [];
@@ -51,8 +52,7 @@ export class Deb822Parser {
    * @param onStanza  called for every stanza, also for one without any wanted field; the map is not used again
    */
   constructor(fields: readonly string[] | 'all', onStanza: (fields: Stanza) => void, limits: Deb822Limits = DEFAULT_LIMITS) {
-    this.#wanted = fields === 'all' ? fields : new Set(fields.map((name) => name.toLowerCase()));
-    this.#shapes = new Set(fields === 'all' ? [] : fields.map((name) => shapeOf(name.length, name.charCodeAt(0))));
+    this.#wanted = fields === 'all' ? fields : fields.map((name) => name.toLowerCase());
     this.#onStanza = onStanza;
     this.#limits = limits;
   }
@@ -97,7 +97,7 @@ export class Deb822Parser {
     const end = to > from && bytes[to - 1] === CR ? to - 1 : to;
     if (end === from) return this.#endStanza();
 
-    const first = bytes[from]!;
+    const first = bytes[from];
     if (first === SPACE || first === TAB) {
       if (!this.#inStanza) throw this.#malformed('a field before its continuation', bytes, from, end);
       if (this.#field !== null) this.#continueField(this.#field, bytes, from + 1, end);
@@ -108,14 +108,19 @@ export class Deb822Parser {
     while (colon < end && bytes[colon] !== COLON) colon += 1;
     if (colon === from || colon === end) throw this.#malformed('`Name: value`', bytes, from, end);
     this.#inStanza = true;
-    this.#field = null;
-    if (this.#wanted !== 'all' && !this.#shapes.has(shapeOf(colon - from, first))) return;
-    const name = bytes.toString('latin1', from, colon).toLowerCase();
-    if (this.#wanted !== 'all' && !this.#wanted.has(name)) return;
-    if (this.#stanza.has(name)) throw this.#malformed('each field once in a stanza', bytes, from, end);
+    const name = this.#nameOf(bytes, from, colon);
     this.#field = name;
+    if (name === null) return;
+    if (this.#stanza.has(name)) throw this.#malformed('each field once in a stanza', bytes, from, end);
     this.#count(end - from);
     this.#stanza.set(name, decode(bytes, colon + 1, end));
+  }
+
+  /** In lower case, null if it is not wanted. No string is made of a name: an index has a million of them. */
+  #nameOf(bytes: Buffer, from: number, colon: number): string | null {
+    if (this.#wanted === 'all') return bytes.toString('latin1', from, colon).toLowerCase();
+    for (const name of this.#wanted) if (name.length === colon - from && isName(bytes, from, name)) return name;
+    return null;
   }
 
   #continueField(name: string, bytes: Buffer, from: number, end: number): void {
@@ -167,8 +172,13 @@ export function parseStanza(text: string): Stanza {
   return stanza;
 }
 
-/** What tells most field names from the wanted ones, in any case, before a string is made of each: most lines of an index are not wanted. */
-const shapeOf = (length: number, first: number): number => length * 256 + (first | LOWER);
+function isName(bytes: Buffer, from: number, lowerCase: string): boolean {
+  for (let at = 0; at < lowerCase.length; at += 1) {
+    const byte = bytes[from + at]!;
+    if ((byte >= UPPER_A && byte <= UPPER_Z ? byte + UPPER_TO_LOWER : byte) !== lowerCase.charCodeAt(at)) return false;
+  }
+  return true;
+}
 
 function decode(bytes: Buffer, from: number, to: number): string {
   let start = from;

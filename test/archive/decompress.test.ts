@@ -20,7 +20,8 @@ async function* inPieces(bytes: Uint8Array, pieceBytes = 16_384): AsyncGenerator
   for (let start = 0; start < bytes.length; start += pieceBytes) yield bytes.subarray(start, start + pieceBytes);
 }
 
-const all = async (bytes: AsyncIterable<Uint8Array>): Promise<Buffer> => Buffer.concat(await Array.fromAsync(bytes));
+const all = async (bytes: AsyncIterable<Uint8Array>): Promise<Buffer> =>
+  Buffer.concat(await Array.fromAsync(bytes, (chunk) => Buffer.from(chunk)));
 
 describe('decompress', () => {
   it('passes what is not compressed through, up to the bound', async () => {
