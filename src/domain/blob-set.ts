@@ -21,7 +21,7 @@ const BLOBS_PER_PIECE = 2_000;
  * The blobs of a snapshot by path. Indices may name a file as often as they like (up to a bound), but not as two different ones; and two files may not
  * have names that some file systems take for one.
  *
- * Held in columns, digests as bytes: as objects with hexadecimal digits they take three times the memory, and all of it is copied by the garbage collector.
+ * Held in columns, digests as bytes: as objects with hexadecimal digits they take more than twice the memory.
  */
 export class BlobSet {
   /** The place in the columns, in the order in which they came. */

@@ -30,7 +30,7 @@ export const LIMITS = {
    * it a Release of 100,000 entries would be 400 TB in the database.
    */
   snapshotIndexBytes: 32 * GiB,
-  /** Different files of a snapshot: bookworm main amd64 has 63,440; all of Debian about 10 architectures of that. Each costs a capture 400 bytes of memory. */
+  /** Different files of a snapshot: bookworm main amd64 has 63,440; all of Debian about 10 architectures of that. Each costs a capture 160 bytes of memory. */
   snapshotBlobs: 2_000_000,
   /** Files as often as indices name them: `all` comes with every architecture. Each costs 5 µs, and memory only the first time. */
   snapshotNamings: 4_000_000,

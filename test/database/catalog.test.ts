@@ -73,6 +73,21 @@ test('the same snapshot twice, also side by side, is one generation', async () =
   assert.equal(events.rows.length, 1);
 });
 
+test('an archive may correct a wrong size: the same member, as large as the newest release says', async () => {
+  const fixture = await fixtureWith();
+  await saveSnapshot(fixture.db, fixture.distributionId, aSnapshot([HELLO, LIBC], 'one'), NO_VALIDATOR);
+  const before = await ranges(fixture);
+  const corrected = aSnapshot([{ ...HELLO, size: HELLO.size + 1 }, LIBC], 'two');
+
+  const { generation } = await saveSnapshot(fixture.db, fixture.distributionId, corrected, NO_VALIDATOR);
+
+  assert.equal(generation, 2);
+  assert.deepEqual(await ranges(fixture), before);
+  const { rows } = await sql<{ size: number }>`
+    select size from blobs b join paths p on p.id = b.path_id where p.path = ${HELLO.path}`.execute(fixture.db.read.kysely);
+  assert.deepEqual(rows, [{ size: HELLO.size + 1 }]);
+});
+
 test('the same Release set with another selection is a new generation', async () => {
   const fixture = await fixtureWith();
   const snapshot = aSnapshot([HELLO, LIBC], 'one');

@@ -29,6 +29,22 @@ describe('BlobSet', () => {
     assert.deepEqual(blobsOf(blobs), [blob('a'), blob('b')]);
   });
 
+  it('gives all of them in pieces, in the order in which they came', () => {
+    for (const count of [0, 1, 2_000, 4_001]) {
+      const blobs = new BlobSet();
+      const added = Array.from({ length: count }, (_, index) => blob(`pool/${index}`, sha256Of(Buffer.from(`${index}`)), index));
+
+      for (const one of added) blobs.add(one);
+
+      assert.deepEqual(blobsOf(blobs), added);
+      assert.equal(
+        blobs.bytes,
+        added.reduce((sum, { size }) => sum + size, 0),
+      );
+      assert.ok([...blobs.pieces()].every(({ paths, sizes }) => paths.length === sizes.length && paths.length <= 2_000));
+    }
+  });
+
   it('refuses another digest or size at a path', () => {
     const blobs = new BlobSet();
     blobs.add(blob('a'));
