@@ -80,6 +80,8 @@ export const LIMITS = {
   spoolBytes: 8 * GiB,
   /** Room is made by whole files of this size. */
   segmentBytes: 256 * MiB,
+  /** What is collected before it is written to the spool, and what stays in memory then: lanes of one worker are some hundred small blobs apart. */
+  heldBytes: 4 * MiB,
   /** A slice of sync or checksum: the time until an order is seen, and the events of a large sync. */
   sliceMs: 20_000,
   /** How often a lane looks again for blobs that a lane of another distribution is copying. */

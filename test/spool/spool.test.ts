@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readlink, rm, truncate, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, readlink, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -9,7 +9,9 @@ import { sha256Of } from '../../src/domain/sha256.ts';
 import { Spool, type Fetch, type Spooled } from '../../src/spool/spool.ts';
 
 const NEVER = new AbortController().signal;
-const BOUNDS = { spoolBytes: 1_000_000, segmentBytes: 100_000, putBytes: 20_000 };
+/** Nothing stays in memory: what is asked for again comes from the disk. */
+const BOUNDS = { spoolBytes: 1_000_000, segmentBytes: 100_000, putBytes: 20_000, heldBytes: 1 };
+const HELD = { ...BOUNDS, heldBytes: 20_000 };
 
 let folder: string;
 before(async () => {
@@ -196,6 +198,58 @@ for (const [way, size] of [
   });
 }
 
+describe('the spool, what it holds in memory', () => {
+  const size = 5_000;
+  const fetchAll = async (spool: Spool, blobs: readonly Buffer[]) => {
+    const origins = blobs.map((bytes) => anOrigin(bytes));
+    const opened = await Promise.all(blobs.map((bytes, at) => spool.open({ size, sha256: sha256Of(bytes) }, origins[at]!.fetch, NEVER)));
+    return { given: await Promise.all(opened.map(bytesOf)), asked: origins.reduce((sum, { asked }) => sum + asked, 0) };
+  };
+
+  it('is written when it is enough, and read from the disk once as much came behind it', async (t) => {
+    const before = await openSpools();
+    const { spool } = aSpool(t, size, HELD);
+    const blobs = Array.from({ length: 11 }, () => randomBytes(size));
+    for (const bytes of blobs.slice(0, 3)) await fetchAll(spool, [bytes]);
+    assert.deepEqual(await openSpools(), before, 'three of four are not enough');
+
+    for (const bytes of blobs.slice(3)) await fetchAll(spool, [bytes]);
+    const [file] = (await openSpools()).filter((one) => !before.includes(one));
+    const written = await readFile(file!);
+    await writeFile(file!, inverted(written));
+    const again = await fetchAll(spool, blobs);
+
+    assert.deepEqual(written, Buffer.concat(blobs.slice(0, 8)), 'two sets, as they came');
+    assert.equal(again.asked, 0);
+    assert.deepEqual(again.given, [...blobs.slice(0, 4).map(inverted), ...blobs.slice(4)]);
+  });
+
+  it('is whole however many come at once', async (t) => {
+    const { spool } = aSpool(t, size, HELD);
+    const blobs = Array.from({ length: 150 }, () => randomBytes(size));
+
+    assert.deepEqual(await fetchAll(spool, blobs), { given: blobs, asked: blobs.length });
+    assert.deepEqual(await fetchAll(spool, blobs), { given: blobs, asked: 0 });
+  });
+
+  it('is given also where the disk takes nothing, as long as it is held', async (t) => {
+    const file = join(folder, 'a-file');
+    await writeFile(file, '');
+    const broken: unknown[] = [];
+    const spool = new Spool(join(file, 'below'), (error) => broken.push(error), HELD);
+    t.after(() => spool.close());
+    const blobs = Array.from({ length: 8 }, () => randomBytes(size));
+
+    await fetchAll(spool, blobs.slice(0, 3));
+    assert.equal(broken.length, 0);
+    await fetchAll(spool, blobs.slice(3));
+    assert.equal(broken.length, 2);
+    assert.deepEqual(await fetchAll(spool, blobs), { given: blobs, asked: 4 });
+  });
+});
+
+const inverted = (bytes: Buffer): Buffer => Buffer.from(bytes.map((byte) => byte ^ 0xff));
+
 /** The files of all spools of this process: they have no other name. */
 async function openSpools(): Promise<string[]> {
   const all = (await readdir('/proc/self/fd')).map((fd) => `/proc/self/fd/${fd}`);
@@ -203,8 +257,8 @@ async function openSpools(): Promise<string[]> {
   return all.filter((_, at) => targets[at]!.includes('/.spool-'));
 }
 
-function aSpool(t: { after(end: () => void): void }, size: number) {
-  const spool = new Spool(folder, (error) => assert.fail(String(error)), BOUNDS);
+function aSpool(t: { after(end: () => void): void }, size: number, bounds = BOUNDS) {
+  const spool = new Spool(folder, (error) => assert.fail(String(error)), bounds);
   t.after(() => spool.close());
   const bytes = randomBytes(size);
   return { spool, bytes, blob: { size, sha256: sha256Of(bytes) } };
