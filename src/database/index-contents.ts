@@ -102,7 +102,7 @@ async function insertChunks(tx: Tx, sha256: Sha256, path: string): Promise<void>
 
 /**
  * Opens the bytes of an index for streaming; null if the catalog does not have them.
- * @param keptIn  where storeIndexContent may have kept them a moment ago: out of the database they take ten times their size in memory
+ * @param keptIn  where storeIndexContent may have kept them a moment ago: out of the database they take several times their size in memory
  */
 export async function openIndexContent(
   db: Database,
@@ -123,13 +123,16 @@ async function* chunksFrom(db: Database, sha256: Sha256, head: Buffer): AsyncGen
   }
 }
 
+/** As Base64: the hexadecimal digits of a bytea are half as long again, and several copies of them stand in memory until they are collected. */
 async function readChunk(db: Database, sha256: Sha256, chunk: number): Promise<Buffer | null> {
   const row = first(
     await sql<{
-      bytes: Buffer;
-    }>`select bytes from index_contents where sha256 = ${Buffer.from(sha256, 'hex')} and chunk = ${chunk}`.execute(db.read.kysely),
+      base64: string;
+    }>`select encode(bytes, 'base64') as base64 from index_contents where sha256 = ${Buffer.from(sha256, 'hex')} and chunk = ${chunk}`.execute(
+      db.read.kysely,
+    ),
   );
-  return row?.bytes ?? null;
+  return row && Buffer.from(row.base64, 'base64');
 }
 
 const mismatch = (expected: string, found: string): DebgeoError =>
