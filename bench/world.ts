@@ -2,9 +2,9 @@
  * One installation of debgeo with nothing in it: a database, a namespace, containers, and a worker process. It is driven through the product's own
  * front: `applyConfiguration`, the Update `look` and the signals of src/temporal.ts, and the rows that `debgeo update --wait` waits for.
  */
-import { execFile, fork, type ChildProcess } from 'node:child_process';
+import { execFile, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -12,11 +12,11 @@ import type { Client } from '@temporalio/client';
 import { applyConfiguration, type AppliedConfiguration } from '../src/database/apply-configuration.ts';
 import { connectDatabase, type Database } from '../src/database/orm.ts';
 import { readDatabaseClock, readProgress, type LaneProgress } from '../src/database/watch.ts';
+import { forkWorker } from '../src/demo/fork-worker.ts';
 import { connectTemporal, describePollers, look, signalVerify, type FinalLookOutcome } from '../src/temporal.ts';
 import type { Corpus } from './corpus.ts';
 import type { Place, Stage } from './stage.ts';
 
-const WORKER = fileURLToPath(new URL('../src/demo/worker-host.ts', import.meta.url));
 const DEBGEO = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const MOUNT = 'debian';
 const NEVER_MS = 6 * 3_600_000;
@@ -70,7 +70,8 @@ export async function openWorld(stage: Stage, options: WorldOptions): Promise<Wo
   for (const { site, server } of places) environment[credentialOf(site)] = `AccountName=${server.account};AccountKey=${server.key}`;
   const database = await connectDatabase(databaseUrl);
   const client = await connectTemporal({ address: stage.stack.temporalAddress, namespace });
-  const worker = startWorker(stage, environment, options.profileFolder);
+  const nodeOptions = options.profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileFolder}`];
+  const worker = forkWorker(join(stage.folder, 'worker.log'), { environment, nodeOptions });
 
   // First the sites: a worker reads its queues every two seconds, and that wait is not what is measured.
   const configuration = await configurationOf(archiveUrl, options, places);
@@ -159,16 +160,6 @@ async function configurationOf(archiveUrl: string, options: WorldOptions, places
     sites,
     distributions: Object.fromEntries(options.corpus.suites.map((suite) => [suite, distribution(suite)])),
   };
-}
-
-function startWorker(stage: Stage, environment: NodeJS.ProcessEnv, profileFolder: string | undefined): ChildProcess {
-  const execArgv = profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
-  const log = openSync(join(stage.folder, 'worker.log'), 'a', 0o600);
-  try {
-    return fork(WORKER, ['worker'], { env: environment, execArgv, stdio: ['ignore', log, log, 'ipc'] });
-  } finally {
-    closeSync(log);
-  }
 }
 
 async function stopWorker(worker: ChildProcess): Promise<void> {

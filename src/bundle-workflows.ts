@@ -6,5 +6,6 @@ import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 const { code } = await bundleWorkflowCode({
   workflowsPath: fileURLToPath(new URL('../workflows/index.ts', import.meta.url)),
   logger: new DefaultLogger('WARN'),
+  webpackConfigHook: (config) => ({ ...config, devtool: 'inline-nosources-source-map' }),
 });
 await writeFile(process.argv[2]!, code);

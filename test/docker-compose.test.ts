@@ -185,7 +185,7 @@ describe('Dockerfile', () => {
 
   it('runs an entry that exists, as a user without rights, on the Node of this project, and stops by SIGTERM', () => {
     const entry = JSON.parse(lines.find((line) => line.startsWith('ENTRYPOINT '))!.slice('ENTRYPOINT '.length)) as string[];
-    assert.deepEqual(entry, ['node', 'src/main.ts']);
+    assert.deepEqual(entry, ['src/lean-node', 'src/main.ts']);
     assert.ok(lines.includes('USER node'));
     assert.ok(lines.includes('STOPSIGNAL SIGTERM'));
     assert.ok(lines.includes(`FROM node:${process.versions.node.split('.')[0]}-bookworm-slim`));

@@ -1,6 +1,5 @@
 /** Starts everything that the demo of any archive needs, from nothing: servers, tables, sites, worker. */
-import { fork, type ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,11 +11,11 @@ import { createAptClient, findApt } from './apt-client.ts';
 import { createBuiltinClient } from './builtin-client.ts';
 import type { DistributionStatus } from '../database/status.ts';
 import type { ClientOptions } from './client.ts';
+import { forkWorker } from './fork-worker.ts';
 import { runScript } from './run-command.ts';
 import { hold, type DemoSite, type Replicated, type Stage } from './stage.ts';
 
 const DEBGEO = fileURLToPath(new URL('../main.ts', import.meta.url));
-const WORKER_HOST = fileURLToPath(new URL('worker-host.ts', import.meta.url));
 const WIPE_FOLDER = fileURLToPath(new URL('wipe-folder.ts', import.meta.url));
 
 const CONTAINER = 'distributions';
@@ -53,7 +52,7 @@ export async function openStage(say: (line: string) => void, prepare: (folder: s
     hold(fra !== undefined && sin !== undefined, 'both sites have a server');
     await writeConfiguration(folder, replicated, [fra, sin]);
     await migrate();
-    const worker = startWorker(folder);
+    const worker = forkWorker(workerLog(folder), { args: ['--demo'] });
     closers.push(() => stopWorker(worker));
 
     const apt = await findApt();
@@ -134,15 +133,6 @@ async function migrate(): Promise<void> {
 }
 
 const workerLog = (folder: string): string => join(folder, 'worker.log');
-
-function startWorker(folder: string): ChildProcess {
-  const log = openSync(workerLog(folder), 'a', 0o600);
-  try {
-    return fork(WORKER_HOST, ['worker', '--demo'], { stdio: ['ignore', log, log, 'ipc'] });
-  } finally {
-    closeSync(log);
-  }
-}
 
 /** A worker that does not end by itself within this time holds a slice of 20 s that it cannot finish. */
 const WORKER_STOP_MS = 30_000;
