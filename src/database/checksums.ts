@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Replication } from '../domain/replication.ts';
 import type { Checksum } from '../site/site-store.ts';
 import { bigints, bookJudged, digests, texts, type CorruptBlob } from './judgements.ts';
-import { after, blobOf, holdFence, isBefore, isMember, pathOf, SUCCEEDED, SYNCED, type LaneKey, UNVERIFIED } from './lane.ts';
+import { after, atSite, blobOf, holdFence, isBefore, isMember, pathOf, SUCCEEDED, SYNCED, type LaneKey, UNVERIFIED } from './lane.ts';
 import { timestamp, type Database, type Tx } from './orm.ts';
 import type { WantedBlob } from './registry.ts';
 
@@ -28,7 +28,7 @@ export async function blobsToChecksum(
   const found = await sql<Omit<BlobToChecksum, 'badEtag' | 'distributionId' | 'siteId' | 'generation'>>`
     with page as materialized (
       select r.path_id, r.blob_id, r.etag from blob_registry r
-      where r.site_id = ${lane.siteId} and r.state = ${SYNCED} and ${isDue} and ${isMember(lane)} and r.path_id > ${behind}
+      where ${atSite(lane)} and r.state = ${SYNCED} and ${isDue} and ${isMember(lane)} and r.path_id > ${behind}
       order by r.path_id limit ${limit})
     select page.path_id as "pathId", page.blob_id as "blobId", ${pathOf(sql`page.path_id`)} as path, b.size, encode(b.sha256, 'hex') as sha256, page.etag
     from page cross join ${blobOf(sql`page.blob_id`)} order by page.path_id`.execute(tx.kysely);
@@ -56,7 +56,7 @@ export function recordChecksums(
             ${texts(read.map((r) => r.checksum?.etag ?? null))}, ${bigints(read.map((r) => r.checksum?.size ?? null))},
             ${digests(read.map((r) => r.checksum?.sha256 ?? null))})
             u(path_id, blob_id, handed_etag, etag, size, sha256)
-          join blob_registry r on r.site_id = ${lane.siteId} and r.path_id = u.path_id and r.blob_id = u.blob_id
+          join blob_registry r on ${atSite(lane)} and r.path_id = u.path_id and r.blob_id = u.blob_id
         where ${isBefore('corrupt')} and r.etag is not distinct from u.handed_etag
         order by r.path_id for update of r)
       update blob_registry r set
@@ -65,7 +65,7 @@ export function recordChecksums(
         verification_state = case when ${right} then ${SUCCEEDED} else ${UNVERIFIED} end,
         verified_at = case when ${right} then now() else r.verified_at end,
         retry_count = 0
-      from held u cross join ${blobOf(sql`u.blob_id`)} where r.site_id = ${lane.siteId} and r.path_id = u.path_id
+      from held u cross join ${blobOf(sql`u.blob_id`)} where ${atSite(lane)} and r.path_id = u.path_id
       returning r.path_id, b.size, b.sha256 as expected, u.sha256 as found, ${right} as is_right, u.was_settled`;
     return bookJudged(tx, lane, judging);
   });

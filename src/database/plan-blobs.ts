@@ -5,6 +5,7 @@ import { sha256FromBytes } from '../domain/sha256.ts';
 import {
   after,
   archiveOf,
+  atSite,
   FAILED,
   holdFence,
   isBefore,
@@ -40,17 +41,15 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
   await refuseConflicts(tx, lane, candidates);
   await sql`
     update blob_registry r set blob_id = b.id, state = ${after('replace')}, retry_count = 0, failure_code = null
-    from ${candidates} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id <> b.id`.execute(tx.kysely);
+    from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id <> b.id`.execute(tx.kysely);
   // Before the insert: a row that prune is about to forget is waited for here, and if it went away, planned anew below.
   await sql`
     update blob_registry r set state = ${after('plan')}, failure_code = null, retry_count = 0
-    from ${candidates} where r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id = b.id and ${isBefore('plan')}`.execute(
-    tx.kysely,
-  );
+    from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id and ${isBefore('plan')}`.execute(tx.kysely);
   await sql`
     insert into blob_registry (site_id, path_id, blob_id)
     select ${lane.siteId}::int, b.path_id, b.id from ${candidates}
-    where not exists (select 1 from blob_registry r where r.site_id = ${lane.siteId} and r.path_id = b.path_id)
+    where not exists (select 1 from blob_registry r where ${atSite(lane)} and r.path_id = b.path_id)
     order by b.path_id on conflict do nothing`.execute(tx.kysely);
 
   const planned = await recount(tx, lane);
@@ -64,7 +63,7 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
  */
 async function findCandidates(tx: Tx, lane: LaneKey): Promise<RawBuilder<unknown>> {
   const { rows } = await sql<{ id: number }>`
-    select b.id from ${members(lane)} left join blob_registry r on r.site_id = ${lane.siteId} and r.path_id = b.path_id
+    select b.id from ${members(lane)} left join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id
     where r.path_id is null or r.blob_id <> b.id or ${isBefore('plan')} limit ${MANY}`.execute(tx.kysely);
   if (rows.length === MANY) return members(lane);
   return sql`unnest(${rows.map(({ id }) => id)}::bigint[]) m (blob_id) join blobs b on b.id = m.blob_id`;
@@ -88,7 +87,7 @@ async function refuseConflicts(tx: Tx, lane: LaneKey, candidates: RawBuilder<unk
     await sql<{ path: string; held: Uint8Array; wanted: Uint8Array; others: string | null; isGoing: boolean }>`
       select p.path, h.sha256 as held, b.sha256 as wanted, w.names as others, r.state = ${PRUNING} and w.names is null as "isGoing"
       from ${candidates}
-      join blob_registry r on r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id <> b.id
+      join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id and r.blob_id <> b.id
       join blobs h on h.id = r.blob_id join paths p on p.id = r.path_id
       left join lateral (
         select string_agg(distinct d.name, ', ') as names

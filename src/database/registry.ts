@@ -15,6 +15,7 @@ import type { Checksum } from '../site/site-store.ts';
 import { bigints, bookJudged, digests, texts } from './judgements.ts';
 import {
   after,
+  atSite,
   blobOf,
   FAILED,
   holdFence,
@@ -64,14 +65,14 @@ export function claimBlobs(db: Database, lane: LaneKey, filesMax: number, bytesM
     const claimed = await sql<Omit<WantedBlob, 'distributionId' | 'siteId' | 'generation'>>`
       with open as (
         select r.path_id, r.blob_id from blob_registry r
-        where r.site_id = ${lane.siteId} and r.path_id > ${behind} and not r.settled and ${isMember(lane)}
+        where ${atSite(lane)} and r.path_id > ${behind} and not r.settled and ${isMember(lane)}
           and ${isBefore('claim')} and (r.state <> ${STARTED} or ${isDead(lane)})
         order by r.path_id limit ${filesMax} for update of r skip locked),
       summed as (
         select open.path_id, b.size, b.sha256, sum(b.size) over (order by open.path_id) - b.size as before
         from open cross join ${blobOf(sql`open.blob_id`)})
       update blob_registry r set state = ${after('claim')}, attempt = ${lane.attempt}
-      from summed s where r.site_id = ${lane.siteId} and r.path_id = s.path_id and s.before < ${bytesMax}
+      from summed s where ${atSite(lane)} and r.path_id = s.path_id and s.before < ${bytesMax}
       returning r.path_id as "pathId", r.blob_id as "blobId", ${pathOf(sql`r.path_id`)} as path, s.size, encode(s.sha256, 'hex') as sha256,
         case when r.verification_state = ${UNVERIFIED} then r.etag end as "badEtag"`.execute(tx.kysely);
     const { distributionId, siteId, generation } = lane;
@@ -103,7 +104,7 @@ export function finishBlobs(
           ${bigints(done.map((d) => d.checksum.size))}, ${digests(done.map((d) => d.checksum.sha256))})
           u(path_id, blob_id, etag, size, sha256)
         cross join ${blobOf(sql`u.blob_id`)}
-      where r.site_id = ${lane.siteId} and r.path_id = u.path_id and r.blob_id = u.blob_id
+      where ${atSite(lane)} and r.path_id = u.path_id and r.blob_id = u.blob_id
         and r.attempt = ${lane.attempt} and ${isBefore('sync')}
       returning r.path_id, b.size, b.sha256 as expected, u.sha256 as found, ${right} as is_right, false as was_settled`;
     return (await bookJudged(tx, lane, judging)).row;
@@ -124,9 +125,7 @@ export function failBlobs(
     await sql`
       update blob_registry r set state = ${after('fail')}, failure_code = u.code, retry_count = least(r.retry_count + 1, 1000)
       from unnest(${failed.map((f) => f.pathId)}::bigint[], ${failed.map((f) => f.report.code)}::text[]) u(path_id, code)
-      where r.site_id = ${lane.siteId} and r.path_id = u.path_id and r.attempt = ${lane.attempt} and ${isBefore('fail')}`.execute(
-      tx.kysely,
-    );
+      where ${atSite(lane)} and r.path_id = u.path_id and r.attempt = ${lane.attempt} and ${isBefore('fail')}`.execute(tx.kysely);
   });
 }
 
@@ -134,7 +133,7 @@ export function failBlobs(
 export async function releaseBlobs(db: Database, lane: LaneKey): Promise<void> {
   await sql`
     update blob_registry r set state = ${after('release')}
-    where r.site_id = ${lane.siteId} and not r.settled and ${isBefore('release')} and r.attempt = ${lane.attempt}`.execute(db.read.kysely);
+    where ${atSite(lane)} and not r.settled and ${isBefore('release')} and r.attempt = ${lane.attempt}`.execute(db.read.kysely);
 }
 
 export interface OpenBlobs {
@@ -149,7 +148,7 @@ export async function openBlobs(tx: Tx, lane: LaneKey): Promise<OpenBlobs> {
   const found = await sql<{ claimable: number; elsewhere: number; failed: number; code: ErrorCode | null; path: string | null }>`
     with open as (
       select r.path_id, r.state, r.failure_code, (r.state = ${PENDING} or (r.state = ${STARTED} and ${isDead(lane)})) as claimable
-      from blob_registry r where r.site_id = ${lane.siteId} and not r.settled and r.state <> ${SYNCED} and ${isMember(lane)})
+      from blob_registry r where ${atSite(lane)} and not r.settled and r.state <> ${SYNCED} and ${isMember(lane)})
     select count(*) filter (where claimable) as claimable, count(*) filter (where state = ${STARTED} and not claimable) as elsewhere,
       count(*) filter (where state = ${FAILED}) as failed, f.code, f.path
     from open left join lateral (
@@ -173,9 +172,7 @@ export interface Barrier {
 export async function barrier(tx: Tx, lane: LaneKey): Promise<Barrier> {
   const found = await sql<Barrier>`
     select count(*) as members, count(*) filter (where r.settled is not true) as unsettled, count(*) filter (where r.path_id is null) as unplanned
-    from ${members(lane)} left join blob_registry r on r.site_id = ${lane.siteId} and r.path_id = b.path_id and r.blob_id = b.id`.execute(
-    tx.kysely,
-  );
+    from ${members(lane)} left join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id`.execute(tx.kysely);
   return first(found)!;
 }
 
