@@ -65,8 +65,8 @@ export const LIMITS = {
   batchBytes: 32 * MiB,
   /** One commit of blobs that were copied: with those in flight, what a killed worker did in vain is less than a batch. */
   bookFiles: 128,
-  /** Operations in flight at one site, of all its lanes: begun with, and found by throughput between the two others. 16 to 32 is the knee on Azurite. */
-  widthStart: 16,
+  /** Operations in flight at one site, of all its lanes: begun with, and found by throughput between the two others. */
+  widthStart: 32,
   widthMin: 1,
   widthMax: 64,
   /** Blobs of one lane that wait for their turn at the site. */

@@ -77,6 +77,7 @@ class SlowSite implements SiteStore {
 type Mark = (db: Database, siteId: number) => Promise<unknown>;
 
 const RELEASES = 14;
+const RACES_MAX = 10;
 const POOL = Array.from({ length: 8 }, (_, index) => `pool/${index}.deb`);
 
 /** Two suites release again and again what they dropped before; two prunes run all the time. Whatever is served is there, always. */
@@ -174,7 +175,9 @@ test('it would be seen if a mark were judged without the lock', async (t) => {
       where site_id = ${siteId} and settled and path_id = any(${rows.map((row) => row.pathId)}::bigint[])`.execute(db.read.kysely);
   };
 
-  assert.notDeepEqual((await race(t, unlocked, 1)).faults, []);
+  // A race that was not lost proves nothing: it is run until it is.
+  for (let seed = 1; seed <= RACES_MAX; seed += 1) if ((await race(t, unlocked, seed)).faults.length > 0) return;
+  assert.fail(`${RACES_MAX} races were all won`);
 });
 
 test('a deletion that reaches the site after its blob was needed again and published finds another version', async (t) => {
