@@ -1,5 +1,5 @@
 # debgeo, run from its source. glibc is needed (Temporal's SDK is native), and ca-certificates for its TLS.
-# With a read-only root file system, a worker needs a writable /tmp: it bundles its workflows there when it starts.
+# With a read-only root file system, a worker needs a writable /tmp: it bundles its workflows there when it starts, and captures write what they fetch there first.
 FROM node:24-bookworm-slim
 RUN apt-get update \
   && apt-get install --yes --no-install-recommends ca-certificates \

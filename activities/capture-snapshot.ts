@@ -2,12 +2,10 @@
  * Archive → catalog (ARCHITECTURE: the way of one change, step 2). Reads top to bottom: look, judge, fetch, read, save.
  * Nothing is saved before all of it was fetched and checked; a capture that is killed leaves only index bytes behind, which the next one finds.
  */
-import { mkdtempDisposable } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Validator } from '../src/archive/archive.ts';
 import { verifyReleaseSet } from '../src/archive/verify-signature.ts';
 import { indexDigestsOf, isSameReleaseSet, readDistribution, saveResigned, saveSnapshot } from '../src/database/catalog.ts';
+import { KeptContents } from '../src/database/index-contents.ts';
 import { takeOlderAcceptance } from '../src/database/older-acceptances.ts';
 import { loadRoster, recordLook } from '../src/database/replications.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
@@ -134,10 +132,10 @@ async function saveAccepted(capture: Capture, accepted: AcceptedRelease, asked: 
 }
 
 async function readIndices(capture: Capture, accepted: AcceptedRelease, before: ReadonlyMap<RepoPath, Sha256 | null>, asked: Validator) {
-  await using kept = await mkdtempDisposable(join(tmpdir(), 'debgeo-capture-'));
-  const { indices, absent } = await fetchIndices(capture, accepted, before, kept.path);
+  await using kept = new KeptContents();
+  const { indices, absent } = await fetchIndices(capture, accepted, before, kept);
   if (absent.length > 0) await assertStillReleased(capture, accepted.fetched, asked);
-  return { indices, absent, poolFiles: await readPoolFiles(capture, accepted, indices, kept.path) };
+  return { indices, absent, poolFiles: await readPoolFiles(capture, accepted, indices, kept) };
 }
 
 async function acceptRelease(capture: Capture, fetched: ReleaseSet): Promise<AcceptedRelease> {

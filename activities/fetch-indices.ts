@@ -1,4 +1,4 @@
-import { missingContents, storeIndexContent } from '../src/database/index-contents.ts';
+import { missingContents, storeIndexContent, type KeptContents } from '../src/database/index-contents.ts';
 import type { Validator } from '../src/archive/archive.ts';
 import { isSameReleaseSet } from '../src/database/catalog.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
@@ -16,13 +16,13 @@ export class ReleasedMeanwhile extends Error {}
 
 /**
  * Fetches what the catalog lacks. Listed is not existing: what is neither by-hash nor at its canonical name is absent.
- * @param keepIn  folder for what is fetched and will be read
+ * @param kept  takes what is fetched and will be read
  */
 export async function fetchIndices(
   capture: Capture,
   accepted: AcceptedRelease,
   before: ReadonlyMap<RepoPath, Sha256 | null>,
-  keepIn: string,
+  kept: KeptContents,
 ): Promise<{ indices: SnapshotIndex[]; absent: RepoPath[] }> {
   const { deps, counts, signal } = capture;
   refuseTooMuch(accepted, (deps.indexLimits ?? LIMITS).snapshotIndexBytes);
@@ -36,7 +36,7 @@ export async function fetchIndices(
     const sha256 = (entry.hashes.SHA256 ?? null) as Sha256 | null;
     const isStored = sha256 !== null && !missing.has(sha256);
     const isKept = isStored && before.get(path) === sha256;
-    found.set(path, isKept ? sha256 : await fetchIndex({ ...capture, signal: both }, path, entry, isStored, accepted.fetched, keepIn));
+    found.set(path, isKept ? sha256 : await fetchIndex({ ...capture, signal: both }, path, entry, isStored, accepted.fetched, kept));
     counts.fetched += 1;
   });
 
@@ -70,7 +70,7 @@ async function fetchIndex(
   entry: ReleaseEntry,
   isStored: boolean,
   releaseSet: ReleaseSet,
-  keepIn: string,
+  kept: KeptContents,
 ): Promise<Sha256 | null> {
   const { archive, deps, signal } = capture;
   const sha256 = (entry.hashes.SHA256 ?? null) as Sha256 | null;
@@ -84,7 +84,7 @@ async function fetchIndex(
           deps.database,
           { size: entry.size, sha256, hashes: entry.hashes },
           bytes,
-          isRead(path) ? keepIn : null,
+          isRead(path) ? kept : null,
         );
       await closeStream(bytes);
       return sha256;

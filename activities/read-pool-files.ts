@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { decompress } from '../src/archive/decompress.ts';
-import { openIndexContent } from '../src/database/index-contents.ts';
+import { openIndexContent, type KeptContents } from '../src/database/index-contents.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
 import { BlobSet } from '../src/domain/blob-set.ts';
 import { compressionOf, isPackages, isSources, PackagesReader, SourcesReader, stemOf, type Compression } from '../src/domain/index-file.ts';
@@ -15,20 +15,20 @@ const PARSED_FIRST: readonly Compression[] = ['gz', 'zst', 'xz', 'none'];
 
 /**
  * The pool files that the selected Packages and Sources name, each read once; all variants of an index must hold the same.
- * @param keptIn  where fetchIndices left what it fetched
+ * @param kept  what fetchIndices fetched
  */
 export async function readPoolFiles(
   capture: Capture,
   accepted: AcceptedRelease,
   indices: readonly SnapshotIndex[],
-  keptIn: string,
+  kept: KeptContents,
 ): Promise<BlobSet> {
   const { folder, counts, deps } = capture;
   const published = [...releaseSetPaths(folder), ...accepted.entries.map(({ path }) => path)];
   const limits = deps.indexLimits ?? LIMITS;
   const poolFiles = new BlobSet(published, limits);
   const budget = { bytes: limits.snapshotIndexBytes, unlisted: limits.decompressedBytesUnlisted };
-  const open = (variant: SnapshotIndex) => openIndexContent(deps.database, variant.sha256, keptIn);
+  const open = (variant: SnapshotIndex) => openIndexContent(deps.database, variant.sha256, kept);
   const stems = new Set(accepted.entries.map(({ path }) => stemOf(path)).filter((stem) => isPackages(stem) || isSources(stem)));
   for (const stem of stems) {
     const variants = indices.filter(({ path }) => stemOf(path) === stem);

@@ -56,6 +56,10 @@ describe('lean-node', () => {
     assert.deepEqual([said.arenas, said.cache], ['1', '/elsewhere']);
   });
 
+  it('keeps no cache of code where others may write, for want of a home', async () => {
+    assert.equal((await run(LEAN_NODE)).said.cache, undefined);
+  });
+
   it('starts the worker wherever the documentation has it started', () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
 

@@ -113,6 +113,7 @@ class HttpArchive implements Archive {
   /** The head of one answer. A kept connection that the archive closed meanwhile is no failure: once more, on a new one. */
   async #request(url: URL, target: string, headers: Record<string, string>, signal: AbortSignal): Promise<http.IncomingMessage> {
     const request = (agent: http.Agent | false) => {
+      throwIfAborted(signal);
       const module = url.protocol === 'https:' ? https : http;
       const host = url.hostname.replace(/^\[|\]$/g, '');
       return module.get({
@@ -133,7 +134,6 @@ class HttpArchive implements Archive {
   }
 
   async #head(request: http.ClientRequest, place: string, signal: AbortSignal): Promise<http.IncomingMessage> {
-    throwIfAborted(signal);
     const late = () => request.destroy(new Error(`no answer within ${this.#limits.answerMs} ms`));
     const timer = setTimeout(late, this.#limits.answerMs);
     // The option `signal` of Node does the same, at the price of a watcher of streams for each request.

@@ -1,7 +1,6 @@
 /** The bytes of captured indices, by SHA-256: what slow lanes publish from, long after the archive has moved on. */
 import { createHash } from 'node:crypto';
-import { createReadStream, existsSync } from 'node:fs';
-import { mkdtemp, open, rename, rm } from 'node:fs/promises';
+import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sql } from 'kysely';
@@ -18,6 +17,27 @@ export interface ExpectedContent {
   /** Null where Release lists SHA512 only: then `hashes` has it. */
   readonly sha256: Sha256 | null;
   readonly hashes?: Hashes;
+}
+
+/** Open files at a time: all Packages and Sources of sid in two compressions are fewer. What is beyond is read from the database. */
+const KEPT_MAX = 128;
+
+/** Bytes of indices that were stored a moment ago, in files without a name: nothing is left of them when their process is killed. */
+export class KeptContents implements AsyncDisposable {
+  readonly #files = new Map<Sha256, FileHandle>();
+
+  /** @param path  of a file that is unlinked next */
+  async keep(sha256: Sha256, path: string): Promise<void> {
+    if (this.#files.size < KEPT_MAX && !this.#files.has(sha256)) this.#files.set(sha256, await open(path));
+  }
+
+  open(sha256: Sha256): AsyncIterable<Uint8Array> | null {
+    return this.#files.get(sha256)?.createReadStream({ start: 0, autoClose: false }) ?? null;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const file of this.#files.values()) await file.close();
+  }
 }
 
 const ALGORITHMS: Readonly<Record<HashName, string>> = { SHA512: 'sha512', SHA256: 'sha256', SHA1: 'sha1', MD5Sum: 'md5' };
@@ -41,7 +61,7 @@ export async function missingContents(tx: Tx, digests: readonly Sha256[]): Promi
 /**
  * Keeps the bytes of an index if they are right. They wait in a temporary file until the last one has come and been hashed: so a slow archive
  * holds no transaction open, and a wrong file leaves nothing behind.
- * @param keepIn  a folder in which that file stays, for openIndexContent
+ * @param kept  takes that file, for openIndexContent
  * @returns their SHA-256
  * @throws INDEX_MISMATCH  another size, or another digest than one of those expected
  */
@@ -49,14 +69,14 @@ export async function storeIndexContent(
   db: Database,
   expected: ExpectedContent,
   bytes: AsyncIterable<Uint8Array>,
-  keepIn: string | null = null,
+  kept: KeptContents | null = null,
 ): Promise<Sha256> {
   const folder = await mkdtemp(join(tmpdir(), 'debgeo-index-'));
   try {
     const file = join(folder, 'content');
     const sha256 = await receive(file, expected, bytes);
     await db.transaction((tx) => insertChunks(tx, sha256, file));
-    if (keepIn !== null) await rename(file, join(keepIn, sha256));
+    await kept?.keep(sha256, file);
     return sha256;
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -102,14 +122,15 @@ async function insertChunks(tx: Tx, sha256: Sha256, path: string): Promise<void>
 
 /**
  * Opens the bytes of an index for streaming; null if the catalog does not have them.
- * @param keptIn  where storeIndexContent may have kept them a moment ago: out of the database they take several times their size in memory
+ * @param kept  where storeIndexContent may have kept them a moment ago: out of the database they take several times their size in memory
  */
 export async function openIndexContent(
   db: Database,
   sha256: Sha256,
-  keptIn: string | null = null,
+  kept: KeptContents | null = null,
 ): Promise<AsyncIterable<Uint8Array> | null> {
-  if (keptIn !== null && existsSync(join(keptIn, sha256))) return createReadStream(join(keptIn, sha256));
+  const file = kept?.open(sha256);
+  if (file) return file;
   const head = await readChunk(db, sha256, 0);
   return head && chunksFrom(db, sha256, head);
 }

@@ -20,7 +20,7 @@ export function forkWorker(logFile: string, { args = [], environment = process.e
     return fork(WORKER_HOST, ['worker', ...args], {
       execPath: LEAN_NODE,
       execArgv: [...nodeOptions],
-      env: { ...environment, PATH: [dirname(process.execPath), environment['PATH']].join(delimiter) },
+      env: { ...environment, PATH: [dirname(process.execPath), environment['PATH'] ?? []].flat().join(delimiter) },
       stdio: ['ignore', log, log, 'ipc'],
     });
   } finally {

@@ -64,7 +64,7 @@ export const LIMITS = {
   batchFiles: 200,
   batchBytes: 32 * MiB,
   /** One commit of blobs that were copied: with those in flight, what a killed worker did in vain is less than a batch. */
-  bookFiles: 128,
+  bookFiles: 64,
   /** Operations in flight at one site, of all its lanes: begun with, and found by throughput between the two others. */
   widthStart: 32,
   widthMin: 1,

@@ -109,11 +109,13 @@ class AzureSiteStore implements SiteStore {
   }
 
   /** By events, not as an iterator, which would cost a small blob as much again: everything that is written or verified goes through here. */
-  async #sha256Of({ body, watchdog }: Download, path: RepoPath, signal: AbortSignal): Promise<Sha256> {
+  async #sha256Of({ body, size, watchdog }: Download, path: RepoPath, signal: AbortSignal): Promise<Sha256> {
     const sha256 = createHash('sha256');
     const read = Promise.withResolvers<void>();
+    let left = size;
     body.on('data', (chunk: Buffer) => {
       sha256.update(chunk);
+      left -= chunk.length;
       const paid = this.#pace.spend(chunk.length, signal);
       if (paid === null) return watchdog.wait();
       watchdog.rest();
@@ -128,6 +130,9 @@ class AzureSiteStore implements SiteStore {
     try {
       watchdog.wait();
       await read.promise;
+      // An answer that is ended by us gives up its 'data' before it says 'end'.
+      watchdog.signal.throwIfAborted();
+      if (left !== 0) throw new Error(`the body ended ${left} bytes early`);
       return sha256.digest('hex') as Sha256;
     } catch (error) {
       throw failureOf(error, watchdog, signal, this.#doing('read', path));

@@ -28,7 +28,7 @@ export interface Spooled {
 }
 
 export interface SpoolCounts {
-  /** Given out without asking anybody: from the disk, or from a fetch that was under way for another lane. */
+  /** Given out without asking anybody: from memory, the disk, or a fetch that was under way for another lane. */
   shared: number;
   fetched: number;
   /** Of those fetched: had been here, and gone before this lane came. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import http from 'node:http';
 import net from 'node:net';
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import type { Archive } from '../../src/archive/archive.ts';
 import { createHttpArchive } from '../../src/archive/http-archive.ts';
@@ -122,6 +122,18 @@ describe('an archive behind http', () => {
 
     assert.equal(answer, 'unchanged');
     assert.equal(server.connections, 1);
+  });
+
+  it('asks nothing for somebody who has left already, and forgets who asked when it has answered', async () => {
+    await assert.rejects(archive.open(file, MiB, AbortSignal.abort()), { name: 'AbortError' });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.equal(server.connections, 0);
+
+    const { signal } = new AbortController();
+    server.handle = (_, response) => response.end('hello');
+    for (let asked = 0; asked < 5; asked += 1) await readAll(await archive.open(file, MiB, signal));
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    assert.deepEqual(getEventListeners(signal, 'abort'), []);
   });
 
   it('gives up a 404 page that does not end', async () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
+import { getEventListeners } from 'node:events';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
@@ -7,7 +8,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
+import { sha256Of } from '../../src/domain/sha256.ts';
 import { BlobHttp, Refused } from '../../src/site/blob-http.ts';
+import { Pace } from '../../src/site/pace.ts';
+import type { Checksum } from '../../src/site/site-store.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
 import { contentOf, hasCode } from './site-store-contract.ts';
 
@@ -94,6 +98,37 @@ describe('BlobHttp', () => {
     while (open > 0 && Date.now() < deadline) await sleep(20);
     assert.equal(open, 0);
   });
+
+  it(
+    'does not take half a blob for a whole one when it is ended under a byte rate, and forgets who asked',
+    { timeout: 20_000 },
+    async (t) => {
+      const bytes = randomBytes(60_000);
+      const server = http.createServer((_, answer) => {
+        const head = { 'content-length': bytes.length, etag: '"1"', 'last-modified': new Date().toUTCString() };
+        answer.writeHead(200, head).write(bytes.subarray(0, 30_000));
+        setTimeout(() => answer.end(bytes.subarray(30_000)), 20);
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      t.after(() => {
+        server.closeAllConnections();
+        server.close();
+      });
+      const accountUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/a`;
+      const pace = new Pace(LIMITS);
+      const store = createAzureSiteStore({ name: 'fra', accountUrl, container: 'c', prefix: '' }, site.credential, LIMITS, pace);
+      const path = parseRepoPath('debian/pool/a');
+      const asking = new AbortController();
+
+      assert.equal(((await store.checksum(path, asking.signal)) as Checksum).sha256, sha256Of(bytes));
+      await sleep(20);
+      assert.deepEqual(getEventListeners(asking.signal, 'abort'), []);
+
+      pace.limitTo(1_000);
+      setTimeout(() => asking.abort(new Error('left')), 200);
+      await assert.rejects(store.checksum(path, asking.signal), { message: 'left' });
+    },
+  );
 
   it('has no target for what is not one blob below the container', () => {
     const direct = new BlobHttp('https://a.blob.core.windows.net/c', site.credential, agent);
