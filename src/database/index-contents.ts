@@ -28,7 +28,11 @@ export class KeptContents implements AsyncDisposable {
 
   /** @param path  of a file that is unlinked next */
   async keep(sha256: Sha256, path: string): Promise<void> {
-    if (this.#files.size < KEPT_MAX && !this.#files.has(sha256)) this.#files.set(sha256, await open(path));
+    if (this.#files.size >= KEPT_MAX) return;
+    const file = await open(path);
+    // Several indices may have the same bytes, and come at once.
+    if (this.#files.has(sha256)) await file.close();
+    else this.#files.set(sha256, file);
   }
 
   open(sha256: Sha256): AsyncIterable<Uint8Array> | null {
