@@ -44,10 +44,12 @@ const costOfChange = async (world: World, size: number) => {
 
   await world.release(packagesOf(size, CHANGED));
   await world.update();
+  const asked = askedSince(world, archive);
   return {
     'rows of the registry': (await registryOf(world)).difference(registry).size,
     'requests at the site': await askedOfSite(world),
-    'pool files read': askedSince(world, archive).filter((path) => path.includes('/pool/')).length,
+    'pool files read': asked.filter((path) => path.includes('/pool/')).length,
+    'requests at the archive': asked.length,
   };
 };
 
