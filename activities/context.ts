@@ -1,19 +1,28 @@
 /** The only file of activities that reads Temporal's context. */
 import { CancelledFailure, Context } from '@temporalio/activity';
 
-/** The worker sends at most one heartbeat a second; a dead worker is seen after the heartbeat timeout of ten. */
+/**
+ * The worker sends at most one heartbeat a second; a dead worker is seen after the heartbeat
+ * timeout of ten.
+ */
 const HEARTBEAT_MS = 1_000;
 
 export interface ActivityContext {
   /** When Temporal scheduled this attempt, milliseconds since 1970: the fence. */
   readonly attempt: number;
-  /** Aborted when the activity is cancelled, or its worker shuts down. Belongs into every request and every wait. */
+  /**
+   * Aborted when the activity is cancelled, or its worker shuts down. Belongs into every request
+   * and every wait.
+   */
   readonly signal: AbortSignal;
   /** Counts for the Temporal UI; never a cursor. */
   heartbeat(counts: Readonly<Record<string, number>>): void;
 }
 
-/** As Temporal's SDK names the reason of a cancel that nobody asked for: the worker stops, and its grace is over. */
+/**
+ * As Temporal's SDK names the reason of a cancel that nobody asked for: the worker stops, and its
+ * grace is over.
+ */
 const WORKER_STOPS = 'WORKER_SHUTDOWN';
 
 export function activityContext(): ActivityContext {
@@ -26,8 +35,9 @@ export function activityContext(): ActivityContext {
 }
 
 /**
- * Whether the activity is cut because its worker stops. A slice then ends well, with what it committed, and another worker goes on: an attempt that
- * is cut is counted by Temporal, and three stops in a row would be a failure.
+ * Whether the activity is cut because its worker stops. A slice then ends well, with what it
+ * committed, and another worker goes on: an attempt that is cut is counted by Temporal, and three
+ * stops in a row would be a failure.
  */
 export const isWorkerStopping = ({ signal }: Pick<ActivityContext, 'signal'>): boolean =>
   signal.reason instanceof CancelledFailure && signal.reason.message === WORKER_STOPS;

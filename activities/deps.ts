@@ -1,19 +1,26 @@
 import type { Logger } from 'pino';
+
 import type { Archive } from '../src/archive/archive.ts';
-import type { DistributionRecord } from '../src/database/catalog.ts';
+import type { DistributionRecord } from '../src/database/catalog/catalog.ts';
 import type { Database } from '../src/database/orm.ts';
 import type { BlobSetLimits } from '../src/domain/blob-set.ts';
 import type { SiteStore } from '../src/site/site-store.ts';
 import type { Spool } from '../src/spool/spool.ts';
 
-export type IndexLimits = BlobSetLimits & Record<'snapshotIndexBytes' | 'decompressedBytesUnlisted', number>;
+export type IndexLimits = BlobSetLimits &
+  Record<'snapshotIndexBytes' | 'decompressedBytesUnlisted', number>;
 
 /** All that activities reach. Joined in src/deps.ts and nowhere else. */
 export interface Deps {
   readonly database: Database;
   archiveOf(archive: DistributionRecord['archive']): Archive;
   /** @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING, CONFIG_INVALID */
-  siteOf(name: string): Promise<{ readonly id: number; readonly name: string; readonly publicUrl: string; readonly store: SiteStore }>;
+  siteOf(name: string): Promise<{
+    readonly id: number;
+    readonly name: string;
+    readonly publicUrl: string;
+    readonly store: SiteStore;
+  }>;
   /** What was read once for many sites; without it each site reads for itself. */
   readonly spool?: Spool;
   /** How long one sync or checksum activity works; LIMITS.sliceMs unless given. Milliseconds. */

@@ -1,5 +1,6 @@
 /** How an activity fails: the only place where a DebgeoError becomes a failure of Temporal. */
 import { ApplicationFailure, CancelledFailure } from '@temporalio/activity';
+
 import { DebgeoError, type ErrorReport } from '../src/domain/errors.ts';
 import { activityContext } from './context.ts';
 
@@ -7,19 +8,29 @@ import { activityContext } from './context.ts';
  * What Temporal shall see of an error.
  *
  * - Cancelled: whatever was thrown after the activity's own signal was aborted.
- * - A DebgeoError: `type` is its code, the detail its report; not retried by Temporal, because the lane and the capture loop do that.
+ * - A DebgeoError: `type` is its code, the detail its report; not retried by Temporal, because the
+ *   lane and the capture loop do that.
  * - An abort or a timeout that nobody asked for: STALLED.
  * - Anything else has no code and stays as it is: Temporal retries what nobody could classify.
  */
 export function failureOf(error: unknown, signal: AbortSignal): unknown {
-  if (signal.aborted) return signal.reason instanceof CancelledFailure ? signal.reason : new CancelledFailure('cancelled');
+  if (signal.aborted)
+    return signal.reason instanceof CancelledFailure
+      ? signal.reason
+      : new CancelledFailure('cancelled');
   if (error instanceof DebgeoError) return coded(error.report, error);
-  if (isAbort(error)) return coded({ code: 'STALLED', message: 'a request was given up', found: error.message }, error);
+  if (isAbort(error))
+    return coded(
+      { code: 'STALLED', message: 'a request was given up', found: error.message },
+      error,
+    );
   return error;
 }
 
 /** Every activity of the vocabulary runs inside this. */
-export function failing<Args extends unknown[], Result>(activity: (...args: Args) => Promise<Result>): (...args: Args) => Promise<Result> {
+export function failing<Args extends unknown[], Result>(
+  activity: (...args: Args) => Promise<Result>,
+): (...args: Args) => Promise<Result> {
   return async (...args) => {
     try {
       return await activity(...args);
@@ -33,4 +44,10 @@ const isAbort = (error: unknown): error is Error =>
   error instanceof Error && (error.name === 'AbortError' || error.name === 'TimeoutError');
 
 const coded = (report: ErrorReport, cause: Error): ApplicationFailure =>
-  ApplicationFailure.create({ type: report.code, message: report.message, nonRetryable: true, details: [report], cause });
+  ApplicationFailure.create({
+    type: report.code,
+    message: report.message,
+    nonRetryable: true,
+    details: [report],
+    cause,
+  });

@@ -1,6 +1,6 @@
 /**
- * Works on items, `width` at a time, as they come. The first failure aborts what is in flight, waits for it, and is thrown; nothing runs on behind it,
- * and no more items are asked for.
+ * Works on items, `width` at a time, as they come. The first failure aborts what is in flight,
+ * waits for it, and is thrown; nothing runs on behind it, and no more items are asked for.
  */
 export async function inParallel<Item>(
   items: Iterable<Item> | AsyncIterable<Item>,
@@ -10,7 +10,8 @@ export async function inParallel<Item>(
 ): Promise<void> {
   const stop = new AbortController();
   const both = AbortSignal.any([signal, stop.signal]);
-  const queue = Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
+  const queue =
+    Symbol.asyncIterator in items ? items[Symbol.asyncIterator]() : items[Symbol.iterator]();
   let failure: { readonly error: unknown } | null = null;
 
   const worker = async (): Promise<void> => {

@@ -1,22 +1,25 @@
-/** The vocabulary of effects, on one screen. Each may be given twice, and may die between its effect and its answer (I5); its own file says how. */
-import { createApplyOrder } from './apply-order.ts';
-import { createCaptureSnapshot } from './capture-snapshot.ts';
-import { createChecksumBlobs } from './checksum-blobs.ts';
+/**
+ * The vocabulary of effects, on one screen. Each may be given twice, and may die between its effect
+ * and its answer (I5); its own file says how.
+ */
+import { createCaptureSnapshot } from './capture/capture-snapshot.ts';
+import { createLoadRoster } from './capture/load-roster.ts';
+import { createRecordCaptureFailure } from './capture/record-capture-failure.ts';
 import type { Deps } from './deps.ts';
 import { failing } from './failure.ts';
-import { createLoadPrune } from './load-prune.ts';
-import { createLoadRoster } from './load-roster.ts';
-import { createPlanPrune } from './plan-prune.ts';
-import { createPlanSync } from './plan-sync.ts';
-import { createProbeSite } from './probe-site.ts';
-import { createPruneBlobs } from './prune-blobs.ts';
-import { createPruneCatalog } from './prune-catalog.ts';
-import { createPublishSnapshot } from './publish-snapshot.ts';
-import { createRecordCaptureFailure } from './record-capture-failure.ts';
-import { createRecordFailure } from './record-failure.ts';
-import { createRecordPruneFailure } from './record-prune-failure.ts';
-import { createSyncBlobs } from './sync-blobs.ts';
-import { createVerifySnapshot } from './verify-snapshot.ts';
+import { createApplyOrder } from './lane/apply-order.ts';
+import { createChecksumBlobs } from './lane/checksum-blobs.ts';
+import { createPlanSync } from './lane/plan-sync.ts';
+import { createProbeSite } from './lane/probe-site.ts';
+import { createPublishSnapshot } from './lane/publish-snapshot.ts';
+import { createRecordFailure } from './lane/record-failure.ts';
+import { createSyncBlobs } from './lane/sync-blobs.ts';
+import { createVerifySnapshot } from './lane/verify-snapshot.ts';
+import { createLoadPrune } from './prune/load-prune.ts';
+import { createPlanPrune } from './prune/plan-prune.ts';
+import { createPruneBlobs } from './prune/prune-blobs.ts';
+import { createPruneCatalog } from './prune/prune-catalog.ts';
+import { createRecordPruneFailure } from './prune/record-prune-failure.ts';
 
 export type Activities = ReturnType<typeof createActivities>;
 
@@ -34,13 +37,18 @@ export const createActivities = (deps: Deps) => ({
 
   /** Catalog minus registry, for one site. Twice: plans the same. */
   planSync: failing(createPlanSync(deps)),
-  /** Copies one slice. Twice: conditional writes find what is there; nothing is written a second time. */
+  /**
+   * Copies one slice. Twice: conditional writes find what is there; nothing is written a second
+   * time.
+   */
   syncBlobs: failing(createSyncBlobs(deps)),
   /** Reads one slice back. Twice: what was booked is not read again. */
   checksumBlobs: failing(createChecksumBlobs(deps)),
   /** The barrier. Twice: judges again. */
   verifySnapshot: failing(createVerifySnapshot(deps)),
-  /** Makes a generation visible. Twice: looks at each name and goes on; finished, it writes nothing. */
+  /**
+   * Makes a generation visible. Twice: looks at each name and goes on; finished, it writes nothing.
+   */
   publishSnapshot: failing(createPublishSnapshot(deps)),
   /** The site as apt sees it. Twice: reads again. */
   probeSite: failing(createProbeSite(deps)),

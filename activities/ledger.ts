@@ -1,4 +1,7 @@
-/** Books in sets what many workers finish, while they go on: one commit for a hundred blobs, and never two sets that are not committed. */
+/**
+ * Books in sets what many workers finish, while they go on: one commit for a hundred blobs, and
+ * never two sets that are not committed.
+ */
 export class Ledger<Entry> {
   readonly #book: (entries: readonly Entry[]) => Promise<void>;
   readonly #entriesMax: number;
@@ -10,7 +13,10 @@ export class Ledger<Entry> {
     this.#book = book;
   }
 
-  /** Waits where the set before this one is still being booked: nobody runs ahead of the database. @throws what booking an earlier set threw */
+  /**
+   * Waits where the set before this one is still being booked: nobody runs ahead of the database.
+   * @throws what booking an earlier set threw
+   */
   async add(entry: Entry): Promise<void> {
     this.#entries.push(entry);
     if (this.#entries.length < this.#entriesMax) return;

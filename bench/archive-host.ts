@@ -1,6 +1,7 @@
 /**
- * The process that serves the corpora over HTTP on 127.0.0.1, to everybody who is measured: files, conditional requests, ranges, and listings as
- * rclone reads them. It counts requests. A corpus is a folder `archive` and folders `next-1`, `next-2`, … with the files that each later release
+ * The process that serves the corpora over HTTP on 127.0.0.1, to everybody who is measured: files,
+ * conditional requests, ranges, and listings as rclone reads them. It counts requests. A corpus is
+ * a folder `archive` and folders `next-1`, `next-2`, … with the files that each later release
  * changes: releasing is to serve one more of them.
  *
  * Forked by archive.ts, which speaks to it over the IPC channel; ends when that closes.
@@ -15,7 +16,9 @@ export type ArchiveOrder = { readonly id: number } & (
   | { readonly release: { readonly name: string; readonly number: number } }
   | { readonly count: 'reset' }
 );
-export type ArchiveAnswer = { readonly port: number } | { readonly id: number; readonly requests: number };
+export type ArchiveAnswer =
+  | { readonly port: number }
+  | { readonly id: number; readonly requests: number };
 
 /** Larger files are streamed. */
 const WHOLE_BYTES = 1024 * 1024;
@@ -42,7 +45,9 @@ const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) =>
   requests += 1;
   answer(request, response).catch(() => response.destroy());
 });
-server.listen(0, '127.0.0.1', () => process.send!({ port: (server.address() as { port: number }).port } satisfies ArchiveAnswer));
+server.listen(0, '127.0.0.1', () =>
+  process.send!({ port: (server.address() as { port: number }).port } satisfies ArchiveAnswer),
+);
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
   const path = normalize(decodeURIComponent((request.url ?? '/').replace(/\?.*$/, '')));
@@ -54,7 +59,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   for (const folder of layers(corpus)) {
     const file = join(folder, ...rest);
     const found = await stat(file).catch(() => null);
-    if (found?.isDirectory()) return response.writeHead(301, { Location: `${path}/` }).end() as unknown as void;
+    if (found?.isDirectory())
+      return response.writeHead(301, { Location: `${path}/` }).end() as unknown as void;
     if (found?.isFile()) return send(file, found.size, found.mtime, request, response);
   }
   return end(response, 404);
@@ -66,11 +72,18 @@ const layers = ({ folder, released }: Corpus): string[] => [
   join(folder, 'archive'),
 ];
 
-async function send(file: string, size: number, modified: Date, request: IncomingMessage, response: ServerResponse): Promise<void> {
+async function send(
+  file: string,
+  size: number,
+  modified: Date,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   const etag = `"${size.toString(16)}-${modified.getTime().toString(16)}"`;
   const isSame =
     request.headers['if-none-match'] === etag ||
-    (request.headers['if-none-match'] === undefined && Date.parse(request.headers['if-modified-since'] ?? '') >= modified.getTime());
+    (request.headers['if-none-match'] === undefined &&
+      Date.parse(request.headers['if-modified-since'] ?? '') >= modified.getTime());
   response.setHeader('ETag', etag);
   response.setHeader('Last-Modified', modified.toUTCString());
   if (isSame) return end(response, 304);
@@ -89,7 +102,9 @@ async function list(corpus: Corpus, path: string, response: ServerResponse): Pro
   }
   if (names.size === 0) return end(response, 404);
   response.setHeader('Content-Type', 'text/html');
-  response.end(`<html><body>\n${[...names].map((name) => `<a href="${encodeURI(name)}">${name}</a>\n`).join('')}</body></html>\n`);
+  response.end(
+    `<html><body>\n${[...names].map((name) => `<a href="${encodeURI(name)}">${name}</a>\n`).join('')}</body></html>\n`,
+  );
 }
 
 function end(response: ServerResponse, status: number): void {

@@ -2,6 +2,7 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+
 import type { ArchiveAnswer, ArchiveOrder } from './archive-host.ts';
 import type { Corpus } from './corpus.ts';
 
@@ -27,7 +28,11 @@ export async function startArchive(): Promise<BenchArchive> {
     if ('id' in answer) waiting.get(answer.id)?.(answer.requests);
   });
   let last = 0;
-  type Order = ArchiveOrder extends infer O ? (O extends ArchiveOrder ? Omit<O, 'id'> : never) : never;
+  type Order = ArchiveOrder extends infer O
+    ? O extends ArchiveOrder
+      ? Omit<O, 'id'>
+      : never
+    : never;
   const ask = (order: Order): Promise<number> => {
     const id = ++last;
     const answered = new Promise<number>((resolve) => waiting.set(id, resolve));

@@ -49,14 +49,24 @@ export class Book {
     const value = await measured();
     const cpu = cpuBetween(before, cpuSeconds());
     const found = await facts?.();
-    this.add({ work, contender, round, value, unit: 's', cpu, ...(found === undefined ? {} : { facts: found }) });
+    this.add({
+      work,
+      contender,
+      round,
+      value,
+      unit: 's',
+      cpu,
+      ...(found === undefined ? {} : { facts: found }),
+    });
     return value;
   }
 
   add(measurement: Measurement): void {
     const { work, contender, round, value, unit } = measurement;
     const isWanted = this.#works.has(work);
-    const facts = Object.entries(measurement.facts ?? {}).map(([name, fact]) => `, ${name} ${fact}`);
+    const facts = Object.entries(measurement.facts ?? {}).map(
+      ([name, fact]) => `, ${name} ${fact}`,
+    );
     this.#say(
       `${isWanted ? '' : '(on the way) '}round ${round}  ${work}  ${contender}  ${value.toFixed(unit === 's' ? 3 : 1)} ${unit}${facts.join('')}`,
     );
@@ -64,12 +74,18 @@ export class Book {
   }
 
   skip(work: string, contender: string, why: string): void {
-    if (!this.#works.has(work) || this.skipped.some((one) => one.work === work && one.contender === contender)) return;
+    if (
+      !this.#works.has(work) ||
+      this.skipped.some((one) => one.work === work && one.contender === contender)
+    )
+      return;
     this.skipped.push({ work, contender, why });
     this.#say(`skipped  ${work}  ${contender}: ${why}`);
   }
 
   values(work: string, contender: string): number[] {
-    return this.measurements.filter((one) => one.work === work && one.contender === contender).map((one) => one.value);
+    return this.measurements
+      .filter((one) => one.work === work && one.contender === contender)
+      .map((one) => one.value);
   }
 }

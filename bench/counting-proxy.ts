@@ -1,6 +1,7 @@
 /**
- * Stands in front of a site and counts what it is asked, or speaks TLS for it. As a module: starts itself as a process; as a program
- * (`node counting-proxy.ts ORDER`): the proxy, which answers over its IPC channel.
+ * Stands in front of a site and counts what it is asked, or speaks TLS for it. As a module: starts
+ * itself as a process; as a program (`node counting-proxy.ts ORDER`): the proxy, which answers over
+ * its IPC channel.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -37,7 +38,10 @@ export interface TlsFace {
   readonly host: string;
 }
 
-export async function startCountingProxy(accountUrl: string, tls?: TlsFace): Promise<CountingProxy> {
+export async function startCountingProxy(
+  accountUrl: string,
+  tls?: TlsFace,
+): Promise<CountingProxy> {
   const target = new URL(accountUrl);
   const order: ProxyOrder = { origin: target.origin, ...(tls === undefined ? {} : { tls }) };
   const child = fork(SELF, [JSON.stringify(order)], { execArgv: [] });
@@ -69,16 +73,21 @@ function serve({ origin, tls }: ProxyOrder): void {
     }
     const { method, url: path } = request;
     const headers = tls === undefined ? request.headers : { ...request.headers, host: tls.host };
-    const onward = http.request({ host: target.hostname, port: target.port, method, path, headers, agent }, (found) => {
-      response.writeHead(found.statusCode ?? 502, found.rawHeaders);
-      found.pipe(response);
-    });
+    const onward = http.request(
+      { host: target.hostname, port: target.port, method, path, headers, agent },
+      (found) => {
+        response.writeHead(found.statusCode ?? 502, found.rawHeaders);
+        found.pipe(response);
+      },
+    );
     onward.once('error', () => response.destroy());
     request.pipe(onward);
   };
   const kept = { keepAliveTimeout: 60_000 };
   const server =
-    tls === undefined ? http.createServer(kept, answer) : https.createServer({ ...kept, key: tls.key, cert: tls.certificate }, answer);
+    tls === undefined
+      ? http.createServer(kept, answer)
+      : https.createServer({ ...kept, key: tls.key, cert: tls.certificate }, answer);
   server.listen(0, '127.0.0.1', () => process.send!((server.address() as { port: number }).port));
   process.on('message', () => {
     process.send!(counts);

@@ -1,12 +1,15 @@
 /**
- * The floor: what a client must do that keeps no state at all. GET from the archive, PUT to each site, GET from each site and compare the SHA-256,
- * so many files at a time; nothing else: no SDK, no database, no order. Or the last step alone, to verify.
+ * The floor: what a client must do that keeps no state at all. GET from the archive, PUT to each
+ * site, GET from each site and compare the SHA-256, so many files at a time; nothing else: no SDK,
+ * no database, no order. Or the last step alone, to verify.
  *
- * A process of its own: `node bench/floor.ts ORDER.json`, which prints `{"seconds":…}` from its first request to its last.
+ * A process of its own: `node bench/floor.ts ORDER.json`, which prints `{"seconds":…}` from its
+ * first request to its last.
  */
 import { createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
+
 import type { CorpusFile } from './corpus.ts';
 
 export interface FloorOrder {
@@ -30,7 +33,11 @@ const VERSION = '2023-11-03';
 const order = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as FloorOrder;
 const agent = new http.Agent({ keepAlive: true });
 const queue = order.files.values();
-const sites = order.sites.map((site) => ({ ...site, secret: Buffer.from(site.key, 'base64'), at: new URL(site.url) }));
+const sites = order.sites.map((site) => ({
+  ...site,
+  secret: Buffer.from(site.key, 'base64'),
+  at: new URL(site.url),
+}));
 const archive = new URL(order.archiveUrl);
 
 const began = performance.now();
@@ -40,7 +47,10 @@ agent.destroy();
 
 async function work(): Promise<void> {
   for (const file of queue) {
-    const bytes = order.what === 'copy' ? await read(archive, `${archive.pathname}/${quote(file.path)}`, {}) : null;
+    const bytes =
+      order.what === 'copy'
+        ? await read(archive, `${archive.pathname}/${quote(file.path)}`, {})
+        : null;
     await Promise.all(
       sites.map(async (site) => {
         if (bytes !== null) await put(site, file.path, bytes);
@@ -56,8 +66,16 @@ type Site = (typeof sites)[number];
 async function put(site: Site, path: string, bytes: Buffer): Promise<void> {
   const md5 = createHash('md5').update(bytes).digest('base64');
   const target = `${site.at.pathname}/${quote(path)}`;
-  const headers = { 'x-ms-blob-type': 'BlockBlob', 'x-ms-date': new Date().toUTCString(), 'x-ms-version': VERSION };
-  const authorization = sign(site, 'PUT', target, headers, { length: bytes.length, md5, type: 'application/octet-stream' });
+  const headers = {
+    'x-ms-blob-type': 'BlockBlob',
+    'x-ms-date': new Date().toUTCString(),
+    'x-ms-version': VERSION,
+  };
+  const authorization = sign(site, 'PUT', target, headers, {
+    length: bytes.length,
+    md5,
+    type: 'application/octet-stream',
+  });
   const all = {
     ...headers,
     authorization,
@@ -65,14 +83,28 @@ async function put(site: Site, path: string, bytes: Buffer): Promise<void> {
     'content-md5': md5,
     'content-type': 'application/octet-stream',
   };
-  const answer = await send({ host: site.at.hostname, port: site.at.port, path: target, method: 'PUT', headers: all, agent }, bytes);
-  if (answer.status !== 201) throw new Error(`PUT ${target}: ${answer.status} ${answer.body.toString()}`);
+  const answer = await send(
+    {
+      host: site.at.hostname,
+      port: site.at.port,
+      path: target,
+      method: 'PUT',
+      headers: all,
+      agent,
+    },
+    bytes,
+  );
+  if (answer.status !== 201)
+    throw new Error(`PUT ${target}: ${answer.status} ${answer.body.toString()}`);
 }
 
 async function get(site: Site, file: CorpusFile): Promise<string> {
   const target = `${site.at.pathname}/${quote(file.path)}`;
   const headers = { 'x-ms-date': new Date().toUTCString(), 'x-ms-version': VERSION };
-  const bytes = await read(site.at, target, { ...headers, authorization: sign(site, 'GET', target, headers, {}) });
+  const bytes = await read(site.at, target, {
+    ...headers,
+    authorization: sign(site, 'GET', target, headers, {}),
+  });
   return createHash('sha256').update(bytes).digest('hex');
 }
 
@@ -96,18 +128,29 @@ function sign(
 }
 
 async function read(at: URL, target: string, headers: http.OutgoingHttpHeaders): Promise<Buffer> {
-  const answer = await send({ host: at.hostname, port: at.port, path: target, headers, agent }, null);
+  const answer = await send(
+    { host: at.hostname, port: at.port, path: target, headers, agent },
+    null,
+  );
   if (answer.status !== 200) throw new Error(`GET ${target}: ${answer.status}`);
   return answer.body;
 }
 
-function send(options: http.RequestOptions, body: Buffer | null): Promise<{ status: number; body: Buffer }> {
+function send(
+  options: http.RequestOptions,
+  body: Buffer | null,
+): Promise<{ status: number; body: Buffer }> {
   return new Promise((resolve, reject) => {
     const request = http.request(options, (answer) => {
       const chunks: Buffer[] = [];
       answer.on('data', (chunk: Buffer) => chunks.push(chunk));
       answer.once('error', reject);
-      answer.once('end', () => resolve({ status: answer.statusCode ?? 0, body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks) }));
+      answer.once('end', () =>
+        resolve({
+          status: answer.statusCode ?? 0,
+          body: chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks),
+        }),
+      );
     });
     request.once('error', reject);
     request.end(body ?? undefined);

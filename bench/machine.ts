@@ -2,14 +2,18 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
+
 import { sql } from 'kysely';
+
 import { connectDatabase } from '../src/database/orm.ts';
 import { versionOf } from './peers.ts';
 import type { Stage } from './stage.ts';
 
 export async function describeMachine(stage: Stage): Promise<Record<string, string>> {
   const database = await connectDatabase(stage.stack.databaseUrl);
-  const { rows } = await sql<{ version: string }>`select current_setting('server_version') as version`.execute(database.read.kysely);
+  const { rows } = await sql<{
+    version: string;
+  }>`select current_setting('server_version') as version`.execute(database.read.kysely);
   await database.close();
   const temporal = await fetch(`${stage.stack.temporalUi}/api/v1/cluster-info`).then(
     (answer) => answer.json() as Promise<{ serverVersion?: string }>,
@@ -25,7 +29,12 @@ export async function describeMachine(stage: Stage): Promise<Record<string, stri
     postgresql: rows[0]!.version,
     temporal: `server ${temporal.serverVersion ?? 'unknown'}, SDK ${dependency('@temporalio/worker')}`,
     'storage-blob': dependency('@azure/storage-blob'),
-    ...Object.fromEntries(['rclone', 'debmirror', 'aptly'].map((program) => [program, versionOf(program) ?? 'not installed'])),
+    ...Object.fromEntries(
+      ['rclone', 'debmirror', 'aptly'].map((program) => [
+        program,
+        versionOf(program) ?? 'not installed',
+      ]),
+    ),
   };
 }
 
@@ -38,7 +47,13 @@ function commit(): string {
   try {
     const at = { cwd: new URL('..', import.meta.url), encoding: 'utf8' } as const;
     const changed =
-      execFileSync('git', ['status', '--porcelain', '--', 'src', 'workflows', 'activities'], at).trim() === '' ? '' : ' and changes';
+      execFileSync(
+        'git',
+        ['status', '--porcelain', '--', 'src', 'workflows', 'activities'],
+        at,
+      ).trim() === ''
+        ? ''
+        : ' and changes';
     return `${execFileSync('git', ['rev-parse', '--short', 'HEAD'], at).trim()}${changed}`;
   } catch {
     return 'unknown';

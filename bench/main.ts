@@ -1,9 +1,13 @@
-/** `npm run bench`: debgeo on a whole stack, the floor and the peers, side by side and round by round. */
+/**
+ * `npm run bench`: debgeo on a whole stack, the floor and the peers, side by side and round by
+ * round.
+ */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+
 import { Book } from './book.ts';
-import { lastLine } from './last-line.ts';
 import { openCorpus } from './corpus.ts';
+import { lastLine } from './last-line.ts';
 import { describeMachine } from './machine.ts';
 import { readOptions, USAGE, type Options } from './options.ts';
 import { describeProfiles } from './profiles.ts';
@@ -26,7 +30,8 @@ const CONTENDERS = ['floor', 'rclone', 'debmirror + rclone'];
 const USAGE_EXIT = 2;
 
 const began = Date.now();
-const say = (line: string): void => void process.stderr.write(`${clock(Date.now() - began)}  ${line}\n`);
+const say = (line: string): void =>
+  void process.stderr.write(`${clock(Date.now() - began)}  ${line}\n`);
 
 try {
   const options = readOptions(
@@ -42,7 +47,9 @@ try {
 
 async function run(options: Options): Promise<void> {
   const groups = GROUPS.filter(({ works, onlyByName }) =>
-    options.only === null ? onlyByName !== true : works.some((work) => options.only!.includes(work)),
+    options.only === null
+      ? onlyByName !== true
+      : works.some((work) => options.only!.includes(work)),
   );
   const works = new Set(options.only ?? groups.flatMap((group) => group.works));
   const stage = await openStage(say);
@@ -58,7 +65,8 @@ async function run(options: Options): Promise<void> {
     const ready = await prepared(groups, bench);
     await warmUp(bench);
     for (let round = 1; round <= options.rounds; round += 1)
-      for (const group of ready) if (round <= (group.roundsMax ?? options.rounds)) await group.round(bench, round);
+      for (const group of ready)
+        if (round <= (group.roundsMax ?? options.rounds)) await group.round(bench, round);
     await finish(options, bench, stage);
   } finally {
     await stage.close();
@@ -80,17 +88,27 @@ async function prepared(groups: readonly WorkGroup[], bench: Bench): Promise<Wor
   return ready;
 }
 
-/** A first round would measure how the servers get their code compiled: each Azurite copies some files first. */
+/**
+ * A first round would measure how the servers get their code compiled: each Azurite copies some
+ * files first.
+ */
 async function warmUp({ stage }: Bench): Promise<void> {
   const packages = { made: WARM_UP_BLOBS, bytes: [2_000, 20_000] } as const;
   const corpus = await openCorpus({ name: `small-${WARM_UP_BLOBS}`, packages, releases: 1 }, say);
-  const places = [...(await stage.freshPlaces(1)), ...(await Promise.all(CONTENDERS.map((name) => stage.freshPlaceOf(name))))];
+  const places = [
+    ...(await stage.freshPlaces(1)),
+    ...(await Promise.all(CONTENDERS.map((name) => stage.freshPlaceOf(name)))),
+  ];
   const archiveUrl = await stage.archive.serve(corpus);
   await runFloor(stage, 'copy', archiveUrl, corpus.files, places);
   await Promise.all(places.map(({ container }) => container.delete()));
 }
 
-async function finish(options: Options, { book, profileFolder }: Bench, stage: Stage): Promise<void> {
+async function finish(
+  options: Options,
+  { book, profileFolder }: Bench,
+  stage: Stage,
+): Promise<void> {
   const { measurements, skipped } = book;
   const report: Report = {
     machine: await describeMachine(stage),

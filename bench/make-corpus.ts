@@ -1,14 +1,21 @@
-/** Makes one corpus, as `node make-corpus.ts '{"plan":…,"folder":…}'`; the folder appears when it is complete. */
+/**
+ * Makes one corpus, as `node make-corpus.ts '{"plan":…,"folder":…}'`; the folder appears when it is
+ * complete.
+ */
 import { createCipheriv, createHash } from 'node:crypto';
 import { mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { makeBinaryPackage, type BinaryPackage } from '../src/demo/deb-package.ts';
-import { createSignedArchive, type ReleaseContent } from '../src/demo/signed-archive.ts';
-import { createSigningKey } from '../src/demo/signing-key.ts';
+
+import { makeBinaryPackage, type BinaryPackage } from '../src/made-archive/deb-package.ts';
+import { createSignedArchive, type ReleaseContent } from '../src/made-archive/signed-archive.ts';
+import { createSigningKey } from '../src/made-archive/signing-key.ts';
 import type { CorpusFile, CorpusPlan } from './corpus.ts';
 import { realPackages } from './real-packages.ts';
 
-/** Packages of one name lie in one folder: as many files to a folder as the pools of Debian have in their larger ones. */
+/**
+ * Packages of one name lie in one folder: as many files to a folder as the pools of Debian have in
+ * their larger ones.
+ */
 const VERSIONS_PER_NAME = 40;
 /** Of a .deb around its payload, as made here. */
 const DEB_BYTES = 900;
@@ -26,7 +33,10 @@ try {
 async function make(): Promise<void> {
   const key = await createSigningKey('the archive of the debgeo bench');
   const suites = Array.from({ length: plan.suites ?? 1 }, (_, index) => `s${index + 1}`);
-  const base = 'real' in plan.packages ? await realPackages(plan.packages.real, dirname(folder)) : madePackages(plan.packages);
+  const base =
+    'real' in plan.packages
+      ? await realPackages(plan.packages.real, dirname(folder))
+      : madePackages(plan.packages);
   const began = Math.floor(Date.now() / 1000) * 1000 - 3_600_000;
 
   const files: CorpusFile[] = [];
@@ -51,7 +61,12 @@ async function make(): Promise<void> {
 }
 
 /** All of a release but the pool files that earlier ones have written. */
-async function write(root: string, content: ReleaseContent, known: ReadonlySet<string>, date: number): Promise<CorpusFile[]> {
+async function write(
+  root: string,
+  content: ReleaseContent,
+  known: ReadonlySet<string>,
+  date: number,
+): Promise<CorpusFile[]> {
   const written: CorpusFile[] = [];
   for (const file of content.files) {
     if (known.has(file.path)) continue;
@@ -68,7 +83,13 @@ function described({ path, bytes }: { path: string; bytes: Uint8Array }): Corpus
   return { path, size: bytes.length, sha256: createHash('sha256').update(bytes).digest('hex') };
 }
 
-function madePackages({ made, bytes: [least, most] }: { made: number; bytes: readonly [number, number] }): BinaryPackage[] {
+function madePackages({
+  made,
+  bytes: [least, most],
+}: {
+  made: number;
+  bytes: readonly [number, number];
+}): BinaryPackage[] {
   return Array.from({ length: made }, (_, index) => {
     const size = least + Math.round(((index * 7919) % made) * ((most - least) / made));
     return madePackage(index, 0, Math.max(1, size - DEB_BYTES));
@@ -96,11 +117,21 @@ function noise(seed: string, size: number): Buffer {
 function change(packages: readonly BinaryPackage[], round: number): BinaryPackage[] {
   const every = Math.max(1, Math.round(1 / (plan.changed ?? 0.01)));
   return packages.map((entry, place) => {
-    const isChanged = packages.length <= every ? place === round % packages.length : place % every === (round * 7) % every;
+    const isChanged =
+      packages.length <= every
+        ? place === round % packages.length
+        : place % every === (round * 7) % every;
     if (!isChanged) return entry;
     const version = `${entry.version.replace(/\+bench\d+$/, '')}+bench${round + 1}`;
     const { name, component } = entry;
     const payload = noise(`${name} ${version}`, Math.max(1, entry.file.bytes.length - DEB_BYTES));
-    return makeBinaryPackage({ name, version, component, architecture: 'amd64', payload, compression: 'zst' });
+    return makeBinaryPackage({
+      name,
+      version,
+      component,
+      architecture: 'amd64',
+      payload,
+      compression: 'zst',
+    });
   });
 }

@@ -1,11 +1,18 @@
 /**
- * What people use today, as whole processes: from the archive to one Azure container, as Debian packages them. Each gets the same concurrency as
- * the floor where it has such a setting.
+ * What people use today, as whole processes: from the archive to one Azure container, as Debian
+ * packages them. Each gets the same concurrency as the floor where it has such a setting.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { AccountSASPermissions, generateAccountSASQueryParameters, SASProtocol, StorageSharedKeyCredential } from '@azure/storage-blob';
+
+import {
+  AccountSASPermissions,
+  generateAccountSASQueryParameters,
+  SASProtocol,
+  StorageSharedKeyCredential,
+} from '@azure/storage-blob';
+
 import type { Corpus } from './corpus.ts';
 import { startCountingProxy, type TlsFace } from './counting-proxy.ts';
 import { runProgram } from './run-program.ts';
@@ -40,9 +47,16 @@ export function versionOf(program: string): string | null {
   }
 }
 
-/** http remote → azureblob. By a SAS: with an account and a key, rclone 1.60 knows https and hosts of Azure only. */
+/**
+ * http remote → azureblob. By a SAS: with an account and a key, rclone 1.60 knows https and hosts
+ * of Azure only.
+ */
 export function rclone(archiveUrl: string, place: Place): Peer {
-  const env = { ...rcloneEnvironment(place), RCLONE_CONFIG_ARCHIVE_TYPE: 'http', RCLONE_CONFIG_ARCHIVE_URL: `${archiveUrl}/` };
+  const env = {
+    ...rcloneEnvironment(place),
+    RCLONE_CONFIG_ARCHIVE_TYPE: 'http',
+    RCLONE_CONFIG_ARCHIVE_URL: `${archiveUrl}/`,
+  };
   return {
     name: 'rclone',
     copy: () => timed(() => rcloneCopy('archive:', place, env)),
@@ -50,14 +64,36 @@ export function rclone(archiveUrl: string, place: Place): Peer {
   };
 }
 
-/** debmirror → disk, then rclone → azureblob: the pair for who wants authenticated indices on Blob. */
-export function debmirrorAndRclone(stage: Stage, corpus: Corpus, archiveUrl: string, place: Place): Peer {
+/**
+ * debmirror → disk, then rclone → azureblob: the pair for who wants authenticated indices on Blob.
+ */
+export function debmirrorAndRclone(
+  stage: Stage,
+  corpus: Corpus,
+  archiveUrl: string,
+  place: Place,
+): Peer {
   const folder = join(stage.folder, `debmirror-${place.container.containerName}`);
   const at = new URL(archiveUrl);
   const suites = corpus.suites.join(',');
   const args = [
-    ...[`--host=${at.host}`, `--root=${at.pathname.slice(1)}`, `--method=http`, `--dist=${suites}`, '--section=main', '--arch=amd64'],
-    ...['--nosource', '--getcontents', '--diff=none', '--rsync-extra=none', '--nocleanup', `--keyring=${corpus.keyring}`, folder],
+    ...[
+      `--host=${at.host}`,
+      `--root=${at.pathname.slice(1)}`,
+      `--method=http`,
+      `--dist=${suites}`,
+      '--section=main',
+      '--arch=amd64',
+    ],
+    ...[
+      '--nosource',
+      '--getcontents',
+      '--diff=none',
+      '--rsync-extra=none',
+      '--nocleanup',
+      `--keyring=${corpus.keyring}`,
+      folder,
+    ],
   ];
   const env = { ...process.env, HOME: stage.folder, GNUPGHOME: gnupgHome(stage) };
   return {
@@ -72,10 +108,16 @@ export function debmirrorAndRclone(stage: Stage, corpus: Corpus, archiveUrl: str
 }
 
 /**
- * Mirror, snapshot, publish to an Azure endpoint. Its own OpenPGP does not read Ed25519 keys, so it neither checks nor signs here; and since it
- * speaks https only, a proxy that ends TLS stands between it and Azurite: both are said where its figures are.
+ * Mirror, snapshot, publish to an Azure endpoint. Its own OpenPGP does not read Ed25519 keys, so it
+ * neither checks nor signs here; and since it speaks https only, a proxy that ends TLS stands
+ * between it and Azurite: both are said where its figures are.
  */
-export async function aptly(stage: Stage, corpus: Corpus, archiveUrl: string, place: Place): Promise<Peer> {
+export async function aptly(
+  stage: Stage,
+  corpus: Corpus,
+  archiveUrl: string,
+  place: Place,
+): Promise<Peer> {
   const folder = join(stage.folder, `aptly-${place.container.containerName}`);
   mkdirSync(folder);
   const tls = makeCertificate(folder, `${place.server.account}.blob.localhost`);
@@ -89,21 +131,43 @@ export async function aptly(stage: Stage, corpus: Corpus, archiveUrl: string, pl
     prefix: 'debian',
     endpoint: new URL(proxy.url).host.slice(`${place.server.account}.`.length),
   };
-  const settings = { rootDir: folder, downloadConcurrency: Number(PARALLEL), AzurePublishEndpoints: { bench: endpoint } };
+  const settings = {
+    rootDir: folder,
+    downloadConcurrency: Number(PARALLEL),
+    AzurePublishEndpoints: { bench: endpoint },
+  };
   writeFileSync(config, JSON.stringify(settings), { mode: 0o600 });
   const env = { ...process.env, SSL_CERT_FILE: join(folder, 'certificate.pem') };
-  const run = (...args: readonly string[]) => runProgram('aptly', [`-config=${config}`, ...args], { env });
+  const run = (...args: readonly string[]) =>
+    runProgram('aptly', [`-config=${config}`, ...args], { env });
   let snapshots = 0;
   return {
     name: 'aptly',
     copy: () =>
       timed(async () => {
         if (snapshots === 0)
-          await run('-architectures=amd64', 'mirror', 'create', '-ignore-signatures', 'bench', `${archiveUrl}/`, suite, 'main');
+          await run(
+            '-architectures=amd64',
+            'mirror',
+            'create',
+            '-ignore-signatures',
+            'bench',
+            `${archiveUrl}/`,
+            suite,
+            'main',
+          );
         await run('mirror', 'update', '-ignore-signatures', 'bench');
         const snapshot = `bench-${++snapshots}`;
         await run('snapshot', 'create', snapshot, 'from', 'mirror', 'bench');
-        if (snapshots === 1) await run('publish', 'snapshot', '-skip-signing', `-distribution=${suite}`, snapshot, 'azure:bench:');
+        if (snapshots === 1)
+          await run(
+            'publish',
+            'snapshot',
+            '-skip-signing',
+            `-distribution=${suite}`,
+            snapshot,
+            'azure:bench:',
+          );
         else await run('publish', 'switch', '-skip-signing', suite, 'azure:bench:', snapshot);
       }),
     close: async () => {
@@ -117,7 +181,11 @@ function makeCertificate(folder: string, host: string): TlsFace {
   const [key, certificate] = [join(folder, 'key.pem'), join(folder, 'certificate.pem')];
   const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1'];
   const files = ['-keyout', key, '-out', certificate];
-  execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject, ...files], { stdio: 'ignore' });
+  execFileSync(
+    'openssl',
+    ['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', ...subject, ...files],
+    { stdio: 'ignore' },
+  );
   return { key: readFileSync(key, 'utf8'), certificate: readFileSync(certificate, 'utf8'), host };
 }
 
@@ -141,11 +209,23 @@ function rcloneEnvironment({ server }: Place): NodeJS.ProcessEnv {
   };
 }
 
-/** `copy` deletes nothing, as debgeo does not: a delete costs Azurite time that grows with the container. */
+/**
+ * `copy` deletes nothing, as debgeo does not: a delete costs Azurite time that grows with the
+ * container.
+ */
 const rcloneCopy = (from: string, place: Place, env: NodeJS.ProcessEnv): Promise<string> =>
   runProgram(
     'rclone',
-    ['copy', '--transfers', PARALLEL, '--checkers', PARALLEL, '--fast-list', from, `site:${place.container.containerName}/debian`],
+    [
+      'copy',
+      '--transfers',
+      PARALLEL,
+      '--checkers',
+      PARALLEL,
+      '--fast-list',
+      from,
+      `site:${place.container.containerName}/debian`,
+    ],
     { env },
   );
 

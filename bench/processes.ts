@@ -1,4 +1,6 @@
-/** CPU time by role of every process below this one: where two cores go while something is measured. */
+/**
+ * CPU time by role of every process below this one: where two cores go while something is measured.
+ */
 import { readdirSync, readFileSync } from 'node:fs';
 
 /** `comm` may hold anything: fields are counted behind its last parenthesis (proc_pid_stat(5)). */
@@ -38,7 +40,8 @@ export function cpuSeconds(root: number = process.pid): CpuSeconds {
     for (const one of all) if (below.has(one.parent)) below.add(one.pid);
   }
   const byRole: Record<string, number> = {};
-  const add = (role: string, seconds: number): void => void (byRole[role] = (byRole[role] ?? 0) + seconds);
+  const add = (role: string, seconds: number): void =>
+    void (byRole[role] = (byRole[role] ?? 0) + seconds);
   for (const { pid, command, seconds, endedSeconds } of all) {
     if (!below.has(pid)) continue;
     const role = ROLES.find(([, pattern]) => pattern.test(command))?.[0] ?? 'other';
@@ -61,13 +64,18 @@ function readProcess(pid: number): Running[] {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-    const [user, system, endedUser, endedSystem] = fields.slice(11, 15).map((ticks) => Number(ticks) / CLOCK_TICKS) as [
-      number,
-      number,
-      number,
-      number,
+    const [user, system, endedUser, endedSystem] = fields
+      .slice(11, 15)
+      .map((ticks) => Number(ticks) / CLOCK_TICKS) as [number, number, number, number];
+    return [
+      {
+        pid,
+        parent: Number(fields[1]),
+        command,
+        seconds: user + system,
+        endedSeconds: endedUser + endedSystem,
+      },
     ];
-    return [{ pid, parent: Number(fields[1]), command, seconds: user + system, endedSeconds: endedUser + endedSystem }];
   } catch {
     return []; // ended meanwhile
   }

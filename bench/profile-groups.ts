@@ -1,8 +1,9 @@
 /**
  * What the samples of a CPU profile were spent on. Pure.
  *
- * A sample is charged to the innermost frame that is not Node's own, since Node works for whoever called it; where nobody did (a socket that became
- * readable), to that part of Node. Hashing, collecting garbage and idling are named wherever they happen.
+ * A sample is charged to the innermost frame that is not Node's own, since Node works for whoever
+ * called it; where nobody did (a socket that became readable), to that part of Node. Hashing,
+ * collecting garbage and idling are named wherever they happen.
  */
 export interface CpuProfile {
   readonly nodes: readonly ProfileNode[];
@@ -53,18 +54,30 @@ const WITHOUT_FRAME: Readonly<Record<string, string>> = {
 const IDLE = '(idle)';
 const FUNCTIONS_SHOWN = 20;
 
-const WRITES = /^#?(put|putWhole|putBlocks|wholeOf|blocksOf|bodyOf|pieces|writtenOf|writeOptions|blockId|assertAnnounced)$/;
+const WRITES =
+  /^#?(put|putWhole|putBlocks|wholeOf|blocksOf|bodyOf|pieces|writtenOf|writeOptions|blockId|assertAnnounced)$/;
 
 /** The first that fits; by URL, and where that does not tell, by function. */
-const GROUPS: readonly { readonly name: string; readonly url: RegExp; readonly functions?: RegExp }[] = [
+const GROUPS: readonly {
+  readonly name: string;
+  readonly url: RegExp;
+  readonly functions?: RegExp;
+}[] = [
   { name: 'signatures', url: /\/openpgp\/|\/src\/archive\/verify-signature/ },
   { name: 'archive', url: /\/src\/archive\// },
   { name: 'site write', url: /\/src\/site\/azure-site-store/, functions: WRITES },
   { name: 'watchdog', url: /\/src\/site\/watchdog/ },
-  { name: 'read-back', url: /\/src\/site\/azure-site-store/, functions: /^#?(checksum|download|bytesOf|headOf)$/ },
+  {
+    name: 'read-back',
+    url: /\/src\/site\/azure-site-store/,
+    functions: /^#?(checksum|download|bytesOf|headOf)$/,
+  },
   { name: 'site, write and read', url: /\/src\/site\// },
   { name: 'SDK of the site', url: /\/node_modules\/(@azure|@typespec)\// },
-  { name: 'database', url: /\/src\/database\/|\/node_modules\/(pg|pg-[a-z]+|postgres-[a-z]+|kysely|@mikro-orm)\// },
+  {
+    name: 'database',
+    url: /\/src\/database\/|\/node_modules\/(pg|pg-[a-z]+|postgres-[a-z]+|kysely|@mikro-orm)\//,
+  },
   {
     name: 'Temporal',
     url: /\/node_modules\/(@temporalio|@grpc|protobufjs|@protobufjs|long|webpack|@swc|memfs)\/|\/workflows\/|workflow-bundle|\/src\/(worker|temporal)\.ts/,
@@ -78,7 +91,10 @@ const NODE_GROUPS: readonly { readonly name: string; readonly url: RegExp }[] = 
   { name: 'Node: HTTP, archive and site', url: /^node:(_http|internal\/http)/ },
   { name: 'Node: sockets', url: /^node:(net|_tls|internal\/stream_base|internal\/net)/ },
   { name: 'Node: streams', url: /^node:(stream|internal\/streams|internal\/webstreams)/ },
-  { name: 'Node: timers, promises, ticks', url: /^node:(timers|internal\/(timers|process|abort|event_target|async_hooks))/ },
+  {
+    name: 'Node: timers, promises, ticks',
+    url: /^node:(timers|internal\/(timers|process|abort|event_target|async_hooks))/,
+  },
 ];
 
 export function summarize(profile: CpuProfile, window: Window | null): ProfileSummary {
@@ -113,11 +129,17 @@ export function summarize(profile: CpuProfile, window: Window | null): ProfileSu
 export function groupOf(stack: readonly Frame[]): string {
   const [leaf] = stack;
   if (leaf === undefined) return 'native code';
-  if (leaf.url === '' && WITHOUT_FRAME[leaf.functionName] !== undefined) return WITHOUT_FRAME[leaf.functionName]!;
-  if (isHash(leaf) || (leaf.url === '' && stack[1] !== undefined && isHash(stack[1]))) return 'hash';
+  if (leaf.url === '' && WITHOUT_FRAME[leaf.functionName] !== undefined)
+    return WITHOUT_FRAME[leaf.functionName]!;
+  if (isHash(leaf) || (leaf.url === '' && stack[1] !== undefined && isHash(stack[1])))
+    return 'hash';
   const own = stack.find(({ url }) => url !== '' && !url.startsWith('node:'));
   if (own !== undefined)
-    return GROUPS.find(({ url, functions }) => url.test(own.url) && functions?.test(own.functionName) !== false)?.name ?? 'other packages';
+    return (
+      GROUPS.find(
+        ({ url, functions }) => url.test(own.url) && functions?.test(own.functionName) !== false,
+      )?.name ?? 'other packages'
+    );
   const node = stack.find(({ url }) => url.startsWith('node:'));
   return NODE_GROUPS.find(({ url }) => url.test(node?.url ?? ''))?.name ?? 'Node: other';
 }
@@ -131,7 +153,8 @@ function stacksOf(nodes: readonly ProfileNode[]): Map<number, Frame[]> {
   return new Map(
     nodes.map((node) => {
       const stack: Frame[] = [];
-      for (let one: ProfileNode | undefined = node; one !== undefined; one = parents.get(one.id)) stack.push(one.callFrame);
+      for (let one: ProfileNode | undefined = node; one !== undefined; one = parents.get(one.id))
+        stack.push(one.callFrame);
       return [node.id, stack] as const;
     }),
   );
@@ -139,11 +162,14 @@ function stacksOf(nodes: readonly ProfileNode[]): Map<number, Frame[]> {
 
 function nameOf(frame: Frame | undefined): string {
   if (frame === undefined) return '(root)';
-  const file = frame.url.replace(/^.*\/node_modules\//, '').replace(/^file:\/\/.*?\/(src|activities|workflows)\//, '$1/');
+  const file = frame.url
+    .replace(/^.*\/node_modules\//, '')
+    .replace(/^file:\/\/.*?\/(src|activities|workflows)\//, '$1/');
   return `${frame.functionName || '(anonymous)'}${file === '' ? '' : ` ${file}`}`;
 }
 
-const add = (sums: Map<string, number>, name: string, spent: number): void => void sums.set(name, (sums.get(name) ?? 0) + spent);
+const add = (sums: Map<string, number>, name: string, spent: number): void =>
+  void sums.set(name, (sums.get(name) ?? 0) + spent);
 
 const largest = (sums: ReadonlyMap<string, number>, count: number): Spent[] =>
   [...sums]

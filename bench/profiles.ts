@@ -1,6 +1,10 @@
-/** CPU profiles of workers: where they are written, which parts of them were measured, and what is in them. */
+/**
+ * CPU profiles of workers: where they are written, which parts of them were measured, and what is
+ * in them.
+ */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+
 import { summarize, type CpuProfile, type ProfileSummary, type Window } from './profile-groups.ts';
 import { table } from './report.ts';
 import type { Bench } from './work.ts';
@@ -26,7 +30,10 @@ export function openProfile({ profileFolder }: Bench, name: string, round: numbe
     async during(work, measured) {
       const from = microseconds();
       const result = await measured();
-      writeFileSync(join(folder, work + WINDOW), JSON.stringify({ from, to: microseconds() } satisfies Window));
+      writeFileSync(
+        join(folder, work + WINDOW),
+        JSON.stringify({ from, to: microseconds() } satisfies Window),
+      );
       return result;
     },
   };
@@ -44,7 +51,10 @@ export function describeProfiles(profileFolder: string): string[] {
       const files = readdirSync(folder);
       const profiles = files
         .filter((file) => file.endsWith('.cpuprofile'))
-        .map((file) => ({ file, profile: JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile }));
+        .map((file) => ({
+          file,
+          profile: JSON.parse(readFileSync(join(folder, file), 'utf8')) as CpuProfile,
+        }));
       return files
         .filter((file) => file.endsWith(WINDOW))
         .flatMap((windowFile) => {
@@ -53,12 +63,18 @@ export function describeProfiles(profileFolder: string): string[] {
             .map(({ file, profile }) => ({ file, summary: summarize(profile, window) }))
             .filter(({ summary }) => summary.busySeconds >= SHOWN_SECONDS)
             .sort((a, b) => b.summary.busySeconds - a.summary.busySeconds)
-            .flatMap(({ file, summary }) => section(windowFile.slice(0, -WINDOW.length), join(folder, file), summary));
+            .flatMap(({ file, summary }) =>
+              section(windowFile.slice(0, -WINDOW.length), join(folder, file), summary),
+            );
         });
     });
 }
 
-function section(name: string, file: string, { groups, functions, busySeconds, idleSeconds }: ProfileSummary): string[] {
+function section(
+  name: string,
+  file: string,
+  { groups, functions, busySeconds, idleSeconds }: ProfileSummary,
+): string[] {
   const row = ({ name: what, seconds }: { name: string; seconds: number }) => [
     what,
     seconds.toFixed(2),

@@ -1,11 +1,18 @@
-/** Real packages from the Debian mirror that this machine's apt is set up for, downloaded once and kept. */
+/**
+ * Real packages from the Debian mirror that this machine's apt is set up for, downloaded once and
+ * kept.
+ */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { BinaryPackage } from '../src/demo/deb-package.ts';
 
-/** 258 MB of 480 packages: so that a run takes seconds, with the mix of sizes that the archive has below the bound. */
+import type { BinaryPackage } from '../src/made-archive/deb-package.ts';
+
+/**
+ * 258 MB of 480 packages: so that a run takes seconds, with the mix of sizes that the archive has
+ * below the bound.
+ */
 const MEAN_BYTES = 540_000;
 const SLACK_BYTES = 20_000_000;
 const OUTPUT_BYTES = 256 * 1024 * 1024;
@@ -26,40 +33,62 @@ export async function realPackages(count: number, cache: string): Promise<Binary
     });
     for (const name of readdirSync(folder)) have.set(decodeURIComponent(name), name);
   }
-  return chosen.map((stanza) => asPackage(stanza, readFileSync(join(folder, have.get(downloadName(stanza))!))));
+  return chosen.map((stanza) =>
+    asPackage(stanza, readFileSync(join(folder, have.get(downloadName(stanza))!))),
+  );
 }
 
 type Stanza = ReadonlyMap<string, string>;
 
 function readAvailable(): Stanza[] {
-  const text = execFileSync('apt-cache', ['dumpavail'], { encoding: 'utf8', maxBuffer: OUTPUT_BYTES });
+  const text = execFileSync('apt-cache', ['dumpavail'], {
+    encoding: 'utf8',
+    maxBuffer: OUTPUT_BYTES,
+  });
   return text.split('\n\n').flatMap((paragraph) => {
     const fields = new Map<string, string>();
-    for (const [, name, value] of paragraph.matchAll(/^([^\s:]+):[ \t]*((?:.*)(?:\n[ \t].*)*)/gm)) fields.set(name!, value!);
-    return fields.has('Filename') && ['amd64', 'all'].includes(fields.get('Architecture') ?? '') ? [fields] : [];
+    for (const [, name, value] of paragraph.matchAll(/^([^\s:]+):[ \t]*((?:.*)(?:\n[ \t].*)*)/gm))
+      fields.set(name!, value!);
+    return fields.has('Filename') && ['amd64', 'all'].includes(fields.get('Architecture') ?? '')
+      ? [fields]
+      : [];
   });
 }
 
-/** In an order that has nothing to do with names or sizes, and is the same for the same lists of apt. */
+/**
+ * In an order that has nothing to do with names or sizes, and is the same for the same lists of
+ * apt.
+ */
 function choose(available: readonly Stanza[], count: number): Stanza[] {
   const order = available
-    .map((stanza) => ({ stanza, rank: createHash('md5').update(stanza.get('Package')!).digest('hex') }))
+    .map((stanza) => ({
+      stanza,
+      rank: createHash('md5').update(stanza.get('Package')!).digest('hex'),
+    }))
     .sort((a, b) => (a.rank < b.rank ? -1 : 1));
   const chosen = new Map<string, Stanza>();
   let bytes = 0;
   for (const { stanza } of order) {
     const size = Number(stanza.get('Size'));
     if (chosen.size === count) break;
-    if (chosen.has(stanza.get('Package')!) || bytes + size > MEAN_BYTES * (chosen.size + 1) + SLACK_BYTES) continue;
+    if (
+      chosen.has(stanza.get('Package')!) ||
+      bytes + size > MEAN_BYTES * (chosen.size + 1) + SLACK_BYTES
+    )
+      continue;
     chosen.set(stanza.get('Package')!, stanza);
     bytes += size;
   }
-  if (chosen.size < count) throw new Error(`the lists of apt on this machine name ${chosen.size} packages, not ${count}: apt-get update`);
+  if (chosen.size < count)
+    throw new Error(
+      `the lists of apt on this machine name ${chosen.size} packages, not ${count}: apt-get update`,
+    );
   return [...chosen.values()];
 }
 
 /** apt keeps the epoch in the names of what it downloads, quoted. */
-const downloadName = (stanza: Stanza): string => `${stanza.get('Package')}_${stanza.get('Version')}_${stanza.get('Architecture')}.deb`;
+const downloadName = (stanza: Stanza): string =>
+  `${stanza.get('Package')}_${stanza.get('Version')}_${stanza.get('Architecture')}.deb`;
 
 function asPackage(stanza: Stanza, bytes: Buffer): BinaryPackage {
   const name = stanza.get('Package')!;

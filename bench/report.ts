@@ -17,7 +17,9 @@ export const DEBGEO = 'debgeo';
 
 export function outcomeOf(measurements: readonly Measurement[]): Outcome {
   const values = (work: string, contender: string): number[] | null => {
-    const found = measurements.filter((one) => one.work === work && one.contender === contender).map((one) => one.value);
+    const found = measurements
+      .filter((one) => one.work === work && one.contender === contender)
+      .map((one) => one.value);
     return found.length === 0 ? null : found;
   };
   const ratio = (work: string, one: string, other: string): number | null => {
@@ -56,7 +58,12 @@ export function writeMarkdown(report: Report): string {
     ),
     ...(report.skipped.length === 0
       ? []
-      : ['## Not measured', '', ...report.skipped.map((one) => `- ${one.work}, ${one.contender}: ${one.why}`), '']),
+      : [
+          '## Not measured',
+          '',
+          ...report.skipped.map((one) => `- ${one.work}, ${one.contender}: ${one.why}`),
+          '',
+        ]),
     ...report.profiles,
   ].join('\n');
 }
@@ -71,7 +78,10 @@ function section(work: string, measurements: readonly Measurement[]): string[] {
     const { median, min, max, rounds } = spreadOf(values);
     const { unit } = found[0]!;
     const digits = unit === 's' ? 3 : 1;
-    const compared = contender === DEBGEO || own.length === 0 || unit !== of(DEBGEO)[0]!.unit ? '' : comparison(own, values);
+    const compared =
+      contender === DEBGEO || own.length === 0 || unit !== of(DEBGEO)[0]!.unit
+        ? ''
+        : comparison(own, values);
     const last = found.at(-1)!;
     return [
       contender,
@@ -83,17 +93,33 @@ function section(work: string, measurements: readonly Measurement[]): string[] {
       factsOf(last),
     ];
   });
-  const head = ['', 'median', 'min–max', 'rounds', 'debgeo takes', 'CPU seconds, last round', 'counted, last round'];
+  const head = [
+    '',
+    'median',
+    'min–max',
+    'rounds',
+    'debgeo takes',
+    'CPU seconds, last round',
+    'counted, last round',
+  ];
   return [`## ${work}`, '', ...table([head, ...rows]), ''];
 }
 
 function comparison(own: readonly number[], other: readonly number[]): string {
   const { ratio, verdict } = compare(own, other);
-  const words = { slower: 'slower', faster: 'faster', noise: 'within the noise', unjudged: 'one round: no spread' };
+  const words = {
+    slower: 'slower',
+    faster: 'faster',
+    noise: 'within the noise',
+    unjudged: 'one round: no spread',
+  };
   return `${ratio.toFixed(2)} × (${words[verdict]})`;
 }
 
-/** All of it, then by role: what it takes does not depend on what else the machine does, as a time does. */
+/**
+ * All of it, then by role: what it takes does not depend on what else the machine does, as a time
+ * does.
+ */
 const cpuOf = ({ cpu = {} }: Measurement): string => {
   const roles = Object.entries(cpu).sort(([, a], [, b]) => b - a);
   if (roles.length === 0) return '';
@@ -108,5 +134,9 @@ const factsOf = ({ facts }: Measurement): string =>
 
 export function table(rows: readonly (readonly string[])[]): string[] {
   const [head = [], ...body] = rows;
-  return [`| ${head.join(' | ')} |`, `|${head.map(() => '---|').join('')}`, ...body.map((row) => `| ${row.join(' | ')} |`)];
+  return [
+    `| ${head.join(' | ')} |`,
+    `|${head.map(() => '---|').join('')}`,
+    ...body.map((row) => `| ${row.join(' | ')} |`),
+  ];
 }

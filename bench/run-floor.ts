@@ -1,6 +1,7 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
 import type { CorpusFile } from './corpus.ts';
 import type { FloorOrder } from './floor.ts';
 import { runProgram } from './run-program.ts';
@@ -19,12 +20,18 @@ export async function runFloor(
   files: readonly CorpusFile[],
   places: readonly Place[],
 ): Promise<number> {
-  const sites = places.map((place) => ({ url: siteUrl(place), account: place.server.account, key: place.server.key }));
+  const sites = places.map((place) => ({
+    url: siteUrl(place),
+    account: place.server.account,
+    key: place.server.key,
+  }));
   const order: FloorOrder = { what, archiveUrl, files, sites, parallel: PARALLEL };
   const file = join(stage.folder, `floor-${process.hrtime.bigint()}.json`);
   await writeFile(file, JSON.stringify(order), { mode: 0o600 });
   try {
-    const { seconds } = JSON.parse(await runProgram(process.execPath, [FLOOR, file])) as { seconds: number };
+    const { seconds } = JSON.parse(await runProgram(process.execPath, [FLOOR, file])) as {
+      seconds: number;
+    };
     return seconds;
   } finally {
     await rm(file);

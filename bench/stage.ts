@@ -1,23 +1,39 @@
-/** What all works share: one stack of real servers, and the archive in front of everybody who is measured. */
+/**
+ * What all works share: one stack of real servers, and the archive in front of everybody who is
+ * measured.
+ */
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BlobServiceClient, StorageSharedKeyCredential, type ContainerClient } from '@azure/storage-blob';
+
+import {
+  BlobServiceClient,
+  StorageSharedKeyCredential,
+  type ContainerClient,
+} from '@azure/storage-blob';
 import { Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import { sql } from 'kysely';
-import { migrate } from '../src/database/migrate.ts';
+
 import { connectDatabase } from '../src/database/orm.ts';
+import { migrate } from '../src/database/server/migrate.ts';
 import { startStack, type BlobServer, type Stack } from '../src/stack/stack.ts';
 import { startArchive, type BenchArchive } from './archive.ts';
 
 /** One Azurite each; a work uses as many as it needs, the first ones. */
 const SITES = ['fra', 'sin', 'iad', 'gru'];
 /** debgeo has the first ones. */
-const OWN_SITE: Readonly<Record<string, string>> = { floor: 'sin', rclone: 'iad', 'debmirror + rclone': 'gru' };
-/** aptly 1.5 makes `https://ACCOUNT.ENDPOINT` of what it is told: with this account and the endpoint 0.0.1 that is an address of this machine. */
+const OWN_SITE: Readonly<Record<string, string>> = {
+  floor: 'sin',
+  rclone: 'iad',
+  'debmirror + rclone': 'gru',
+};
+/**
+ * aptly 1.5 makes `https://ACCOUNT.ENDPOINT` of what it is told: with this account and the endpoint
+ * 0.0.1 that is an address of this machine.
+ */
 const SITE_OF_APTLY = '127';
 const TEMPLATE = 'bench_template';
 const KNOWN_MS = 30_000;
@@ -33,7 +49,10 @@ export interface Stage {
   freshNamespace(): Promise<string>;
   /** A new container on each of the first so many Azurites. */
   freshPlaces(count: number): Promise<Place[]>;
-  /** A new container on the Azurite of this contender alone: its metadata grow with whatever is in any container, and every write with them. */
+  /**
+   * A new container on the Azurite of this contender alone: its metadata grow with whatever is in
+   * any container, and every write with them.
+   */
   freshPlaceOf(contender: string): Promise<Place>;
   close(): Promise<void>;
 }
@@ -52,7 +71,17 @@ export async function openStage(say: (line: string) => void): Promise<Stage> {
   const server = await connectDatabase(databaseUrl(stack, 'postgres'));
   await makeTemplate();
 
-  return { stack, folder, archive, say, freshDatabase, freshNamespace, freshPlaces, freshPlaceOf, close };
+  return {
+    stack,
+    folder,
+    archive,
+    say,
+    freshDatabase,
+    freshNamespace,
+    freshPlaces,
+    freshPlaceOf,
+    close,
+  };
 
   async function makeTemplate(): Promise<void> {
     await sql`create database ${sql.id(TEMPLATE)}`.execute(server.read.kysely);
@@ -66,7 +95,9 @@ export async function openStage(say: (line: string) => void): Promise<Stage> {
 
   async function freshDatabase(): Promise<string> {
     const name = `bench_${randomBytes(6).toString('hex')}`;
-    await sql`create database ${sql.id(name)} template ${sql.id(TEMPLATE)}`.execute(server.read.kysely);
+    await sql`create database ${sql.id(name)} template ${sql.id(TEMPLATE)}`.execute(
+      server.read.kysely,
+    );
     return databaseUrl(stack, name);
   }
 
@@ -74,10 +105,16 @@ export async function openStage(say: (line: string) => void): Promise<Stage> {
     const namespace = `bench-${randomBytes(6).toString('hex')}`;
     const connection = await Connection.connect({ address: stack.temporalAddress });
     try {
-      await connection.workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: msToTs('1 day') });
+      await connection.workflowService.registerNamespace({
+        namespace,
+        workflowExecutionRetentionPeriod: msToTs('1 day'),
+      });
       for (const deadline = Date.now() + KNOWN_MS; ; await sleep(20)) {
         try {
-          await connection.workflowService.listOpenWorkflowExecutions({ namespace, maximumPageSize: 1 });
+          await connection.workflowService.listOpenWorkflowExecutions({
+            namespace,
+            maximumPageSize: 1,
+          });
           return namespace;
         } catch (error) {
           if (Date.now() > deadline) throw error; // the frontend keeps namespaces in a cache
@@ -99,7 +136,9 @@ export async function openStage(say: (line: string) => void): Promise<Stage> {
 
   async function freshPlace(blobs: BlobServer): Promise<Place> {
     const credential = new StorageSharedKeyCredential(blobs.account, blobs.key);
-    const container = new BlobServiceClient(blobs.url, credential).getContainerClient(`b-${randomBytes(6).toString('hex')}`);
+    const container = new BlobServiceClient(blobs.url, credential).getContainerClient(
+      `b-${randomBytes(6).toString('hex')}`,
+    );
     await container.create({ access: 'blob' });
     return { site: blobs.name, server: blobs, container };
   }

@@ -1,4 +1,7 @@
-/** What Temporal recorded of the activities of one distribution: how long each waited for a worker, and how long it ran. */
+/**
+ * What Temporal recorded of the activities of one distribution: how long each waited for a worker,
+ * and how long it ran.
+ */
 import { workflowId } from '../workflows/messages.ts';
 import type { World } from './world.ts';
 
@@ -13,7 +16,10 @@ export interface StepTime {
 }
 
 /** Of the newest run, in the order in which they ended. */
-export async function readStepTimes(world: World, distribution: string = world.distributions[0]!): Promise<StepTime[]> {
+export async function readStepTimes(
+  world: World,
+  distribution: string = world.distributions[0]!,
+): Promise<StepTime[]> {
   const { events } = await world.client.workflow.getHandle(workflowId(distribution)).fetchHistory();
   const scheduled = new Map<string, { readonly step: string; readonly at: number }>();
   const started = new Map<string, number>();
@@ -26,12 +32,16 @@ export async function readStepTimes(world: World, distribution: string = world.d
     if (startedFor) started.set(String(startedFor), at);
     const completedFor = String(event.activityTaskCompletedEventAttributes?.scheduledEventId ?? '');
     const [order, start] = [scheduled.get(completedFor), started.get(completedFor)];
-    if (order !== undefined && start !== undefined) steps.push({ ...order, waited: start - order.at, ran: at - start });
+    if (order !== undefined && start !== undefined)
+      steps.push({ ...order, waited: start - order.at, ran: at - start });
   }
   return steps;
 }
 
-/** Since a time in milliseconds, as one line: what ran, and in all what waited. Slices of one step are summed. */
+/**
+ * Since a time in milliseconds, as one line: what ran, and in all what waited. Slices of one step
+ * are summed.
+ */
 export function describeSteps(steps: readonly StepTime[], since: number): Record<string, string> {
   const recent = steps.filter((step) => step.at * 1000 >= since);
   const sums = new Map<string, number>();

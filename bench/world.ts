@@ -1,6 +1,7 @@
 /**
- * One installation of debgeo with nothing in it: a database, a namespace, containers, and a worker process. It is driven through the product's own
- * front: `applyConfiguration`, the Update `look` and the signals of src/temporal.ts, and the rows that `debgeo update --wait` waits for.
+ * One installation of debgeo with nothing in it: a database, a namespace, containers, and a worker
+ * process. It is driven through the product's own front: `applyConfiguration`, the Update `look`
+ * and the signals of src/temporal.ts, and the rows that `debgeo update --wait` waits for.
  */
 import { execFile, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -8,12 +9,27 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+
 import type { Client } from '@temporalio/client';
-import { applyConfiguration, type AppliedConfiguration } from '../src/database/apply-configuration.ts';
+
+import {
+  applyConfiguration,
+  type AppliedConfiguration,
+} from '../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database } from '../src/database/orm.ts';
-import { readDatabaseClock, readProgress, type LaneProgress } from '../src/database/watch.ts';
+import {
+  readDatabaseClock,
+  readProgress,
+  type LaneProgress,
+} from '../src/database/views/progress.ts';
 import { forkWorker } from '../src/demo/fork-worker.ts';
-import { connectTemporal, describePollers, look, signalVerify, type FinalLookOutcome } from '../src/temporal.ts';
+import {
+  connectTemporal,
+  describePollers,
+  look,
+  signalVerify,
+  type FinalLookOutcome,
+} from '../src/temporal/temporal.ts';
 import type { Corpus } from './corpus.ts';
 import type { Place, Stage } from './stage.ts';
 
@@ -22,7 +38,10 @@ const MOUNT = 'debian';
 const NEVER_MS = 6 * 3_600_000;
 const POLLS_MS = 60_000;
 const SETTLE_MS = 30 * 60_000;
-/** How often rows are asked: often enough for a change of a second, seldom enough not to be measured in a long one. */
+/**
+ * How often rows are asked: often enough for a change of a second, seldom enough not to be measured
+ * in a long one.
+ */
 const WATCH_MS = { first: 20, later: 100, laterAfter: 3_000 };
 
 export interface WorldOptions {
@@ -67,13 +86,18 @@ export async function openWorld(stage: Stage, options: WorldOptions): Promise<Wo
     TEMPORAL_ADDRESS: stage.stack.temporalAddress,
     TEMPORAL_NAMESPACE: namespace,
   };
-  for (const { site, server } of places) environment[credentialOf(site)] = `AccountName=${server.account};AccountKey=${server.key}`;
+  for (const { site, server } of places)
+    environment[credentialOf(site)] = `AccountName=${server.account};AccountKey=${server.key}`;
   const database = await connectDatabase(databaseUrl);
   const client = await connectTemporal({ address: stage.stack.temporalAddress, namespace });
-  const nodeOptions = options.profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${options.profileFolder}`];
+  const nodeOptions =
+    options.profileFolder === undefined
+      ? []
+      : ['--cpu-prof', `--cpu-prof-dir=${options.profileFolder}`];
   const worker = forkWorker(join(stage.folder, 'worker.log'), { environment, nodeOptions });
 
-  // First the sites: a worker reads its queues every two seconds, and that wait is not what is measured.
+  // First the sites: a worker reads its queues every two seconds, and that wait is not what is
+  // measured.
   const configuration = await configurationOf(archiveUrl, options, places);
   await applyConfiguration(database, { ...configuration, distributions: {} }, false);
   for (const { site } of places) await untilPolled(client, `debgeo-site-${site}`);
@@ -95,8 +119,15 @@ export async function openWorld(stage: Stage, options: WorldOptions): Promise<Wo
     async update(distribution = corpus.suites[0]!) {
       const began = performance.now();
       const found = await look(client, distribution);
-      if (found.outcome === 'failed' || found.outcome === 'removed') throw new Error(`the look failed: ${JSON.stringify(found.report)}`);
-      await untilSettled(database, distribution, began, (lane) => lane.served >= (found.generation ?? 0), failed);
+      if (found.outcome === 'failed' || found.outcome === 'removed')
+        throw new Error(`the look failed: ${JSON.stringify(found.report)}`);
+      await untilSettled(
+        database,
+        distribution,
+        began,
+        (lane) => lane.served >= (found.generation ?? 0),
+        failed,
+      );
       return secondsSince(began);
     },
     async verify() {
@@ -104,7 +135,13 @@ export async function openWorld(stage: Stage, options: WorldOptions): Promise<Wo
       const askedAt = await readDatabaseClock(database);
       const began = performance.now();
       await signalVerify(client, distribution);
-      await untilSettled(database, distribution, began, (lane) => (lane.verifyAnsweredAt ?? 0) >= askedAt, failed);
+      await untilSettled(
+        database,
+        distribution,
+        began,
+        (lane) => (lane.verifyAnsweredAt ?? 0) >= askedAt,
+        failed,
+      );
       return secondsSince(began);
     },
     async updateByCommand() {
@@ -129,7 +166,11 @@ const credentialOf = (site: string): string => `DEBGEO_BENCH_${site.toUpperCase(
 /** Where the archive stands at a place, for whoever writes it. */
 export const siteUrl = (place: Place): string => `${place.container.url}/${MOUNT}`;
 
-async function configurationOf(archiveUrl: string, options: WorldOptions, places: readonly Place[]): Promise<AppliedConfiguration> {
+async function configurationOf(
+  archiveUrl: string,
+  options: WorldOptions,
+  places: readonly Place[],
+): Promise<AppliedConfiguration> {
   const keyring = readFileSync(options.corpus.keyring);
   const sites: Record<string, AppliedConfiguration['sites'][string]> = {};
   for (const place of places) {
@@ -158,7 +199,9 @@ async function configurationOf(archiveUrl: string, options: WorldOptions, places
   return {
     archives: { bench: { url: archiveUrl, mount: MOUNT, keyring, redirect_origins: [] } },
     sites,
-    distributions: Object.fromEntries(options.corpus.suites.map((suite) => [suite, distribution(suite)])),
+    distributions: Object.fromEntries(
+      options.corpus.suites.map((suite) => [suite, distribution(suite)]),
+    ),
   };
 }
 
@@ -170,11 +213,18 @@ async function stopWorker(worker: ChildProcess): Promise<void> {
 }
 
 async function untilPolled(client: Client, queue: string): Promise<void> {
-  for (const deadline = Date.now() + POLLS_MS; (await describePollers(client, queue)) === 0; await sleep(50))
+  for (
+    const deadline = Date.now() + POLLS_MS;
+    (await describePollers(client, queue)) === 0;
+    await sleep(50)
+  )
     if (Date.now() > deadline) throw new Error(`no worker polls ${queue}`);
 }
 
-/** A lane that fails tries again by itself, and what that takes is measured, too: said, so that nobody takes it for speed. */
+/**
+ * A lane that fails tries again by itself, and what that takes is measured, too: said, so that
+ * nobody takes it for speed.
+ */
 async function untilSettled(
   database: Database,
   distribution: string,
@@ -186,9 +236,15 @@ async function untilSettled(
     const lanes = await readProgress(database, distribution);
     if (lanes.length > 0 && lanes.every((lane) => lane.state === 'synced' && done(lane))) return;
     const parked = lanes.find((lane) => lane.state === 'failed' && lane.retryAt === null);
-    if (parked !== undefined) throw new Error(`${distribution} failed at ${parked.site}: ${JSON.stringify(parked.failure)}`);
+    if (parked !== undefined)
+      throw new Error(
+        `${distribution} failed at ${parked.site}: ${JSON.stringify(parked.failure)}`,
+      );
     for (const lane of lanes)
-      if (lane.state === 'failed') onFailure(`${lane.site}: ${lane.failure?.code ?? 'UNKNOWN'} ${lane.failure?.message ?? ''}`);
+      if (lane.state === 'failed')
+        onFailure(
+          `${lane.site}: ${lane.failure?.code ?? 'UNKNOWN'} ${lane.failure?.message ?? ''}`,
+        );
     const elapsed = performance.now() - began;
     if (elapsed > SETTLE_MS) throw new Error(`not settled: ${JSON.stringify(lanes)}`);
     await sleep(elapsed < WATCH_MS.laterAfter ? WATCH_MS.first : WATCH_MS.later);

@@ -1,19 +1,21 @@
 /** The only file that joins archive, site and database to what the activities ask for. */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+
 import { sql } from 'kysely';
 import type { Logger } from 'pino';
+
 import type { Deps } from '../activities/deps.ts';
 import type { Archive } from './archive/archive.ts';
 import { createDirectoryArchive } from './archive/directory-archive.ts';
 import { createHttpArchive } from './archive/http-archive.ts';
-import type { Config } from './config.ts';
-import { assertMigrated } from './database/migrate.ts';
 import { connectDatabase, type Database } from './database/orm.ts';
+import { assertMigrated } from './database/server/migrate.ts';
 import { DebgeoError } from './domain/errors.ts';
 import { LIMITS } from './domain/limits.ts';
 import type { RepoPath } from './domain/repo-path.ts';
 import { createLog } from './log.ts';
+import type { Config } from './settings/servers.ts';
 import { createAzureSiteStore, type AzureSite } from './site/azure-site-store.ts';
 import { fingerprintOf, loadCredential, type CredentialReference } from './site/credentials.ts';
 import { inspectAzureSite, judgeSite, type SiteJudgement } from './site/inspect-site.ts';
@@ -39,7 +41,10 @@ interface SiteRow {
 }
 
 /** @throws DATABASE_UNREACHABLE, SCHEMA_OUTDATED */
-export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logger = createLog()): Promise<JoinedDeps> => {
+export const createDeps = async (
+  config: Pick<Config, 'databaseUrl'>,
+  log: Logger = createLog(),
+): Promise<JoinedDeps> => {
   const database = await connectDatabase(config.databaseUrl);
   try {
     await assertMigrated(database);
@@ -47,7 +52,9 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
     await database.close();
     throw error;
   }
-  const spool = new Spool(spoolFolder(), (error) => log.warn({ error }, 'the spool takes nothing: each site reads for itself'));
+  const spool = new Spool(spoolFolder(), (error) =>
+    log.warn({ error }, 'the spool takes nothing: each site reads for itself'),
+  );
   const archives = new Map<string, Archive>();
   const stores = new Map<string, { readonly key: string; readonly store: SiteStore }>();
   const paces = new Map<string, Pace>();
@@ -64,20 +71,37 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
     },
     siteOf: async (name) => {
       const row = await readSite(database, name);
-      const credential = await loadCredential(row.credential, row.account_url); // read each time: a rotated secret is taken up by itself
-      const key = JSON.stringify([row.account_url, row.container, row.prefix, fingerprintOf(credential)]);
+      // read each time: a rotated secret is taken up by itself
+      const credential = await loadCredential(row.credential, row.account_url);
+      const key = JSON.stringify([
+        row.account_url,
+        row.container,
+        row.prefix,
+        fingerprintOf(credential),
+      ]);
       const known = stores.get(name);
       const pace = paces.get(name) ?? new Pace(LIMITS);
       paces.set(name, pace);
       pace.limitTo(row.bytes_per_second);
-      const store = known?.key === key ? known.store : createAzureSiteStore(placeOf(row), credential, LIMITS, pace);
+      const store =
+        known?.key === key
+          ? known.store
+          : createAzureSiteStore(placeOf(row), credential, LIMITS, pace);
       stores.set(name, { key, store });
       return { id: row.id, name, publicUrl: row.public_url, store };
     },
     inspectSite: async (name, path, signal) => {
       const row = await readSite(database, name);
       const place = placeOf(row);
-      return judgeSite(place, await inspectAzureSite(place, await loadCredential(row.credential, row.account_url), path, signal));
+      return judgeSite(
+        place,
+        await inspectAzureSite(
+          place,
+          await loadCredential(row.credential, row.account_url),
+          path,
+          signal,
+        ),
+      );
     },
     close: async () => {
       spool.close();
@@ -88,9 +112,13 @@ export const createDeps = async (config: Pick<Config, 'databaseUrl'>, log: Logge
 };
 
 const spoolFolder = (): string =>
-  process.env['DEBGEO_SPOOL_DIR'] || join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'debgeo', 'spool');
+  process.env['DEBGEO_SPOOL_DIR'] ||
+  join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'debgeo', 'spool');
 
-const createArchive = (archive: { readonly url: string; readonly redirectOrigins: readonly string[] }): Archive =>
+const createArchive = (archive: {
+  readonly url: string;
+  readonly redirectOrigins: readonly string[];
+}): Archive =>
   archive.url.startsWith('file:') ? createDirectoryArchive(archive) : createHttpArchive(archive);
 
 /** Shorter slices let tests see what happens between two; unset, LIMITS.sliceMs. */

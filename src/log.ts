@@ -1,11 +1,14 @@
 /**
- * The log of a process: one JSON object per line, and each line that is written inside of an activity or a workflow says whose it is:
- * distribution, site, generation, workflowId, runId, activityType, activityId, attempt, as far as they are known. No lists of files, no secrets:
- * of an error only what is listed here is written, since those of HTTP clients carry whole requests.
+ * The log of a process: one JSON object per line, and each line that is written inside of an
+ * activity or a workflow says whose it is: distribution, site, generation, workflowId, runId,
+ * activityType, activityId, attempt, as far as they are known. No lists of files, no secrets: of an
+ * error only what is listed here is written, since those of HTTP clients carry whole requests.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
+
 import type { ActivityInterceptorsFactory, Logger as SdkLogger } from '@temporalio/worker';
 import { pino, type DestinationStream, type Logger } from 'pino';
+
 import { DebgeoError, isErrorCode } from './domain/errors.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -26,15 +29,25 @@ export interface LogPlace {
 }
 
 /** @throws CONFIG_INVALID  DEBGEO_LOG_LEVEL is none of the levels */
-export function createLog({ file, into, level = process.env['DEBGEO_LOG_LEVEL'] || 'info' }: LogPlace = {}): Logger {
+export function createLog({
+  file,
+  into,
+  level = process.env['DEBGEO_LOG_LEVEL'] || 'info',
+}: LogPlace = {}): Logger {
   if (!LEVELS.includes(level))
-    throw new DebgeoError('CONFIG_INVALID', 'DEBGEO_LOG_LEVEL is no level of a log', { expected: LEVELS.join(', '), found: level });
+    throw new DebgeoError('CONFIG_INVALID', 'DEBGEO_LOG_LEVEL is no level of a log', {
+      expected: LEVELS.join(', '),
+      found: level,
+    });
   const options = {
     level,
     mixin: () => subject.getStore() ?? {},
     serializers: { error: errorFields, cause: errorFields, err: errorFields },
   };
-  return pino(options, into ?? pino.destination(file === undefined ? 2 : { dest: file, mode: 0o600 }));
+  return pino(
+    options,
+    into ?? pino.destination(file === undefined ? 2 : { dest: file, mode: 0o600 }),
+  );
 }
 
 /** For every worker: what the activity says, and what the SDK says of it. */
@@ -58,14 +71,27 @@ export const sayWhose: ActivityInterceptorsFactory = ({ info }) => {
   };
 };
 
-/** Where the SDK logs: lines of workflows, and its own. What it says of normal operation is for debugging. */
+/**
+ * Where the SDK logs: lines of workflows, and its own. What it says of normal operation is for
+ * debugging.
+ */
 export function sdkLoggerInto(log: Logger): SdkLogger {
-  const METHODS = { TRACE: 'trace', DEBUG: 'debug', INFO: 'debug', WARN: 'warn', ERROR: 'error' } as const;
+  const METHODS = {
+    TRACE: 'trace',
+    DEBUG: 'debug',
+    INFO: 'debug',
+    WARN: 'warn',
+    ERROR: 'error',
+  } as const;
   const write: SdkLogger['log'] = (level, message, meta = {}) => {
     // The token is a page of ids that are there already; the run of a workflow has one name.
     const { taskToken: _, isLocal: __, workflowRunId, ...rest } = meta as Record<string, unknown>;
     log[METHODS[level]](
-      { ...worksOn({}, rest['workflowId']), ...(workflowRunId === undefined ? {} : { runId: workflowRunId }), ...rest },
+      {
+        ...worksOn({}, rest['workflowId']),
+        ...(workflowRunId === undefined ? {} : { runId: workflowRunId }),
+        ...rest,
+      },
       message,
     );
   };
@@ -79,11 +105,16 @@ export function sdkLoggerInto(log: Logger): SdkLogger {
   };
 }
 
-/** The ids in the input of an activity; the id of a workflow, `distribution/<name>` or `site/<name>`, says one of them, too. */
+/**
+ * The ids in the input of an activity; the id of a workflow, `distribution/<name>` or
+ * `site/<name>`, says one of them, too.
+ */
 function worksOn(input: unknown, workflowId: unknown): Fields {
   const [kind, name] = typeof workflowId === 'string' ? workflowId.split('/') : [];
-  const given = typeof input === 'object' && input !== null ? (input as Record<string, unknown>) : {};
-  const ids: Record<string, unknown> = kind === 'distribution' || kind === 'site' ? { [kind]: name } : {};
+  const given =
+    typeof input === 'object' && input !== null ? (input as Record<string, unknown>) : {};
+  const ids: Record<string, unknown> =
+    kind === 'distribution' || kind === 'site' ? { [kind]: name } : {};
   for (const key of ['distribution', 'site', 'generation'])
     if (typeof given[key] === 'string' || typeof given[key] === 'number') ids[key] = given[key];
   return ids;
@@ -92,15 +123,24 @@ function worksOn(input: unknown, workflowId: unknown): Fields {
 /** A code explains itself; what nobody could classify shows where it came from. */
 function errorFields(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return typeof error === 'string' ? bounded(error) : error;
-  const { code, type, cause, stack } = error as Error & { code?: unknown; type?: unknown; cause?: unknown };
+  const { code, type, cause, stack } = error as Error & {
+    code?: unknown;
+    type?: unknown;
+    cause?: unknown;
+  };
   const name = [code, type].find(isErrorCode) ?? (typeof code === 'string' ? code : error.name);
   return {
     code: name,
     message: bounded(error.message),
-    ...(error instanceof DebgeoError ? { expected: error.report.expected, found: error.report.found } : {}),
+    ...(error instanceof DebgeoError
+      ? { expected: error.report.expected, found: error.report.found }
+      : {}),
     ...(isErrorCode(name) || stack === undefined ? {} : { stack: bounded(stack) }),
-    ...(cause instanceof Error && depth < CAUSES_MAX ? { cause: errorFields(cause, depth + 1) } : {}),
+    ...(cause instanceof Error && depth < CAUSES_MAX
+      ? { cause: errorFields(cause, depth + 1) }
+      : {}),
   };
 }
 
-const bounded = (text: string): string => (text.length <= CHARACTERS_MAX ? text : `${text.slice(0, CHARACTERS_MAX)}…`);
+const bounded = (text: string): string =>
+  text.length <= CHARACTERS_MAX ? text : `${text.slice(0, CHARACTERS_MAX)}…`;

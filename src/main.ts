@@ -1,8 +1,12 @@
 #!/usr/bin/env node
-/** argv → one command → its exit code. A command loads only what it needs: Temporal's worker alone takes longer than most of them. */
+/**
+ * argv → one command → its exit code. A command loads only what it needs: Temporal's worker alone
+ * takes longer than most of them.
+ */
 import { Command, Option } from 'commander';
+
 import { printError } from './cli/print-error.ts';
-import type { OrderName } from './temporal.ts';
+import type { OrderName } from './temporal/temporal.ts';
 
 const USAGE_EXIT = 2;
 
@@ -14,7 +18,9 @@ for (const stream of [process.stdout, process.stderr])
   });
 
 const program = new Command('debgeo')
-  .description('Whole, authentic, verified copies of Debian distributions on many sites in Azure Blob Storage.')
+  .description(
+    'Whole, authentic, verified copies of Debian distributions on many sites in Azure Blob Storage.',
+  )
   .showHelpAfterError('(debgeo --help lists the commands)')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE_EXIT));
 
@@ -42,7 +48,10 @@ command('apply <file>', 'archives, sites and distributions as a YAML file says; 
   .action(run(async () => (await import('./cli/apply.ts')).apply));
 command('update <distribution>', 'look at the archive now')
   .option('--wait', 'until every site serves what was found')
-  .option('--accept-older <reason>', 'take an older release this once, and put the reason on record')
+  .option(
+    '--accept-older <reason>',
+    'take an older release this once, and put the reason on record',
+  )
   .option('--json', 'print the status at the end')
   .action(run(async () => (await import('./cli/update.ts')).update));
 command('status [distribution]', 'what each site serves, holds and lacks')
@@ -72,8 +81,14 @@ command('prune', 'delete now, at every site, what no kept snapshot names')
   .option('--dry-run', 'say what would go, and delete nothing')
   .option('--json', 'for programs')
   .action(run(async () => (await import('./cli/prune.ts')).prune));
-command('worker', 'run the workflows and the sites of this region').action(run(async () => (await import('./cli/worker.ts')).worker));
-command('migrate', 'bring the database to this version').action(run(async () => (await import('./cli/migrate.ts')).migrate));
-command('doctor', 'what is wrong, and what to type').action(run(async () => (await import('./cli/doctor.ts')).doctor));
+command('worker', 'run the workflows and the sites of this region').action(
+  run(async () => (await import('./cli/worker.ts')).worker),
+);
+command('migrate', 'bring the database to this version').action(
+  run(async () => (await import('./cli/migrate.ts')).migrate),
+);
+command('doctor', 'what is wrong, and what to type').action(
+  run(async () => (await import('./cli/doctor.ts')).doctor),
+);
 
 await program.parseAsync();

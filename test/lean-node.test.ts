@@ -11,7 +11,10 @@ const MIB = 2 ** 20;
 /** Twice the 16 MiB of its flag, with V8's pages. */
 const YOUNG_MAX = 40 * MIB;
 
-/** Says who it is and how much V8 took for young objects while many of them were alive; then ends with its channel. */
+/**
+ * Says who it is and how much V8 took for young objects while many of them were alive; then ends
+ * with its channel.
+ */
 const PROGRAM = `
   const kept = [];
   for (let made = 0; made < 3e7; made += 1) {
@@ -28,9 +31,15 @@ interface Said {
   readonly cache?: string;
 }
 
-async function run(program: string, environment: NodeJS.ProcessEnv = {}): Promise<{ said: Said; isItself: boolean; code: number | null }> {
+async function run(
+  program: string,
+  environment: NodeJS.ProcessEnv = {},
+): Promise<{ said: Said; isItself: boolean; code: number | null }> {
   const PATH = [dirname(process.execPath), process.env['PATH']].join(delimiter);
-  const child = spawn(program, ['--eval', PROGRAM], { env: { PATH, ...environment }, stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = spawn(program, ['--eval', PROGRAM], {
+    env: { PATH, ...environment },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   const [said] = (await once(child, 'message')) as [Said];
   const exit = once(child, 'exit');
   child.disconnect();
@@ -51,7 +60,11 @@ describe('lean-node', () => {
   });
 
   it('leaves alone what was set', async () => {
-    const { said } = await run(LEAN_NODE, { HOME: '/nowhere', MALLOC_ARENA_MAX: '1', NODE_COMPILE_CACHE: '/elsewhere' });
+    const { said } = await run(LEAN_NODE, {
+      HOME: '/nowhere',
+      MALLOC_ARENA_MAX: '1',
+      NODE_COMPILE_CACHE: '/elsewhere',
+    });
 
     assert.deepEqual([said.arenas, said.cache], ['1', '/elsewhere']);
   });
@@ -61,9 +74,11 @@ describe('lean-node', () => {
   });
 
   it('starts the worker wherever the documentation has it started', () => {
-    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as { scripts: Record<string, string> };
+    const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+      scripts: Record<string, string>;
+    };
 
     assert.equal(scripts['debgeo'], 'exec src/lean-node src/main.ts');
-    assert.equal(scripts['dev'], 'exec src/lean-node src/stack/dev.ts');
+    assert.equal(scripts['dev'], 'exec src/lean-node src/dev/dev.ts');
   });
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
+
 import { DebgeoError } from '../src/domain/errors.ts';
 import { createLog, sdkLoggerInto } from '../src/log.ts';
 
@@ -13,13 +14,23 @@ test('an error says its code, and what nobody could classify where it came from;
   const request = { headers: { authorization: 'Bearer canary' } };
   const cause = Object.assign(new Error('connection reset'), { code: 'ECONNRESET', request });
   const lines = written((log) => {
-    log.warn({ error: new DebgeoError('SITE_DENIED', 'may not write', { found: '403' }, cause) }, 'known');
+    log.warn(
+      { error: new DebgeoError('SITE_DENIED', 'may not write', { found: '403' }, cause) },
+      'known',
+    );
     log.error({ cause: Object.assign(new TypeError('a bug'), { request }) }, 'unknown');
     log.error(Object.assign(new Error('x'.repeat(5_000)), { request }), 'long');
   });
 
-  const [known, unknown, long] = lines as [{ error: object }, { cause: { stack: string } }, { err: { message: string } }];
-  assert.deepEqual({ ...known.error, cause: undefined }, { code: 'SITE_DENIED', message: 'may not write', found: '403', cause: undefined });
+  const [known, unknown, long] = lines as [
+    { error: object },
+    { cause: { stack: string } },
+    { err: { message: string } },
+  ];
+  assert.deepEqual(
+    { ...known.error, cause: undefined },
+    { code: 'SITE_DENIED', message: 'may not write', found: '403', cause: undefined },
+  );
   assert.match(unknown.cause.stack, /log\.test\.ts/);
   assert.ok(long.err.message.length < 2_000);
   assert.doesNotMatch(JSON.stringify(lines), /canary/);
@@ -28,12 +39,22 @@ test('an error says its code, and what nobody could classify where it came from;
 test('a line of the SDK says distribution or site, and one name for a run', () => {
   const [ofDistribution, ofSite] = written((log) => {
     const sdk = sdkLoggerInto(log);
-    sdk.warn('Activity failed', { workflowId: 'distribution/bookworm', workflowRunId: 'r', taskToken: 'AAAA', attempt: 2 });
+    sdk.warn('Activity failed', {
+      workflowId: 'distribution/bookworm',
+      workflowRunId: 'r',
+      taskToken: 'AAAA',
+      attempt: 2,
+    });
     sdk.info('Workflow started', { workflowId: 'site/fra', runId: 'r' });
   });
 
   assert.deepEqual(
-    [ofDistribution!['distribution'], ofDistribution!['runId'], ofDistribution!['attempt'], ofDistribution!['taskToken']],
+    [
+      ofDistribution!['distribution'],
+      ofDistribution!['runId'],
+      ofDistribution!['attempt'],
+      ofDistribution!['taskToken'],
+    ],
     ['bookworm', 'r', 2, undefined],
   );
   assert.deepEqual([ofSite!['site'], ofSite!['runId']], ['fra', 'r']);

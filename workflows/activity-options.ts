@@ -1,25 +1,42 @@
 /**
- * How long each activity may take, who repeats it, and where it runs. One table, with the reason of each number.
+ * How long each activity may take, who repeats it, and where it runs. One table, with the reason of
+ * each number.
  *
- * Who repeats what: an error with a code is non-retryable for Temporal; the lane commits it and waits for the deadline that the row then holds,
- * so that status and signals see it. Temporal repeats what nobody could classify: a worker that was lost or hung, a bug.
+ * Who repeats what: an error with a code is non-retryable for Temporal; the lane commits it and
+ * waits for the deadline that the row then holds, so that status and signals see it. Temporal
+ * repeats what nobody could classify: a worker that was lost or hung, a bug.
  */
-import { ActivityCancellationType, proxyActivities, type ActivityInterfaceFor, type ActivityOptions } from '@temporalio/workflow';
+import {
+  ActivityCancellationType,
+  proxyActivities,
+  type ActivityInterfaceFor,
+  type ActivityOptions,
+} from '@temporalio/workflow';
 
 import type { Activities } from '../activities/index.ts';
 
 const ALWAYS = {
-  /** Said, because an omitted one is sent as TRY_CANCEL: a lane would report "stopped" while its activity still writes. */
+  /**
+   * Said, because an omitted one is sent as TRY_CANCEL: a lane would report "stopped" while its
+   * activity still writes.
+   */
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 } satisfies ActivityOptions;
 
-/** They heartbeat once a second: a killed worker is noticed after ten, and a cancel reaches them with the next one. */
+/**
+ * They heartbeat once a second: a killed worker is noticed after ten, and a cancel reaches them
+ * with the next one.
+ */
 const HEARTBEAT = '10s';
 
-/** Nothing but a few rows of PostgreSQL: without the database there is nothing else to do, so they are repeated for ever. */
+/**
+ * Nothing but a few rows of PostgreSQL: without the database there is nothing else to do, so they
+ * are repeated for ever.
+ */
 const BOOKKEEPING: ActivityOptions = {
   ...ALWAYS,
-  startToCloseTimeout: '20s', // a lock that somebody else holds; and a worker that is killed in between idles a lane no longer
+  // a lock that somebody else holds; and a worker that is killed in between idles a lane no longer
+  startToCloseTimeout: '20s',
   retry: { initialInterval: '1s', maximumInterval: '30s' },
 };
 
@@ -31,22 +48,36 @@ const WHOLE_SNAPSHOT: ActivityOptions = {
   retry: { initialInterval: '1s', maximumInterval: '30s' },
 };
 
-/** An archive or a site. Three attempts outlast a restart of the worker; what fails three times without a code is for the lane to record. */
+/**
+ * An archive or a site. Three attempts outlast a restart of the worker; what fails three times
+ * without a code is for the lane to record.
+ */
 const BYTES: ActivityOptions = {
   ...ALWAYS,
-  startToCloseTimeout: '2h', // a slice lasts 20 s, but one file of 1.5 GB at 2 Mbit/s takes 1.7 h and is not torn apart
+  // a slice lasts 20 s, but one file of 1.5 GB at 2 Mbit/s takes 1.7 h and is not torn apart
+  startToCloseTimeout: '2h',
   heartbeatTimeout: HEARTBEAT,
   retry: { initialInterval: '1s', maximumAttempts: 3 },
 };
 
-/** loadRoster, recordCaptureFailure, applyOrder, recordFailure, loadPrune, recordPruneFailure: on the queue of the workflow. */
+/**
+ * loadRoster, recordCaptureFailure, applyOrder, recordFailure, loadPrune, recordPruneFailure: on
+ * the queue of the workflow.
+ */
 export const bookkeeping = proxyActivities<Activities>(BOOKKEEPING);
 
 /** captureSnapshot: on the queue of the workflow, since it needs no site. */
 export const archive = proxyActivities<Activities>(BYTES);
 
 /** The way of a lane, in this order. */
-export const STEPS = ['planSync', 'syncBlobs', 'checksumBlobs', 'verifySnapshot', 'publishSnapshot', 'probeSite'] as const;
+export const STEPS = [
+  'planSync',
+  'syncBlobs',
+  'checksumBlobs',
+  'verifySnapshot',
+  'publishSnapshot',
+  'probeSite',
+] as const;
 export type Step = (typeof STEPS)[number];
 
 /** As the Temporal UI shows it. */
@@ -61,7 +92,10 @@ export const STEP_WORDS: Readonly<Record<Step, string>> = {
 
 const wholeSnapshot = proxyActivities<Activities>(WHOLE_SNAPSHOT);
 
-/** Steps that touch a site run on the queue of the workers that can reach it, the others on the queue of the workflow. */
+/**
+ * Steps that touch a site run on the queue of the workers that can reach it, the others on the
+ * queue of the workflow.
+ */
 export const stepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activities>, Step> => {
   const site = proxyActivities<Activities>({ ...BYTES, taskQueue: siteQueue });
   return {
@@ -75,9 +109,16 @@ export const stepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activitie
 };
 
 /** The way of a prune, in this order. */
-export const pruneStepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activities>, 'planPrune' | 'pruneBlobs' | 'pruneCatalog'> => ({
+export const pruneStepsFor = (
+  siteQueue: string,
+): Pick<ActivityInterfaceFor<Activities>, 'planPrune' | 'pruneBlobs' | 'pruneCatalog'> => ({
   planPrune: wholeSnapshot.planPrune,
-  // Nobody can cancel a prune as one cancels a lane: where no worker polls the queue (any more), that is told, and the next run asks the row for the queue.
-  pruneBlobs: proxyActivities<Activities>({ ...BYTES, taskQueue: siteQueue, scheduleToStartTimeout: '30m' }).pruneBlobs,
+  // Nobody can cancel a prune as one cancels a lane: where no worker polls the queue (any more),
+  // that is told, and the next run asks the row for the queue.
+  pruneBlobs: proxyActivities<Activities>({
+    ...BYTES,
+    taskQueue: siteQueue,
+    scheduleToStartTimeout: '30m',
+  }).pruneBlobs,
   pruneCatalog: wholeSnapshot.pruneCatalog,
 });

@@ -1,9 +1,11 @@
 /**
- * `distribution/<name>`: one capture loop and one lane per site, for as long as the distribution exists.
+ * `distribution/<name>`: one capture loop and one lane per site, for as long as the distribution
+ * exists.
  *
- * PostgreSQL is the truth. This workflow holds a copy of its rows and decides what runs next. It is the only starter of the activities that
- * write them, and each answers with what it has committed: memory and table cannot drift. A run begins with the roster and carries over only
- * what is not committed yet; so it can be terminated at any instant, and the next run goes on.
+ * PostgreSQL is the truth. This workflow holds a copy of its rows and decides what runs next. It is
+ * the only starter of the activities that write them, and each answers with what it has committed:
+ * memory and table cannot drift. A run begins with the roster and carries over only what is not
+ * committed yet; so it can be terminated at any instant, and the next run goes on.
  */
 import {
   ActivityFailure,
@@ -20,7 +22,14 @@ import {
 import type { Order, Replication, Roster } from '../src/domain/replication.ts';
 import { archive, bookkeeping } from './activity-options.ts';
 import { createDisplay, statusOf } from './display.ts';
-import { look, SIGNALS, status, type DistributionInput, type LookOutcome, type SignalName } from './messages.ts';
+import {
+  look,
+  SIGNALS,
+  status,
+  type DistributionInput,
+  type LookOutcome,
+  type SignalName,
+} from './messages.ts';
 import { siteOf, SIGNAL_MEANINGS } from './orders.ts';
 import { reportOf } from './report-of.ts';
 import { siteLane, type Lane } from './site-lane.ts';
@@ -37,7 +46,10 @@ interface Run {
   readonly carriedOrders: Map<string, Order>;
   /** Somebody asked for a look that has not begun. */
   lookWanted: boolean;
-  /** Updates `look` that arrived, and how many of them have their answer: that of the first capture that began after it. */
+  /**
+   * Updates `look` that arrived, and how many of them have their answer: that of the first capture
+   * that began after it.
+   */
   looksAsked: number;
   looksAnswered: number;
   lookOutcome: LookOutcome;
@@ -52,10 +64,14 @@ interface Run {
 export async function distribution(input: DistributionInput): Promise<void> {
   const run = begin(input);
   setHandler(status, () => answerStatus(run));
-  setHandler(look, () => answerLook(run), { description: 'look at the archive now; answers when that capture ended' }); // before the first await: else it is rejected
+  setHandler(look, () => answerLook(run), {
+    description: 'look at the archive now; answers when that capture ended',
+  }); // before the first await: else it is rejected
   adopt(
     run,
-    await bookkeeping.loadRoster.executeWithOptions({ summary: 'load what PostgreSQL holds' }, [{ distribution: run.distribution }]),
+    await bookkeeping.loadRoster.executeWithOptions({ summary: 'load what PostgreSQL holds' }, [
+      { distribution: run.distribution },
+    ]),
   );
   if (run.roster?.removed) run.lookWanted = false; // this was the look
   receiveSignals(run); // the SDK has kept earlier ones
@@ -67,9 +83,14 @@ export async function distribution(input: DistributionInput): Promise<void> {
     throw error;
   }
   await close(run, captures);
-  if (run.roster?.removed && !run.lookWanted) return; // else it was made again meanwhile: the next run sees it
-  // Nothing is awaited between reading what is carried and this: a signal that comes now repeats this workflow task with it.
-  await continueAsNew<typeof distribution>({ distribution: run.distribution, carry: { look: run.lookWanted, orders: openOrders(run) } });
+  // else it was made again meanwhile: the next run sees it
+  if (run.roster?.removed && !run.lookWanted) return;
+  // Nothing is awaited between reading what is carried and this: a signal that comes now repeats
+  // this workflow task with it.
+  await continueAsNew<typeof distribution>({
+    distribution: run.distribution,
+    carry: { look: run.lookWanted, orders: openOrders(run) },
+  });
 }
 
 const begin = (input: DistributionInput): Run => ({
@@ -92,9 +113,16 @@ const begin = (input: DistributionInput): Run => ({
 const rowsOf = (run: Run): Replication[] => [...run.lanes.values()].map((lane) => lane.row);
 
 const openOrders = (run: Run): Record<string, Order> =>
-  Object.fromEntries([...run.lanes.values()].flatMap((lane) => (lane.order === null ? [] : [[lane.site, lane.order] as const])));
+  Object.fromEntries(
+    [...run.lanes.values()].flatMap((lane) =>
+      lane.order === null ? [] : [[lane.site, lane.order] as const],
+    ),
+  );
 
-/** The first error counts. It is thrown by the main function: a bug fails the workflow task and is tried again until the fix is deployed. */
+/**
+ * The first error counts. It is thrown by the main function: a bug fails the workflow task and is
+ * tried again until the fix is deployed.
+ */
 function fail(run: Run, error: unknown): void {
   run.fatal ??= { error };
 }
@@ -125,12 +153,22 @@ function openLane(run: Run, row: Replication): void {
   const { distribution, closing } = run;
   const order = run.carriedOrders.get(row.site) ?? null;
   run.carriedOrders.delete(row.site);
-  const lane: Lane = { distribution, site: row.site, row, order, ending: closing, work: null, changed: () => show(run) };
+  const lane: Lane = {
+    distribution,
+    site: row.site,
+    row,
+    order,
+    ending: closing,
+    work: null,
+    changed: () => show(run),
+  };
   run.lanes.set(row.site, lane);
   const end = (run.laneEnds.get(row.site) ?? Promise.resolve()) // a site that left and came back: never two lanes at once
     .then(() => siteLane(lane))
     .catch((error: unknown) => fail(run, error)) // an unhandled rejection would fail every workflow task from here on
-    .then(() => void (!run.closing && run.lanes.get(row.site) === lane && run.lanes.delete(row.site)));
+    .then(
+      () => void (!run.closing && run.lanes.get(row.site) === lane && run.lanes.delete(row.site)),
+    );
   run.laneEnds.set(row.site, end);
 }
 
@@ -138,8 +176,13 @@ function openLane(run: Run, row: Replication): void {
 async function captureLoop(run: Run): Promise<void> {
   let notBefore = 0;
   for (;;) {
-    await until(() => run.closing || run.lookWanted, run.roster!.nextLookAt, 'next look at the archive');
-    await until(() => run.closing, notBefore, 'gather a burst of changes'); // the first acts at once; those behind it share the next look
+    await until(
+      () => run.closing || run.lookWanted,
+      run.roster!.nextLookAt,
+      'next look at the archive',
+    );
+    // the first acts at once; those behind it share the next look
+    await until(() => run.closing, notBefore, 'gather a burst of changes');
     if (run.closing || run.roster!.removed) return;
     notBefore = Date.now() + run.roster!.tuning.gatherMs;
     await capture(run);
@@ -154,18 +197,23 @@ async function capture(run: Run): Promise<void> {
   try {
     const input = { distribution, unconditional: lookWanted };
     const summary = lookWanted ? 'look at the archive: asked' : 'look at the archive: poll';
-    const { outcome, generation, roster } = await scope.run(() => archive.captureSnapshot.executeWithOptions({ summary }, [input]));
+    const { outcome, generation, roster } = await scope.run(() =>
+      archive.captureSnapshot.executeWithOptions({ summary }, [input]),
+    );
     adopt(run, roster);
     run.lookOutcome = roster.removed ? { outcome: 'removed' } : { outcome, generation };
   } catch (error) {
-    if (scope.consideredCancelled) return void (run.lookWanted = true); // the run ends: the next one looks
+    // the run ends: the next one looks
+    if (scope.consideredCancelled) return void (run.lookWanted = true);
     if (!(error instanceof ActivityFailure)) throw error;
     const report = reportOf(error);
     const summary = `record ${report.code}`; // the next look comes sooner than the next poll; lanes go on with what they have
     adopt(
       run,
       await CancellationScope.nonCancellable(() =>
-        bookkeeping.recordCaptureFailure.executeWithOptions({ summary }, [{ distribution, report }]),
+        bookkeeping.recordCaptureFailure.executeWithOptions({ summary }, [
+          { distribution, report },
+        ]),
       ),
     );
     run.lookOutcome = { outcome: 'failed', report };
@@ -189,9 +237,13 @@ async function answerLook(run: Run): Promise<LookOutcome> {
   return { outcome: run.lookWanted ? 'again' : 'removed' };
 }
 
-/** Handlers never await and never throw, whatever was sent: a throw would fail every workflow task from here on, and stop every site. */
+/**
+ * Handlers never await and never throw, whatever was sent: a throw would fail every workflow task
+ * from here on, and stop every site.
+ */
 function receiveSignals(run: Run): void {
-  setDefaultSignalHandler((signal, argument) => receive(run, signal, argument)); // first: what the SDK has kept, of whatever name, arrives in its order
+  // first: what the SDK has kept, of whatever name, arrives in its order
+  setDefaultSignalHandler((signal, argument) => receive(run, signal, argument));
   for (const [name, signal] of Object.entries(SIGNALS))
     setHandler(signal, (argument?: unknown) => receive(run, name, argument), {
       description: SIGNAL_MEANINGS[name as SignalName].description,
@@ -199,30 +251,42 @@ function receiveSignals(run: Run): void {
 }
 
 function receive(run: Run, signal: string, argument: unknown): void {
-  const meaning = Object.hasOwn(SIGNAL_MEANINGS, signal) ? SIGNAL_MEANINGS[signal as SignalName] : null;
+  const meaning = Object.hasOwn(SIGNAL_MEANINGS, signal)
+    ? SIGNAL_MEANINGS[signal as SignalName]
+    : null;
   const site = siteOf(argument);
   if (meaning?.order === null) return void (run.lookWanted = true);
-  if (meaning === null || site === 'malformed') return log.warn('signal ignored', { signal, argument });
+  if (meaning === null || site === 'malformed')
+    return log.warn('signal ignored', { signal, argument });
   const lanes = [...run.lanes.values()].filter((lane) => site === 'all' || lane.site === site.name);
-  if (lanes.length === 0) return log.warn('signal for a site that has no lane', { signal, argument });
+  if (lanes.length === 0)
+    return log.warn('signal for a site that has no lane', { signal, argument });
   for (const lane of lanes) {
     lane.order = { ...lane.order, ...meaning.order };
-    if (meaning.order.want === 'cancel' && !lane.row.publishing) lane.work?.cancel(); // stops bytes now; pause lets the slice end
+    // stops bytes now; pause lets the slice end
+    if (meaning.order.want === 'cancel' && !lane.row.publishing) lane.work?.cancel();
   }
   if (meaning.order.want === 'retry' && site === 'all') run.lookWanted = true;
 }
 
 const isOver = (run: Run): boolean =>
-  run.roster!.removed || workflowInfo().continueAsNewSuggested || workflowInfo().historyLength > run.roster!.tuning.historyEventsMax;
+  run.roster!.removed ||
+  workflowInfo().continueAsNewSuggested ||
+  workflowInfo().historyLength > run.roster!.tuning.historyEventsMax;
 
 /** Lets running slices end, for a while, then cancels them. */
 async function close(run: Run, captures: Promise<void>): Promise<void> {
   const working = (): CancellationScope[] =>
-    [run.capturing, ...[...run.lanes.values()].map((lane) => lane.work)].filter((scope) => scope !== null);
+    [run.capturing, ...[...run.lanes.values()].map((lane) => lane.work)].filter(
+      (scope) => scope !== null,
+    );
   run.closing = true;
   for (const lane of run.lanes.values()) lane.ending = true;
   // A slice is short; a queue without a worker is not.
-  if (run.fatal === null) await condition(() => working().length === 0, run.roster!.tuning.drainMs, { summary: 'let running slices end' });
+  if (run.fatal === null)
+    await condition(() => working().length === 0, run.roster!.tuning.drainMs, {
+      summary: 'let running slices end',
+    });
   for (const scope of working()) scope.cancel();
   if (run.fatal === null) await idle(run, captures);
   if (run.fatal !== null) throw run.fatal.error;

@@ -1,6 +1,7 @@
 /**
- * The names and shapes by which everybody speaks to `distribution/<name>` and `site/<name>`: clients, the worker and the workflows themselves.
- * Import-safe: only names, no workflow code, no I/O.
+ * The names and shapes by which everybody speaks to `distribution/<name>` and `site/<name>`:
+ * clients, the worker and the workflows themselves. Import-safe: only names, no workflow code, no
+ * I/O.
  */
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
@@ -10,10 +11,15 @@ import type { Order, Roster, SitePrune } from '../src/domain/replication.ts';
 
 export const WORKFLOW_TYPE = 'distribution';
 
-/** Workflows, capture and bookkeeping: whatever needs the database and the archives, and no site. */
+/**
+ * Workflows, capture and bookkeeping: whatever needs the database and the archives, and no site.
+ */
 export const QUEUE = 'debgeo';
 
-/** What touches the bytes of one site: a queue of its own, so that a hanging site takes no slot of another. */
+/**
+ * What touches the bytes of one site: a queue of its own, so that a hanging site takes no slot of
+ * another.
+ */
 export const siteQueue = (site: string): string => `debgeo-site-${site}`;
 
 export const workflowId = (distribution: string): string => `${WORKFLOW_TYPE}/${distribution}`;
@@ -31,14 +37,23 @@ export interface Carry {
   readonly orders: Readonly<Record<string, Order>>;
 }
 
-/** `undefined` or `{}`: all sites, which is what a person sends from the Temporal UI. Anything else is logged and changes nothing. */
+/**
+ * `undefined` or `{}`: all sites, which is what a person sends from the Temporal UI. Anything else
+ * is logged and changes nothing.
+ */
 export type SiteArgument = { readonly site?: string } | undefined;
 
 /** "Look at the archive, and at your rows." What to install is never in a signal. */
 export const distributionChanged = defineSignal('distributionChanged');
-/** Failed, parked or cancelled lanes start at once, and the retry count begins anew. Without a site, the archive is looked at, too. */
+/**
+ * Failed, parked or cancelled lanes start at once, and the retry count begins anew. Without a site,
+ * the archive is looked at, too.
+ */
 export const retry = defineSignal<[SiteArgument?]>('retry');
-/** Stops bytes at once and holds until `retry` or a newer generation. A publication that has begun is finished first. */
+/**
+ * Stops bytes at once and holds until `retry` or a newer generation. A publication that has begun
+ * is finished first.
+ */
 export const cancel = defineSignal<[SiteArgument?]>('cancel');
 /** Lets the slice end and holds until `resume`. A publication that has begun is finished first. */
 export const pause = defineSignal<[SiteArgument?]>('pause');
@@ -49,13 +64,16 @@ export const verify = defineSignal<[SiteArgument?]>('verify');
 export const SIGNALS = { distributionChanged, retry, cancel, pause, resume, verify } as const;
 export type SignalName = keyof typeof SIGNALS;
 
-/** The rows as the workflow knows them. `debgeo status` reads PostgreSQL instead and needs no worker. Null: the run has just begun. */
+/**
+ * The rows as the workflow knows them. `debgeo status` reads PostgreSQL instead and needs no
+ * worker. Null: the run has just begun.
+ */
 export const status = defineQuery<Roster | null>('status');
 
 export interface LookOutcome {
   /**
-   * Of the first capture that began after the Update arrived. `again`: the run ended before it (continued as new), ask the next run.
-   * `removed`: there is no such distribution (any more).
+   * Of the first capture that began after the Update arrived. `again`: the run ended before it
+   * (continued as new), ask the next run. `removed`: there is no such distribution (any more).
    */
   readonly outcome: 'captured' | 'unchanged' | 'failed' | 'again' | 'removed';
   /** With captured and unchanged: the newest generation. */
@@ -67,11 +85,20 @@ export interface LookOutcome {
 export const look = defineUpdate<LookOutcome>('look');
 
 /** `pending`, `success` or `failed`: the distribution's replication_status. */
-export const ReplicationState = defineSearchAttributeKey('ReplicationState', SearchAttributeType.KEYWORD);
+export const ReplicationState = defineSearchAttributeKey(
+  'ReplicationState',
+  SearchAttributeType.KEYWORD,
+);
 /** Names of the sites whose replication is failed. */
-export const FailedSites = defineSearchAttributeKey('FailedSites', SearchAttributeType.KEYWORD_LIST);
+export const FailedSites = defineSearchAttributeKey(
+  'FailedSites',
+  SearchAttributeType.KEYWORD_LIST,
+);
 /** Names of the sites that do not serve the newest generation. */
-export const LaggingSites = defineSearchAttributeKey('LaggingSites', SearchAttributeType.KEYWORD_LIST);
+export const LaggingSites = defineSearchAttributeKey(
+  'LaggingSites',
+  SearchAttributeType.KEYWORD_LIST,
+);
 
 export const SEARCH_ATTRIBUTES = [ReplicationState, FailedSites, LaggingSites] as const;
 
@@ -87,7 +114,8 @@ export interface SiteInput {
 
 export interface PruneOutcome {
   /**
-   * Of the first prune that began after the Update arrived. `again`: one was in work already, ask the next run. `removed`: there is no such site (any more).
+   * Of the first prune that began after the Update arrived. `again`: one was in work already, ask
+   * the next run. `removed`: there is no such site (any more).
    */
   readonly outcome: 'pruned' | 'failed' | 'again' | 'removed';
   /** With pruned and failed: counts of what was deleted, and when the next one begins. */

@@ -1,19 +1,41 @@
 import type { Order } from '../src/domain/replication.ts';
 import type { SignalName } from './messages.ts';
 
-/** What each signal asks of a lane; null: of the capture loop. The words stand in the Temporal UI, where a signal can be sent by hand. */
-export const SIGNAL_MEANINGS: Readonly<Record<SignalName, { readonly order: Order | null; readonly description: string }>> = {
+/**
+ * What each signal asks of a lane; null: of the capture loop. The words stand in the Temporal UI,
+ * where a signal can be sent by hand.
+ */
+export const SIGNAL_MEANINGS: Readonly<
+  Record<SignalName, { readonly order: Order | null; readonly description: string }>
+> = {
   distributionChanged: { order: null, description: 'look at the archive now' },
-  retry: { order: { want: 'retry' }, description: 'start failed, parked or cancelled sites at once; {"site": NAME} or nothing for all' },
-  cancel: { order: { want: 'cancel' }, description: 'stop copying until retry or a newer generation; {"site": NAME} or nothing for all' },
-  pause: { order: { paused: true }, description: 'let the slice end, then hold until resume; {"site": NAME} or nothing for all' },
-  resume: { order: { paused: false }, description: 'go on after pause; {"site": NAME} or nothing for all' },
-  verify: { order: { verify: true }, description: 'read every blob back, judge, repair; {"site": NAME} or nothing for all' },
+  retry: {
+    order: { want: 'retry' },
+    description:
+      'start failed, parked or cancelled sites at once; {"site": NAME} or nothing for all',
+  },
+  cancel: {
+    order: { want: 'cancel' },
+    description:
+      'stop copying until retry or a newer generation; {"site": NAME} or nothing for all',
+  },
+  pause: {
+    order: { paused: true },
+    description: 'let the slice end, then hold until resume; {"site": NAME} or nothing for all',
+  },
+  resume: {
+    order: { paused: false },
+    description: 'go on after pause; {"site": NAME} or nothing for all',
+  },
+  verify: {
+    order: { verify: true },
+    description: 'read every blob back, judge, repair; {"site": NAME} or nothing for all',
+  },
 };
 
 /**
- * Which lanes a signal means, by whatever was sent with it. Nothing or `{}` is all sites. What is neither that nor a name is not guessed at:
- * a typing error is not to cancel all sites.
+ * Which lanes a signal means, by whatever was sent with it. Nothing or `{}` is all sites. What is
+ * neither that nor a name is not guessed at: a typing error is not to cancel all sites.
  */
 export function siteOf(argument: unknown): { readonly name: string } | 'all' | 'malformed' {
   if (argument === undefined || argument === null) return 'all';

@@ -1,14 +1,22 @@
 /**
- * The lane of one site: brings the site to the newest snapshot, for as long as the distribution is replicated there.
+ * The lane of one site: brings the site to the newest snapshot, for as long as the distribution is
+ * replicated there.
  *
- * The row is the truth. Every activity answers with the row that it has just committed, and the lane decides on that alone; so it can be
- * terminated at any instant, and the next run goes on. A step works in slices of bounded time; between two of them the lane looks up: for an
- * order, for the end of the run. Nothing here can reach another lane.
+ * The row is the truth. Every activity answers with the row that it has just committed, and the
+ * lane decides on that alone; so it can be terminated at any instant, and the next run goes on. A
+ * step works in slices of bounded time; between two of them the lane looks up: for an order, for
+ * the end of the run. Nothing here can reach another lane.
  */
 import { ActivityFailure, CancellationScope } from '@temporalio/workflow';
 
 import { DebgeoError } from '../src/domain/errors.ts';
-import { generationOf, isBehind, isDue, type Order, type Replication } from '../src/domain/replication.ts';
+import {
+  generationOf,
+  isBehind,
+  isDue,
+  type Order,
+  type Replication,
+} from '../src/domain/replication.ts';
 import { bookkeeping, STEP_WORDS, STEPS, stepsFor, type Step } from './activity-options.ts';
 import { reportOf } from './report-of.ts';
 import { until } from './until.ts';
@@ -28,7 +36,10 @@ export interface Lane {
   readonly changed: () => void;
 }
 
-/** A site that returns other bytes than were written, again and again, ends in backoff and not in a busy loop. */
+/**
+ * A site that returns other bytes than were written, again and again, ends in backoff and not in a
+ * busy loop.
+ */
 const REPAIRS_MAX = 5;
 
 export async function siteLane(lane: Lane): Promise<void> {
@@ -45,7 +56,10 @@ export async function siteLane(lane: Lane): Promise<void> {
   }
 }
 
-/** A row from PostgreSQL is taken only if it is newer; null: the distribution is not replicated here any more. */
+/**
+ * A row from PostgreSQL is taken only if it is newer; null: the distribution is not replicated here
+ * any more.
+ */
 function take(lane: Lane, row: Replication | null): void {
   if (row === null) lane.ending = true;
   else if (row.rev > lane.row.rev) {
@@ -65,13 +79,25 @@ async function untilNeeded(lane: Lane): Promise<void> {
 }
 
 async function commitOrder(lane: Lane, order: Order): Promise<void> {
-  const words = Object.entries(order).map(([what, value]) => (typeof value === 'string' ? value : `${what}: ${value}`));
+  const words = Object.entries(order).map(([what, value]) =>
+    typeof value === 'string' ? value : `${what}: ${value}`,
+  );
   const input = { distribution: lane.distribution, site: lane.site, ...order };
-  take(lane, await bookkeeping.applyOrder.executeWithOptions({ summary: `${lane.site}: ${words.join(', ')}` }, [input]));
-  if (lane.order === order) lane.order = null; // a wish that came meanwhile is another object, and stays
+  take(
+    lane,
+    await bookkeeping.applyOrder.executeWithOptions(
+      { summary: `${lane.site}: ${words.join(', ')}` },
+      [input],
+    ),
+  );
+  // a wish that came meanwhile is another object, and stays
+  if (lane.order === order) lane.order = null;
 }
 
-/** One chain of steps for one generation, in a scope of its own: what is cancelled here is nothing but the work of this site. */
+/**
+ * One chain of steps for one generation, in a scope of its own: what is cancelled here is nothing
+ * but the work of this site.
+ */
 async function replicate(lane: Lane): Promise<void> {
   const scope = new CancellationScope();
   lane.work = scope;
@@ -79,8 +105,10 @@ async function replicate(lane: Lane): Promise<void> {
     await scope.run(() => chain(lane));
   } catch (error) {
     if (CancellationScope.current().consideredCancelled) throw error;
-    if (scope.consideredCancelled) return; // an order, a removal or the end of the run is behind it, and seen next
-    if (!(error instanceof ActivityFailure || error instanceof DebgeoError)) throw error; // our bug: fails the workflow task, visibly
+    // an order, a removal or the end of the run is behind it, and seen next
+    if (scope.consideredCancelled) return;
+    // our bug: fails the workflow task, visibly
+    if (!(error instanceof ActivityFailure || error instanceof DebgeoError)) throw error;
     await CancellationScope.nonCancellable(() => recordFailure(lane, error));
   } finally {
     lane.work = null;
@@ -89,7 +117,8 @@ async function replicate(lane: Lane): Promise<void> {
 
 async function chain(lane: Lane): Promise<void> {
   const began = lane.row;
-  const generation = generationOf(began); // stays pinned in the row until published, failed or cancelled
+  // stays pinned in the row until published, failed or cancelled
+  const generation = generationOf(began);
   const steps = stepsFor(began.queue);
   const input = { distribution: lane.distribution, site: lane.site, generation };
   let step: Step | null = 'planSync';
@@ -103,19 +132,30 @@ async function chain(lane: Lane): Promise<void> {
     bad += answer.repair;
     if (answer.more) continue;
     if (bad > 0 && ++repairs > REPAIRS_MAX)
-      throw new DebgeoError('NOT_VERIFIED', `${bad} blobs are wrong again after ${REPAIRS_MAX} repairs`);
+      throw new DebgeoError(
+        'NOT_VERIFIED',
+        `${bad} blobs are wrong again after ${REPAIRS_MAX} repairs`,
+      );
     step = bad > 0 ? 'syncBlobs' : (STEPS[STEPS.indexOf(step) + 1] ?? null);
     bad = 0;
   }
-  if (!madeProgress(began, lane.row, generation)) throw new DebgeoError('UNKNOWN', 'every step ended well and nothing changed');
+  if (!madeProgress(began, lane.row, generation))
+    throw new DebgeoError('UNKNOWN', 'every step ended well and nothing changed');
 }
 
-/** No loop without progress: after a whole chain, the same work for the same reason is a failure, with backoff. */
+/**
+ * No loop without progress: after a whole chain, the same work for the same reason is a failure,
+ * with backoff.
+ */
 function madeProgress(began: Replication, now: Replication, generation: number): boolean {
   if (now.served < generation) return false;
   if (!isDue(now, Date.now()) || generationOf(now) !== generation) return true;
-  // A verify that was asked for while the generation was in work already is answered by the next chain.
-  return now.state === 'synced' && (began.state === 'started' || now.verifyRequestedAt !== began.verifyRequestedAt);
+  // A verify that was asked for while the generation was in work already is answered by the next
+  // chain.
+  return (
+    now.state === 'synced' &&
+    (began.state === 'started' || now.verifyRequestedAt !== began.verifyRequestedAt)
+  );
 }
 
 /** Backoff and parking are computed and kept in the row. */
@@ -124,6 +164,8 @@ async function recordFailure(lane: Lane, error: ActivityFailure | DebgeoError): 
   const summary = `${lane.site}: record ${report.code}`;
   take(
     lane,
-    await bookkeeping.recordFailure.executeWithOptions({ summary }, [{ distribution: lane.distribution, site: lane.site, report }]),
+    await bookkeeping.recordFailure.executeWithOptions({ summary }, [
+      { distribution: lane.distribution, site: lane.site, report },
+    ]),
   );
 }

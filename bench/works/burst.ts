@@ -1,7 +1,12 @@
-/** 1,000 changes over 200 small distributions: from the first signal until every lane serves what was released last. */
+/**
+ * 1,000 changes over 200 small distributions: from the first signal until every lane serves what
+ * was released last.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { sql } from 'kysely';
-import { sendDistributionChanged } from '../../src/temporal.ts';
+
+import { sendDistributionChanged } from '../../src/temporal/temporal.ts';
 import { openCorpus, type Corpus, type CorpusFile } from '../corpus.ts';
 import type { WorkGroup } from '../work.ts';
 import { openWorld, secondsSince, type World } from '../world.ts';
@@ -22,7 +27,10 @@ export const burst: WorkGroup = {
   async prepare({ stage, sized }) {
     const suites = sized(DISTRIBUTIONS);
     const packages = { made: suites * PACKAGES_EACH, bytes: [2_000, 4_000] } as const;
-    corpus = await openCorpus({ name: `burst-${suites}`, packages, suites, releases: RELEASES }, stage.say);
+    corpus = await openCorpus(
+      { name: `burst-${suites}`, packages, suites, releases: RELEASES },
+      stage.say,
+    );
   },
   async round({ stage, book }, round) {
     const world = await openWorld(stage, { corpus, sites: 1 });
@@ -30,9 +38,14 @@ export const burst: WorkGroup = {
       const first = performance.now();
       await signalAll(world);
       await untilServed(world, corpus.files);
-      stage.say(`burst  ${corpus.suites.length} distributions synced for the first time in ${secondsSince(first).toFixed(1)} s`);
+      stage.say(
+        `burst  ${corpus.suites.length} distributions synced for the first time in ${secondsSince(first).toFixed(1)} s`,
+      );
 
-      const facts: Record<string, number | string> = { distributions: corpus.suites.length, changes: corpus.suites.length * RELEASES };
+      const facts: Record<string, number | string> = {
+        distributions: corpus.suites.length,
+        changes: corpus.suites.length * RELEASES,
+      };
       await book.time(
         'burst',
         'debgeo',
@@ -64,9 +77,17 @@ async function signalAll({ client, distributions }: World): Promise<void> {
   );
 }
 
-/** What is served is known by its InRelease: a generation says nothing, since several changes may become one. */
-async function untilServed({ database, distributions }: World, files: readonly CorpusFile[]): Promise<void> {
-  const wanted = files.filter((file) => file.path.endsWith('/InRelease')).map((file) => file.sha256);
+/**
+ * What is served is known by its InRelease: a generation says nothing, since several changes may
+ * become one.
+ */
+async function untilServed(
+  { database, distributions }: World,
+  files: readonly CorpusFile[],
+): Promise<void> {
+  const wanted = files
+    .filter((file) => file.path.endsWith('/InRelease'))
+    .map((file) => file.sha256);
   for (const deadline = Date.now() + SETTLE_MS; ; await sleep(200)) {
     const { rows } = await sql<{ served: number; failed: number }>`
       select count(*) filter (where r.state = 'synced' and encode(sha256(s.in_release), 'hex') = any(${wanted}::text[])) as served,
@@ -77,6 +98,9 @@ async function untilServed({ database, distributions }: World, files: readonly C
     );
     const { served, failed } = rows[0]!;
     if (served === distributions.length) return;
-    if (Date.now() > deadline) throw new Error(`${served} of ${distributions.length} lanes serve what was released last, ${failed} failed`);
+    if (Date.now() > deadline)
+      throw new Error(
+        `${served} of ${distributions.length} lanes serve what was released last, ${failed} failed`,
+      );
   }
 }

@@ -1,4 +1,7 @@
-/** One round of a first sync: debgeo, the floor and the peers, one after the other on the same work, each into a container on an Azurite of its own. */
+/**
+ * One round of a first sync: debgeo, the floor and the peers, one after the other on the same work,
+ * each into a container on an Azurite of its own.
+ */
 import type { Book } from '../book.ts';
 import type { Corpus } from '../corpus.ts';
 import { aptly, debmirrorAndRclone, missing, rclone, type Peer } from '../peers.ts';
@@ -13,7 +16,10 @@ export interface Copies {
   close(): Promise<void>;
 }
 
-/** The floor and the peers copy what the archive serves; what each has is then at hand for the works that build on it. */
+/**
+ * The floor and the peers copy what the archive serves; what each has is then at hand for the works
+ * that build on it.
+ */
 export async function copyOnce(
   bench: Bench,
   round: number,
@@ -24,7 +30,9 @@ export async function copyOnce(
 ): Promise<Copies> {
   const { stage, book } = bench;
   const places = [await stage.freshPlaceOf('floor')];
-  await book.time(work, 'floor', round, () => runFloor(stage, 'copy', archiveUrl, corpus.files, places));
+  await book.time(work, 'floor', round, () =>
+    runFloor(stage, 'copy', archiveUrl, corpus.files, places),
+  );
   const peers: Peer[] = [];
   for (const name of bench.peers ? peerNames : []) {
     const lacking = missing(...name.split(' + '));
@@ -58,7 +66,13 @@ export async function timePeer(book: Book, work: string, round: number, peer: Pe
   }
 }
 
-async function openPeer({ stage }: Bench, name: string, corpus: Corpus, archiveUrl: string, place: Place): Promise<Peer> {
+async function openPeer(
+  { stage }: Bench,
+  name: string,
+  corpus: Corpus,
+  archiveUrl: string,
+  place: Place,
+): Promise<Peer> {
   if (name === 'rclone') return rclone(archiveUrl, place);
   if (name === 'aptly') return aptly(stage, corpus, archiveUrl, place);
   return debmirrorAndRclone(stage, corpus, archiveUrl, place);

@@ -9,6 +9,10 @@ const RELEASES = 9;
 /** Small ones: what counts here is how many there are. */
 export function openManyPackages({ stage, sized }: Bench): Promise<Corpus> {
   const made = sized(PACKAGES);
-  const plan = { name: sizedName('many', made), packages: { made, bytes: [1_000, 1_400] }, releases: RELEASES } as const;
+  const plan = {
+    name: sizedName('many', made),
+    packages: { made, bytes: [1_000, 1_400] },
+    releases: RELEASES,
+  } as const;
   return openCorpus(plan, stage.say);
 }

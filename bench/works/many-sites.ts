@@ -14,7 +14,10 @@ export const manySites: WorkGroup = {
   works: Object.keys(SITES),
   async prepare({ stage, sized }) {
     const made = sized(BLOBS);
-    corpus = await openCorpus({ name: sizedName('small', made), packages: { made, bytes: [2_000, 20_000] }, releases: 1 }, stage.say);
+    corpus = await openCorpus(
+      { name: sizedName('small', made), packages: { made, bytes: [2_000, 20_000] }, releases: 1 },
+      stage.say,
+    );
   },
   async round(bench, round) {
     const { stage, book } = bench;
@@ -41,7 +44,9 @@ export const manySites: WorkGroup = {
       }
       const places = await stage.freshPlaces(sites);
       const archiveUrl = await stage.archive.serve(corpus);
-      await book.time(work, 'floor', round, () => runFloor(stage, 'copy', archiveUrl, corpus.files, places));
+      await book.time(work, 'floor', round, () =>
+        runFloor(stage, 'copy', archiveUrl, corpus.files, places),
+      );
       await Promise.all(places.map(({ container }) => container.delete()));
     }
   },

@@ -1,6 +1,10 @@
-/** Peak of the worker's resident set while it replicates 63,000 packages: a first sync and nine releases of 1 %, each with a peak of its own. */
+/**
+ * Peak of the worker's resident set while it replicates 63,000 packages: a first sync and nine
+ * releases of 1 %, each with a peak of its own.
+ */
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Corpus } from '../corpus.ts';
 import type { WorkGroup } from '../work.ts';
 import { openWorld } from '../world.ts';
@@ -29,7 +33,9 @@ export const memory: WorkGroup = {
         writeFileSync(`/proc/${world.pid}/clear_refs`, RESET_PEAK);
         seconds.push(await world.update());
         peaks.push(world.peakMemory() / 1e6);
-        stage.say(`memory  run ${release + 1}  ${seconds.at(-1)!.toFixed(1)} s, peak ${peaks.at(-1)!.toFixed(0)} MB`);
+        stage.say(
+          `memory  run ${release + 1}  ${seconds.at(-1)!.toFixed(1)} s, peak ${peaks.at(-1)!.toFixed(0)} MB`,
+        );
         await sleep(ALONE_MS);
       }
       const [first, ...later] = peaks as [number, ...number[]];
@@ -43,7 +49,14 @@ export const memory: WorkGroup = {
           .map((one) => one.toFixed(1))
           .join(' '),
       };
-      book.add({ work: 'memory', contender: 'debgeo', round, value: Math.max(...peaks), unit: 'MB', facts });
+      book.add({
+        work: 'memory',
+        contender: 'debgeo',
+        round,
+        value: Math.max(...peaks),
+        unit: 'MB',
+        facts,
+      });
     } finally {
       await world.close();
     }

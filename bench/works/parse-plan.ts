@@ -1,16 +1,18 @@
 /**
- * An index of 63,000 stanzas, through the readers of src/domain, into the catalog and into the registry of a real database: without bytes, worker or
- * workflow. Each step is a contender of its own, since none has a peer.
+ * An index of 63,000 stanzas, through the readers of src/domain, into the catalog and into the
+ * registry of a real database: without bytes, worker or workflow. Each step is a contender of its
+ * own, since none has a peer.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { applyConfiguration } from '../../src/database/apply-configuration.ts';
-import { saveSnapshot } from '../../src/database/catalog.ts';
-import { findLane } from '../../src/database/lane.ts';
+
+import { saveSnapshot } from '../../src/database/catalog/catalog.ts';
+import { applyConfiguration } from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase } from '../../src/database/orm.ts';
-import { planBlobs } from '../../src/database/plan-blobs.ts';
-import { startAttempt } from '../../src/database/replications.ts';
+import { findLane } from '../../src/database/registry/lane.ts';
+import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
+import { startAttempt } from '../../src/database/replications/replications.ts';
 import { BlobSet } from '../../src/domain/blob-set.ts';
 import { PackagesReader } from '../../src/domain/index-file.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
@@ -32,7 +34,9 @@ export const parsePlan: WorkGroup = {
     corpus = await openManyPackages(bench);
   },
   async round({ stage, book }, round) {
-    const index = gunzipSync(readFileSync(join(corpus.folder, 'archive/dists/s1/main/binary-amd64/Packages.gz')));
+    const index = gunzipSync(
+      readFileSync(join(corpus.folder, 'archive/dists/s1/main/binary-amd64/Packages.gz')),
+    );
     let poolFiles = new BlobSet();
     const perStanza = (seconds: number) => ({
       stanzas: poolFiles.size,
@@ -58,7 +62,10 @@ export const parsePlan: WorkGroup = {
       const inRelease = readFileSync(join(corpus.folder, 'archive/dists/s1/InRelease'));
       const { id } = await findId(database);
       await step('save the snapshot', async () => {
-        await saveSnapshot(database, id, snapshotOf(inRelease, poolFiles), { etag: null, lastModified: null });
+        await saveSnapshot(database, id, snapshotOf(inRelease, poolFiles), {
+          etag: null,
+          lastModified: null,
+        });
       });
       const attempt = Date.now();
       const lane = await findLane(database.read, AT, 1, attempt);
@@ -78,7 +85,8 @@ export const parsePlan: WorkGroup = {
 function parse(index: Buffer): BlobSet {
   const blobs = new BlobSet();
   const reader = new PackagesReader('', (blob) => blobs.add(blob));
-  for (let from = 0; from < index.length; from += CHUNK_BYTES) reader.push(index.subarray(from, from + CHUNK_BYTES));
+  for (let from = 0; from < index.length; from += CHUNK_BYTES)
+    reader.push(index.subarray(from, from + CHUNK_BYTES));
   reader.end();
   return blobs;
 }
@@ -97,7 +105,9 @@ const snapshotOf = (inRelease: Buffer, poolFiles: BlobSet): Snapshot => ({
 
 /** Nobody reads the archive or the site. */
 const CONFIGURATION: Parameters<typeof applyConfiguration>[1] = {
-  archives: { bench: { url: 'http://127.0.0.1:9', mount: 'debian', keyring: null, redirect_origins: [] } },
+  archives: {
+    bench: { url: 'http://127.0.0.1:9', mount: 'debian', keyring: null, redirect_origins: [] },
+  },
   sites: {
     fra: {
       account_url: 'http://127.0.0.1:9/fra',
@@ -123,6 +133,8 @@ const CONFIGURATION: Parameters<typeof applyConfiguration>[1] = {
   },
 };
 
-async function findId(database: Awaited<ReturnType<typeof connectDatabase>>): Promise<{ id: number }> {
+async function findId(
+  database: Awaited<ReturnType<typeof connectDatabase>>,
+): Promise<{ id: number }> {
   return findLane(database.read, AT, 1, 0).then((lane) => ({ id: lane.distributionId }));
 }

@@ -1,6 +1,11 @@
-/** Polls that find nothing changed: how long Temporal says that the look took, and what the archive was asked. */
+/**
+ * Polls that find nothing changed: how long Temporal says that the look took, and what the archive
+ * was asked.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { sql } from 'kysely';
+
 import { spreadOf } from '../statistics.ts';
 import { readStepTimes } from '../step-times.ts';
 import type { Bench } from '../work.ts';
@@ -12,13 +17,23 @@ const NEVER_MS = 6 * 3_600_000;
 const POLLS = 5;
 const WAIT_MS = 60_000;
 
-/** The poll interval is set in the row, below what a configuration may say, so that nobody waits. */
-export async function measurePolls({ stage, book }: Bench, round: number, world: World): Promise<void> {
+/**
+ * The poll interval is set in the row, below what a configuration may say, so that nobody waits.
+ */
+export async function measurePolls(
+  { stage, book }: Bench,
+  round: number,
+  world: World,
+): Promise<void> {
   const [distribution] = world.distributions as [string];
   const setInterval = (ms: number) =>
-    sql`update debian_distributions set poll_interval_ms = ${ms} where name = ${distribution}`.execute(world.database.read.kysely);
+    sql`update debian_distributions set poll_interval_ms = ${ms} where name = ${distribution}`.execute(
+      world.database.read.kysely,
+    );
   const looks = async (): Promise<number> => {
-    const { rows } = await sql<{ looks: number }>`select looks from debian_distributions where name = ${distribution}`.execute(
+    const { rows } = await sql<{
+      looks: number;
+    }>`select looks from debian_distributions where name = ${distribution}`.execute(
       world.database.read.kysely,
     );
     return rows[0]!.looks;
@@ -42,11 +57,20 @@ export async function measurePolls({ stage, book }: Bench, round: number, world:
     fastest: min.toFixed(3),
     slowest: max.toFixed(3),
   };
-  book.add({ work: 'nothing-changed', contender: 'debgeo', round, value: median, unit: 's', facts });
+  book.add({
+    work: 'nothing-changed',
+    contender: 'debgeo',
+    round,
+    value: median,
+    unit: 's',
+    facts,
+  });
 }
 
 /** Seconds from scheduled to completed of every captureSnapshot, in order. */
 async function lookTimes(world: World): Promise<number[]> {
   const steps = await readStepTimes(world);
-  return steps.filter(({ step }) => step === 'captureSnapshot').map(({ waited, ran }) => waited + ran);
+  return steps
+    .filter(({ step }) => step === 'captureSnapshot')
+    .map(({ waited, ran }) => waited + ran);
 }

@@ -15,16 +15,29 @@ export const real: WorkGroup = {
   works: ['first-real'],
   async prepare({ stage, sized }) {
     const count = sized(PACKAGES);
-    corpus = await openCorpus({ name: sizedName('real', count), packages: { real: count } }, stage.say);
+    corpus = await openCorpus(
+      { name: sizedName('real', count), packages: { real: count } },
+      stage.say,
+    );
   },
   async round(bench, round) {
     const profile = openProfile(bench, 'first-real', round);
     const world = await openWorld(bench.stage, { corpus, sites: 1, ...profile.options });
-    const facts = { blobs: corpus.files.length, bytes: corpus.files.reduce((sum, file) => sum + file.size, 0) };
+    const facts = {
+      blobs: corpus.files.length,
+      bytes: corpus.files.reduce((sum, file) => sum + file.size, 0),
+    };
     try {
       const first = () => profile.during('first-real', () => world.update());
       await timeDebgeo(bench, 'first-real', round, world, first, facts);
-      const copies = await copyOnce(bench, round, 'first-real', corpus, await bench.stage.archive.serve(corpus), PEERS);
+      const copies = await copyOnce(
+        bench,
+        round,
+        'first-real',
+        corpus,
+        await bench.stage.archive.serve(corpus),
+        PEERS,
+      );
       await copies.close();
     } finally {
       await world.close();

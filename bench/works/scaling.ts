@@ -1,9 +1,13 @@
 /**
- * 1,000, 10,000 and 100,000 blobs: the time of a first sync per blob; and for the same change of ten packages, what the site is asked to write below
- * `pool/` and the rows of the registry that are written. A proxy that counts stands in front of the site, so the times are not those of other works.
+ * 1,000, 10,000 and 100,000 blobs: the time of a first sync per blob; and for the same change of
+ * ten packages, what the site is asked to write below `pool/` and the rows of the registry that are
+ * written. A proxy that counts stands in front of the site, so the times are not those of other
+ * works.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { sql } from 'kysely';
+
 import { openCorpus, type Corpus } from '../corpus.ts';
 import { startCountingProxy } from '../counting-proxy.ts';
 import type { Bench, WorkGroup } from '../work.ts';
@@ -12,7 +16,10 @@ import { openWorld, type World } from '../world.ts';
 const SIZES = [1_000, 10_000, 100_000];
 const CHANGED_PACKAGES = 10;
 const ALONE_MS = 1_100;
-/** A session that has become idle tells its last counts after ten seconds (PGSTAT_IDLE_INTERVAL of PostgreSQL's pgstat.c). */
+/**
+ * A session that has become idle tells its last counts after ten seconds (PGSTAT_IDLE_INTERVAL of
+ * PostgreSQL's pgstat.c).
+ */
 const COUNTERS_MS = 12_000;
 
 const corpora: Corpus[] = [];
@@ -25,7 +32,12 @@ export const scaling: WorkGroup = {
     for (const full of SIZES) {
       const made = sized(full, 2 * CHANGED_PACKAGES);
       const packages = { made, bytes: [1_000, 1_400] } as const;
-      corpora.push(await openCorpus({ name: `scaling-${made}`, packages, releases: 1, changed: CHANGED_PACKAGES / made }, stage.say));
+      corpora.push(
+        await openCorpus(
+          { name: `scaling-${made}`, packages, releases: 1, changed: CHANGED_PACKAGES / made },
+          stage.say,
+        ),
+      );
     }
   },
   async round(bench, round) {

@@ -1,7 +1,10 @@
-/** 20,000 blobs of 2 to 20 KB: first sync; then a poll that finds nothing, everything read back, and 1 % of the packages changed. */
+/**
+ * 20,000 blobs of 2 to 20 KB: first sync; then a poll that finds nothing, everything read back, and
+ * 1 % of the packages changed.
+ */
 import { openCorpus, type Corpus } from '../corpus.ts';
-import { runFloor } from '../run-floor.ts';
 import { openProfile, type Profiling } from '../profiles.ts';
+import { runFloor } from '../run-floor.ts';
 import { sizedName, type Bench, type WorkGroup } from '../work.ts';
 import { openWorld, type World } from '../world.ts';
 import { copyOnce, timePeer, type Copies } from './contenders.ts';
@@ -19,7 +22,10 @@ export const small: WorkGroup = {
   works: ['first-small', 'nothing-changed', 'verify', 'delta'],
   async prepare({ stage, sized }) {
     const made = sized(BLOBS);
-    corpus = await openCorpus({ name: sizedName('small', made), packages: { made, bytes: [2_000, 20_000] }, releases: 1 }, stage.say);
+    corpus = await openCorpus(
+      { name: sizedName('small', made), packages: { made, bytes: [2_000, 20_000] }, releases: 1 },
+      stage.say,
+    );
   },
   async round(bench, round) {
     const profile = openProfile(bench, 'first-small', round);
@@ -40,24 +46,54 @@ export const small: WorkGroup = {
   },
 };
 
-async function nothingChanged(bench: Bench, round: number, world: World, { peers }: Copies): Promise<void> {
+async function nothingChanged(
+  bench: Bench,
+  round: number,
+  world: World,
+  { peers }: Copies,
+): Promise<void> {
   const { book } = bench;
   await measurePolls(bench, round, world);
-  await book.time('nothing-changed', 'debgeo update --wait (whole process)', round, () => world.updateByCommand());
+  await book.time('nothing-changed', 'debgeo update --wait (whole process)', round, () =>
+    world.updateByCommand(),
+  );
   for (const peer of peers) await timePeer(book, 'nothing-changed', round, peer);
 }
 
-async function verify(bench: Bench, round: number, world: World, { archiveUrl, places }: Copies, profile: Profiling): Promise<void> {
+async function verify(
+  bench: Bench,
+  round: number,
+  world: World,
+  { archiveUrl, places }: Copies,
+  profile: Profiling,
+): Promise<void> {
   const { stage, book } = bench;
-  await timeDebgeo(bench, 'verify', round, world, () => profile.during('verify', () => world.verify()));
-  await book.time('verify', 'floor', round, () => runFloor(stage, 'verify', archiveUrl, corpus.files, places.slice(0, 1)));
+  await timeDebgeo(bench, 'verify', round, world, () =>
+    profile.during('verify', () => world.verify()),
+  );
+  await book.time('verify', 'floor', round, () =>
+    runFloor(stage, 'verify', archiveUrl, corpus.files, places.slice(0, 1)),
+  );
 }
 
-async function delta(bench: Bench, round: number, world: World, { peers }: Copies, profile: Profiling): Promise<void> {
+async function delta(
+  bench: Bench,
+  round: number,
+  world: World,
+  { peers }: Copies,
+  profile: Profiling,
+): Promise<void> {
   const { stage, book } = bench;
   await new Promise((resolve) => setTimeout(resolve, ALONE_MS));
   await stage.archive.release(corpus, 1);
   const changed = corpus.releases[0]!.length;
-  await timeDebgeo(bench, 'delta', round, world, () => profile.during('delta', () => world.update()), { 'changed files': changed });
+  await timeDebgeo(
+    bench,
+    'delta',
+    round,
+    world,
+    () => profile.during('delta', () => world.update()),
+    { 'changed files': changed },
+  );
   for (const peer of peers) await timePeer(book, 'delta', round, peer);
 }

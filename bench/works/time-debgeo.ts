@@ -13,5 +13,8 @@ export async function timeDebgeo(
   counted: Facts = {},
 ): Promise<void> {
   const since = Date.now();
-  await book.time(work, 'debgeo', round, measured, async () => ({ ...counted, ...describeSteps(await readStepTimes(world), since) }));
+  await book.time(work, 'debgeo', round, measured, async () => ({
+    ...counted,
+    ...describeSteps(await readStepTimes(world), since),
+  }));
 }

@@ -1,31 +1,30 @@
 /**
- * Speaks to one archive. Absent, invalid and unreachable are different answers: absent is null or `absent`, the rest throws DebgeoError.
+ * Speaks to one archive. Absent, invalid and unreachable are different answers: absent is null or
+ * `absent`, the rest throws DebgeoError.
  *
- * Every implementation passes test/archive/archive-contract.ts. All paths are relative to the archive's root and were validated as RepoPath.
- * Every call ends by itself: at the abort of `signal`, after LIMITS.answerMs without an answer, LIMITS.stallMs without a byte, or when
- * slower than LIMITS.bytesPerSecondMin. Only waiting for the archive counts: a reader may take its time between two chunks. A Release set takes at
- * most LIMITS.fetchMs. An abort throws an AbortError (`name`), before and while reading.
+ * Every implementation passes test/archive/archive-contract.ts. All paths are relative to the
+ * archive's root and were validated as RepoPath. Every call ends by itself: at the abort of
+ * `signal`, after LIMITS.answerMs without an answer, LIMITS.stallMs without a byte, or when slower
+ * than LIMITS.bytesPerSecondMin. Only waiting for the archive counts: a reader may take its time
+ * between two chunks. A Release set takes at most LIMITS.fetchMs. An abort throws an AbortError
+ * (`name`), before and while reading.
  *
- * Errors of all calls: ARCHIVE_UNREACHABLE, ARCHIVE_SLOW, ARCHIVE_THROTTLED (with retryAfterMs), ARCHIVE_DENIED, ARCHIVE_REDIRECT; of a
- * folder HOSTILE_PATH, too (a link that leaves it, or no regular file), and ARCHIVE_CHANGING (a file that changes in place while it is read).
+ * Errors of all calls: ARCHIVE_UNREACHABLE, ARCHIVE_SLOW, ARCHIVE_THROTTLED (with retryAfterMs),
+ * ARCHIVE_DENIED, ARCHIVE_REDIRECT; of a folder HOSTILE_PATH, too (a link that leaves it, or no
+ * regular file), and ARCHIVE_CHANGING (a file that changes in place while it is read).
  */
 import type { RepoPath } from '../domain/repo-path.ts';
-import type { ReleaseSet } from '../domain/snapshot.ts';
-
-/** What the archive said of InRelease (or Release) last time, to be sent back as If-None-Match and If-Modified-Since. */
-export interface Validator {
-  readonly etag: string | null;
-  readonly lastModified: string | null;
-}
+import type { ReleaseSet, Validator } from '../domain/snapshot.ts';
 
 export interface Archive {
   /**
    * Fetches InRelease, and Release and Release.gpg where the archive has them.
    *
-   * With a validator this is one conditional request for InRelease (for Release where the archive has no InRelease); `unchanged` ends it there.
+   * With a validator this is one conditional request for InRelease (for Release where the archive
+   * has no InRelease); `unchanged` ends it there.
    * @param suiteFolder `dists/bookworm`; for flat archives the folder itself, `.` for the root
-   * @throws RELEASE_MISSING  neither InRelease nor Release
-   * @throws LIMIT_EXCEEDED   a file beyond LIMITS.releaseBytes
+   * @throws RELEASE_MISSING neither InRelease nor Release
+   * @throws LIMIT_EXCEEDED a file beyond LIMITS.releaseBytes
    */
   fetchReleaseSet(
     suiteFolder: string,
@@ -34,10 +33,15 @@ export interface Archive {
   ): Promise<'unchanged' | { releaseSet: ReleaseSet; validator: Validator }>;
 
   /**
-   * Opens a file for streaming; null if the archive does not have it (404 or 410).
-   * The stream ends with an error when the connection breaks, stalls or passes `sizeMax` bytes (LIMIT_EXCEEDED); what is in it is not checked here.
+   * Opens a file for streaming; null if the archive does not have it (404 or 410). The stream ends
+   * with an error when the connection breaks, stalls or passes `sizeMax` bytes (LIMIT_EXCEEDED);
+   * what is in it is not checked here.
    */
-  open(path: RepoPath, sizeMax: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | null>;
+  open(
+    path: RepoPath,
+    sizeMax: number,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array> | null>;
 
   /** Frees kept connections. */
   close(): Promise<void>;

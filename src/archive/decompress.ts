@@ -1,12 +1,15 @@
 /**
- * Decompresses an index as a stream. What comes out is bounded by the caller, memory by the formats' windows.
+ * Decompresses an index as a stream. What comes out is bounded by the caller, memory by the
+ * formats' windows.
  *
- * Stops with LIMIT_EXCEEDED at the first byte beyond the bound (a bomb costs at most one more chunk) and with INDEX_MALFORMED where the input
- * is truncated, not of the format, or followed by something else. Errors of the input itself pass through unchanged.
+ * Stops with LIMIT_EXCEEDED at the first byte beyond the bound (a bomb costs at most one more
+ * chunk) and with INDEX_MALFORMED where the input is truncated, not of the format, or followed by
+ * something else. Errors of the input itself pass through unchanged.
  */
 import { pipeline, Readable, type Transform } from 'node:stream';
 import { setImmediate as immediate } from 'node:timers/promises';
 import { constants, createGunzip, createZstdDecompress } from 'node:zlib';
+
 import {
   code,
   copyToWasm,
@@ -23,6 +26,7 @@ import {
   type LZMAModule,
   WasmLzmaStream,
 } from 'node-liblzma/wasm';
+
 import { DebgeoError } from '../domain/errors.ts';
 import type { Compression } from '../domain/index-file.ts';
 
@@ -45,13 +49,19 @@ export async function* decompress(
   for await (const chunk of decompressed(bytes, compression)) {
     size += chunk.length;
     if (size > sizeMax) {
-      throw new DebgeoError('LIMIT_EXCEEDED', 'an index is larger than it may be', { expected: `at most ${sizeMax} bytes`, found: 'more' });
+      throw new DebgeoError('LIMIT_EXCEEDED', 'an index is larger than it may be', {
+        expected: `at most ${sizeMax} bytes`,
+        found: 'more',
+      });
     }
     yield chunk;
   }
 }
 
-function decompressed(bytes: AsyncIterable<Uint8Array>, compression: Compression): AsyncIterable<Uint8Array> {
+function decompressed(
+  bytes: AsyncIterable<Uint8Array>,
+  compression: Compression,
+): AsyncIterable<Uint8Array> {
   switch (compression) {
     case 'none':
       return bytes;
@@ -60,7 +70,10 @@ function decompressed(bytes: AsyncIterable<Uint8Array>, compression: Compression
     case 'zst':
       return throughZlib(
         bytes,
-        createZstdDecompress({ chunkSize: OUTPUT_BYTES, params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX } }),
+        createZstdDecompress({
+          chunkSize: OUTPUT_BYTES,
+          params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
+        }),
         compression,
       );
     case 'xz':
@@ -75,7 +88,8 @@ async function* throughZlib(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let given = 0;
   const source = Readable.from(counted(bytes, (length) => (given += length)));
-  // The callback must be there: without it an error of the source would be thrown where nobody catches it. It reaches us through the decoder.
+  // The callback must be there: without it an error of the source would be thrown where nobody
+  // catches it. It reaches us through the decoder.
   pipeline(source, decoder, () => {});
   try {
     yield* decoder as AsyncIterable<Uint8Array>;
@@ -85,11 +99,16 @@ async function* throughZlib(
     source.destroy();
     decoder.destroy();
   }
-  // Node ends a zstd stream after its first frame, and a gzip stream at a zero, and says nothing of the rest.
-  if (decoder.bytesWritten !== given) throw malformed(compression, new Error('something follows the end of the stream'));
+  // Node ends a zstd stream after its first frame, and a gzip stream at a zero, and says nothing of
+  // the rest.
+  if (decoder.bytesWritten !== given)
+    throw malformed(compression, new Error('something follows the end of the stream'));
 }
 
-async function* counted(bytes: AsyncIterable<Uint8Array>, count: (length: number) => void): AsyncGenerator<Uint8Array, void, undefined> {
+async function* counted(
+  bytes: AsyncIterable<Uint8Array>,
+  count: (length: number) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
   for await (const chunk of bytes) {
     if (chunk.length === 0) continue;
     count(chunk.length);
@@ -98,13 +117,19 @@ async function* counted(bytes: AsyncIterable<Uint8Array>, count: (length: number
 }
 
 const isZlibError = (error: unknown): boolean =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' && /^(Z_|ZSTD_|ERR_TRAILING_JUNK)/.test(error.code);
+  error instanceof Error &&
+  'code' in error &&
+  typeof error.code === 'string' &&
+  /^(Z_|ZSTD_|ERR_TRAILING_JUNK)/.test(error.code);
 
 /**
- * liblzma, compiled to WebAssembly (so nothing is built at installation), step by step: the ready-made streams notice neither a truncated file nor
- * what follows its end, and know no backpressure: one small chunk of a bomb would put hundreds of megabytes into memory.
+ * liblzma, compiled to WebAssembly (so nothing is built at installation), step by step: the
+ * ready-made streams notice neither a truncated file nor what follows its end, and know no
+ * backpressure: one small chunk of a bomb would put hundreds of megabytes into memory.
  */
-async function* throughLiblzma(bytes: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+async function* throughLiblzma(
+  bytes: AsyncIterable<Uint8Array>,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const liblzma = await initModule();
   const stream = new WasmLzmaStream(liblzma);
   const output = wasmAlloc(liblzma);
@@ -124,9 +149,13 @@ async function* throughLiblzma(bytes: AsyncIterable<Uint8Array>): AsyncGenerator
   }
 }
 
-const wasmAlloc = (liblzma: LZMAModule): number => copyToWasm(liblzma, new Uint8Array(OUTPUT_BYTES));
+const wasmAlloc = (liblzma: LZMAModule): number =>
+  copyToWasm(liblzma, new Uint8Array(OUTPUT_BYTES));
 
-/** A file may be several streams one after the other (xz(1)). @returns whether the chunk ends at the end of one */
+/**
+ * A file may be several streams one after the other (xz(1)). @returns whether the chunk ends at the
+ * end of one
+ */
 function* decodeChunk(
   liblzma: LZMAModule,
   stream: WasmLzmaStream,
@@ -141,16 +170,19 @@ function* decodeChunk(
       const before = stream.availIn;
       stream.setOutput(output, OUTPUT_BYTES);
       const status = code(stream, action);
-      if (status !== LZMA_OK && status !== LZMA_STREAM_END && status !== LZMA_BUF_ERROR) throw xzError(status);
+      if (status !== LZMA_OK && status !== LZMA_STREAM_END && status !== LZMA_BUF_ERROR)
+        throw xzError(status);
       const made = OUTPUT_BYTES - stream.availOut;
-      if (made > 0) yield liblzma.HEAPU8.subarray(output, output + made); // taken anew each time: the memory moves when it grows
+      // taken anew each time: the memory moves when it grows
+      if (made > 0) yield liblzma.HEAPU8.subarray(output, output + made);
       if (status === LZMA_STREAM_END) {
         decoderInit(stream, XZ_MEMORY_BYTES);
         if (stream.availIn === 0) return true;
         continue;
       }
       const idle = made === 0 && stream.availIn === before;
-      if (action === LZMA_FINISH && idle) throw malformed('xz', new Error('unexpected end of file'));
+      if (action === LZMA_FINISH && idle)
+        throw malformed('xz', new Error('unexpected end of file'));
       if (action === LZMA_RUN && stream.availIn === 0 && stream.availOut > 0) return false;
       if (action === LZMA_RUN && idle) throw malformed('xz', new Error('no progress'));
     }
@@ -160,8 +192,10 @@ function* decodeChunk(
 }
 
 function xzError(status: number): Error {
-  if (status === LZMA_MEM_ERROR) return new Error('liblzma has no memory left: too many indices at once'); // ours, not the archive's: tried again
-  if (status !== LZMA_MEMLIMIT_ERROR) return malformed('xz', new Error(`liblzma returned ${status}`));
+  if (status === LZMA_MEM_ERROR)
+    return new Error('liblzma has no memory left: too many indices at once'); // ours, not the archive's: tried again
+  if (status !== LZMA_MEMLIMIT_ERROR)
+    return malformed('xz', new Error(`liblzma returned ${status}`));
   return new DebgeoError('LIMIT_EXCEEDED', 'an xz stream asks for more memory than it may', {
     expected: `at most ${XZ_MEMORY_BYTES} bytes`,
     found: 'more',

@@ -1,18 +1,23 @@
 /**
- * An archive in a folder on the worker's disk (`file:///srv/mirror/debian`): every worker that reads it has it at the same path.
+ * An archive in a folder on the worker's disk (`file:///srv/mirror/debian`): every worker that
+ * reads it has it at the same path.
  *
- * Symbolic links are followed as far as they stay in the folder. A path is resolved first, opened by its resolved name without following another
- * link, and what was opened is compared with what was looked at; where an archive replaces files in between, this is done again. Nothing but
- * regular files is opened. A disk may hang as a network does (NFS, FUSE): each wait has its own end.
+ * Symbolic links are followed as far as they stay in the folder. A path is resolved first, opened
+ * by its resolved name without following another link, and what was opened is compared with what
+ * was looked at; where an archive replaces files in between, this is done again. Nothing but
+ * regular files is opened. A disk may hang as a network does (NFS, FUSE): each wait has its own
+ * end.
  */
 import { constants, type BigIntStats } from 'node:fs';
 import { lstat, open, realpath, stat, type FileHandle } from 'node:fs/promises';
 import { isAbsolute, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
-import type { Archive, Validator } from './archive.ts';
+import type { Validator } from '../domain/snapshot.ts';
+import type { Archive } from './archive.ts';
 import { throwIfAborted, tooLarge, unreachable } from './http-answer.ts';
 import { fetchReleaseSet } from './release-set.ts';
 
@@ -25,19 +30,29 @@ interface Opened {
   readonly place: string;
 }
 
-/** The folder does not have it. A name that is too long for the file system cannot be there either. */
+/**
+ * The folder does not have it. A name that is too long for the file system cannot be there either.
+ */
 const ABSENT = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'];
 const DENIED = ['EACCES', 'EPERM'];
-/** Replaced between looking and opening so many times in a row: somebody is writing it right now. */
+/**
+ * Replaced between looking and opening so many times in a row: somebody is writing it right now.
+ */
 const ATTEMPTS = 5;
-/** Filled within LIMITS.stallMs or at the end of the file: so nothing is read slower than LIMITS.bytesPerSecondMin. */
+/**
+ * Filled within LIMITS.stallMs or at the end of the file: so nothing is read slower than
+ * LIMITS.bytesPerSecondMin.
+ */
 const CHUNK_BYTES = 64 * 1024;
 
 /**
  * @param options.url `file:` URL of the root of the archive, an absolute path on this machine
  * @throws CONFIG_INVALID a URL that is none of that
  */
-export function createDirectoryArchive(options: { readonly url: string; readonly limits?: Partial<DirectoryArchiveLimits> }): Archive {
+export function createDirectoryArchive(options: {
+  readonly url: string;
+  readonly limits?: Partial<DirectoryArchiveLimits>;
+}): Archive {
   return new DirectoryArchive(folderOf(options.url), { ...LIMITS, ...options.limits });
 }
 
@@ -48,7 +63,8 @@ export function createDirectoryArchive(options: { readonly url: string; readonly
 export function folderOf(url: string): string {
   try {
     const parsed = new URL(url);
-    if (/^file:\/\/\//i.test(url) && parsed.search + parsed.hash === '') return fileURLToPath(parsed);
+    if (/^file:\/\/\//i.test(url) && parsed.search + parsed.hash === '')
+      return fileURLToPath(parsed);
   } catch {
     // Said below.
   }
@@ -80,11 +96,17 @@ class DirectoryArchive implements Archive {
       letGo(opened.handle);
       return 'unchanged';
     }
-    const bytes = Buffer.concat(await Array.fromAsync(this.#body(opened, this.#limits.releaseBytes, signal)));
+    const bytes = Buffer.concat(
+      await Array.fromAsync(this.#body(opened, this.#limits.releaseBytes, signal)),
+    );
     return { bytes, validator: { etag, lastModified: null } };
   }
 
-  async open(path: RepoPath, sizeMax: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | null> {
+  async open(
+    path: RepoPath,
+    sizeMax: number,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array> | null> {
     const opened = await this.#open(path, signal);
     return opened === null ? null : this.#body(opened, sizeMax, signal);
   }
@@ -125,14 +147,21 @@ class DirectoryArchive implements Archive {
       } catch (error) {
         if (error instanceof DebgeoError) throw error;
         if (!ABSENT.includes(codeOf(error))) throw failure(place, error);
-        await this.#resolveRoot(); // a folder that vanished meanwhile says nothing about what was in it
+        // a folder that vanished meanwhile says nothing about what was in it
+        await this.#resolveRoot();
         return null;
       }
     }
-    throw new DebgeoError('ARCHIVE_CHANGING', `${place} was replaced again and again while it was opened`);
+    throw new DebgeoError(
+      'ARCHIVE_CHANGING',
+      `${place} was replaced again and again while it was opened`,
+    );
   }
 
-  /** @throws ARCHIVE_UNREACHABLE, ARCHIVE_DENIED  there is no such folder: the archive is not there, which is not an archive without files */
+  /**
+   * @throws ARCHIVE_UNREACHABLE, ARCHIVE_DENIED there is no such folder: the archive is not there,
+   *   which is not an archive without files
+   */
   async #resolveRoot(): Promise<string> {
     try {
       const root = await realpath(this.#root);
@@ -164,7 +193,10 @@ class DirectoryArchive implements Archive {
   }
 }
 
-/** Never as many bytes as the file had when it was opened: a writer was at it in place, and what came is not whole. */
+/**
+ * Never as many bytes as the file had when it was opened: a writer was at it in place, and what
+ * came is not whole.
+ */
 async function* readChunks(
   { handle, found, place }: Opened,
   begin: () => void,
@@ -208,7 +240,11 @@ async function readChunk(handle: FileHandle): Promise<Uint8Array> {
 }
 
 /** @returns null: something else lies there now */
-async function openSame(place: string, resolved: string, looked: BigIntStats): Promise<Opened | null> {
+async function openSame(
+  place: string,
+  resolved: string,
+  looked: BigIntStats,
+): Promise<Opened | null> {
   let handle: FileHandle;
   try {
     // O_NONBLOCK: a pipe that was put there meanwhile would be waited for.
@@ -220,7 +256,12 @@ async function openSame(place: string, resolved: string, looked: BigIntStats): P
   try {
     const found = await handle.stat({ bigint: true });
     // Once more: a folder on the way may have become a link after it was resolved.
-    if (found.isFile() && found.dev === looked.dev && found.ino === looked.ino && (await realpath(resolved)) === resolved)
+    if (
+      found.isFile() &&
+      found.dev === looked.dev &&
+      found.ino === looked.ino &&
+      (await realpath(resolved)) === resolved
+    )
       return { handle, found, place };
   } catch (error) {
     letGo(handle);
@@ -236,12 +277,23 @@ function letGo(handle: FileHandle): void {
 }
 
 /** Ends at the abort of the signal, or after so many milliseconds; what was begun may hang on. */
-async function within<T>(work: Promise<T>, ms: number, place: string, signal: AbortSignal): Promise<T> {
+async function within<T>(
+  work: Promise<T>,
+  ms: number,
+  place: string,
+  signal: AbortSignal,
+): Promise<T> {
   work.catch(() => {});
   throwIfAborted(signal);
   const { promise: ended, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(unreachable(place, `no answer within ${ms} ms`)), ms);
-  const abort = (): void => reject(new DOMException('the archive is no longer asked', { name: 'AbortError', cause: signal.reason }));
+  const abort = (): void =>
+    reject(
+      new DOMException('the archive is no longer asked', {
+        name: 'AbortError',
+        cause: signal.reason,
+      }),
+    );
   signal.addEventListener('abort', abort, { once: true });
   try {
     return await Promise.race([work, ended]);
@@ -251,20 +303,29 @@ async function within<T>(work: Promise<T>, ms: number, place: string, signal: Ab
   }
 }
 
-/** Changes with every file that takes the name, and with every write that the file system notices. */
-const etagOf = ({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string => `"${[dev, ino, size, mtimeNs, ctimeNs].join('-')}"`;
+/**
+ * Changes with every file that takes the name, and with every write that the file system notices.
+ */
+const etagOf = ({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string =>
+  `"${[dev, ino, size, mtimeNs, ctimeNs].join('-')}"`;
 
 function isInside(root: string, resolved: string): boolean {
   const way = relative(root, resolved);
   return way !== '..' && !way.startsWith('../') && !isAbsolute(way);
 }
 
-const codeOf = (error: unknown): string => (error instanceof Error && 'code' in error ? String(error.code) : '');
+const codeOf = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? String(error.code) : '';
 
 function failure(place: string, error: unknown): DebgeoError {
   const code = codeOf(error);
   if (!DENIED.includes(code)) return unreachable(place, code || String(error), error);
-  return new DebgeoError('ARCHIVE_DENIED', `${place} may not be read`, { expected: 'readable by the worker', found: code }, error);
+  return new DebgeoError(
+    'ARCHIVE_DENIED',
+    `${place} may not be read`,
+    { expected: 'readable by the worker', found: code },
+    error,
+  );
 }
 
 const leaves = (place: string, resolved: string): DebgeoError =>
@@ -274,4 +335,7 @@ const leaves = (place: string, resolved: string): DebgeoError =>
   });
 
 const notRegular = (place: string): DebgeoError =>
-  new DebgeoError('HOSTILE_PATH', `${place} is not a regular file`, { expected: 'a regular file', found: 'a device, pipe or socket' });
+  new DebgeoError('HOSTILE_PATH', `${place} is not a regular file`, {
+    expected: 'a regular file',
+    found: 'a device, pipe or socket',
+  });

@@ -1,13 +1,18 @@
 /**
- * What an archive answers over http: its body, read to the end or refused, and what its status means for us (RFC 9110, 15; RFC 6585, 4).
- * Every wait has its own end, and a body that breaks off never looks like a whole one.
+ * What an archive answers over http: its body, read to the end or refused, and what its status
+ * means for us (RFC 9110, 15; RFC 6585, 4). Every wait has its own end, and a body that breaks off
+ * never looks like a whole one.
  */
 import { once } from 'node:events';
 import type http from 'node:http';
+
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 
-/** Those of LIMITS that reading an archive keeps, and the time over which a rate is measured. A test sets smaller ones. */
+/**
+ * Those of LIMITS that reading an archive keeps, and the time over which a rate is measured. A test
+ * sets smaller ones.
+ */
 export interface HttpArchiveLimits {
   readonly releaseBytes: number;
   readonly answerMs: number;
@@ -26,7 +31,8 @@ const THROTTLED = [429, 503];
 const DISCARD_BYTES = 16 * 1024;
 
 /**
- * Only waiting for the archive counts as slowness: the time that the reader takes for a chunk does not.
+ * Only waiting for the archive counts as slowness: the time that the reader takes for a chunk does
+ * not.
  * @param place the URL as it may be printed
  * @param unread the timer that watched until somebody began to read
  */
@@ -74,8 +80,14 @@ export async function* readBody(
   }
 }
 
-/** Reads what nobody needs, so that the connection is free for the next request; gives the connection up where that would cost more. */
-export async function discard(answer: http.IncomingMessage, limits: HttpArchiveLimits): Promise<void> {
+/**
+ * Reads what nobody needs, so that the connection is free for the next request; gives the
+ * connection up where that would cost more.
+ */
+export async function discard(
+  answer: http.IncomingMessage,
+  limits: HttpArchiveLimits,
+): Promise<void> {
   const timer = setTimeout(() => answer.destroy(), limits.stallMs);
   let size = 0;
   answer.on('data', (chunk: Buffer) => {
@@ -86,24 +98,42 @@ export async function discard(answer: http.IncomingMessage, limits: HttpArchiveL
   clearTimeout(timer);
 }
 
-export function refusal(place: string, status: number, retryAfter: string | undefined, retryAfterMax: number): DebgeoError {
+export function refusal(
+  place: string,
+  status: number,
+  retryAfter: string | undefined,
+  retryAfterMax: number,
+): DebgeoError {
   const facts = { expected: 'HTTP 200', found: `HTTP ${status}` };
-  if (DENIED.includes(status)) return new DebgeoError('ARCHIVE_DENIED', `${place} denies access`, facts);
-  if (!THROTTLED.includes(status)) return new DebgeoError('ARCHIVE_UNREACHABLE', `${place} answers with an error`, facts);
-  return new DebgeoError('ARCHIVE_THROTTLED', `${place} asks us to wait`, { ...facts, ...waitOf(retryAfter, retryAfterMax) });
+  if (DENIED.includes(status))
+    return new DebgeoError('ARCHIVE_DENIED', `${place} denies access`, facts);
+  if (!THROTTLED.includes(status))
+    return new DebgeoError('ARCHIVE_UNREACHABLE', `${place} answers with an error`, facts);
+  return new DebgeoError('ARCHIVE_THROTTLED', `${place} asks us to wait`, {
+    ...facts,
+    ...waitOf(retryAfter, retryAfterMax),
+  });
 }
 
 /** Retry-After is a number of seconds or a date (RFC 9110, 10.2.3). */
 function waitOf(retryAfter: string | undefined, max: number): Pick<ErrorReport, 'retryAfterMs'> {
   if (retryAfter === undefined) return {};
-  const ms = /^\d+$/.test(retryAfter) ? Number(retryAfter) * 1000 : Date.parse(retryAfter) - Date.now();
+  const ms = /^\d+$/.test(retryAfter)
+    ? Number(retryAfter) * 1000
+    : Date.parse(retryAfter) - Date.now();
   return Number.isNaN(ms) ? {} : { retryAfterMs: Math.min(Math.max(ms, 0), max) };
 }
 
 export const tooLarge = (place: string, sizeMax: number, found: string): DebgeoError =>
-  new DebgeoError('LIMIT_EXCEEDED', `a file of ${place} is larger than it may be`, { expected: `at most ${sizeMax} bytes`, found });
+  new DebgeoError('LIMIT_EXCEEDED', `a file of ${place} is larger than it may be`, {
+    expected: `at most ${sizeMax} bytes`,
+    found,
+  });
 
-/** A dead line sends nothing; this one does, so little that nothing ever ends (TUF, "slow retrieval attack"). */
+/**
+ * A dead line sends nothing; this one does, so little that nothing ever ends (TUF, "slow retrieval
+ * attack").
+ */
 const tooSlow = (place: string, min: number, rate: number): DebgeoError =>
   new DebgeoError('ARCHIVE_SLOW', `${place} sends too slowly`, {
     expected: `at least ${min} bytes a second`,
@@ -119,5 +149,9 @@ export const unreachable = (place: string, found: string, cause?: unknown): Debg
   );
 
 export function throwIfAborted(signal: AbortSignal): void {
-  if (signal.aborted) throw new DOMException('the archive is no longer asked', { name: 'AbortError', cause: signal.reason });
+  if (signal.aborted)
+    throw new DOMException('the archive is no longer asked', {
+      name: 'AbortError',
+      cause: signal.reason,
+    });
 }

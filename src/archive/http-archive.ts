@@ -1,17 +1,28 @@
 /**
  * An archive behind http or https.
  *
- * Node's own client, and not fetch: a path goes out byte for byte as apt quotes it (a URL parser would resolve `%2e`), redirects are ours to judge,
- * nothing is decoded on the way, and each wait has its own end. A file that breaks off never looks like a whole one.
+ * Node's own client, and not fetch: a path goes out byte for byte as apt quotes it (a URL parser
+ * would resolve `%2e`), redirects are ours to judge, nothing is decoded on the way, and each wait
+ * has its own end. A file that breaks off never looks like a whole one.
  */
 import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
-import type { Archive, Validator } from './archive.ts';
-import { discard, type HttpArchiveLimits, readBody, refusal, throwIfAborted, tooLarge, unreachable } from './http-answer.ts';
+import type { Validator } from '../domain/snapshot.ts';
+import type { Archive } from './archive.ts';
+import {
+  discard,
+  type HttpArchiveLimits,
+  readBody,
+  refusal,
+  throwIfAborted,
+  tooLarge,
+  unreachable,
+} from './http-answer.ts';
 import { fetchReleaseSet } from './release-set.ts';
 
 /** `place`: where it came from, to be printed. */
@@ -23,7 +34,8 @@ const REDIRECTED = [301, 302, 303, 307, 308];
 
 /**
  * @param options.url root of the archive: http or https, without credentials, query and fragment
- * @param options.redirectOrigins origins besides that of `url` that a redirect may lead to (`https://cdn.example.org`)
+ * @param options.redirectOrigins origins besides that of `url` that a redirect may lead to
+ *   (`https://cdn.example.org`)
  * @throws CONFIG_INVALID a URL that is none of that
  */
 export function createHttpArchive(options: {
@@ -32,7 +44,10 @@ export function createHttpArchive(options: {
   readonly limits?: Partial<HttpArchiveLimits>;
 }): Archive {
   const root = parseRoot(options.url);
-  const origins = new Set([root.origin, ...options.redirectOrigins.map((origin) => parseRoot(origin).origin)]);
+  const origins = new Set([
+    root.origin,
+    ...options.redirectOrigins.map((origin) => parseRoot(origin).origin),
+  ]);
   return new HttpArchive(root, origins, { ...LIMITS, rateWindowMs: 60_000, ...options.limits });
 }
 
@@ -40,7 +55,10 @@ class HttpArchive implements Archive {
   readonly #root: URL;
   readonly #origins: ReadonlySet<string>;
   readonly #limits: HttpArchiveLimits;
-  readonly #agents = { 'http:': new http.Agent({ keepAlive: true }), 'https:': new https.Agent({ keepAlive: true }) };
+  readonly #agents = {
+    'http:': new http.Agent({ keepAlive: true }),
+    'https:': new https.Agent({ keepAlive: true }),
+  };
 
   constructor(root: URL, origins: ReadonlySet<string>, limits: HttpArchiveLimits) {
     this.#root = root;
@@ -49,7 +67,12 @@ class HttpArchive implements Archive {
   }
 
   fetchReleaseSet(suiteFolder: string, validator: Validator | null, signal: AbortSignal) {
-    const wanted = { root: printed(this.#root), suiteFolder, validator, fetchMs: this.#limits.fetchMs };
+    const wanted = {
+      root: printed(this.#root),
+      suiteFolder,
+      validator,
+      fetchMs: this.#limits.fetchMs,
+    };
     return fetchReleaseSet((path, known, until) => this.#fetch(path, known, until), wanted, signal);
   }
 
@@ -65,12 +88,23 @@ class HttpArchive implements Archive {
     }
     const body = this.#body({ answer, place }, this.#limits.releaseBytes, signal);
     const bytes = Buffer.concat(await Array.fromAsync(body));
-    return { bytes, validator: { etag: answer.headers.etag ?? null, lastModified: answer.headers['last-modified'] ?? null } };
+    return {
+      bytes,
+      validator: {
+        etag: answer.headers.etag ?? null,
+        lastModified: answer.headers['last-modified'] ?? null,
+      },
+    };
   }
 
-  async open(path: RepoPath, sizeMax: number, signal: AbortSignal): Promise<AsyncIterable<Uint8Array> | null> {
+  async open(
+    path: RepoPath,
+    sizeMax: number,
+    signal: AbortSignal,
+  ): Promise<AsyncIterable<Uint8Array> | null> {
     const fetched = await this.#get(path, {}, signal);
-    if (!ABSENT.includes(fetched.answer.statusCode ?? 0)) return this.#body(fetched, sizeMax, signal);
+    if (!ABSENT.includes(fetched.answer.statusCode ?? 0))
+      return this.#body(fetched, sizeMax, signal);
     await discard(fetched.answer, this.#limits);
     return null;
   }
@@ -82,18 +116,30 @@ class HttpArchive implements Archive {
   }
 
   /** Answers with 200, 304, 404 or 410; everything else is thrown. */
-  async #get(path: RepoPath, headers: Record<string, string>, signal: AbortSignal): Promise<Fetched> {
+  async #get(
+    path: RepoPath,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<Fetched> {
     let url = this.#root;
     let target = `${url.pathname.replace(/\/$/, '')}/${aptQuote(path)}`;
     for (let redirects = 0; ; redirects += 1) {
       const place = printed(url, target);
       const answer = await this.#request(url, target, headers, signal);
       const status = answer.statusCode ?? 0;
-      if (status === 200 || (status === 304 && Object.keys(headers).length > 0) || ABSENT.includes(status)) return { answer, place };
+      if (
+        status === 200 ||
+        (status === 304 && Object.keys(headers).length > 0) ||
+        ABSENT.includes(status)
+      )
+        return { answer, place };
       await discard(answer, this.#limits);
-      if (!REDIRECTED.includes(status)) throw refusal(place, status, answer.headers['retry-after'], this.#limits.retryAfterMs);
+      if (!REDIRECTED.includes(status))
+        throw refusal(place, status, answer.headers['retry-after'], this.#limits.retryAfterMs);
       if (redirects === this.#limits.redirects) {
-        throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects too often`, { expected: `at most ${redirects} redirects` });
+        throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects too often`, {
+          expected: `at most ${redirects} redirects`,
+        });
       }
       url = this.#redirected(url, target, answer.headers.location);
       target = url.pathname + url.search;
@@ -105,13 +151,28 @@ class HttpArchive implements Archive {
     const allowed = [...this.#origins].join(', ');
     const place = printed(from, target);
     const to = location === undefined ? null : URL.parse(location, from.origin + target);
-    if (to === null) throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects to nowhere`, { expected: allowed, found: 'no place' });
+    if (to === null)
+      throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects to nowhere`, {
+        expected: allowed,
+        found: 'no place',
+      });
     if (this.#origins.has(to.origin) && to.username === '' && to.password === '') return to;
-    throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects to another origin`, { expected: allowed, found: printed(to) });
+    throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects to another origin`, {
+      expected: allowed,
+      found: printed(to),
+    });
   }
 
-  /** The head of one answer. A kept connection that the archive closed meanwhile is no failure: once more, on a new one. */
-  async #request(url: URL, target: string, headers: Record<string, string>, signal: AbortSignal): Promise<http.IncomingMessage> {
+  /**
+   * The head of one answer. A kept connection that the archive closed meanwhile is no failure: once
+   * more, on a new one.
+   */
+  async #request(
+    url: URL,
+    target: string,
+    headers: Record<string, string>,
+    signal: AbortSignal,
+  ): Promise<http.IncomingMessage> {
     const request = (agent: http.Agent | false) => {
       throwIfAborted(signal);
       const module = url.protocol === 'https:' ? https : http;
@@ -121,7 +182,12 @@ class HttpArchive implements Archive {
         port: url.port,
         path: target,
         agent,
-        headers: { host: url.host, 'accept-encoding': 'identity', 'user-agent': 'debgeo', ...headers },
+        headers: {
+          host: url.host,
+          'accept-encoding': 'identity',
+          'user-agent': 'debgeo',
+          ...headers,
+        },
       });
     };
     const first = request(this.#agents[url.protocol === 'https:' ? 'https:' : 'http:']);
@@ -133,14 +199,20 @@ class HttpArchive implements Archive {
     }
   }
 
-  async #head(request: http.ClientRequest, place: string, signal: AbortSignal): Promise<http.IncomingMessage> {
+  async #head(
+    request: http.ClientRequest,
+    place: string,
+    signal: AbortSignal,
+  ): Promise<http.IncomingMessage> {
     const late = () => request.destroy(new Error(`no answer within ${this.#limits.answerMs} ms`));
     const timer = setTimeout(late, this.#limits.answerMs);
-    // The option `signal` of Node does the same, at the price of a watcher of streams for each request.
+    // The option `signal` of Node does the same, at the price of a watcher of streams for each
+    // request.
     const end = () => void request.destroy();
     signal.addEventListener('abort', end, { once: true });
     request.once('close', () => signal.removeEventListener('abort', end));
-    // The head and a broken body may come in one packet: both need a listener before anybody reads. Whoever reads sees the error.
+    // The head and a broken body may come in one packet: both need a listener before anybody reads.
+    // Whoever reads sees the error.
     request.on('error', () => {});
     request.on('response', (answer) => answer.on('error', () => {}));
     try {
@@ -154,13 +226,18 @@ class HttpArchive implements Archive {
     }
   }
 
-  #body({ answer, place }: Fetched, sizeMax: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  #body(
+    { answer, place }: Fetched,
+    sizeMax: number,
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array> {
     const announced = answer.headers['content-length'];
     if (announced !== undefined && Number(announced) > sizeMax) {
       answer.destroy();
       throw tooLarge(place, sizeMax, announced);
     }
-    const stalled = () => void answer.destroy(unreachable(place, `no byte for ${this.#limits.stallMs} ms`));
+    const stalled = () =>
+      void answer.destroy(unreachable(place, `no byte for ${this.#limits.stallMs} ms`));
     // A body that nobody begins to read must not hold a connection for ever.
     const unread = setTimeout(stalled, this.#limits.stallMs);
     answer.once('close', () => clearTimeout(unread));
@@ -177,7 +254,10 @@ function conditions(validator: Validator | null): Record<string, string> {
 
 function parseRoot(text: string): URL {
   const url = URL.parse(text);
-  const plain = url !== null && /^https?:$/.test(url.protocol) && url.username + url.password + url.search + url.hash === '';
+  const plain =
+    url !== null &&
+    /^https?:$/.test(url.protocol) &&
+    url.username + url.password + url.search + url.hash === '';
   if (plain) return url;
   throw new DebgeoError('CONFIG_INVALID', 'this is not the URL of an archive', {
     expected: 'http or https, without credentials, query and fragment',
@@ -187,7 +267,10 @@ function parseRoot(text: string): URL {
 
 /** A URL as it may be logged: credentials and what is in a query (signed URLs) stay out. */
 const printed = (url: URL, path = url.pathname): string =>
-  `${url.origin === 'null' ? url.protocol : url.origin}${path.replace(/[?#].*$/s, '')}`.slice(0, LIMITS.quotedCharacters);
+  `${url.origin === 'null' ? url.protocol : url.origin}${path.replace(/[?#].*$/s, '')}`.slice(
+    0,
+    LIMITS.quotedCharacters,
+  );
 
 const isReset = (error: unknown): boolean =>
   error instanceof DebgeoError &&

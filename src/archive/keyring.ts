@@ -1,9 +1,11 @@
 /** The pinned keys of an archive, as OpenPGP.js holds them. */
 import * as openpgp from 'openpgp';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 
-const KEY_BLOCK = /-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n[^]*?\n-----END PGP PUBLIC KEY BLOCK-----/g;
+const KEY_BLOCK =
+  /-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n[^]*?\n-----END PGP PUBLIC KEY BLOCK-----/g;
 
 /**
  * @param bytes public keys, armored (one or more blocks, text around them) or binary
@@ -16,7 +18,10 @@ export async function readKeyring(bytes: Uint8Array): Promise<openpgp.Key[]> {
       if (key.isPrivate()) throw new Error('a secret key is no part of a keyring');
       // A ring may hold a key twice, of different age: what either says (extended, revoked) counts.
       const known = merged.get(key.getFingerprint());
-      merged.set(key.getFingerprint(), known === undefined ? key : await known.update(key as openpgp.PublicKey));
+      merged.set(
+        key.getFingerprint(),
+        known === undefined ? key : await known.update(key as openpgp.PublicKey),
+      );
     }
   } catch (error) {
     throw new DebgeoError(
@@ -27,7 +32,9 @@ export async function readKeyring(bytes: Uint8Array): Promise<openpgp.Key[]> {
     );
   }
   if (merged.size === 0)
-    throw new DebgeoError('CONFIG_INVALID', 'the keyring holds no key', { expected: 'public keys, armored or binary' });
+    throw new DebgeoError('CONFIG_INVALID', 'the keyring holds no key', {
+      expected: 'public keys, armored or binary',
+    });
   return [...merged.values()];
 }
 

@@ -2,15 +2,22 @@
 import { DebgeoError } from '../domain/errors.ts';
 import { joinPath, type RepoPath } from '../domain/repo-path.ts';
 import type { ReleaseSet } from '../domain/snapshot.ts';
-import type { Validator } from './archive.ts';
+import type { Validator } from '../domain/snapshot.ts';
 import { unreachable } from './http-answer.ts';
 
 interface FetchedFile {
   readonly bytes: Uint8Array;
   readonly validator: Validator;
 }
-/** One file, whole; null where the archive does not have it, `unchanged` only where a validator was given. */
-type FetchFile = (path: RepoPath, validator: Validator | null, signal: AbortSignal) => Promise<'unchanged' | FetchedFile | null>;
+/**
+ * One file, whole; null where the archive does not have it, `unchanged` only where a validator was
+ * given.
+ */
+type FetchFile = (
+  path: RepoPath,
+  validator: Validator | null,
+  signal: AbortSignal,
+) => Promise<'unchanged' | FetchedFile | null>;
 
 interface Wanted {
   /** The root of the archive as it may be printed. */
@@ -31,18 +38,31 @@ export async function fetchReleaseSet(
     return await fetchInOrder(fetch, wanted, AbortSignal.any([signal, deadline]));
   } catch (error) {
     if (!deadline.aborted || signal.aborted) throw error;
-    throw unreachable(`${wanted.root}/${wanted.suiteFolder}`, `no Release set within ${wanted.fetchMs} ms`, error);
+    throw unreachable(
+      `${wanted.root}/${wanted.suiteFolder}`,
+      `no Release set within ${wanted.fetchMs} ms`,
+      error,
+    );
   }
 }
 
 /**
- * The validator does not say of which file it is. Where InRelease has come or gone since, the other file has another ETag or time; should both have
- * the same time and no ETag, the next unconditional look sees it.
+ * The validator does not say of which file it is. Where InRelease has come or gone since, the other
+ * file has another ETag or time; should both have the same time and no ETag, the next unconditional
+ * look sees it.
  */
-async function fetchInOrder(fetch: FetchFile, { root, suiteFolder, validator }: Wanted, signal: AbortSignal) {
+async function fetchInOrder(
+  fetch: FetchFile,
+  { root, suiteFolder, validator }: Wanted,
+  signal: AbortSignal,
+) {
   const inRelease = await fetch(joinPath(suiteFolder, 'InRelease'), validator, signal);
   if (inRelease === 'unchanged') return inRelease;
-  const release = await fetch(joinPath(suiteFolder, 'Release'), inRelease === null ? validator : null, signal);
+  const release = await fetch(
+    joinPath(suiteFolder, 'Release'),
+    inRelease === null ? validator : null,
+    signal,
+  );
   if (release === 'unchanged') return release;
 
   const first = inRelease ?? release;
@@ -52,7 +72,8 @@ async function fetchInOrder(fetch: FetchFile, { root, suiteFolder, validator }: 
       found: 'no such file',
     });
   }
-  const releaseGpg = release === null ? null : await fetch(joinPath(suiteFolder, 'Release.gpg'), null, signal);
+  const releaseGpg =
+    release === null ? null : await fetch(joinPath(suiteFolder, 'Release.gpg'), null, signal);
   return {
     releaseSet: {
       inRelease: inRelease?.bytes ?? null,

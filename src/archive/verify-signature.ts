@@ -1,12 +1,16 @@
 /**
- * Judges the signatures of a Release set as apt does with gpgv: the verdict depends on pinned keys alone and on what they are worth *now*.
+ * Judges the signatures of a Release set as apt does with gpgv: the verdict depends on pinned keys
+ * alone and on what they are worth *now*.
  *
- * Accepted iff at least one signature of a pinned key is good, that key and its signing subkey are neither revoked nor expired, and no pinned
- * key gives a signature that is bad, has expired or cannot be judged. Signatures of unknown keys are ignored (apt does so: archives sign with the keys
- * of several releases). Case by case against gpgv and apt: test/archive/trust-differential.test.ts.
- * OpenPGP.js judges keys at the time of the signature and would accept one that has expired since: key and expiry are judged here.
+ * Accepted iff at least one signature of a pinned key is good, that key and its signing subkey are
+ * neither revoked nor expired, and no pinned key gives a signature that is bad, has expired or
+ * cannot be judged. Signatures of unknown keys are ignored (apt does so: archives sign with the
+ * keys of several releases). Case by case against gpgv and apt:
+ * test/archive/trust-differential.test.ts. OpenPGP.js judges keys at the time of the signature and
+ * would accept one that has expired since: key and expiry are judged here.
  */
 import * as openpgp from 'openpgp';
+
 import { isSameText, splitClearsigned, splitSignatures } from '../domain/clearsigned.ts';
 import { DebgeoError, type ErrorCode } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
@@ -14,7 +18,10 @@ import type { ReleaseSet } from '../domain/snapshot.ts';
 import { quoted, readKeyring } from './keyring.ts';
 
 export interface Signature {
-  /** Fingerprints of the pinned primary keys that signed, 40 upper-case hex digits each; empty if unsigned was allowed. */
+  /**
+   * Fingerprints of the pinned primary keys that signed, 40 upper-case hex digits each; empty if
+   * unsigned was allowed.
+   */
   readonly signers: readonly string[];
   /** The signed bytes: parse only these. */
   readonly body: Uint8Array;
@@ -23,8 +30,9 @@ export interface Signature {
 }
 
 /**
- * `bad`: does not match, has expired, or is of a kind that nobody knows; apt then refuses whatever else is there.
- * `unusable`: authentic, and not accepted for a reason of the signature itself: a weak hash, its time, a key that may not sign.
+ * `bad`: does not match, has expired, or is of a kind that nobody knows; apt then refuses whatever
+ * else is there. `unusable`: authentic, and not accepted for a reason of the signature itself: a
+ * weak hash, its time, a key that may not sign.
  */
 type Verdict = 'good' | 'bad' | 'revoked' | 'expired' | 'unusable' | 'unknown';
 
@@ -37,37 +45,64 @@ interface Signed {
 
 interface JudgedSignature {
   readonly verdict: Verdict;
-  /** Fingerprint of the pinned primary key, or of the unknown issuer as far as the signature tells it. */
+  /**
+   * Fingerprint of the pinned primary key, or of the unknown issuer as far as the signature tells
+   * it.
+   */
   readonly issuer: string;
   readonly reason: string;
 }
 
-const WEAK_HASHES: ReadonlySet<number> = new Set([openpgp.enums.hash.md5, openpgp.enums.hash.sha1, openpgp.enums.hash.ripemd]);
+const WEAK_HASHES: ReadonlySet<number> = new Set([
+  openpgp.enums.hash.md5,
+  openpgp.enums.hash.sha1,
+  openpgp.enums.hash.ripemd,
+]);
 /** Of RFC 9580, without SHA-3: GnuPG knows none of it, so that apt refuses what is signed so. */
 const KNOWN_HASHES: ReadonlySet<unknown> = new Set(
-  Object.entries(openpgp.enums.hash).flatMap(([name, hash]) => (name.startsWith('sha3_') ? [] : [hash])),
+  Object.entries(openpgp.enums.hash).flatMap(([name, hash]) =>
+    name.startsWith('sha3_') ? [] : [hash],
+  ),
 );
-/** Whether bytes were signed is asked apart from whether the hash is strong: a bad signature counts whatever its hash. */
-const ANY_HASH = { ...openpgp.config, rejectHashAlgorithms: new Set(), rejectMessageHashAlgorithms: new Set() } as openpgp.Config;
+/**
+ * Whether bytes were signed is asked apart from whether the hash is strong: a bad signature counts
+ * whatever its hash.
+ */
+const ANY_HASH = {
+  ...openpgp.config,
+  rejectHashAlgorithms: new Set(),
+  rejectMessageHashAlgorithms: new Set(),
+} as openpgp.Config;
 /** apt: Acquire::Max-FutureTime. Further ahead, the Date of the Release is refused, too. */
 const FUTURE_MS = 10_000;
 const LF = 0x0a;
 
 /**
- * @param keyring pinned public keys, armored (one or more blocks) or binary; null accepts an unsigned Release set
+ * @param keyring pinned public keys, armored (one or more blocks) or binary; null accepts an
+ *   unsigned Release set
  * @throws RELEASE_UNSIGNED a Release without Release.gpg and without InRelease
- * @throws SIGNATURE_MALFORMED, SIGNATURE_INVALID, SIGNATURE_UNKNOWN_KEY, SIGNATURE_KEY_EXPIRED, SIGNATURE_KEY_REVOKED
- * @throws CONFIG_INVALID   the keyring cannot be read
+ * @throws SIGNATURE_MALFORMED, SIGNATURE_INVALID, SIGNATURE_UNKNOWN_KEY, SIGNATURE_KEY_EXPIRED,
+ *   SIGNATURE_KEY_REVOKED
+ * @throws CONFIG_INVALID the keyring cannot be read
  */
-export async function verifyReleaseSet(set: ReleaseSet, keyring: Uint8Array | null, now: Date): Promise<Signature> {
+export async function verifyReleaseSet(
+  set: ReleaseSet,
+  keyring: Uint8Array | null,
+  now: Date,
+): Promise<Signature> {
   const inRelease = set.inRelease === null ? null : openInRelease(set.inRelease, keyring === null);
   const body = inRelease?.body ?? set.release;
   if (body === null) throw new DebgeoError('RELEASE_MISSING', 'neither InRelease nor Release');
 
-  if (keyring === null) return { signers: [], body, taken: await whatBelongsTogether(set, body, null, now) };
+  if (keyring === null)
+    return { signers: [], body, taken: await whatBelongsTogether(set, body, null, now) };
   const keys = await readKeyring(keyring);
   if (inRelease !== null) {
-    const signers = acceptedSigners(await judgeSignatures(inRelease.signed, inRelease.signatures, keys, now), keys, 'InRelease');
+    const signers = acceptedSigners(
+      await judgeSignatures(inRelease.signed, inRelease.signatures, keys, now),
+      keys,
+      'InRelease',
+    );
     return { signers, body, taken: await whatBelongsTogether(set, body, keys, now) };
   }
   if (set.releaseGpg === null) {
@@ -84,29 +119,42 @@ function openInRelease(
   bytes: Uint8Array,
   unsignedAllowed: boolean,
 ): { body: Uint8Array; signed: Uint8Array; signatures: readonly string[] } {
-  const framed = Buffer.from(bytes.subarray(0, 64)).toString('latin1').startsWith('-----BEGIN PGP SIGNED MESSAGE-----');
+  const framed = Buffer.from(bytes.subarray(0, 64))
+    .toString('latin1')
+    .startsWith('-----BEGIN PGP SIGNED MESSAGE-----');
   if (!framed && unsignedAllowed) return { body: bytes, signed: bytes, signatures: [] };
   const { body, signatures } = splitClearsigned(bytes);
   return { body, signed: body.at(-1) === LF ? body.subarray(0, -1) : body, signatures };
 }
 
 /**
- * An InRelease that is authentic decides alone, as for apt, which then asks for nothing else. Release and Release.gpg beside it are for older clients,
- * and are taken only as far as they say the same:
+ * An InRelease that is authentic decides alone, as for apt, which then asks for nothing else.
+ * Release and Release.gpg beside it are for older clients, and are taken only as far as they say
+ * the same:
  *
- * - a Release that says anything else is left out: the site has the indices of InRelease, and a client of that Release would find others than it lists;
- * - a Release.gpg that would not be accepted over the Release that is taken is left out: it lets nobody in, and was accepted by nobody;
+ * - a Release that says anything else is left out: the site has the indices of InRelease, and a
+ *   client of that Release would find others than it lists;
+ * - a Release.gpg that would not be accepted over the Release that is taken is left out: it lets
+ *   nobody in, and was accepted by nobody;
  * - a Release.gpg without a Release to sign is left out, too.
  *
- * Waiting until the three agree would be no safer, for an archive with InRelease alone gives no such hint and has to be read as safely; and it would
- * not end where a cache, or a tool that writes InRelease only, keeps an old file for good (bookworm-updates behind caches does). At a site whatever is
- * left out is a 404, on which an older client stops; half of another release would be a hash mismatch or a bad signature.
+ * Waiting until the three agree would be no safer, for an archive with InRelease alone gives no
+ * such hint and has to be read as safely; and it would not end where a cache, or a tool that writes
+ * InRelease only, keeps an old file for good (bookworm-updates behind caches does). At a site
+ * whatever is left out is a 404, on which an older client stops; half of another release would be a
+ * hash mismatch or a bad signature.
  * @param keys null: unsigned is accepted, and a Release.gpg cannot be judged
  */
-async function whatBelongsTogether(set: ReleaseSet, body: Uint8Array, keys: readonly openpgp.Key[] | null, now: Date): Promise<ReleaseSet> {
+async function whatBelongsTogether(
+  set: ReleaseSet,
+  body: Uint8Array,
+  keys: readonly openpgp.Key[] | null,
+  now: Date,
+): Promise<ReleaseSet> {
   const { inRelease, release, releaseGpg } = set;
   if (inRelease === null) return set;
-  if (release === null || !isSameText(release, body)) return { inRelease, release: null, releaseGpg: null };
+  if (release === null || !isSameText(release, body))
+    return { inRelease, release: null, releaseGpg: null };
   if (releaseGpg === null || keys === null) return set;
   try {
     await signersOfRelease(release, releaseGpg, keys, now);
@@ -117,22 +165,46 @@ async function whatBelongsTogether(set: ReleaseSet, body: Uint8Array, keys: read
   }
 }
 
-const signersOfRelease = async (release: Uint8Array, releaseGpg: Uint8Array, keys: readonly openpgp.Key[], now: Date): Promise<string[]> =>
-  acceptedSigners(await judgeSignatures(release, splitSignatures(releaseGpg), keys, now), keys, 'Release.gpg');
+const signersOfRelease = async (
+  release: Uint8Array,
+  releaseGpg: Uint8Array,
+  keys: readonly openpgp.Key[],
+  now: Date,
+): Promise<string[]> =>
+  acceptedSigners(
+    await judgeSignatures(release, splitSignatures(releaseGpg), keys, now),
+    keys,
+    'Release.gpg',
+  );
 
-function acceptedSigners(judged: readonly JudgedSignature[], keys: readonly openpgp.Key[], file: string): string[] {
+function acceptedSigners(
+  judged: readonly JudgedSignature[],
+  keys: readonly openpgp.Key[],
+  file: string,
+): string[] {
   const has = (verdict: Verdict) => judged.some((signature) => signature.verdict === verdict);
   if (has('bad')) throw refusal('SIGNATURE_INVALID', file, judged, keys);
-  if (has('good')) return [...new Set(judged.filter(({ verdict }) => verdict === 'good').map(({ issuer }) => issuer))];
+  if (has('good'))
+    return [
+      ...new Set(judged.filter(({ verdict }) => verdict === 'good').map(({ issuer }) => issuer)),
+    ];
   if (has('revoked')) throw refusal('SIGNATURE_KEY_REVOKED', file, judged, keys);
   if (has('expired')) throw refusal('SIGNATURE_KEY_EXPIRED', file, judged, keys);
   if (has('unusable')) throw refusal('SIGNATURE_INVALID', file, judged, keys);
   throw refusal('SIGNATURE_UNKNOWN_KEY', file, judged, keys);
 }
 
-function refusal(code: ErrorCode, file: string, judged: readonly JudgedSignature[], keys: readonly openpgp.Key[]): DebgeoError {
+function refusal(
+  code: ErrorCode,
+  file: string,
+  judged: readonly JudgedSignature[],
+  keys: readonly openpgp.Key[],
+): DebgeoError {
   const found = judged.map(({ issuer, reason }) => `${issuer} (${reason})`).join(', ');
-  return new DebgeoError(code, `no acceptable signature of a pinned key on ${file}`, { expected: fingerprintsOf(keys), found });
+  return new DebgeoError(code, `no acceptable signature of a pinned key on ${file}`, {
+    expected: fingerprintsOf(keys),
+    found,
+  });
 }
 
 async function judgeSignatures(
@@ -146,7 +218,8 @@ async function judgeSignatures(
   if (literal === undefined) throw new Error('OpenPGP.js made a message without a packet');
   const document = { literal, hasLongLine: hasLongLine(signed) };
   const judged: JudgedSignature[] = [];
-  for (const packet of await readSignatures(armored)) judged.push(await judgeSignature(packet, document, keys, now));
+  for (const packet of await readSignatures(armored))
+    judged.push(await judgeSignature(packet, document, keys, now));
   return judged;
 }
 
@@ -165,12 +238,20 @@ async function readSignatures(armored: readonly string[]): Promise<openpgp.Signa
   for (const block of armored) {
     try {
       const signature = await openpgp.readSignature({ armoredSignature: block });
-      packets.push(...signature.packets.filter((packet) => packet instanceof openpgp.SignaturePacket));
+      packets.push(
+        ...signature.packets.filter((packet) => packet instanceof openpgp.SignaturePacket),
+      );
     } catch (error) {
-      throw new DebgeoError('SIGNATURE_MALFORMED', 'a signature cannot be read', { found: quoted(error) }, error);
+      throw new DebgeoError(
+        'SIGNATURE_MALFORMED',
+        'a signature cannot be read',
+        { found: quoted(error) },
+        error,
+      );
     }
   }
-  if (packets.length === 0) throw new DebgeoError('SIGNATURE_MALFORMED', 'there is no signature that can be read');
+  if (packets.length === 0)
+    throw new DebgeoError('SIGNATURE_MALFORMED', 'there is no signature that can be read');
   if (packets.length > LIMITS.signatures) {
     throw new DebgeoError('SIGNATURE_MALFORMED', 'too many signatures', {
       expected: `at most ${LIMITS.signatures}`,
@@ -189,14 +270,21 @@ async function judgeSignature(
   let first: JudgedSignature | null = null;
   for (const primary of keys) {
     for (const signing of primary.getKeys(packet.issuerKeyID)) {
-      if (packet.issuerFingerprint !== null && hexOf(packet.issuerFingerprint) !== signing.getFingerprint()) continue;
+      if (
+        packet.issuerFingerprint !== null &&
+        hexOf(packet.issuerFingerprint) !== signing.getFingerprint()
+      )
+        continue;
       const [verdict, reason] = await judgeByKey(packet, signed, primary, signing, now);
       const judged = { verdict, reason, issuer: primary.getFingerprint().toUpperCase() };
       if (verdict === 'good') return judged;
       first ??= judged;
     }
   }
-  const issuer = packet.issuerFingerprint === null ? packet.issuerKeyID.toHex() : hexOf(packet.issuerFingerprint);
+  const issuer =
+    packet.issuerFingerprint === null
+      ? packet.issuerKeyID.toHex()
+      : hexOf(packet.issuerFingerprint);
   return first ?? { verdict: 'unknown', issuer: issuer.toUpperCase(), reason: 'not pinned' };
 }
 
@@ -208,27 +296,39 @@ async function judgeByKey(
   now: Date,
 ): Promise<[Verdict, string]> {
   const { signatureType, created, hashAlgorithm } = packet;
-  if (signatureType !== openpgp.enums.signature.binary && signatureType !== openpgp.enums.signature.text)
+  if (
+    signatureType !== openpgp.enums.signature.binary &&
+    signatureType !== openpgp.enums.signature.text
+  )
     return ['bad', 'not of a document'];
   if (!KNOWN_HASHES.has(hashAlgorithm)) return ['bad', 'unknown hash'];
-  if (packet.unknownSubpackets.some(({ critical }) => critical) || packet.rawNotations.some(({ critical }) => critical)) {
+  if (
+    packet.unknownSubpackets.some(({ critical }) => critical) ||
+    packet.rawNotations.some(({ critical }) => critical)
+  ) {
     return ['bad', 'unknown critical subpacket'];
   }
   if (created === null) return ['bad', 'no creation time'];
-  if (signed.hasLongLine && signatureType === openpgp.enums.signature.text) return ['bad', 'a line longer than GnuPG reads'];
+  if (signed.hasLongLine && signatureType === openpgp.enums.signature.text)
+    return ['bad', 'a line longer than GnuPG reads'];
   try {
     await packet.verify(signing.keyPacket, signatureType, signed.literal, created, true, ANY_HASH);
   } catch (error) {
     return ['bad', quoted(error)];
   }
   if (hashAlgorithm !== null && WEAK_HASHES.has(hashAlgorithm)) return ['unusable', 'weak hash'];
-  if (created.getTime() > now.getTime() + FUTURE_MS) return ['unusable', `created ${created.toISOString()}`];
+  if (created.getTime() > now.getTime() + FUTURE_MS)
+    return ['unusable', `created ${created.toISOString()}`];
   if (packet.getExpirationTime() <= now) return ['bad', 'signature expired'];
   if (created < signing.getCreationTime()) return ['unusable', 'older than its key'];
   return judgeKey(primary, signing, now);
 }
 
-async function judgeKey(primary: openpgp.Key, signing: openpgp.Key | openpgp.Subkey, now: Date): Promise<[Verdict, string]> {
+async function judgeKey(
+  primary: openpgp.Key,
+  signing: openpgp.Key | openpgp.Subkey,
+  now: Date,
+): Promise<[Verdict, string]> {
   const subkey = signing instanceof openpgp.Subkey ? signing : null;
   if (await isRevoked(primary, subkey)) return ['revoked', 'revoked'];
 
@@ -254,7 +354,8 @@ async function isRevoked(primary: openpgp.Key, subkey: openpgp.Subkey | null): P
     if (await isSignedBy(revocation, key, keyRevocation, { key })) return true;
   }
   for (const revocation of subkey?.revocationSignatures ?? []) {
-    if (await isSignedBy(revocation, key, subkeyRevocation, { key, bind: subkey?.keyPacket })) return true;
+    if (await isSignedBy(revocation, key, subkeyRevocation, { key, bind: subkey?.keyPacket }))
+      return true;
   }
   return false;
 }
@@ -275,4 +376,5 @@ async function isSignedBy(
 
 const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
 
-const fingerprintsOf = (keys: readonly openpgp.Key[]): string => keys.map((key) => key.getFingerprint().toUpperCase()).join(', ');
+const fingerprintsOf = (keys: readonly openpgp.Key[]): string =>
+  keys.map((key) => key.getFingerprint().toUpperCase()).join(', ');

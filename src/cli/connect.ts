@@ -1,31 +1,44 @@
 /** Opens what a command needs and closes it again, whatever happens in between. */
 import { isGrpcServiceError, type Client } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
-import { loadConfig, type Config } from '../config.ts';
-import { assertMigrated } from '../database/migrate.ts';
+
 import { connectDatabase, type Database } from '../database/orm.ts';
+import { assertMigrated } from '../database/server/migrate.ts';
+import { readDatabaseClock } from '../database/views/progress.ts';
 import { DebgeoError } from '../domain/errors.ts';
-import { readDatabaseClock } from '../database/watch.ts';
-import { connectTemporal, type TemporalConfig } from '../temporal.ts';
+import { loadConfig, type Config } from '../settings/servers.ts';
+import { connectTemporal, type TemporalConfig } from '../temporal/temporal.ts';
 
 export interface Options {
   readonly demo?: boolean;
   readonly dev?: boolean;
 }
 
-export const configOf = (options: Options): Config => loadConfig(options.demo ? 'demo' : options.dev ? 'dev' : null);
+export const configOf = (options: Options): Config =>
+  loadConfig(options.demo ? 'demo' : options.dev ? 'dev' : null);
 
 export const openDatabase = async (options: Options): Promise<Database> => {
   try {
     return await connectDatabase(configOf(options).databaseUrl);
   } catch (error) {
-    if (!(error instanceof DebgeoError) || error.code !== 'DATABASE_UNREACHABLE' || !(options.demo || options.dev)) throw error;
+    if (
+      !(error instanceof DebgeoError) ||
+      error.code !== 'DATABASE_UNREACHABLE' ||
+      !(options.demo || options.dev)
+    )
+      throw error;
     const { code, message, ...facts } = error.report;
-    throw new DebgeoError(code, message, { expected: `npm run ${options.demo ? 'demo -- --keep' : 'dev'} in another terminal`, ...facts });
+    throw new DebgeoError(code, message, {
+      expected: `npm run ${options.demo ? 'demo -- --keep' : 'dev'} in another terminal`,
+      ...facts,
+    });
   }
 };
 
-export const withDatabase = async <T>(options: Options, work: (database: Database) => Promise<T>): Promise<T> => {
+export const withDatabase = async <T>(
+  options: Options,
+  work: (database: Database) => Promise<T>,
+): Promise<T> => {
   const database = await openDatabase(options);
   try {
     await assertMigrated(database);
@@ -51,7 +64,10 @@ const lost = (cause: unknown): DebgeoError =>
     cause,
   );
 
-export const withTemporal = async <T>(options: Options, work: (client: Client) => Promise<T>): Promise<T> => {
+export const withTemporal = async <T>(
+  options: Options,
+  work: (client: Client) => Promise<T>,
+): Promise<T> => {
   const { temporal } = configOf(options);
   const client = await connectTemporal(temporal);
   try {
@@ -65,12 +81,20 @@ export const withTemporal = async <T>(options: Options, work: (client: Client) =
 
 /** What the server answers to settings that are wrong; anything else stays what it is. */
 const refusal = ({ address, namespace }: TemporalConfig, error: unknown): unknown => {
-  if (error instanceof NamespaceNotFoundError || (isGrpcServiceError(error) && /Namespace .* is not found/.test(error.details)))
-    return new DebgeoError('CONFIG_INVALID', `Temporal at ${address} has no namespace ${namespace}`, {
-      expected: 'TEMPORAL_NAMESPACE as the worker has it',
-      found: namespace,
-    });
+  if (
+    error instanceof NamespaceNotFoundError ||
+    (isGrpcServiceError(error) && /Namespace .* is not found/.test(error.details))
+  )
+    return new DebgeoError(
+      'CONFIG_INVALID',
+      `Temporal at ${address} has no namespace ${namespace}`,
+      {
+        expected: 'TEMPORAL_NAMESPACE as the worker has it',
+        found: namespace,
+      },
+    );
   return error;
 };
 
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+const messageOf = (error: unknown): string =>
+  error instanceof Error ? error.message : String(error);

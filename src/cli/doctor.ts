@@ -1,10 +1,11 @@
 /**
- * `debgeo doctor`: asks everything that debgeo depends on and says what is wrong and what to do. It changes nothing but one small blob per site,
- * below `.debgeo/`, which it removes again. Exit 0 when nothing is wrong, 1 when something is, 4 when the database does not answer.
+ * `debgeo doctor`: asks everything that debgeo depends on and says what is wrong and what to do. It
+ * changes nothing but one small blob per site, below `.debgeo/`, which it removes again. Exit 0
+ * when nothing is wrong, 1 when something is, 4 when the database does not answer.
  */
+import { listDistributions, listSiteQueues } from '../database/views/work.ts';
 import { createDeps, type JoinedDeps } from '../deps.ts';
-import { listDistributions, listSiteQueues } from '../database/work.ts';
-import { queryStatus } from '../temporal.ts';
+import { queryStatus } from '../temporal/temporal.ts';
 import { configOf, withTemporal, type Options } from './connect.ts';
 import { examineArchive } from './doctor/archive.ts';
 import { examineSettings } from './doctor/database.ts';
@@ -35,10 +36,16 @@ export const doctor = async (options: Options): Promise<number> => {
   return findings.faults === 0 ? DONE : FAILED;
 };
 
-const examineAll = async (findings: Findings, options: Options, deps: JoinedDeps, hasTemporal: boolean): Promise<void> => {
+const examineAll = async (
+  findings: Findings,
+  options: Options,
+  deps: JoinedDeps,
+  hasTemporal: boolean,
+): Promise<void> => {
   for (const { site, queue } of await listSiteQueues(deps.database)) {
     await examineSite(findings, deps, site);
-    if (hasTemporal) await findings.check(`worker of ${site}`, () => countPollers(options, queue), polling);
+    if (hasTemporal)
+      await findings.check(`worker of ${site}`, () => countPollers(options, queue), polling);
   }
   for (const distribution of await listDistributions(deps.database)) {
     await examineArchive(findings, deps, distribution);
@@ -46,7 +53,10 @@ const examineAll = async (findings: Findings, options: Options, deps: JoinedDeps
     await findings.check(
       `workflow of ${distribution}`,
       () => withTemporal(options, (client) => queryStatus(client, distribution)),
-      (roster) => (roster === null ? 'does not run yet; a worker starts it within a minute' : 'runs, and a worker answers for it'),
+      (roster) =>
+        roster === null
+          ? 'does not run yet; a worker starts it within a minute'
+          : 'runs, and a worker answers for it',
     );
   }
 };

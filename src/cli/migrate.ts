@@ -1,5 +1,5 @@
 /** `debgeo migrate`: brings the tables to this version; several at once are safe. */
-import { migrate as migrateDatabase } from '../database/migrate.ts';
+import { migrate as migrateDatabase } from '../database/server/migrate.ts';
 import { openDatabase, type Options } from './connect.ts';
 
 export const migrate = async (options: Options): Promise<number> => {
@@ -7,7 +7,9 @@ export const migrate = async (options: Options): Promise<number> => {
   try {
     const applied = await migrateDatabase(database);
     process.stdout.write(
-      applied.length === 0 ? 'nothing to do: the tables are at this version\n' : applied.map((name) => `applied ${name}\n`).join(''),
+      applied.length === 0
+        ? 'nothing to do: the tables are at this version\n'
+        : applied.map((name) => `applied ${name}\n`).join(''),
     );
     return 0;
   } finally {

@@ -1,5 +1,5 @@
 /** Turns the sites that a command waited for into its exit code, and says what went wrong where. */
-import type { LaneProgress } from '../database/watch.ts';
+import type { LaneProgress } from '../database/views/progress.ts';
 import { ruleOf, type ErrorReport } from '../domain/errors.ts';
 import { describeError } from './print-error.ts';
 
@@ -16,8 +16,14 @@ const REPORTS: Readonly<Record<'cancelled' | 'paused', (site: string) => ErrorRe
   }),
 };
 
-/** 0 if all are done; otherwise the exit code of the first that is not, worst told on stderr one by one. */
-export const exitCodeOf = (sites: readonly LaneProgress[], done: (site: LaneProgress) => boolean): number => {
+/**
+ * 0 if all are done; otherwise the exit code of the first that is not, worst told on stderr one by
+ * one.
+ */
+export const exitCodeOf = (
+  sites: readonly LaneProgress[],
+  done: (site: LaneProgress) => boolean,
+): number => {
   let exit = 0;
   for (const site of sites.filter((one) => !done(one))) {
     const report = site.failure ?? REPORTS[site.paused ? 'paused' : 'cancelled'](site.site);

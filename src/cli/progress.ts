@@ -1,10 +1,12 @@
 /**
- * Follows the rows of one distribution until every site named has settled. On a terminal one line per site is redrawn; elsewhere a line is
- * written when something changed, at most every two seconds for a site that only makes progress.
+ * Follows the rows of one distribution until every site named has settled. On a terminal one line
+ * per site is redrawn; elsewhere a line is written when something changed, at most every two
+ * seconds for a site that only makes progress.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Database } from '../database/orm.ts';
-import { readProgress, type LaneProgress } from '../database/watch.ts';
+import { readProgress, type LaneProgress } from '../database/views/progress.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { bytes, duration } from './amount.ts';
 
@@ -20,14 +22,23 @@ export interface Watch {
 }
 
 /**
- * @returns the sites as they settled: done, or failed (parked or waiting for its next attempt), cancelled or paused. debgeo itself goes on.
+ * @returns the sites as they settled: done, or failed (parked or waiting for its next attempt),
+ *   cancelled or paused. debgeo itself goes on.
  */
-export const watch = async (database: Database, what: Watch, output: NodeJS.WriteStream = process.stderr): Promise<LaneProgress[]> => {
+export const watch = async (
+  database: Database,
+  what: Watch,
+  output: NodeJS.WriteStream = process.stderr,
+): Promise<LaneProgress[]> => {
   const display = output.isTTY ? redrawing(output) : plain(output);
   const rates = new Map<string, Rate>();
   for (;;) {
     const found = await readProgress(database, what.distribution);
-    if (found.length === 0) throw new DebgeoError('NAME_UNKNOWN', `distribution ${what.distribution} is gone, or has no site`);
+    if (found.length === 0)
+      throw new DebgeoError(
+        'NAME_UNKNOWN',
+        `distribution ${what.distribution} is gone, or has no site`,
+      );
     const sites = found.filter((site) => what.site === undefined || site.site === what.site);
     const width = Math.max(...sites.map((site) => site.site.length));
     const settled = sites.every((site) => what.done(site) || isHeld(site));
@@ -44,7 +55,8 @@ export const watch = async (database: Database, what: Watch, output: NodeJS.Writ
   }
 };
 
-const isHeld = (site: LaneProgress): boolean => site.paused || site.state === 'failed' || site.state === 'cancelled';
+const isHeld = (site: LaneProgress): boolean =>
+  site.paused || site.state === 'failed' || site.state === 'cancelled';
 
 interface Rate {
   readonly since: number;
@@ -64,26 +76,39 @@ const rateOf = (rates: Map<string, Rate>, site: LaneProgress): number | null => 
     return null;
   }
   const elapsed = Date.now() - known.since;
-  return elapsed < RATE_AFTER_MS || site.bytesDone === known.from ? null : ((site.bytesDone - known.from) / elapsed) * 1000;
+  return elapsed < RATE_AFTER_MS || site.bytesDone === known.from
+    ? null
+    : ((site.bytesDone - known.from) / elapsed) * 1000;
 };
 
 const steadyPart = (site: LaneProgress, done: boolean): string =>
   JSON.stringify([site.state, site.served, site.paused, site.retryCount, done]);
 
 const lineOf = (site: LaneProgress, width: number, done: boolean, rate: number | null): string => {
-  const parts = [site.site.padEnd(width), done ? `serves generation ${site.served}, verified` : stateOf(site)];
+  const parts = [
+    site.site.padEnd(width),
+    done ? `serves generation ${site.served}, verified` : stateOf(site),
+  ];
   if (!done && isCopying(site)) {
-    parts.push(`${site.filesDone}/${site.filesTotal} files`, `${bytes(site.bytesDone)} of ${bytes(site.bytesTotal)}`);
-    if (rate !== null) parts.push(`${bytes(Math.round(rate))}/s`, `${duration(((site.bytesTotal - site.bytesDone) / rate) * 1000)} left`);
+    parts.push(
+      `${site.filesDone}/${site.filesTotal} files`,
+      `${bytes(site.bytesDone)} of ${bytes(site.bytesTotal)}`,
+    );
+    if (rate !== null)
+      parts.push(
+        `${bytes(Math.round(rate))}/s`,
+        `${duration(((site.bytesTotal - site.bytesDone) / rate) * 1000)} left`,
+      );
   }
   return parts.join('  ');
 };
 
 /**
- * Files to go, of the plan that the row counts. While none are, the lane plans (and the row counts the generation before), reads back or publishes:
- * numbers would say nothing then.
+ * Files to go, of the plan that the row counts. While none are, the lane plans (and the row counts
+ * the generation before), reads back or publishes: numbers would say nothing then.
  */
-const isCopying = (site: LaneProgress): boolean => site.state === 'started' && site.filesDone < site.filesTotal;
+const isCopying = (site: LaneProgress): boolean =>
+  site.state === 'started' && site.filesDone < site.filesTotal;
 
 const stateOf = (site: LaneProgress): string => {
   if (site.paused) return 'paused';
@@ -91,7 +116,9 @@ const stateOf = (site: LaneProgress): string => {
     return `failed: ${site.failure?.code ?? 'UNKNOWN'}${site.retryAt === null ? ', parked' : `, next attempt in ${duration(Math.max(0, site.retryAt - Date.now()))}`}`;
   if (site.state === 'cancelled') return 'cancelled';
   if (site.state === 'pending') return 'waits';
-  return isCopying(site) ? `copies generation ${site.generation}` : `works on generation ${site.generation}`;
+  return isCopying(site)
+    ? `copies generation ${site.generation}`
+    : `works on generation ${site.generation}`;
 };
 
 interface Line {
@@ -105,7 +132,8 @@ const redrawing = (output: NodeJS.WriteStream): Display => {
   let drawn = 0;
   return (lines) => {
     if (drawn > 0) output.write(`\u001b[${drawn}A`);
-    for (const { line } of lines) output.write(`\u001b[2K${line.slice(0, (output.columns || 80) - 1)}\n`);
+    for (const { line } of lines)
+      output.write(`\u001b[2K${line.slice(0, (output.columns || 80) - 1)}\n`);
     drawn = lines.length;
   };
 };
@@ -115,7 +143,11 @@ const plain = (output: NodeJS.WriteStream): Display => {
   return (lines, last) => {
     for (const { site, line, steady } of lines) {
       const before = shown.get(site);
-      const due = before === undefined || before.steady !== steady || last || Date.now() - before.at >= PLAIN_LINE_MS;
+      const due =
+        before === undefined ||
+        before.steady !== steady ||
+        last ||
+        Date.now() - before.at >= PLAIN_LINE_MS;
       if (!due || before?.line === line) continue;
       output.write(`${line}\n`);
       shown.set(site, { line, steady, at: Date.now() });

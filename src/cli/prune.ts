@@ -1,13 +1,18 @@
-/** `debgeo prune [--site S] [--dry-run]`: delete now what no kept snapshot names, or say what would go. */
-import { previewPrune, type Prunable } from '../database/prune-blobs.ts';
-import { readPrunes, type PruneStatus } from '../database/prunes.ts';
+/**
+ * `debgeo prune [--site S] [--dry-run]`: delete now what no kept snapshot names, or say what would
+ * go.
+ */
+import { previewPrune, type Prunable } from '../database/prune/prune-blobs.ts';
+import { readPrunes, type PruneStatus } from '../database/prune/prunes.ts';
 import { DebgeoError, ruleOf, type ErrorReport } from '../domain/errors.ts';
-import { askPrune } from '../temporal.ts';
+import { askPrune } from '../temporal/temporal.ts';
 import { ago, bytes, duration, table } from './amount.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
 
-export const prune = async (options: Options & { site?: string; dryRun?: boolean; json?: boolean }): Promise<number> =>
+export const prune = async (
+  options: Options & { site?: string; dryRun?: boolean; json?: boolean },
+): Promise<number> =>
   withDatabase(options, async (database) => {
     const known = await readPrunes(database);
     const sites = known.filter(({ site }) => options.site === undefined || site === options.site);
@@ -15,8 +20,19 @@ export const prune = async (options: Options & { site?: string; dryRun?: boolean
 
     if (options.dryRun === true) {
       const previews: Preview[] = [];
-      for (const last of sites) previews.push({ ...(await previewPrune(database, { id: last.siteId, name: last.site })), last });
-      print(options, previews, () => table(previews.map((one) => [...describePreview(one), `last ${describeLast(one.last, Date.now())}`])));
+      for (const last of sites)
+        previews.push({
+          ...(await previewPrune(database, { id: last.siteId, name: last.site })),
+          last,
+        });
+      print(options, previews, () =>
+        table(
+          previews.map((one) => [
+            ...describePreview(one),
+            `last ${describeLast(one.last, Date.now())}`,
+          ]),
+        ),
+      );
       return 0;
     }
     const failures = await withTemporal(options, async (client) => {
@@ -24,11 +40,17 @@ export const prune = async (options: Options & { site?: string; dryRun?: boolean
       const rejected = asked.find((one) => one.status === 'rejected');
       if (rejected !== undefined) throw rejected.reason;
       return asked.flatMap((one, index) =>
-        one.status === 'fulfilled' && one.value.report ? [{ site: sites[index]!.site, report: one.value.report }] : [],
+        one.status === 'fulfilled' && one.value.report
+          ? [{ site: sites[index]!.site, report: one.value.report }]
+          : [],
       );
     });
-    const after = (await readPrunes(database)).filter(({ site }) => sites.some((one) => one.site === site));
-    print(options, after, () => table(after.map((one) => [one.site, describeLast(one, Date.now())])));
+    const after = (await readPrunes(database)).filter(({ site }) =>
+      sites.some((one) => one.site === site),
+    );
+    print(options, after, () =>
+      table(after.map((one) => [one.site, describeLast(one, Date.now())])),
+    );
     return exitCodeOf(failures);
   });
 
@@ -36,7 +58,9 @@ type Preview = Prunable & { readonly last: PruneStatus };
 
 const unknownSite = (site: string | undefined, known: readonly PruneStatus[]): DebgeoError =>
   site === undefined
-    ? new DebgeoError('NAME_UNKNOWN', 'there is no site yet', { expected: 'sites in a file: debgeo apply FILE' })
+    ? new DebgeoError('NAME_UNKNOWN', 'there is no site yet', {
+        expected: 'sites in a file: debgeo apply FILE',
+      })
     : new DebgeoError('NAME_UNKNOWN', `there is no site ${site}`, {
         expected: `one of ${known.map((one) => one.site).join(', ')}`,
         found: site,
@@ -46,18 +70,28 @@ const print = (options: { json?: boolean }, found: readonly object[], text: () =
   void process.stdout.write(`${options.json === true ? JSON.stringify(found, null, 2) : text()}\n`);
 
 const describePreview = (one: Prunable): string[] => {
-  const kept = Object.entries(one.oldestKept).map(([distribution, generation]) => `${distribution} ${generation}`);
-  return [one.site, `${one.blobs} blobs, ${bytes(one.bytes)} would go`, `oldest kept: ${kept.join(', ') || 'nothing served yet'}`];
+  const kept = Object.entries(one.oldestKept).map(
+    ([distribution, generation]) => `${distribution} ${generation}`,
+  );
+  return [
+    one.site,
+    `${one.blobs} blobs, ${bytes(one.bytes)} would go`,
+    `oldest kept: ${kept.join(', ') || 'nothing served yet'}`,
+  ];
 };
 
 /** What the last prune did, and what comes next. */
 export const describeLast = (one: PruneStatus, now: number): string => {
-  if (one.failure !== null) return `failed: ${one.failure.code}, tries again in ${duration(Math.max(0, one.nextAt - now))}`;
+  if (one.failure !== null)
+    return `failed: ${one.failure.code}, tries again in ${duration(Math.max(0, one.nextAt - now))}`;
   if (one.endedAt === null) return 'never pruned';
   return `pruned ${ago(one.endedAt, now)}: ${one.blobs} blobs, ${bytes(one.bytes)} deleted${one.more ? '; more to go, the next prune goes on' : ''}`;
 };
 
-const exitCodeOf = (failures: readonly { readonly site: string; readonly report: ErrorReport }[]): number => {
-  for (const { site, report } of failures) process.stderr.write(`${site}: ${describeError(report)}\n`);
+const exitCodeOf = (
+  failures: readonly { readonly site: string; readonly report: ErrorReport }[],
+): number => {
+  for (const { site, report } of failures)
+    process.stderr.write(`${site}: ${describeError(report)}\n`);
   return failures.length === 0 ? 0 : ruleOf(failures[0]!.report.code).exit;
 };

@@ -1,29 +1,42 @@
-/** `debgeo status [DIST]`: what each site serves and holds, and what is wrong. Read from PostgreSQL alone: it works without Temporal and without a worker. */
+/**
+ * `debgeo status [DIST]`: what each site serves and holds, and what is wrong. Read from PostgreSQL
+ * alone: it works without Temporal and without a worker.
+ */
 import type { Database } from '../database/orm.ts';
-import { readPrunes } from '../database/prunes.ts';
-import { readStatus, type DistributionStatus, type SiteStatus } from '../database/status.ts';
+import { readPrunes } from '../database/prune/prunes.ts';
+import { readStatus, type DistributionStatus, type SiteStatus } from '../database/views/status.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { ago, bytes, duration, table } from './amount.ts';
 import { withDatabase, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
 import { describeLast } from './prune.ts';
 
-export const status = async (name: string | undefined, options: Options & { json?: boolean }): Promise<number> =>
+export const status = async (
+  name: string | undefined,
+  options: Options & { json?: boolean },
+): Promise<number> =>
   withDatabase(options, async (database) => {
     const found = await readStatus(database, name);
-    if (name !== undefined && found.length === 0) throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
+    if (name !== undefined && found.length === 0)
+      throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
     if (options.json) process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
     else {
-      const text = found.map((one) => describe(one, Date.now())).join('\n\n') || 'no distributions yet: debgeo apply FILE';
+      const text =
+        found.map((one) => describe(one, Date.now())).join('\n\n') ||
+        'no distributions yet: debgeo apply FILE';
       process.stdout.write(`${text}\n${name === undefined ? await describePrunes(database) : ''}`);
     }
     return 0;
   });
 
 const describePrunes = async (database: Database): Promise<string> => {
-  const prunes = (await readPrunes(database)).filter((one) => one.startedAt !== null || one.failure !== null);
+  const prunes = (await readPrunes(database)).filter(
+    (one) => one.startedAt !== null || one.failure !== null,
+  );
   if (prunes.length === 0) return '';
-  const failures = prunes.flatMap(({ site, failure }) => (failure === null ? [] : [indented(`${site}: ${describeError(failure)}`)]));
+  const failures = prunes.flatMap(({ site, failure }) =>
+    failure === null ? [] : [indented(`${site}: ${describeError(failure)}`)],
+  );
   return `${['', 'prune', table(prunes.map((one) => [`  ${one.site}`, describeLast(one, Date.now())])), ...failures].join('\n')}\n`;
 };
 
@@ -34,7 +47,9 @@ const describe = (one: DistributionStatus, now: number): string => {
     `  ${site.site}${site.primary ? '*' : ''}`,
     `serves ${site.served === 0 ? 'nothing' : site.served}`,
     site.paused ? `${site.state}, paused` : site.state,
-    ...(site.served === 0 ? ['', ''] : [`${site.verified} of ${site.members} verified`, `checked ${ago(site.verifiedAt, now)}`]),
+    ...(site.served === 0
+      ? ['', '']
+      : [`${site.verified} of ${site.members} verified`, `checked ${ago(site.verifiedAt, now)}`]),
     classOf(site),
     doing(site, now),
   ]);
@@ -43,7 +58,9 @@ const describe = (one: DistributionStatus, now: number): string => {
     rows.length > 0 ? table(rows) : '  no sites',
     ...(one.failure === null ? [] : [indented(`archive: ${describeError(one.failure)}`)]),
     ...(one.stale === null ? [] : [indented(`archive: ${describeError(one.stale)}`)]),
-    ...one.sites.flatMap((site) => (site.failure === null ? [] : [indented(`${site.site}: ${describeError(site.failure)}`)])),
+    ...one.sites.flatMap((site) =>
+      site.failure === null ? [] : [indented(`${site.site}: ${describeError(site.failure)}`)],
+    ),
     ...incidents(one, now),
   ].join('\n');
 };
@@ -66,10 +83,15 @@ const doing = (site: SiteStatus, now: number): string => {
 
 /** Open incidents that the failures above do not say already. */
 const incidents = (one: DistributionStatus, now: number): string[] => {
-  const failures = new Map<string | null, string | undefined>(one.sites.map((site) => [site.site, site.failure?.code]));
+  const failures = new Map<string | null, string | undefined>(
+    one.sites.map((site) => [site.site, site.failure?.code]),
+  );
   failures.set(null, one.failure?.code);
   return one.incidents
-    .filter(({ site, code }) => failures.get(site) !== code && !(site === null && code === one.stale?.code))
+    .filter(
+      ({ site, code }) =>
+        failures.get(site) !== code && !(site === null && code === one.stale?.code),
+    )
     .map(
       ({ site, code, message, times, lastAt }) =>
         `  ${site ?? 'archive'}: ${code}: ${message} (${times === 1 ? 'once' : `${times} times`}, ${ago(lastAt, now)})`,

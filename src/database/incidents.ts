@@ -1,4 +1,5 @@
 import { sql } from 'kysely';
+
 import type { ErrorCode, ErrorReport } from '../domain/errors.ts';
 import type { Tx } from './orm.ts';
 
@@ -10,7 +11,10 @@ export interface NewIncident {
   readonly report: ErrorReport;
 }
 
-/** Puts a refused release or a broken promise on record. While the same one (distribution, site, code, path) is open, it is counted, not repeated. */
+/**
+ * Puts a refused release or a broken promise on record. While the same one (distribution, site,
+ * code, path) is open, it is counted, not repeated.
+ */
 export async function recordIncident(tx: Tx, incident: NewIncident): Promise<void> {
   const { report } = incident;
   await sql`
@@ -22,8 +26,15 @@ export async function recordIncident(tx: Tx, incident: NewIncident): Promise<voi
                   expected = excluded.expected, found = excluded.found`.execute(tx.kysely);
 }
 
-/** Ends the open incidents of a distribution at one site, or those of its captures (site null): all but that of a release's age, which no fine look ends. */
-export async function resolveIncidents(tx: Tx, of: { distributionId: number; siteId: number | null }, resolution: string): Promise<void> {
+/**
+ * Ends the open incidents of a distribution at one site, or those of its captures (site null): all
+ * but that of a release's age, which no fine look ends.
+ */
+export async function resolveIncidents(
+  tx: Tx,
+  of: { distributionId: number; siteId: number | null },
+  resolution: string,
+): Promise<void> {
   await sql`
     update incidents set resolved_at = now(), resolution = ${resolution}
     where distribution_id = ${of.distributionId} and site_id is not distinct from ${of.siteId}::int and resolved_at is null
@@ -31,10 +42,16 @@ export async function resolveIncidents(tx: Tx, of: { distributionId: number; sit
 }
 
 /** Ends the open incident of this code, of captures. */
-export async function resolveIncident(tx: Tx, of: { distributionId: number; code: ErrorCode }, resolution: string): Promise<void> {
+export async function resolveIncident(
+  tx: Tx,
+  of: { distributionId: number; code: ErrorCode },
+  resolution: string,
+): Promise<void> {
   await sql`
     update incidents set resolved_at = now(), resolution = ${resolution}
-    where distribution_id = ${of.distributionId} and site_id is null and code = ${of.code} and resolved_at is null`.execute(tx.kysely);
+    where distribution_id = ${of.distributionId} and site_id is null and code = ${of.code} and resolved_at is null`.execute(
+    tx.kysely,
+  );
 }
 
 /** Adds to the record of what happened. */

@@ -1,21 +1,34 @@
-/** The only place that opens PostgreSQL. Everything else in this room works on a `Database` or on a transaction of it. */
-import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
+/**
+ * The only place that opens PostgreSQL. Everything else in this room works on a `Database` or on a
+ * transaction of it.
+ */
 import { Migrator } from '@mikro-orm/migrations';
+import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
 import { sql, type Kysely, type RawBuilder } from 'kysely';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { ENTITIES } from './entities/index.ts';
 import { MIGRATIONS } from './migrations/index.ts';
 
 export interface Tx {
-  /** For the control plane: entities, one by one. In a transaction, who changes them flushes before it ends. */
+  /**
+   * For the control plane: entities, one by one. In a transaction, who changes them flushes before
+   * it ends.
+   */
   readonly em: EntityManager;
-  /** For set-based SQL, in the same transaction: `sql\`…\`.execute(tx.kysely)`. bigint comes out as number, timestamptz as text: select `ms(column)`. */
+  /**
+   * For set-based SQL, in the same transaction: `sql\`…\`.execute(tx.kysely)`. bigint comes out as
+   * number, timestamptz as text: select `ms(column)`.
+   */
   readonly kysely: Kysely<unknown>;
 }
 
 export interface Database {
   readonly orm: MikroORM;
-  /** One transaction at read committed: it commits when `work` resolves and rolls back when it throws. */
+  /**
+   * One transaction at read committed: it commits when `work` resolves and rolls back when it
+   * throws.
+   */
   transaction<T>(work: (tx: Tx) => Promise<T>): Promise<T>;
   /** For reads that need no transaction: every statement sees what is committed when it begins. */
   readonly read: Tx;
@@ -24,12 +37,18 @@ export interface Database {
 
 /** A new connection that takes longer than this is a failure: milliseconds. */
 const CONNECT_MS = 10_000;
-/** Connections that one process holds at most: eight lanes of a site and what is beside them, each a transaction now and then. */
+/**
+ * Connections that one process holds at most: eight lanes of a site and what is beside them, each a
+ * transaction now and then.
+ */
 export const POOL_MAX = 20;
 const OID_INT8 = 20;
 
 /** @throws DATABASE_UNREACHABLE  no answer, or the server refuses user, password or database */
-export async function connectDatabase(url: string, options: { poolMax?: number } = {}): Promise<Database> {
+export async function connectDatabase(
+  url: string,
+  options: { poolMax?: number } = {},
+): Promise<Database> {
   try {
     const orm = createOrm(url, options.poolMax ?? POOL_MAX);
     try {
@@ -51,10 +70,16 @@ export async function connectDatabase(url: string, options: { poolMax?: number }
     const place = placeOf(url);
     if (place === null)
       throw new DebgeoError('DATABASE_UNREACHABLE', 'the URL of PostgreSQL cannot be used', {
-        expected: 'postgresql://user:password@host:5432/database; special characters of a password as %40 and the like',
+        expected:
+          'postgresql://user:password@host:5432/database; special characters of a password as %40 and the like',
         found: 'something else (not shown, it may hold a password)',
       });
-    throw new DebgeoError('DATABASE_UNREACHABLE', `PostgreSQL at ${place} cannot be used`, { found: reasonOf(error) }, error);
+    throw new DebgeoError(
+      'DATABASE_UNREACHABLE',
+      `PostgreSQL at ${place} cannot be used`,
+      { found: reasonOf(error) },
+      error,
+    );
   }
 }
 
@@ -70,15 +95,17 @@ function createOrm(url: string, poolMax: number): MikroORM {
       connectionTimeoutMillis: CONNECT_MS,
       keepAlive: true,
       // Sizes, counts, milliseconds and ids are all far below 2^53: numbers, not text.
-      onPoolCreated: (pool: { options: { types: { setTypeParser(oid: number, parse: (text: string) => number): void } } }) =>
-        pool.options.types.setTypeParser(OID_INT8, Number),
+      onPoolCreated: (pool: {
+        options: { types: { setTypeParser(oid: number, parse: (text: string) => number): void } };
+      }) => pool.options.types.setTypeParser(OID_INT8, Number),
     },
   });
 }
 
 /**
- * Kysely's transaction and not the entity manager's: that one keeps the connection of a transaction whose rollback fails, as it does when the server has
- * gone, and the pool is empty after a restart of the server or two. It joins no transaction around it, either.
+ * Kysely's transaction and not the entity manager's: that one keeps the connection of a transaction
+ * whose rollback fails, as it does when the server has gone, and the pool is empty after a restart
+ * of the server or two. It joins no transaction around it, either.
  */
 function inTransaction<T>(orm: MikroORM, work: (tx: Tx) => Promise<T>): Promise<T> {
   const em = orm.em.fork() as EntityManager;
@@ -93,12 +120,15 @@ function inTransaction<T>(orm: MikroORM, work: (tx: Tx) => Promise<T>): Promise<
 const kyselyOf = (em: EntityManager): Kysely<unknown> => em.getKysely<unknown>() as Kysely<unknown>;
 
 /**
- * Host, port and database without user and password: an error must never carry a secret. Null where a password may have been taken for a
- * part of these, as in `postgres:secret@host/database` or with a slash that is not escaped; then drivers quote it, too.
+ * Host, port and database without user and password: an error must never carry a secret. Null where
+ * a password may have been taken for a part of these, as in `postgres:secret@host/database` or with
+ * a slash that is not escaped; then drivers quote it, too.
  */
 function placeOf(url: string): string | null {
   const parsed = URL.parse(url);
-  return parsed !== null && /^\/[^/@]+$/.test(parsed.pathname) ? `${parsed.host}${parsed.pathname}` : null;
+  return parsed !== null && /^\/[^/@]+$/.test(parsed.pathname)
+    ? `${parsed.host}${parsed.pathname}`
+    : null;
 }
 
 function reasonOf(error: unknown): string {
@@ -120,17 +150,22 @@ export const timestamp = (value: number | Date | null): RawBuilder<unknown> =>
   sql`to_timestamp(${value === null ? null : Number(value) / 1000}::double precision)`;
 
 /** The rows of a statement that may find none or one. */
-export const first = <Row>(result: { readonly rows: readonly Row[] }): Row | null => result.rows[0] ?? null;
+export const first = <Row>(result: { readonly rows: readonly Row[] }): Row | null =>
+  result.rows[0] ?? null;
 
 /**
- * Held by whatever refers to paths and blobs of an archive (capture, plan, publication), against prune, which takes it exclusively.
- * Always its own statement and the first lock of a transaction: a statement behind it must see what was committed before it was granted.
+ * Held by whatever refers to paths and blobs of an archive (capture, plan, publication), against
+ * prune, which takes it exclusively. Always its own statement and the first lock of a transaction:
+ * a statement behind it must see what was committed before it was granted.
  */
 export async function lockArchiveShared(tx: Tx, archiveId: number): Promise<void> {
   await sql`select pg_advisory_xact_lock_shared(${archiveId}::bigint)`.execute(tx.kysely);
 }
 
-/** As lockArchiveShared, for prune: nobody captures, plans or begins to publish anything of the archive until this transaction ends. */
+/**
+ * As lockArchiveShared, for prune: nobody captures, plans or begins to publish anything of the
+ * archive until this transaction ends.
+ */
 export async function lockArchiveForPrune(tx: Tx, archiveId: number): Promise<void> {
   await sql`select pg_advisory_xact_lock(${archiveId}::bigint)`.execute(tx.kysely);
 }

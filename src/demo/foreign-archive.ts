@@ -1,14 +1,24 @@
-/** Somebody else's archive on the stage: what is replicated of it, and how a client reads that at a site. */
+/**
+ * Somebody else's archive on the stage: what is replicated of it, and how a client reads that at a
+ * site.
+ */
 import { readKeys } from 'openpgp';
-import type { ClientOptions } from './client.ts';
+
+import type { ClientOptions } from '../witness/client.ts';
+import { walkIndices, walkSite, type SiteWalk, type WalkedIndices } from '../witness/walk-site.ts';
 import type { ForeignArchive } from './parse-arguments.ts';
 import { hold, type DemoSite, type Replicated } from './stage.ts';
-import { walkIndices, walkSite, type SiteWalk, type WalkedIndices } from './walk-site.ts';
 
 /** Names of distributions become workflow ids. */
 const NAME_MAX = 63;
 
-export const replicatedOf = ({ url, suite, keyring, components, architectures }: ForeignArchive): Replicated => ({
+export const replicatedOf = ({
+  url,
+  suite,
+  keyring,
+  components,
+  architectures,
+}: ForeignArchive): Replicated => ({
   distribution: nameOf(suite),
   suite,
   archiveUrl: url,
@@ -25,13 +35,15 @@ const nameOf = (suite: string): string =>
     .slice(0, NAME_MAX)
     .replaceAll(/^[-.]+|[-.]+$/g, '') || 'flat';
 
-const PGP_BLOCK = /-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n[^]*?\n-----END PGP PUBLIC KEY BLOCK-----/g;
+const PGP_BLOCK =
+  /-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n[^]*?\n-----END PGP PUBLIC KEY BLOCK-----/g;
 
 /** Clients want a binary keyring; a file may have armored blocks. */
 export async function binaryKeyring(keyring: Uint8Array | null): Promise<Uint8Array | null> {
   if (keyring === null || ((keyring[0] ?? 0) & 0x80) !== 0) return keyring;
   const keys = [];
-  for (const [block] of Buffer.from(keyring).toString('latin1').matchAll(PGP_BLOCK)) keys.push(...(await readKeys({ armoredKeys: block })));
+  for (const [block] of Buffer.from(keyring).toString('latin1').matchAll(PGP_BLOCK))
+    keys.push(...(await readKeys({ armoredKeys: block })));
   return Buffer.concat(keys.map((key) => key.write()));
 }
 
@@ -40,8 +52,10 @@ interface Reader {
   readonly keyring: Uint8Array | null;
 }
 
-export const walkIndicesAt = ({ archive, keyring }: Reader, site: DemoSite): Promise<WalkedIndices> =>
-  walkIndices({ url: site.url, suite: archive.suite, keyring });
+export const walkIndicesAt = (
+  { archive, keyring }: Reader,
+  site: DemoSite,
+): Promise<WalkedIndices> => walkIndices({ url: site.url, suite: archive.suite, keyring });
 
 export const walkAt = ({ archive, keyring }: Reader, site: DemoSite): Promise<SiteWalk> =>
   walkSite({ url: site.url, suite: archive.suite, keyring });
@@ -61,7 +75,11 @@ export function readsOf(
   hold(architecture !== undefined, 'there is an architecture that a client can have');
   const isFlat = archive.suite.endsWith('/');
   return {
-    components: isFlat ? [] : archive.components.length > 0 ? archive.components : release.components,
+    components: isFlat
+      ? []
+      : archive.components.length > 0
+        ? archive.components
+        : release.components,
     architecture,
     sources: indices.some((path) => /(^|\/)Sources(\.[a-z0-9]+)?$/.test(path)),
     keyring,

@@ -1,4 +1,7 @@
-/** `debgeo worker` as operators start it, but as a child of this process and on its Node, which ends when this process has gone. */
+/**
+ * `debgeo worker` as operators start it, but as a child of this process and on its Node, which ends
+ * when this process has gone.
+ */
 import { fork, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { delimiter, dirname } from 'node:path';
@@ -14,13 +17,19 @@ export interface ForkOptions {
 }
 
 /** @param logFile what it says is appended */
-export function forkWorker(logFile: string, { args = [], environment = process.env, nodeOptions = [] }: ForkOptions = {}): ChildProcess {
+export function forkWorker(
+  logFile: string,
+  { args = [], environment = process.env, nodeOptions = [] }: ForkOptions = {},
+): ChildProcess {
   const log = openSync(logFile, 'a', 0o600);
   try {
     return fork(WORKER_HOST, ['worker', ...args], {
       execPath: LEAN_NODE,
       execArgv: [...nodeOptions],
-      env: { ...environment, PATH: [dirname(process.execPath), environment['PATH'] ?? []].flat().join(delimiter) },
+      env: {
+        ...environment,
+        PATH: [dirname(process.execPath), environment['PATH'] ?? []].flat().join(delimiter),
+      },
       stdio: ['ignore', log, log, 'ipc'],
     });
   } finally {

@@ -1,12 +1,14 @@
 /**
- * `npm run demo [-- --keep]`: one change, end to end, in five acts on real servers: PostgreSQL, Temporal and two Azurites, a signed archive
- * and a real apt. Exit code 0 only if every promise held; the last line says what was counted.
+ * `npm run demo [-- --keep]`: one change, end to end, in five acts on real servers: PostgreSQL,
+ * Temporal and two Azurites, a signed archive and a real apt. Exit code 0 only if every promise
+ * held; the last line says what was counted.
  *
- * `npm run demo -- --archive URL|DIR --suite S --keyring FILE`: the acts that make sense on somebody else's archive. Exit code 2: not asked as it
- * has to be; that of debgeo where it refuses the archive (3), cannot reach it (4) or cannot have a file right (1).
+ * `npm run demo -- --archive URL|DIR --suite S --keyring FILE`: the acts that make sense on
+ * somebody else's archive. Exit code 2: not asked as it has to be; that of debgeo where it refuses
+ * the archive (3), cannot reach it (4) or cannot have a file right (1).
  */
-import { commandOf } from '../stack/stack-file.ts';
-import { ask, suiteFolderOf } from './ask-as-apt.ts';
+import { commandOf } from '../settings/stack-file.ts';
+import { ask, suiteFolderOf } from '../witness/ask-as-apt.ts';
 import { CommandFailed } from './command-failed.ts';
 import { binaryKeyring, replicatedOf } from './foreign-archive.ts';
 import { openStage, type OpenStage } from './open-stage.ts';
@@ -30,13 +32,19 @@ async function main({ foreign, keep, remarks }: Arguments): Promise<number> {
   let own: OwnArchive | null = null;
   try {
     for (const remark of remarks) print(remark);
-    const reader = foreign === null ? null : { archive: foreign, keyring: await binaryKeyring(foreign.keyring) };
-    print('Starting PostgreSQL, Temporal, and an Azure Blob Storage (Azurite) for each of the sites fra and sin.');
+    const reader =
+      foreign === null ? null : { archive: foreign, keyring: await binaryKeyring(foreign.keyring) };
+    print(
+      'Starting PostgreSQL, Temporal, and an Azure Blob Storage (Azurite) for each of the sites fra and sin.',
+    );
     opened = await openStage(indented, async (folder) =>
-      reader === null ? (own = await openOwnArchive(folder)).replicated : replicatedOf(reader.archive),
+      reader === null
+        ? (own = await openOwnArchive(folder)).replicated
+        : replicatedOf(reader.archive),
     );
     print(`Temporal UI: ${opened.stage.temporalUi}`);
-    const played = own === null ? playForeign(opened.stage, reader!, print) : playOwn(opened.stage, own, print);
+    const played =
+      own === null ? playForeign(opened.stage, reader!, print) : playOwn(opened.stage, own, print);
     const result = await Promise.race([played, opened.broken, interrupted]);
     if (result === 'SIGINT' || result === 'SIGTERM') return 130;
     print(`\n${result}`);
@@ -51,14 +59,24 @@ async function main({ foreign, keep, remarks }: Arguments): Promise<number> {
   }
 }
 
-async function keepOpen({ stage, folder, broken }: OpenStage, own: OwnArchive | null): Promise<void> {
+async function keepOpen(
+  { stage, folder, broken }: OpenStage,
+  own: OwnArchive | null,
+): Promise<void> {
   await own?.server.accept();
   const { distribution, suite, archiveUrl } = stage.replicated;
-  print(`\nEverything goes on running${own === null ? '' : ', the archive too'}, until Ctrl-C. To look at it:`);
-  print(`  Temporal UI   ${stage.temporalUi}/namespaces/default/workflows/distribution%2F${distribution}`);
+  print(
+    `\nEverything goes on running${own === null ? '' : ', the archive too'}, until Ctrl-C. To look at it:`,
+  );
+  print(
+    `  Temporal UI   ${stage.temporalUi}/namespaces/default/workflows/distribution%2F${distribution}`,
+  );
   print(`  archive       ${archiveUrl}`);
-  for (const site of stage.sites) print(`  site ${site.name}      ${site.url}/${await releaseAt(site.url, suite)}`);
-  print(`  database      ${stage.databaseUrl.replace(/:[^:@/]*@/, '@')} (its password is in stack.json)`);
+  for (const site of stage.sites)
+    print(`  site ${site.name}      ${site.url}/${await releaseAt(site.url, suite)}`);
+  print(
+    `  database      ${stage.databaseUrl.replace(/:[^:@/]*@/, '@')} (its password is in stack.json)`,
+  );
   print(`  data, logs    ${folder}`);
   const debgeo = commandOf('demo');
   print(`  commands      ${debgeo('status')}`);
@@ -70,7 +88,9 @@ async function keepOpen({ stage, folder, broken }: OpenStage, own: OwnArchive | 
 
 async function releaseAt(url: string, suite: string): Promise<string> {
   const inRelease = `${suiteFolderOf(suite)}InRelease`;
-  return (await ask(url, inRelease, { method: 'HEAD' })).status === 200 ? inRelease : `${suiteFolderOf(suite)}Release`;
+  return (await ask(url, inRelease, { method: 'HEAD' })).status === 200
+    ? inRelease
+    : `${suiteFolderOf(suite)}Release`;
 }
 
 function print(line: string): void {

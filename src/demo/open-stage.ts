@@ -1,16 +1,21 @@
-/** Starts everything that the demo of any archive needs, from nothing: servers, tables, sites, worker. */
+/**
+ * Starts everything that the demo of any archive needs, from nothing: servers, tables, sites,
+ * worker.
+ */
 import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
 import { stringify } from 'yaml';
+
+import type { DistributionStatus } from '../database/views/status.ts';
+import { stackFolder } from '../settings/stack-file.ts';
 import { startStack, type BlobServer } from '../stack/stack.ts';
-import { stackFolder } from '../stack/stack-file.ts';
-import { createAptClient, findApt } from './apt-client.ts';
-import { createBuiltinClient } from './builtin-client.ts';
-import type { DistributionStatus } from '../database/status.ts';
-import type { ClientOptions } from './client.ts';
+import { createAptClient, findApt } from '../witness/apt-client.ts';
+import { createBuiltinClient } from '../witness/builtin-client.ts';
+import type { ClientOptions } from '../witness/client.ts';
 import { forkWorker } from './fork-worker.ts';
 import { runScript } from './run-command.ts';
 import { hold, type DemoSite, type Replicated, type Stage } from './stage.ts';
@@ -28,8 +33,14 @@ export interface OpenStage {
   close(): Promise<void>;
 }
 
-/** @param prepare makes the archive ready, in the folder that was just emptied, and says what of it is replicated */
-export async function openStage(say: (line: string) => void, prepare: (folder: string) => Promise<Replicated>): Promise<OpenStage> {
+/**
+ * @param prepare makes the archive ready, in the folder that was just emptied, and says what of it
+ *   is replicated
+ */
+export async function openStage(
+  say: (line: string) => void,
+  prepare: (folder: string) => Promise<Replicated>,
+): Promise<OpenStage> {
   const folder = stackFolder('demo');
   const wiped = await runScript(WIPE_FOLDER, [folder]);
   hold(wiped.exitCode === 0, `nobody else uses ${folder}\n${wiped.stdout}${wiped.stderr}`);
@@ -69,15 +80,29 @@ export async function openStage(say: (line: string) => void, prepare: (folder: s
       async client(site, reads) {
         clients += 1;
         const own = join(folder, 'clients', `${clients}-${site.name}`);
-        const options: ClientOptions = { ...reads, url: site.url, suite: replicated.suite, folder: own };
+        const options: ClientOptions = {
+          ...reads,
+          url: site.url,
+          suite: replicated.suite,
+          folder: own,
+        };
         return apt === null ? createBuiltinClient(options) : createAptClient(options);
       },
       async debgeo(args, { quiet = false, ...options } = {}) {
         if (!quiet) say(`$ debgeo ${args.join(' ')}`);
-        return runScript(DEBGEO, [...args, '--demo'], quiet ? options : { ...options, heard: (line) => say(`  ${line}`) });
+        return runScript(
+          DEBGEO,
+          [...args, '--demo'],
+          quiet ? options : { ...options, heard: (line) => say(`  ${line}`) },
+        );
       },
       async status() {
-        const result = await runScript(DEBGEO, ['status', replicated.distribution, '--json', '--demo']);
+        const result = await runScript(DEBGEO, [
+          'status',
+          replicated.distribution,
+          '--json',
+          '--demo',
+        ]);
         hold(result.exitCode === 0, `debgeo status answers\n${result.stderr}`);
         const [found] = JSON.parse(result.stdout) as DistributionStatus[];
         hold(found !== undefined, `debgeo status knows ${replicated.distribution}`);
@@ -85,7 +110,12 @@ export async function openStage(say: (line: string) => void, prepare: (folder: s
       },
       say,
     };
-    return { stage, folder, broken: Promise.race([endOf(worker, folder), endOfStack(stack.ended)]), close };
+    return {
+      stage,
+      folder,
+      broken: Promise.race([endOf(worker, folder), endOfStack(stack.ended)]),
+      close,
+    };
   } catch (error) {
     await close();
     throw error;
@@ -93,19 +123,31 @@ export async function openStage(say: (line: string) => void, prepare: (folder: s
 }
 
 /** A container that anybody may read blobs of, as the container of a public site is. */
-async function openSite(blobs: BlobServer | undefined, folder: string, mount: string): Promise<DemoSite> {
+async function openSite(
+  blobs: BlobServer | undefined,
+  folder: string,
+  mount: string,
+): Promise<DemoSite> {
   hold(blobs !== undefined, 'the site has a server');
   const credential = new StorageSharedKeyCredential(blobs.account, blobs.key);
   const container = new BlobServiceClient(blobs.url, credential).getContainerClient(CONTAINER);
   await container.create({ access: 'blob' });
-  await writeFile(credentialFile(folder, blobs.name), `AccountName=${blobs.account};AccountKey=${blobs.key}\n`, { mode: 0o600 });
+  await writeFile(
+    credentialFile(folder, blobs.name),
+    `AccountName=${blobs.account};AccountKey=${blobs.key}\n`,
+    { mode: 0o600 },
+  );
   return { name: blobs.name, url: `${container.url}/${mount}`, blobFolder: blobs.folder };
 }
 
 const credentialFile = (folder: string, site: string): string => join(folder, `${site}.credential`);
 const configurationFile = (folder: string): string => join(folder, 'demo.yaml');
 
-async function writeConfiguration(folder: string, replicated: Replicated, sites: readonly DemoSite[]): Promise<void> {
+async function writeConfiguration(
+  folder: string,
+  replicated: Replicated,
+  sites: readonly DemoSite[],
+): Promise<void> {
   const { distribution, suite, archiveUrl, mount, keyring, settings } = replicated;
   const keyringFile = join(folder, 'archive-keyring.gpg');
   if (keyring !== null) await writeFile(keyringFile, keyring);
@@ -122,7 +164,15 @@ async function writeConfiguration(folder: string, replicated: Replicated, sites:
         },
       ]),
     ),
-    distributions: { [distribution]: { archive: mount, suite, sites: sites.map((site) => site.name), primary: 'fra', ...settings } },
+    distributions: {
+      [distribution]: {
+        archive: mount,
+        suite,
+        sites: sites.map((site) => site.name),
+        primary: 'fra',
+        ...settings,
+      },
+    },
   };
   await writeFile(configurationFile(folder), stringify(configuration));
 }
@@ -134,7 +184,10 @@ async function migrate(): Promise<void> {
 
 const workerLog = (folder: string): string => join(folder, 'worker.log');
 
-/** A worker that does not end by itself within this time holds a slice of 20 s that it cannot finish. */
+/**
+ * A worker that does not end by itself within this time holds a slice of 20 s that it cannot
+ * finish.
+ */
 const WORKER_STOP_MS = 30_000;
 
 async function stopWorker(worker: ChildProcess): Promise<void> {
@@ -148,7 +201,9 @@ async function stopWorker(worker: ChildProcess): Promise<void> {
 
 const endOf = (worker: ChildProcess, folder: string): Promise<never> =>
   new Promise((_, reject) => {
-    worker.once('exit', (code, signal) => reject(new Error(`the worker ended (${signal ?? code}): see ${workerLog(folder)}`)));
+    worker.once('exit', (code, signal) =>
+      reject(new Error(`the worker ended (${signal ?? code}): see ${workerLog(folder)}`)),
+    );
   });
 
 async function endOfStack(ended: Promise<{ readonly message: string } | null>): Promise<never> {

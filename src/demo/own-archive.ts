@@ -1,12 +1,20 @@
-/** The archive that the demo makes by itself: its key, its server, and what it released, which is what clients may find. */
+/**
+ * The archive that the demo makes by itself: its key, its server, and what it released, which is
+ * what clients may find.
+ */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { startArchiveServer, type ArchiveServer } from './archive-server.ts';
-import { ask } from './ask-as-apt.ts';
-import type { Client } from './client.ts';
-import type { Package } from './deb-package.ts';
-import { createSignedArchive, type ReleaseContent, type SignedArchive } from './signed-archive.ts';
-import { createSigningKey } from './signing-key.ts';
+
+import { startArchiveServer, type ArchiveServer } from '../made-archive/archive-server.ts';
+import type { Package } from '../made-archive/deb-package.ts';
+import {
+  createSignedArchive,
+  type ReleaseContent,
+  type SignedArchive,
+} from '../made-archive/signed-archive.ts';
+import { createSigningKey } from '../made-archive/signing-key.ts';
+import { ask } from '../witness/ask-as-apt.ts';
+import type { Client } from '../witness/client.ts';
 import { hold, type DemoSite, type Replicated, type Stage } from './stage.ts';
 
 /** The name of the distribution, and of its suite. */
@@ -55,22 +63,39 @@ export async function openOwnArchive(folder: string): Promise<OwnArchive> {
 }
 
 export const openClient = (stage: Stage, own: OwnArchive, site: DemoSite): Promise<Client> =>
-  stage.client(site, { components: ['main'], architecture: 'amd64', keyring: own.signed.key.publicBinary });
+  stage.client(site, {
+    components: ['main'],
+    architecture: 'amd64',
+    keyring: own.signed.key.publicBinary,
+  });
 
 /** The ETag of what the site serves as InRelease. */
 export const servedBy = async (site: DemoSite): Promise<string> =>
   (await ask(site.url, `dists/${DISTRIBUTION}/InRelease`, { method: 'HEAD' })).etag ?? 'nothing';
 
-/** Updates with empty lists and downloads all packages; every file has the bytes that the archive released. @returns how many */
-export async function fetchEverything(stage: Stage, own: OwnArchive, site: DemoSite): Promise<number> {
+/**
+ * Updates with empty lists and downloads all packages; every file has the bytes that the archive
+ * released. @returns how many
+ */
+export async function fetchEverything(
+  stage: Stage,
+  own: OwnArchive,
+  site: DemoSite,
+): Promise<number> {
   const client = await openClient(stage, own, site);
   const update = await client.update({ fresh: true });
   hold(update.exitCode === 0, `${client.name} updates from ${site.name}\n${update.output}`);
   const names = await client.packages();
   const download = await client.download(names);
   hold(download.exitCode === 0, `${client.name} downloads from ${site.name}\n${download.output}`);
-  hold(names.length > 0 && download.files.length === names.length, `${site.name} serves a file for each of ${names.length} packages`);
+  hold(
+    names.length > 0 && download.files.length === names.length,
+    `${site.name} serves a file for each of ${names.length} packages`,
+  );
   for (const file of download.files)
-    hold(own.expected(file.name) === file.sha256, `${file.name} from ${site.name} has the bytes that were released`);
+    hold(
+      own.expected(file.name) === file.sha256,
+      `${file.name} from ${site.name} has the bytes that were released`,
+    );
   return names.length;
 }

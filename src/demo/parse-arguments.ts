@@ -1,4 +1,6 @@
-/** What `npm run demo -- …` was asked for; every fault of it in one message, before anything starts. */
+/**
+ * What `npm run demo -- …` was asked for; every fault of it in one message, before anything starts.
+ */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -45,19 +47,33 @@ export function parseArguments(args: readonly string[]): Arguments | readonly st
   } catch (error) {
     return [error instanceof Error ? error.message : String(error)];
   }
-  const { keep, archive, suite, keyring: keyringFile, unsigned, component: components, architecture: architectures } = values;
-  const isOwn = archive === undefined && suite === undefined && keyringFile === undefined && !unsigned;
-  if (isOwn && components.length + architectures.length === 0) return { keep, foreign: null, remarks: [] };
+  const {
+    keep,
+    archive,
+    suite,
+    keyring: keyringFile,
+    unsigned,
+    component: components,
+    architecture: architectures,
+  } = values;
+  const isOwn =
+    archive === undefined && suite === undefined && keyringFile === undefined && !unsigned;
+  if (isOwn && components.length + architectures.length === 0)
+    return { keep, foreign: null, remarks: [] };
 
   const faults: string[] = [];
   if (!archive) faults.push('--archive URL|DIR is missing');
   if (!suite) faults.push('--suite S is missing');
-  if (keyringFile === undefined && !unsigned) faults.push('--keyring FILE is missing (--unsigned does without, on purpose)');
+  if (keyringFile === undefined && !unsigned)
+    faults.push('--keyring FILE is missing (--unsigned does without, on purpose)');
   if (keyringFile !== undefined && unsigned) faults.push('either --keyring or --unsigned');
   const url = archive ? urlOf(archive) : null;
-  if (archive && url === null) faults.push(`--archive ${archive} is neither http, https nor a folder`);
+  if (archive && url === null)
+    faults.push(`--archive ${archive} is neither http, https nor a folder`);
   if (architectures.length > 0 && architectures.every((one) => one === 'all' || one === 'source'))
-    faults.push('one --architecture must be that of a machine: a client has to read what is copied');
+    faults.push(
+      'one --architecture must be that of a machine: a client has to read what is copied',
+    );
   const keyring = keyringFile === undefined ? null : readKeyring(keyringFile);
   if (typeof keyring === 'string') faults.push(keyring);
   if (faults.length > 0 || !suite || url === null || typeof keyring === 'string') return faults;
@@ -68,7 +84,11 @@ export function parseArguments(args: readonly string[]): Arguments | readonly st
         '--suite ./ is replicated as /, which is the same folder; write / into sources.list, too: with ./ apt asks for names that blob storage cannot have',
       ]
     : [];
-  return { keep, foreign: { url, suite: isDotted ? '/' : suite, keyring, components, architectures }, remarks };
+  return {
+    keep,
+    foreign: { url, suite: isDotted ? '/' : suite, keyring, components, architectures },
+    remarks,
+  };
 }
 
 /** npm runs scripts in the folder of the package, and says in which one somebody typed. */

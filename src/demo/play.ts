@@ -1,5 +1,6 @@
 /** Which acts are played on which archive, and the last line, which counts what they did. */
 import { sql } from 'kysely';
+
 import { connectDatabase } from '../database/orm.ts';
 import * as aNewDistribution from './acts/1-a-new-distribution.ts';
 import * as tenReleases from './acts/2-ten-releases.ts';
@@ -64,21 +65,30 @@ const actsOf = (acts: number, say: Say) => {
   };
 };
 
-async function sumUp(stage: Stage): Promise<{ generation: number; serving: number; verified: number }> {
+async function sumUp(
+  stage: Stage,
+): Promise<{ generation: number; serving: number; verified: number }> {
   const { generation, sites } = await stage.status();
   const serving = sites.filter((site) => site.served === generation);
   hold(serving.length === stage.sites.length, `both sites serve generation ${generation}`);
-  for (const site of sites) hold(site.members > 0 && site.verified === site.members, `every blob at ${site.site} is verified`);
+  for (const site of sites)
+    hold(
+      site.members > 0 && site.verified === site.members,
+      `every blob at ${site.site} is verified`,
+    );
   return { generation, serving: serving.length, verified: await countVerified(stage.databaseUrl) };
 }
 
-/** Rows of the registry that are verified, of all generations and at both sites: the demo began with none. */
+/**
+ * Rows of the registry that are verified, of all generations and at both sites: the demo began with
+ * none.
+ */
 async function countVerified(databaseUrl: string): Promise<number> {
   const database = await connectDatabase(databaseUrl);
   try {
-    const { rows } = await sql<{ verified: number }>`select count(*) as verified from blob_registry where settled`.execute(
-      database.read.kysely,
-    );
+    const { rows } = await sql<{
+      verified: number;
+    }>`select count(*) as verified from blob_registry where settled`.execute(database.read.kysely);
     return rows[0]?.verified ?? 0;
   } finally {
     await database.close();

@@ -1,9 +1,14 @@
-/** One byte of a file rots below a site's storage, where no listing and no HEAD shows it: verify finds exactly that, and repairs it. */
+/**
+ * One byte of a file rots below a site's storage, where no listing and no HEAD shows it: verify
+ * finds exactly that, and repairs it.
+ */
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+
 import { sql } from 'kysely';
+
 import { connectDatabase } from '../database/orm.ts';
-import { digest } from './ask-as-apt.ts';
+import { digest } from '../witness/ask-as-apt.ts';
 import { hold, type Stage } from './stage.ts';
 
 export interface Repair {
@@ -11,20 +16,33 @@ export interface Repair {
 }
 
 /** @param victim a pool file, with what its index says */
-export async function rotAndRepair(stage: Stage, victim: { readonly path: string; readonly sha256: string }): Promise<Repair> {
+export async function rotAndRepair(
+  stage: Stage,
+  victim: { readonly path: string; readonly sha256: string },
+): Promise<Repair> {
   const { path } = victim;
   const url = `${stage.sin.url}/${encodePath(path)}`;
   const before = await read(url);
   hold(before.sha256 === victim.sha256, 'the bytes at sin are right at first');
 
-  await rot(stage.sin.blobFolder, before.bytes, async () => (await read(url)).sha256 !== before.sha256);
+  await rot(
+    stage.sin.blobFolder,
+    before.bytes,
+    async () => (await read(url)).sha256 !== before.sha256,
+  );
   const rotten = await read(url);
   hold(rotten.sha256 !== before.sha256, 'sin now serves other bytes');
-  hold(rotten.headers === before.headers, 'size, ETag and Content-MD5 are as before: no listing and no HEAD shows it');
+  hold(
+    rotten.headers === before.headers,
+    'size, ETag and Content-MD5 are as before: no listing and no HEAD shows it',
+  );
   stage.say(`${path}: bytes differ; size, ETag and Content-MD5 do not:`);
   stage.say(`  ${rotten.headers}`);
 
-  const verified = await stage.debgeo(['verify', stage.replicated.distribution, '--site', 'sin', '--wait'], { limitMs: null });
+  const verified = await stage.debgeo(
+    ['verify', stage.replicated.distribution, '--site', 'sin', '--wait'],
+    { limitMs: null },
+  );
 
   hold(verified.exitCode === 0, 'verify ends well');
   const found = await readCorruptions(stage.databaseUrl);
@@ -51,16 +69,22 @@ async function read(url: string): Promise<Seen> {
   const response = await fetch(url);
   hold(response.status === 200, `${url} is served: ${response.status}`);
   const bytes = new Uint8Array(await response.arrayBuffer());
-  const headers = ['content-length', 'etag', 'content-md5'].map((name) => `${name} ${response.headers.get(name) ?? 'none'}`);
+  const headers = ['content-length', 'etag', 'content-md5'].map(
+    (name) => `${name} ${response.headers.get(name) ?? 'none'}`,
+  );
   hold(response.headers.get('content-md5') !== null, 'the site sends a Content-MD5');
   return { bytes, sha256: digest('sha256', bytes), headers: headers.join(', ') };
 }
 
 /**
- * Flips one bit in the file in which Azurite keeps these bytes. An abandoned upload may have left them there twice: the place that counts
- * is the one whose change `isSeen`.
+ * Flips one bit in the file in which Azurite keeps these bytes. An abandoned upload may have left
+ * them there twice: the place that counts is the one whose change `isSeen`.
  */
-export async function rot(folder: string, bytes: Uint8Array, isSeen: () => Promise<boolean>): Promise<void> {
+export async function rot(
+  folder: string,
+  bytes: Uint8Array,
+  isSeen: () => Promise<boolean>,
+): Promise<void> {
   const extents = join(folder, '__blobstorage__');
   for (const name of await readdir(extents)) {
     const file = join(extents, name);

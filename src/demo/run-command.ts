@@ -17,8 +17,15 @@ export interface CommandOptions {
 /** No command of the demo of our own archive takes longer while all is well. */
 const COMMAND_MS_MAX = 120_000;
 
-/** Runs a script of this repository with the Node that runs us; an ended time limit reads as exit code 124, as timeout(1) says it. */
-export function runScript(script: string, args: readonly string[], options: CommandOptions = {}): Promise<CommandResult> {
+/**
+ * Runs a script of this repository with the Node that runs us; an ended time limit reads as exit
+ * code 124, as timeout(1) says it.
+ */
+export function runScript(
+  script: string,
+  args: readonly string[],
+  options: CommandOptions = {},
+): Promise<CommandResult> {
   const { heard = () => {}, limitMs = COMMAND_MS_MAX } = options;
   const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let stdout = '';

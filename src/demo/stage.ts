@@ -1,6 +1,9 @@
-/** What all acts share, whichever archive they play on: the servers, the two sites, the command line. */
-import type { DistributionStatus } from '../database/status.ts';
-import type { Client, ClientOptions } from './client.ts';
+/**
+ * What all acts share, whichever archive they play on: the servers, the two sites, the command
+ * line.
+ */
+import type { DistributionStatus } from '../database/views/status.ts';
+import type { Client, ClientOptions } from '../witness/client.ts';
 import type { CommandOptions, CommandResult } from './run-command.ts';
 
 /** What of which archive is brought to both sites. */
@@ -37,7 +40,10 @@ export interface Stage {
   readonly clientName: string;
   /** A client of a site with empty lists and a folder of its own. */
   client(site: DemoSite, reads: Omit<ClientOptions, 'url' | 'folder' | 'suite'>): Promise<Client>;
-  /** Runs `debgeo …` as a process of its own, and shows the command and what it prints, unless it is to be quiet. */
+  /**
+   * Runs `debgeo …` as a process of its own, and shows the command and what it prints, unless it is
+   * to be quiet.
+   */
   debgeo(
     args: readonly string[],
     options?: { readonly quiet?: boolean; readonly limitMs?: CommandOptions['limitMs'] },

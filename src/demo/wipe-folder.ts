@@ -1,9 +1,11 @@
 /**
- * `node wipe-folder.ts FOLDER`: empties the folder of an earlier stack. A process of its own, because it holds the keeper's lock until it ends:
- * servers that run are never robbed of their files, and what a killed keeper left is stopped first.
+ * `node wipe-folder.ts FOLDER`: empties the folder of an earlier stack. A process of its own,
+ * because it holds the keeper's lock until it ends: servers that run are never robbed of their
+ * files, and what a killed keeper left is stopped first.
  */
 import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { stopLeftovers, takeLock } from '../stack/keeper-lock.ts';
 
@@ -15,7 +17,8 @@ mkdirSync(folder, { recursive: true, mode: 0o700 });
 try {
   await takeLock(folder, say);
   await stopLeftovers(folder, say);
-  for (const name of readdirSync(folder)) rmSync(join(folder, name), { recursive: true, force: true });
+  for (const name of readdirSync(folder))
+    rmSync(join(folder, name), { recursive: true, force: true });
   process.exit(0);
 } catch (error) {
   if (!(error instanceof DebgeoError)) throw error;

@@ -1,7 +1,10 @@
-/** docs/configuration.md: the file that `debgeo apply` reads, from its schema, and the environment. */
+/**
+ * docs/configuration.md: the file that `debgeo apply` reads, from its schema, and the environment.
+ */
 import { z } from 'zod';
-import { SECTIONS } from '../cli/configuration.ts';
-import { ENVIRONMENT } from '../environment.ts';
+
+import { SECTIONS } from '../settings/configuration.ts';
+import { ENVIRONMENT } from '../settings/environment.ts';
 import { GENERATED, table } from './markdown.ts';
 
 /** What z.toJSONSchema makes of a key, with the meta keys `form` and `unset` of ours. */
@@ -35,7 +38,12 @@ An empty variable counts as unset. A credential of a site is read from the varia
 
 ${table(
   ['variable', 'form', 'unset', 'meaning'],
-  Object.entries(ENVIRONMENT).map(([name, { form, unset, meaning }]) => [`\`${name}\``, form, unset, meaning]),
+  Object.entries(ENVIRONMENT).map(([name, { form, unset, meaning }]) => [
+    `\`${name}\``,
+    form,
+    unset,
+    meaning,
+  ]),
 )}
 `;
 
@@ -44,7 +52,12 @@ const sectionOf = (name: string, schema: z.ZodObject): string => {
   const rows = Object.entries(properties).map(([key, value]) => {
     const { description, ...rest } = value as Key;
     if (description === undefined) throw new Error(`${name}.${key} has no description`);
-    return [`\`${key}\``, formOf(rest, `${name}.${key}`), required.includes(key) ? 'required' : unsetOf(rest), description];
+    return [
+      `\`${key}\``,
+      formOf(rest, `${name}.${key}`),
+      required.includes(key) ? 'required' : unsetOf(rest),
+      description,
+    ];
   });
   return `### ${name}\n\n${table(['key', 'form', 'default', 'meaning'], rows)}`;
 };
@@ -58,4 +71,5 @@ const formOf = (key: Key, place: string): string => {
   throw new Error(`${place} has no form`);
 };
 
-const unsetOf = (key: Key): string => key.unset ?? (key.default === undefined ? 'none' : `\`${JSON.stringify(key.default)}\``);
+const unsetOf = (key: Key): string =>
+  key.unset ?? (key.default === undefined ? 'none' : `\`${JSON.stringify(key.default)}\``);

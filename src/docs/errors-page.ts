@@ -7,7 +7,13 @@ const DID = {
   person: 'stopped there (a replication parks); nothing more happens until somebody acts',
   'at-once': 'took the next step without waiting; not a failure of the replication',
 } as const;
-const EXIT = { 1: 'failed', 2: 'usage', 3: 'refused', 4: 'unreachable', 5: 'cancelled or paused' } as const;
+const EXIT = {
+  1: 'failed',
+  2: 'usage',
+  3: 'refused',
+  4: 'unreachable',
+  5: 'cancelled or paused',
+} as const;
 
 export const errorsPage = (): string => `# Errors
 
@@ -21,5 +27,11 @@ ${(Object.keys(RULES) as ErrorCode[]).map(entryOf).join('\n\n')}
 
 const entryOf = (code: ErrorCode): string => {
   const { cause, then, exit, remedy } = ruleOf(code);
-  return [`## ${code}`, '', `- When: ${cause}.`, `- debgeo: ${DID[then]}. Exit ${exit} (${EXIT[exit]}).`, `- Do: ${remedy}.`].join('\n');
+  return [
+    `## ${code}`,
+    '',
+    `- When: ${cause}.`,
+    `- debgeo: ${DID[then]}. Exit ${exit} (${EXIT[exit]}).`,
+    `- Do: ${remedy}.`,
+  ].join('\n');
 };

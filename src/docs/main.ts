@@ -2,6 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
 import { PAGES } from './pages.ts';
 
 for (const [path, page] of Object.entries(PAGES)) {

@@ -1,8 +1,8 @@
+import type { Blob } from './blob.ts';
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
 import { ambiguous, foldPath, type RepoPath } from './repo-path.ts';
 import { SHA256_BYTES, type Sha256 } from './sha256.ts';
-import type { Blob } from './snapshot.ts';
 
 /** What bounds a BlobSet: LIMITS of these names. A test sets smaller ones. */
 export type BlobSetLimits = Record<'snapshotBlobs' | 'snapshotNamings', number>;
@@ -18,10 +18,12 @@ export interface BlobColumns {
 const BLOBS_PER_PIECE = 2_000;
 
 /**
- * The blobs of a snapshot by path. Indices may name a file as often as they like (up to a bound), but not as two different ones; and two files may not
- * have names that some file systems take for one.
+ * The blobs of a snapshot by path. Indices may name a file as often as they like (up to a bound),
+ * but not as two different ones; and two files may not have names that some file systems take for
+ * one.
  *
- * Held in columns, digests as bytes: as objects with hexadecimal digits they take more than twice the memory.
+ * Held in columns, digests as bytes: as objects with hexadecimal digits they take more than twice
+ * the memory.
  */
 export class BlobSet {
   /** The place in the columns, in the order in which they came. */
@@ -43,13 +45,16 @@ export class BlobSet {
   }
 
   /**
-   * @throws INDEX_CONTRADICTION  the path is there with another digest or size
-   * @throws PATH_AMBIGUOUS       another file is there, at a path that differs in case or Unicode normalisation only
-   * @throws HOSTILE_PATH         the path is a published name
-   * @throws LIMIT_EXCEEDED       more than LIMITS.snapshotBlobs, or named more often than LIMITS.snapshotNamings
+   * @throws INDEX_CONTRADICTION the path is there with another digest or size
+   * @throws PATH_AMBIGUOUS another file is there, at a path that differs in case or Unicode
+   *   normalisation only
+   * @throws HOSTILE_PATH the path is a published name
+   * @throws LIMIT_EXCEEDED more than LIMITS.snapshotBlobs, or named more often than
+   *   LIMITS.snapshotNamings
    */
   add(blob: Blob): void {
-    if (++this.#namings > this.#limits.snapshotNamings) throw tooMany('name files too often', this.#limits.snapshotNamings);
+    if (++this.#namings > this.#limits.snapshotNamings)
+      throw tooMany('name files too often', this.#limits.snapshotNamings);
     const known = this.#places.get(blob.path);
     if (known !== undefined) {
       if (this.#isAt(known, blob)) return;
@@ -68,7 +73,8 @@ export class BlobSet {
     const twin = (this.#folded.get(fold) ?? fold) as RepoPath;
     const twinPlace = twin === blob.path ? undefined : this.#places.get(twin);
     if (twinPlace !== undefined && !this.#isAt(twinPlace, blob)) throw ambiguous(blob.path, twin);
-    if (this.size >= this.#limits.snapshotBlobs) throw tooMany('name too many files', this.#limits.snapshotBlobs);
+    if (this.size >= this.#limits.snapshotBlobs)
+      throw tooMany('name too many files', this.#limits.snapshotBlobs);
     if (fold !== blob.path) this.#folded.set(fold, blob.path);
     this.#append(blob);
   }
@@ -92,7 +98,10 @@ export class BlobSet {
     let from = 0;
     for (const path of this.#places.keys()) {
       if (paths.push(path) < BLOBS_PER_PIECE && from + paths.length < this.size) continue;
-      const digests = this.#digests[from / BLOBS_PER_PIECE]!.subarray(0, paths.length * SHA256_BYTES);
+      const digests = this.#digests[from / BLOBS_PER_PIECE]!.subarray(
+        0,
+        paths.length * SHA256_BYTES,
+      );
       yield { paths, sizes: this.#sizes.slice(from, from + paths.length), digests };
       from += paths.length;
       paths = [];
@@ -101,7 +110,8 @@ export class BlobSet {
 
   #append(blob: Blob): void {
     const place = this.size;
-    if (place % BLOBS_PER_PIECE === 0) this.#digests.push(Buffer.allocUnsafeSlow(BLOBS_PER_PIECE * SHA256_BYTES));
+    if (place % BLOBS_PER_PIECE === 0)
+      this.#digests.push(Buffer.allocUnsafeSlow(BLOBS_PER_PIECE * SHA256_BYTES));
     this.#digests.at(-1)!.write(blob.sha256, (place % BLOBS_PER_PIECE) * SHA256_BYTES, 'hex');
     this.#sizes.push(blob.size);
     this.#places.set(blob.path, place);
@@ -110,7 +120,11 @@ export class BlobSet {
 
   #digestAt(place: number): Sha256 {
     const from = (place % BLOBS_PER_PIECE) * SHA256_BYTES;
-    return this.#digests[Math.floor(place / BLOBS_PER_PIECE)]!.toString('hex', from, from + SHA256_BYTES) as Sha256;
+    return this.#digests[Math.floor(place / BLOBS_PER_PIECE)]!.toString(
+      'hex',
+      from,
+      from + SHA256_BYTES,
+    ) as Sha256;
   }
 
   #isAt(place: number, blob: Blob): boolean {
@@ -119,5 +133,8 @@ export class BlobSet {
 }
 
 function tooMany(what: string, max: number): DebgeoError {
-  return new DebgeoError('LIMIT_EXCEEDED', `the indices ${what}`, { expected: `at most ${max}`, found: 'more' });
+  return new DebgeoError('LIMIT_EXCEEDED', `the indices ${what}`, {
+    expected: `at most ${max}`,
+    found: 'more',
+  });
 }

@@ -1,13 +1,17 @@
 /**
- * The clear-signed InRelease and the detached Release.gpg, split as apt splits them (SplitClearSignedFile and ExecGPGV in
- * apt-pkg/contrib/gpgv.cc; RFC 4880 §7 and RFC 9580 §7, which allow more), so that nothing outside of a signature is ever parsed:
+ * The clear-signed InRelease and the detached Release.gpg, split as apt splits them
+ * (SplitClearSignedFile and ExecGPGV in apt-pkg/contrib/gpgv.cc; RFC 4880 §7 and RFC 9580 §7, which
+ * allow more), so that nothing outside of a signature is ever parsed:
  * - the first line is exactly `-----BEGIN PGP SIGNED MESSAGE-----`: no byte stands before it;
- * - armor headers up to an empty line; none begins with `-`. They are not signed, so they are dropped;
- * - text lines; `- ` in front is the dash escape and removed; any other line that begins with `-` is refused;
- * - one or more signature blocks, whose lines never begin with `-`, up to the end: no line between, none after, an empty one neither;
- *   their armor is as GnuPG wants it.
- * Line ends are LF or CRLF; the blanks at the end of a line are not signed (RFC 4880 §7.1) and are dropped.
- * Stricter than apt, where OpenPGP implementations differ from each other: NUL, a CR inside a line, and text that is not UTF-8 are refused.
+ * - armor headers up to an empty line; none begins with `-`. They are not signed, so they are
+ *   dropped;
+ * - text lines; `- ` in front is the dash escape and removed; any other line that begins with `-`
+ *   is refused;
+ * - one or more signature blocks, whose lines never begin with `-`, up to the end: no line between,
+ *   none after, an empty one neither; their armor is as GnuPG wants it. Line ends are LF or CRLF;
+ *   the blanks at the end of a line are not signed (RFC 4880 §7.1) and are dropped. Stricter than
+ *   apt, where OpenPGP implementations differ from each other: NUL, a CR inside a line, and text
+ *   that is not UTF-8 are refused.
  */
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
@@ -21,18 +25,23 @@ const CHECKSUM = /^=[A-Za-z0-9+/]{4}$/;
 
 export interface Clearsigned {
   /**
-   * The signed text, each line ended by one LF, the last one too. For what Debian, aptly and reprepro release it equals Release byte for byte:
-   * signing in clear takes the last LF of Release as the end of the text, so it is not signed and is put back here.
+   * The signed text, each line ended by one LF, the last one too. For what Debian, aptly and
+   * reprepro release it equals Release byte for byte: signing in clear takes the last LF of Release
+   * as the end of the text, so it is not signed and is put back here.
    */
   readonly body: Uint8Array;
-  /** The armored signature blocks, each to be read by itself: OpenPGP libraries stop after the first. One may hold several signature packets (Debian: three). */
+  /**
+   * The armored signature blocks, each to be read by itself: OpenPGP libraries stop after the
+   * first. One may hold several signature packets (Debian: three).
+   */
   readonly signatures: readonly string[];
 }
 
 /**
- * What a signature is to be checked over is `body` without its last LF, as text (signature type 0x01).
+ * What a signature is to be checked over is `body` without its last LF, as text (signature type
+ * 0x01).
  * @throws SIGNATURE_MALFORMED
- * @throws LIMIT_EXCEEDED       more lines than LIMITS.releaseLines
+ * @throws LIMIT_EXCEEDED more lines than LIMITS.releaseLines
  */
 export function splitClearsigned(bytes: Uint8Array): Clearsigned {
   const lines = linesOf(bytes);
@@ -46,24 +55,30 @@ export function splitClearsigned(bytes: Uint8Array): Clearsigned {
   const text = lines.slice(headersEnd + 1, textEnd);
   if (text.length === 0) throw malformed('signed text', 'none');
 
-  return { body: Buffer.from(`${text.map(unescapeDash).join('\n')}\n`), signatures: signatureBlocks(lines.slice(textEnd)) };
+  return {
+    body: Buffer.from(`${text.map(unescapeDash).join('\n')}\n`),
+    signatures: signatureBlocks(lines.slice(textEnd)),
+  };
 }
 
 /**
- * The armored blocks of a detached signature (Release.gpg): nothing but such blocks; binary signatures are refused, as apt refuses them.
+ * The armored blocks of a detached signature (Release.gpg): nothing but such blocks; binary
+ * signatures are refused, as apt refuses them.
  * @throws SIGNATURE_MALFORMED
- * @throws LIMIT_EXCEEDED       more lines than LIMITS.releaseLines
+ * @throws LIMIT_EXCEEDED more lines than LIMITS.releaseLines
  */
 export function splitSignatures(bytes: Uint8Array): readonly string[] {
   return signatureBlocks(linesOf(bytes));
 }
 
 /**
- * Whether two texts are the same as far as a signature tells: trailing blanks, the form of line ends and empty lines at the end are outside of it
- * (RFC 9580, 7.2). In one pass and without lines: nobody has vouched for either, and a regular expression that strips ten megabytes of blanks from every
- * one of them on takes hours.
+ * Whether two texts are the same as far as a signature tells: trailing blanks, the form of line
+ * ends and empty lines at the end are outside of it (RFC 9580, 7.2). In one pass and without lines:
+ * nobody has vouched for either, and a regular expression that strips ten megabytes of blanks from
+ * every one of them on takes hours.
  */
-export const isSameText = (one: Uint8Array, other: Uint8Array): boolean => withoutEnds(one).equals(withoutEnds(other));
+export const isSameText = (one: Uint8Array, other: Uint8Array): boolean =>
+  withoutEnds(one).equals(withoutEnds(other));
 
 function withoutEnds(bytes: Uint8Array): Buffer {
   const text = Buffer.alloc(bytes.length);
@@ -86,7 +101,8 @@ function signatureBlocks(lines: readonly string[]): readonly string[] {
   let open: string[] | null = null;
   for (const line of lines) {
     if (open === null) {
-      if (line !== BEGIN_SIGNATURE) throw malformed(`${BEGIN_SIGNATURE} or the end of the file`, line);
+      if (line !== BEGIN_SIGNATURE)
+        throw malformed(`${BEGIN_SIGNATURE} or the end of the file`, line);
       open = [line];
     } else if (line === END_SIGNATURE) {
       assertArmor(open.slice(1));
@@ -103,8 +119,8 @@ function signatureBlocks(lines: readonly string[]): readonly string[] {
 }
 
 /**
- * What GnuPG asks of an armor, and OpenPGP.js does not: headers have a colon, an empty line ends them, and where there is a checksum
- * (RFC 4880, 6.1; RFC 9580 wants it ignored) it is right.
+ * What GnuPG asks of an armor, and OpenPGP.js does not: headers have a colon, an empty line ends
+ * them, and where there is a checksum (RFC 4880, 6.1; RFC 9580 wants it ignored) it is right.
  */
 function assertArmor(lines: readonly string[]): void {
   const headersEnd = lines.indexOf('');
@@ -123,7 +139,8 @@ function crc24(bytes: Uint8Array): number {
   let crc = 0xb704ce;
   for (const byte of bytes) {
     crc ^= byte << 16;
-    for (let bit = 0; bit < 8; bit += 1) crc = (crc & 0x800000) === 0 ? crc << 1 : (crc << 1) ^ 0x1864cfb;
+    for (let bit = 0; bit < 8; bit += 1)
+      crc = (crc & 0x800000) === 0 ? crc << 1 : (crc << 1) ^ 0x1864cfb;
   }
   return crc;
 }

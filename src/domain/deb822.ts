@@ -1,9 +1,11 @@
 /**
  * Debian control data (Debian Policy §5.1, deb822(5)), read as apt's pkgTagFile reads it:
- * - stanzas are separated by empty lines (LF or CRLF); a line of blanks alone continues a field, as any line that begins with a blank;
+ * - stanzas are separated by empty lines (LF or CRLF); a line of blanks alone continues a field, as
+ *   any line that begins with a blank;
  * - field names are case-insensitive; here they are keys in lower case;
  * - the lines of a value lose the blanks around them (blanks of ASCII only) and are joined with LF.
- * Stricter than apt where readers differ from each other: a field that stands twice in a stanza is refused (Policy §5.1).
+ *   Stricter than apt where readers differ from each other: a field that stands twice in a stanza
+ *   is refused (Policy §5.1).
  */
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
@@ -26,11 +28,15 @@ export interface Deb822Limits {
   readonly stanzaBytes: number;
 }
 
-const DEFAULT_LIMITS: Deb822Limits = { lineBytes: LIMITS.deb822LineBytes, stanzaBytes: LIMITS.deb822StanzaBytes };
+const DEFAULT_LIMITS: Deb822Limits = {
+  lineBytes: LIMITS.deb822LineBytes,
+  stanzaBytes: LIMITS.deb822StanzaBytes,
+};
 
 /**
- * Splits a stream of bytes into stanzas and decodes only the wanted fields: memory stays flat, whatever the size of the index.
- * Chunks may end anywhere, and may be reused by the caller afterwards. Bytes that are not UTF-8 become U+FFFD.
+ * Splits a stream of bytes into stanzas and decodes only the wanted fields: memory stays flat,
+ * whatever the size of the index. Chunks may end anywhere, and may be reused by the caller
+ * afterwards. Bytes that are not UTF-8 become U+FFFD.
  */
 export class Deb822Parser {
   /** In lower case. */
@@ -48,18 +54,24 @@ export class Deb822Parser {
   #field: string | null = null;
 
   /**
-   * @param fields    names of the wanted fields, in any case; 'all' for every one
-   * @param onStanza  called for every stanza, also for one without any wanted field; the map is not used again
+   * @param fields names of the wanted fields, in any case; 'all' for every one
+   * @param onStanza called for every stanza, also for one without any wanted field; the map is not
+   *   used again
    */
-  constructor(fields: readonly string[] | 'all', onStanza: (fields: Stanza) => void, limits: Deb822Limits = DEFAULT_LIMITS) {
+  constructor(
+    fields: readonly string[] | 'all',
+    onStanza: (fields: Stanza) => void,
+    limits: Deb822Limits = DEFAULT_LIMITS,
+  ) {
     this.#wanted = fields === 'all' ? fields : fields.map((name) => name.toLowerCase());
     this.#onStanza = onStanza;
     this.#limits = limits;
   }
 
   /**
-   * @throws INDEX_MALFORMED  a line that is neither field nor continuation, or a wanted field that stands twice
-   * @throws LIMIT_EXCEEDED   a line or a stanza beyond its limit
+   * @throws INDEX_MALFORMED a line that is neither field nor continuation, or a wanted field that
+   *   stands twice
+   * @throws LIMIT_EXCEEDED a line or a stanza beyond its limit
    */
   push(chunk: Uint8Array): void {
     const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
@@ -99,7 +111,8 @@ export class Deb822Parser {
 
     const first = bytes[from];
     if (first === SPACE || first === TAB) {
-      if (!this.#inStanza) throw this.#malformed('a field before its continuation', bytes, from, end);
+      if (!this.#inStanza)
+        throw this.#malformed('a field before its continuation', bytes, from, end);
       if (this.#field !== null) this.#continueField(this.#field, bytes, from + 1, end);
       return;
     }
@@ -111,15 +124,20 @@ export class Deb822Parser {
     const name = this.#nameOf(bytes, from, colon);
     this.#field = name;
     if (name === null) return;
-    if (this.#stanza.has(name)) throw this.#malformed('each field once in a stanza', bytes, from, end);
+    if (this.#stanza.has(name))
+      throw this.#malformed('each field once in a stanza', bytes, from, end);
     this.#count(end - from);
     this.#stanza.set(name, decode(bytes, colon + 1, end));
   }
 
-  /** In lower case, null if it is not wanted. No string is made of a name: an index has a million of them. */
+  /**
+   * In lower case, null if it is not wanted. No string is made of a name: an index has a million of
+   * them.
+   */
   #nameOf(bytes: Buffer, from: number, colon: number): string | null {
     if (this.#wanted === 'all') return bytes.toString('latin1', from, colon).toLowerCase();
-    for (const name of this.#wanted) if (name.length === colon - from && isName(bytes, from, name)) return name;
+    for (const name of this.#wanted)
+      if (name.length === colon - from && isName(bytes, from, name)) return name;
     return null;
   }
 
@@ -139,17 +157,23 @@ export class Deb822Parser {
   }
 
   #checkLine(bytes: number): void {
-    if (bytes > this.#limits.lineBytes) throw exceeded(`line ${this.#line} of control data`, this.#limits.lineBytes);
+    if (bytes > this.#limits.lineBytes)
+      throw exceeded(`line ${this.#line} of control data`, this.#limits.lineBytes);
   }
 
   #count(bytes: number): void {
     this.#stanzaBytes += bytes;
-    if (this.#stanzaBytes > this.#limits.stanzaBytes) throw exceeded(`the stanza at line ${this.#line}`, this.#limits.stanzaBytes);
+    if (this.#stanzaBytes > this.#limits.stanzaBytes)
+      throw exceeded(`the stanza at line ${this.#line}`, this.#limits.stanzaBytes);
   }
 
   #malformed(expected: string, bytes: Buffer, from: number, end: number): DebgeoError {
     const found = bytes.toString('utf8', from, Math.min(end, from + LIMITS.quotedCharacters));
-    return new DebgeoError('INDEX_MALFORMED', `line ${this.#line} is not control data as Debian defines it`, { expected, found });
+    return new DebgeoError(
+      'INDEX_MALFORMED',
+      `line ${this.#line} is not control data as Debian defines it`,
+      { expected, found },
+    );
   }
 }
 
@@ -162,20 +186,31 @@ export function parseStanza(text: string): Stanza {
   const stanzas: Stanza[] = [];
   const parser = new Deb822Parser('all', (stanza) => {
     if (stanzas.push(stanza) > 1)
-      throw new DebgeoError('INDEX_MALFORMED', 'more than one stanza', { expected: 'one stanza', found: 'a second one' });
+      throw new DebgeoError('INDEX_MALFORMED', 'more than one stanza', {
+        expected: 'one stanza',
+        found: 'a second one',
+      });
   });
   parser.push(Buffer.from(text));
   parser.end();
 
   const [stanza] = stanzas;
-  if (stanza === undefined) throw new DebgeoError('INDEX_MALFORMED', 'no stanza at all', { expected: 'one stanza', found: 'none' });
+  if (stanza === undefined)
+    throw new DebgeoError('INDEX_MALFORMED', 'no stanza at all', {
+      expected: 'one stanza',
+      found: 'none',
+    });
   return stanza;
 }
 
 function isName(bytes: Buffer, from: number, lowerCase: string): boolean {
   for (let at = 0; at < lowerCase.length; at += 1) {
     const byte = bytes[from + at]!;
-    if ((byte >= UPPER_A && byte <= UPPER_Z ? byte + UPPER_TO_LOWER : byte) !== lowerCase.charCodeAt(at)) return false;
+    if (
+      (byte >= UPPER_A && byte <= UPPER_Z ? byte + UPPER_TO_LOWER : byte) !==
+      lowerCase.charCodeAt(at)
+    )
+      return false;
   }
   return true;
 }
@@ -193,5 +228,8 @@ function isBlank(byte: number | undefined): boolean {
 }
 
 function exceeded(what: string, limit: number): DebgeoError {
-  return new DebgeoError('LIMIT_EXCEEDED', `${what} is too long`, { expected: `at most ${limit} bytes`, found: 'more' });
+  return new DebgeoError('LIMIT_EXCEEDED', `${what} is too long`, {
+    expected: `at most ${limit} bytes`,
+    found: 'more',
+  });
 }

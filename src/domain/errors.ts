@@ -1,15 +1,18 @@
 /**
  * Every way in which debgeo refuses or fails, as one closed table.
  *
- * Absent, invalid and unreachable are three different answers and have different codes. A code says what happens next:
- * `backoff`: the lane or the capture loop tries again by itself, ever slower, for ever;
- * `person`:  nothing will change until somebody acts: parked, and `debgeo retry` starts it again;
- * `at-once`: not a failure of the replication; the next step is taken without waiting.
+ * Absent, invalid and unreachable are three different answers and have different codes. A code says
+ * what happens next: `backoff`: the lane or the capture loop tries again by itself, ever slower,
+ * for ever; `person`: nothing will change until somebody acts: parked, and `debgeo retry` starts it
+ * again; `at-once`: not a failure of the replication; the next step is taken without waiting.
  * Import-safe for workflows: no builtin, no I/O.
  */
 interface Rule {
   readonly then: 'backoff' | 'person' | 'at-once';
-  /** Exit code of a command that ends with this: 1 failed, 2 usage, 3 refused, 4 unreachable, 5 cancelled. */
+  /**
+   * Exit code of a command that ends with this: 1 failed, 2 usage, 3 refused, 4 unreachable, 5
+   * cancelled.
+   */
   readonly exit: 1 | 2 | 3 | 4 | 5;
   /** When this happens. */
   readonly cause: string;
@@ -17,10 +20,30 @@ interface Rule {
   readonly remedy: string;
 }
 
-const refused = (cause: string, remedy: string): Rule => ({ then: 'backoff', exit: 3, cause, remedy });
-const unreachable = (cause: string, remedy: string): Rule => ({ then: 'backoff', exit: 4, cause, remedy });
-const transient = (cause: string, remedy: string): Rule => ({ then: 'backoff', exit: 1, cause, remedy });
-const parked = (cause: string, remedy: string): Rule => ({ then: 'person', exit: 1, cause, remedy });
+const refused = (cause: string, remedy: string): Rule => ({
+  then: 'backoff',
+  exit: 3,
+  cause,
+  remedy,
+});
+const unreachable = (cause: string, remedy: string): Rule => ({
+  then: 'backoff',
+  exit: 4,
+  cause,
+  remedy,
+});
+const transient = (cause: string, remedy: string): Rule => ({
+  then: 'backoff',
+  exit: 1,
+  cause,
+  remedy,
+});
+const parked = (cause: string, remedy: string): Rule => ({
+  then: 'person',
+  exit: 1,
+  cause,
+  remedy,
+});
 const usage = (cause: string, remedy: string): Rule => ({ then: 'person', exit: 2, cause, remedy });
 
 export const RULES = {
@@ -55,7 +78,10 @@ export const RULES = {
     'the archive has neither InRelease nor Release in the folder of the suite',
     'check url and suite: there is neither InRelease nor Release',
   ),
-  RELEASE_UNSIGNED: refused('a keyring is pinned, and there is neither InRelease nor Release.gpg', 'ask the archive for a signed Release'),
+  RELEASE_UNSIGNED: refused(
+    'a keyring is pinned, and there is neither InRelease nor Release.gpg',
+    'ask the archive for a signed Release',
+  ),
   RELEASE_MALFORMED: refused(
     'the Release is not one stanza of control data with the fields that Debian defines',
     'look at the InRelease of the archive: it is not a Release file as Debian defines it',
@@ -99,7 +125,8 @@ export const RULES = {
   RELEASE_STALE: {
     then: 'at-once',
     exit: 1,
-    cause: 'the newest release is older than `stale_after` of the distribution: the archive rests, or somebody holds its releases back',
+    cause:
+      'the newest release is older than `stale_after` of the distribution: the archive rests, or somebody holds its releases back',
     remedy:
       'ask the archive by another way whether it released; if it rests, set a longer `stale_after` and apply; it ends with a newer release',
   },
@@ -185,7 +212,10 @@ export const RULES = {
     'the site refuses the credential, or the credential lacks a right',
     'give the credential of the site the right to read, write and delete blobs, then `debgeo retry`',
   ),
-  SITE_CONTAINER_MISSING: parked('the container of the site does not exist', 'create the container of the site, then `debgeo retry`'),
+  SITE_CONTAINER_MISSING: parked(
+    'the container of the site does not exist',
+    'create the container of the site, then `debgeo retry`',
+  ),
   SITE_NOT_PUBLIC: parked(
     'what was published cannot be read anonymously at public_url',
     'allow anonymous read of blobs at public_url of the site, then `debgeo retry`',
@@ -218,7 +248,10 @@ export const RULES = {
     'a step that needs every blob verified, or the snapshot published, found that it is not so',
     'some blobs are not verified yet; debgeo tries again by itself',
   ),
-  GENERATION_BACKWARDS: parked('the site serves a newer generation than the one to be published', 'a site never goes back by itself'),
+  GENERATION_BACKWARDS: parked(
+    'the site serves a newer generation than the one to be published',
+    'a site never goes back by itself',
+  ),
   FENCED: {
     then: 'backoff',
     exit: 1,
@@ -229,9 +262,22 @@ export const RULES = {
     'an activity or request did not end in its time, or was given up',
     'a worker was lost or hung; debgeo tries again by itself',
   ),
-  CANCELLED: { then: 'person', exit: 5, cause: 'somebody cancelled the replication', remedy: '`debgeo retry` goes on where it stopped' },
-  PAUSED: { then: 'person', exit: 5, cause: 'somebody paused the replication', remedy: '`debgeo resume` goes on where it stopped' },
-  UNKNOWN: transient('an error that no rule here describes', 'an error that debgeo does not know; see the log of the worker'),
+  CANCELLED: {
+    then: 'person',
+    exit: 5,
+    cause: 'somebody cancelled the replication',
+    remedy: '`debgeo retry` goes on where it stopped',
+  },
+  PAUSED: {
+    then: 'person',
+    exit: 5,
+    cause: 'somebody paused the replication',
+    remedy: '`debgeo resume` goes on where it stopped',
+  },
+  UNKNOWN: transient(
+    'an error that no rule here describes',
+    'an error that debgeo does not know; see the log of the worker',
+  ),
 
   PRUNE_REFUSED: refused(
     'nothing of an archive would be kept, or the catalog lacks files of a snapshot that a site serves: a database that was restored or cut, perhaps',
@@ -243,7 +289,10 @@ export const RULES = {
     'a configuration file, environment variable or setting of a server is not as it must be',
     'correct the file or the setting',
   ),
-  NAME_UNKNOWN: usage('a distribution or site of this name, or the pair of them, does not exist', '`debgeo status` lists the names'),
+  NAME_UNKNOWN: usage(
+    'a distribution or site of this name, or the pair of them, does not exist',
+    '`debgeo status` lists the names',
+  ),
   NO_WORKER: {
     then: 'person',
     exit: 4,
@@ -256,7 +305,12 @@ export const RULES = {
     cause: 'PostgreSQL does not answer, or refuses the user, password or database',
     remedy: 'check DATABASE_URL and that PostgreSQL runs',
   },
-  SCHEMA_OUTDATED: { then: 'person', exit: 1, cause: 'the database lacks migrations of this version', remedy: 'run `debgeo migrate`' },
+  SCHEMA_OUTDATED: {
+    then: 'person',
+    exit: 1,
+    cause: 'the database lacks migrations of this version',
+    remedy: 'run `debgeo migrate`',
+  },
   STACK_BUSY: usage(
     'the servers of this demo or of `npm run dev` run already in the same folder',
     'stop the other one first, or set DEBGEO_DATA_DIR to a folder of its own',
@@ -264,7 +318,8 @@ export const RULES = {
   STACK_FAILED: {
     then: 'person',
     exit: 4,
-    cause: 'a local server (PostgreSQL, Temporal, Azurite) of the demo or of `npm run dev` did not start or ended',
+    cause:
+      'a local server (PostgreSQL, Temporal, Azurite) of the demo or of `npm run dev` did not start or ended',
     remedy: 'read the log that the message names',
   },
   TEMPORAL_BINARY_MISSING: {
@@ -283,7 +338,10 @@ export const RULES = {
 
 export type ErrorCode = keyof typeof RULES;
 
-/** An error as it travels through Temporal, is stored as an incident and is printed. Plain JSON, never a secret. */
+/**
+ * An error as it travels through Temporal, is stored as an incident and is printed. Plain JSON,
+ * never a secret.
+ */
 export interface ErrorReport {
   readonly code: ErrorCode;
   readonly message: string;
@@ -298,7 +356,12 @@ export interface ErrorReport {
 export class DebgeoError extends Error {
   readonly report: ErrorReport;
 
-  constructor(code: ErrorCode, message: string, facts: Omit<ErrorReport, 'code' | 'message'> = {}, cause?: unknown) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    facts: Omit<ErrorReport, 'code' | 'message'> = {},
+    cause?: unknown,
+  ) {
     super(message, cause === undefined ? undefined : { cause });
     this.name = 'DebgeoError';
     this.report = { code, message, ...facts };
@@ -309,6 +372,7 @@ export class DebgeoError extends Error {
   }
 }
 
-export const isErrorCode = (value: unknown): value is ErrorCode => typeof value === 'string' && Object.hasOwn(RULES, value);
+export const isErrorCode = (value: unknown): value is ErrorCode =>
+  typeof value === 'string' && Object.hasOwn(RULES, value);
 
 export const ruleOf = (code: ErrorCode): Rule => RULES[code];

@@ -1,17 +1,22 @@
 /**
- * The two kinds of index that name pool files, Packages and Sources (Debian wiki, DebianRepository/Format, "Packages" and "Sources" indices),
- * as streams; all other indices are leaves. Identity in the catalog is SHA-256: a stanza with only SHA512, or only MD5, is INDEX_MALFORMED.
+ * The two kinds of index that name pool files, Packages and Sources (Debian wiki,
+ * DebianRepository/Format, "Packages" and "Sources" indices), as streams; all other indices are
+ * leaves. Identity in the catalog is SHA-256: a stanza with only SHA512, or only MD5, is
+ * INDEX_MALFORMED.
  */
+import type { Blob } from './blob.ts';
 import { Deb822Parser, type Stanza } from './deb822.ts';
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
 import { joinPath, poolPath } from './repo-path.ts';
 import { isSha256, type Sha256 } from './sha256.ts';
-import type { Blob } from './snapshot.ts';
 
 export type Compression = 'none' | 'gz' | 'xz' | 'zst';
 
-/** Extensions that apt knows (apt.conf(5), Acquire::CompressionTypes); those of `unsupported` are mirrored, but not read. */
+/**
+ * Extensions that apt knows (apt.conf(5), Acquire::CompressionTypes); those of `unsupported` are
+ * mirrored, but not read.
+ */
 const COMPRESSIONS: ReadonlyMap<string, Compression | 'unsupported'> = new Map([
   ['gz', 'gz'],
   ['xz', 'xz'],
@@ -26,7 +31,10 @@ export function compressionOf(path: string): Compression | 'unsupported' {
   return COMPRESSIONS.get(extensionOf(path)) ?? 'none';
 }
 
-/** Without the extension of a compression: `main/binary-amd64/Packages.gz` → `main/binary-amd64/Packages`. All variants of an index share it. */
+/**
+ * Without the extension of a compression: `main/binary-amd64/Packages.gz` →
+ * `main/binary-amd64/Packages`. All variants of an index share it.
+ */
 export function stemOf(path: string): string {
   const extension = extensionOf(path);
   return COMPRESSIONS.has(extension) ? path.slice(0, -extension.length - 1) : path;
@@ -49,15 +57,20 @@ export class PackagesReader {
   readonly #parser: Deb822Parser;
 
   /**
-   * @param folderPrefix  what Filename is relative to, seen from the root of the archive: '' for all archives that apt knows, flat ones too (apt
-   *                      joins Filename to the URI of sources.list, not to the folder of Packages)
+   * @param folderPrefix what Filename is relative to, seen from the root of the archive: '' for all
+   *   archives that apt knows, flat ones too (apt joins Filename to the URI of sources.list, not to
+   *   the folder of Packages)
    */
   constructor(folderPrefix: string, onBlob: (blob: Blob) => void) {
     this.#parser = new Deb822Parser(['Package', 'Filename', 'Size', 'SHA256'], (stanza) => {
       const filename = required(stanza, 'Filename');
       const path = poolPath(joinPath(folderPrefix, filename));
       refuseDots(filename);
-      onBlob({ path, size: readSize(required(stanza, 'Size'), path), sha256: readSha256(required(stanza, 'SHA256'), path) });
+      onBlob({
+        path,
+        size: readSize(required(stanza, 'Size'), path),
+        sha256: readSha256(required(stanza, 'SHA256'), path),
+      });
     });
   }
 
@@ -79,13 +92,14 @@ const TABLES = [
 ] as const;
 
 /**
- * Reads a decompressed Sources: one blob per file of each stanza, the union of Files and Checksums-*, below Directory (empty and missing are the root).
+ * Reads a decompressed Sources: one blob per file of each stanza, the union of Files and
+ * Checksums-*, below Directory (empty and missing are the root).
  *
- * @throws INDEX_MALFORMED      a file without size or SHA-256, or lines that are no control data
- * @throws INDEX_CONTRADICTION  a file with two digests or two sizes within a stanza
+ * @throws INDEX_MALFORMED a file without size or SHA-256, or lines that are no control data
+ * @throws INDEX_CONTRADICTION a file with two digests or two sizes within a stanza
  * @throws HOSTILE_PATH
- * @throws PATH_UNREADABLE      a name with a segment `.`
- * @throws LIMIT_EXCEEDED       a file beyond LIMITS.blobBytes, a line or a stanza beyond theirs
+ * @throws PATH_UNREADABLE a name with a segment `.`
+ * @throws LIMIT_EXCEEDED a file beyond LIMITS.blobBytes, a line or a stanza beyond theirs
  */
 export class SourcesReader {
   readonly #parser: Deb822Parser;
@@ -122,7 +136,12 @@ function readFiles(stanza: Stanza): ReadonlyMap<string, { size: number; sha256: 
     for (const line of (stanza.get(field.toLowerCase()) ?? '').split('\n')) {
       if (line === '') continue;
       const [, hex, sizeText, name] = /^([0-9a-fA-F]+)[ \t]+(\d+)[ \t]+([^ \t]+)$/.exec(line) ?? [];
-      if (hex === undefined || sizeText === undefined || name === undefined || hex.length !== digits) {
+      if (
+        hex === undefined ||
+        sizeText === undefined ||
+        name === undefined ||
+        hex.length !== digits
+      ) {
         throw malformed(stanza, `<${digits} hex digits> <size> <name> under ${field}`, line);
       }
       const digest = hex.toLowerCase();
@@ -131,7 +150,8 @@ function readFiles(stanza: Stanza): ReadonlyMap<string, { size: number; sha256: 
       if (listed !== undefined && listed !== digest) throw contradiction(name, listed, digest);
       digests.set(name, digest);
       const known = files.get(name);
-      if (known !== undefined && known.size !== size) throw contradiction(name, `${known.size} bytes`, `${size} bytes`);
+      if (known !== undefined && known.size !== size)
+        throw contradiction(name, `${known.size} bytes`, `${size} bytes`);
       if (known === undefined) files.set(name, { size, sha256: isSha256(digest) ? digest : null });
     }
   }
@@ -140,13 +160,17 @@ function readFiles(stanza: Stanza): ReadonlyMap<string, { size: number; sha256: 
 }
 
 /**
- * apt asks for a name as the index writes it, `Filename: ./b.deb` as `/./b.deb` (apt-pkg/deb/debmetaindex.cc joins it to the URI as it is). A web server
- * finds a file there, blob storage has no such name: a copy would be whole, and of no use to apt.
+ * apt asks for a name as the index writes it, `Filename: ./b.deb` as `/./b.deb`
+ * (apt-pkg/deb/debmetaindex.cc joins it to the URI as it is). A web server finds a file there, blob
+ * storage has no such name: a copy would be whole, and of no use to apt.
  */
 function refuseDots(name: string): void {
   if (!/(?:^|\/)\.(?:\/|$)/.test(name)) return;
   const found = JSON.stringify(name.slice(0, LIMITS.quotedCharacters));
-  throw new DebgeoError('PATH_UNREADABLE', `apt could not read ${found} from a site`, { expected: 'a path without ./', found });
+  throw new DebgeoError('PATH_UNREADABLE', `apt could not read ${found} from a site`, {
+    expected: 'a path without ./',
+    found,
+  });
 }
 
 function joinFolders(prefix: string, directory: string): string {
@@ -179,7 +203,10 @@ function readSha256(text: string, of: string): Sha256 {
 }
 
 function malformed(stanza: Stanza, expected: string, found: string): DebgeoError {
-  return notDebian(`${expected} in the stanza of ${stanza.get('package') ?? stanza.get('filename') ?? 'an unnamed package'}`, found);
+  return notDebian(
+    `${expected} in the stanza of ${stanza.get('package') ?? stanza.get('filename') ?? 'an unnamed package'}`,
+    found,
+  );
 }
 
 function notDebian(expected: string, found: string): DebgeoError {
@@ -190,7 +217,10 @@ function notDebian(expected: string, found: string): DebgeoError {
 }
 
 function contradiction(path: string, expected: string, found: string): DebgeoError {
-  return new DebgeoError('INDEX_CONTRADICTION', `${path} is named twice, differently`, { expected, found });
+  return new DebgeoError('INDEX_CONTRADICTION', `${path} is named twice, differently`, {
+    expected,
+    found,
+  });
 }
 
 function nameOf(path: string): string {

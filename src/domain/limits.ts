@@ -1,6 +1,6 @@
 /**
- * Every bound on what an archive, a client or a site can make large, with its reason. Bytes, milliseconds and counts.
- * Import-safe for workflows: no builtin, no I/O.
+ * Every bound on what an archive, a client or a site can make large, with its reason. Bytes,
+ * milliseconds and counts. Import-safe for workflows: no builtin, no I/O.
  */
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -9,46 +9,73 @@ const GiB = 1024 * MiB;
 export const LIMITS = {
   /** apt refuses larger ones (Acquire::MaxReleaseFileSize); sid has 193 kB. */
   releaseBytes: 10 * MiB,
-  /** Lines of InRelease or Release.gpg: four tables of releaseEntries. They are split before anything is authenticated; 10 million empty ones took seconds. */
+  /**
+   * Lines of InRelease or Release.gpg: four tables of releaseEntries. They are split before
+   * anything is authenticated; 10 million empty ones took seconds.
+   */
   releaseLines: 500_000,
   /** Signatures on one Release: trixie has 3; each costs a hash over the whole body. */
   signatures: 32,
-  /** One line of text under a signature: GnuPG 2.2 cuts at 20,000 with what it adds (tried: 19,992 is the longest that verifies); sid has lines of 200. */
+  /**
+   * One line of text under a signature: GnuPG 2.2 cuts at 20,000 with what it adds (tried: 19,992
+   * is the longest that verifies); sid has lines of 200.
+   */
   signedLineBytes: 19_992,
   /** Lines of Packages: the longest in bookworm has 75,649 bytes. */
   deb822LineBytes: 4 * MiB,
-  /** What is kept of one stanza: the hash tables of a source with thousands of files have a few hundred kB. */
+  /**
+   * What is kept of one stanza: the hash tables of a source with thousands of files have a few
+   * hundred kB.
+   */
   deb822StanzaBytes: 16 * MiB,
   /** Files that one Release may list: sid lists about 1,500. */
   releaseEntries: 100_000,
   /** One index as stored or decompressed: Contents-all of bookworm has 520 MB, compressed 40 MB. */
   indexBytes: 4 * GiB,
-  /** What is decompressed of an index whose uncompressed size Release does not give: then a ratio must do, and xz of zeros reaches 6,869. */
+  /**
+   * What is decompressed of an index whose uncompressed size Release does not give: then a ratio
+   * must do, and xz of zeros reaches 6,869.
+   */
   decompressedBytesUnlisted: 512 * MiB,
   /**
-   * All indices of a selection, as Release lists them; and what its Packages and Sources decompress to. All of bookworm lists 4 GB in 772 files. Without
-   * it a Release of 100,000 entries would be 400 TB in the database.
+   * All indices of a selection, as Release lists them; and what its Packages and Sources decompress
+   * to. All of bookworm lists 4 GB in 772 files. Without it a Release of 100,000 entries would be
+   * 400 TB in the database.
    */
   snapshotIndexBytes: 32 * GiB,
-  /** Different files of a snapshot: bookworm main amd64 has 63,440; all of Debian about 10 architectures of that. Each costs a capture 160 bytes of memory. */
+  /**
+   * Different files of a snapshot: bookworm main amd64 has 63,440; all of Debian about 10
+   * architectures of that. Each costs a capture 160 bytes of memory.
+   */
   snapshotBlobs: 2_000_000,
-  /** Files as often as indices name them: `all` comes with every architecture. Each costs 5 µs, and memory only the first time. */
+  /**
+   * Files as often as indices name them: `all` comes with every architecture. Each costs 5 µs, and
+   * memory only the first time.
+   */
   snapshotNamings: 4_000_000,
   /** Azure: at most 1,024 characters of blob name, `prefix/mount/path`, and 254 segments. */
   pathBytes: 800,
   mountBytes: 100,
   prefixBytes: 120,
   pathSegments: 120,
-  /** One pool file: the largest in bookworm has 1.54 GB; Azure: 50,000 blocks of 8 MiB are 390 GiB. */
+  /**
+   * One pool file: the largest in bookworm has 1.54 GB; Azure: 50,000 blocks of 8 MiB are 390 GiB.
+   */
   blobBytes: 64 * GiB,
   /** An error page is quoted in a message up to here. */
   quotedCharacters: 200,
 
-  /** A request that no byte moves on for this long is ended (reliability.md, fact 2: the SDK never does). */
+  /**
+   * A request that no byte moves on for this long is ended (reliability.md, fact 2: the SDK never
+   * does).
+   */
   stallMs: 30_000,
   /** Opening a connection and receiving the head of an answer. */
   answerMs: 30_000,
-  /** An identity's token: a managed identity answers in less than a second, and is asked again by itself for some; below stallMs, whose error says less. */
+  /**
+   * An identity's token: a managed identity answers in less than a second, and is asked again by
+   * itself for some; below stallMs, whose error says less.
+   */
   identityMs: 20_000,
   /** Anything that fetches a Release set or one index: a byte a second ends here. */
   fetchMs: 15 * 60_000,
@@ -60,12 +87,21 @@ export const LIMITS = {
 
   /** Single Put Blob below, blocks of this size above; Azure allows 5,000 MiB, memory does not. */
   putBytes: 8 * MiB,
-  /** One claim of blobs that are to be copied: bounded statements. One batch is being copied while the next one is claimed. */
+  /**
+   * One claim of blobs that are to be copied: bounded statements. One batch is being copied while
+   * the next one is claimed.
+   */
   batchFiles: 200,
   batchBytes: 32 * MiB,
-  /** One commit of blobs that were copied: with those in flight, what a killed worker did in vain is less than a batch. */
+  /**
+   * One commit of blobs that were copied: with those in flight, what a killed worker did in vain is
+   * less than a batch.
+   */
   bookFiles: 64,
-  /** Operations in flight at one site, of all its lanes: begun with, and found by throughput between the two others. */
+  /**
+   * Operations in flight at one site, of all its lanes: begun with, and found by throughput between
+   * the two others.
+   */
   widthStart: 32,
   widthMin: 1,
   widthMax: 64,
@@ -73,45 +109,78 @@ export const LIMITS = {
   laneConcurrency: 64,
   /** Bytes of blobs in memory for the operations in flight at one site: some blocks. */
   bytesInFlight: 32 * MiB,
-  /** A throttled site is waited for in memory for so long; the lane waits longer, in the database. */
+  /**
+   * A throttled site is waited for in memory for so long; the lane waits longer, in the database.
+   */
   throttlePatienceMs: 5_000,
   archiveConcurrency: 8,
-  /** What a worker keeps on its disk of what it read for several sites: a site that is further behind reads again. Unlinked files: free when it ends. */
+  /**
+   * What a worker keeps on its disk of what it read for several sites: a site that is further
+   * behind reads again. Unlinked files: free when it ends.
+   */
   spoolBytes: 8 * GiB,
   /** Room is made by whole files of this size. */
   segmentBytes: 256 * MiB,
-  /** What is collected before it is written to the spool, and what stays in memory then: lanes of one worker are some hundred small blobs apart. */
+  /**
+   * What is collected before it is written to the spool, and what stays in memory then: lanes of
+   * one worker are some hundred small blobs apart.
+   */
   heldBytes: 4 * MiB,
-  /** A slice of sync or checksum: the time until an order is seen, and the events of a large sync. */
+  /**
+   * A slice of sync or checksum: the time until an order is seen, and the events of a large sync.
+   */
   sliceMs: 20_000,
   /** How often a lane looks again for blobs that a lane of another distribution is copying. */
   claimPollMs: 200,
   /** Writes of one blob in a row that read back wrong: then something on the way changes it. */
   repairsMax: 3,
-  /** Conditional writes of one path in a row that were answered "something else is there" before it is somebody else's. */
+  /**
+   * Conditional writes of one path in a row that were answered "something else is there" before it
+   * is somebody else's.
+   */
   conflictsMax: 5,
-  /** What a probe reads of the indices and of the pool through the public URL: it shows that the site is readable as apt reads it, checksum has read all. */
+  /**
+   * What a probe reads of the indices and of the pool through the public URL: it shows that the
+   * site is readable as apt reads it, checksum has read all.
+   */
   probeIndices: 200,
   probeBytes: 64 * MiB,
   probePoolFiles: 16,
   /** Index bytes kept in the database are stored in pieces of this size. */
   chunkBytes: 1 * MiB,
 
-  /** Debian keeps as long what a suite no longer names (dak, stayofexecution): unattended upgrades and apt's lists are a day old and more. Per site: `grace`. */
+  /**
+   * Debian keeps as long what a suite no longer names (dak, stayofexecution): unattended upgrades
+   * and apt's lists are a day old and more. Per site: `grace`.
+   */
   graceMs: 36 * 60 * 60_000,
-  /** What a site served before what it serves stays too, whatever the clock of the database says: one that jumps ends every grace at once. Per site: `keep`. */
+  /**
+   * What a site served before what it serves stays too, whatever the clock of the database says:
+   * one that jumps ends every grace at once. Per site: `keep`.
+   */
   keptGenerations: 2,
   /** Per site: `prune`. */
   pruneIntervalMs: 60 * 60_000,
-  /** What one run of prune may delete at a site: as many as Debian's mirrors delete at once (archvsync --max-delete); the rest waits for the next run. */
+  /**
+   * What one run of prune may delete at a site: as many as Debian's mirrors delete at once
+   * (archvsync --max-delete); the rest waits for the next run.
+   */
   pruneFiles: 40_000,
-  /** And of all that the site has: a mistake costs a fifth, an hour before the next. A small site would never get there, so never fewer than the minimum. */
+  /**
+   * And of all that the site has: a mistake costs a fifth, an hour before the next. A small site
+   * would never get there, so never fewer than the minimum.
+   */
   prunePercent: 20,
   pruneFilesMin: 200,
-  /** Rows of the catalog that one run deletes of an archive, each kind: a lock of a second at most. */
+  /**
+   * Rows of the catalog that one run deletes of an archive, each kind: a lock of a second at most.
+   */
   pruneSnapshots: 50,
   pruneCatalogRows: 10_000,
-  /** Bytes of an index that no snapshot names are kept so long: a capture that began before may still name them. */
+  /**
+   * Bytes of an index that no snapshot names are kept so long: a capture that began before may
+   * still name them.
+   */
   unusedIndexMs: 24 * 60 * 60_000,
 
   /** Geo's cap for retries; unreachable sites are asked once an hour, for ever. */

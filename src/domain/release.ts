@@ -1,22 +1,38 @@
 /**
- * Release, the list of everything else (Debian wiki, DebianRepository/Format, "Release" files). Parsed only from a body whose signature was checked.
+ * Release, the list of everything else (Debian wiki, DebianRepository/Format, "Release" files).
+ * Parsed only from a body whose signature was checked.
  */
 import { parseStanza, type Stanza } from './deb822.ts';
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
-import { ambiguous, foldPath, joinPath, parseRepoPath, RELEASE_SET_NAMES, type RepoPath } from './repo-path.ts';
+import {
+  ambiguous,
+  foldPath,
+  joinPath,
+  parseRepoPath,
+  RELEASE_SET_NAMES,
+  type RepoPath,
+} from './repo-path.ts';
 import type { Selection } from './snapshot.ts';
 
 /** As Release names its tables and as by-hash folders are named, strongest first. */
 const HASHES = ['SHA512', 'SHA256', 'SHA1', 'MD5Sum'] as const;
 export type HashName = (typeof HASHES)[number];
-const HEX_DIGITS: Readonly<Record<HashName, number>> = { SHA512: 128, SHA256: 64, SHA1: 40, MD5Sum: 32 };
+const HEX_DIGITS: Readonly<Record<HashName, number>> = {
+  SHA512: 128,
+  SHA256: 64,
+  SHA1: 40,
+  MD5Sum: 32,
+};
 
 /** Digests in lower-case hex. */
 export type Hashes = Readonly<Partial<Record<HashName, string>>>;
 
 export interface ReleaseEntry {
-  /** Relative to the suite folder. Listed is not existing: uncompressed variants are often listed and absent (dak). */
+  /**
+   * Relative to the suite folder. Listed is not existing: uncompressed variants are often listed
+   * and absent (dak).
+   */
   readonly path: string;
   /** bytes */
   readonly size: number;
@@ -35,15 +51,20 @@ export interface Release {
 }
 
 /**
- * Reads the body of a Release set. The hash tables are united per path; an entry needs SHA256 or SHA512 (apt calls the others weak and refuses them).
- * Entries for the Release set itself are dropped: some tools list the file that they are about to write, and apt never asks for them as an index.
+ * Reads the body of a Release set. The hash tables are united per path; an entry needs SHA256 or
+ * SHA512 (apt calls the others weak and refuses them). Entries for the Release set itself are
+ * dropped: some tools list the file that they are about to write, and apt never asks for them as an
+ * index.
  *
- * @param body  what the signature covers
- * @throws RELEASE_MALFORMED    not a Release, a date that is not RFC 1123 in UTC, an entry with weak hashes only
- * @throws INDEX_CONTRADICTION  one path with two digests or two sizes
- * @throws LIMIT_EXCEEDED       more entries than LIMITS.releaseEntries, or an index larger than LIMITS.indexBytes
- * @throws PATH_AMBIGUOUS       two entries that some file systems take for one, with different bytes
- * @throws HOSTILE_PATH         an entry that leaves the suite folder, or lies where only debgeo writes or another suite does
+ * @param body what the signature covers
+ * @throws RELEASE_MALFORMED not a Release, a date that is not RFC 1123 in UTC, an entry with weak
+ *   hashes only
+ * @throws INDEX_CONTRADICTION one path with two digests or two sizes
+ * @throws LIMIT_EXCEEDED more entries than LIMITS.releaseEntries, or an index larger than
+ *   LIMITS.indexBytes
+ * @throws PATH_AMBIGUOUS two entries that some file systems take for one, with different bytes
+ * @throws HOSTILE_PATH an entry that leaves the suite folder, or lies where only debgeo writes or
+ *   another suite does
  */
 export function parseRelease(body: Uint8Array): Release {
   const stanza = readStanza(body);
@@ -61,16 +82,22 @@ export function parseRelease(body: Uint8Array): Release {
 }
 
 /**
- * The entries that a client of the selected components and architectures might ask for. Empty lists select everything.
+ * The entries that a client of the selected components and architectures might ask for. Empty lists
+ * select everything.
  *
- * - Component: the entry belongs to the component whose folder its path begins with; with `updates/main` in Components that is `updates/main/` or,
- *   as in Debian's security archive, `main/` (apt compares the whole and the part after the last slash; both may be selected). The longest folder
- *   wins: `stable/v17/` is not of `stable`. What belongs to no component that Release names (top-level Contents, …) stays in.
- * - Architecture: the one that is named by a folder `binary-ARCH` or `installer-ARCH` (debian-installer's too), a folder `source`, or a name
- *   `Contents-ARCH`, `Contents-udeb-ARCH`, `Components-ARCH` (dep11), `Commands-ARCH` (cnf), compressed, as `.diff/Index` or plain. `all` comes with every
- *   selected architecture, `source` only when selected: it counts as an architecture, as in dak. What belongs to none (i18n, icons) stays in.
+ * - Component: the entry belongs to the component whose folder its path begins with; with
+ *   `updates/main` in Components that is `updates/main/` or, as in Debian's security archive,
+ *   `main/` (apt compares the whole and the part after the last slash; both may be selected). The
+ *   longest folder wins: `stable/v17/` is not of `stable`. What belongs to no component that
+ *   Release names (top-level Contents, …) stays in.
+ * - Architecture: the one that is named by a folder `binary-ARCH` or `installer-ARCH`
+ *   (debian-installer's too), a folder `source`, or a name `Contents-ARCH`, `Contents-udeb-ARCH`,
+ *   `Components-ARCH` (dep11), `Commands-ARCH` (cnf), compressed, as `.diff/Index` or plain. `all`
+ *   comes with every selected architecture, `source` only when selected: it counts as an
+ *   architecture, as in dak. What belongs to none (i18n, icons) stays in.
  *
- * @throws SELECTION_UNKNOWN  a selected component or architecture that Release neither names nor has an entry of
+ * @throws SELECTION_UNKNOWN a selected component or architecture that Release neither names nor has
+ *   an entry of
  */
 export function selectEntries(release: Release, selection: Selection): ReleaseEntry[] {
   const entries = [...release.entries.values()];
@@ -80,14 +107,16 @@ export function selectEntries(release: Release, selection: Selection): ReleaseEn
 
   return entries.filter((entry) => {
     const owners = componentsOf(entry.path, folders);
-    if (components !== null && owners.length > 0 && !owners.some((owner) => components.has(owner))) return false;
+    if (components !== null && owners.length > 0 && !owners.some((owner) => components.has(owner)))
+      return false;
     const architecture = architectureOf(entry.path);
     return architectures === null || architecture === null || architectures.has(architecture);
   });
 }
 
 /**
- * `bookworm` → `dists/bookworm`; with a slash at the end the suite is the folder of a flat archive (sources.list(5)): `sub/` → `sub`, `./` and `/` → `.`.
+ * `bookworm` → `dists/bookworm`; with a slash at the end the suite is the folder of a flat archive
+ * (sources.list(5)): `sub/` → `sub`, `./` and `/` → `.`.
  * @throws HOSTILE_PATH
  */
 export function suiteFolder(suite: string): string {
@@ -96,7 +125,10 @@ export function suiteFolder(suite: string): string {
   return folder === '' || folder === '.' ? '.' : parseRepoPath(folder);
 }
 
-/** `<folder of the index>/by-hash/<field name>/<hex>` for every hash listed, the strongest first: apt asks for that one only. */
+/**
+ * `<folder of the index>/by-hash/<field name>/<hex>` for every hash listed, the strongest first:
+ * apt asks for that one only.
+ */
 export function byHashPaths(indexPath: RepoPath, hashes: Hashes): RepoPath[] {
   const folder = indexPath.slice(0, indexPath.lastIndexOf('/') + 1);
   const paths: RepoPath[] = [];
@@ -116,12 +148,20 @@ function readStanza(body: Uint8Array): Stanza {
       error instanceof DebgeoError
         ? { expected: error.report.expected ?? '', found: error.report.found ?? '' }
         : { expected: 'UTF-8', found: 'other bytes' };
-    throw new DebgeoError('RELEASE_MALFORMED', 'the Release is not one stanza of control data', facts, error);
+    throw new DebgeoError(
+      'RELEASE_MALFORMED',
+      'the Release is not one stanza of control data',
+      facts,
+      error,
+    );
   }
 }
 
 function readEntries(stanza: Stanza): ReadonlyMap<string, ReleaseEntry> {
-  const entries = new Map<string, { path: string; size: number; hashes: Partial<Record<HashName, string>> }>();
+  const entries = new Map<
+    string,
+    { path: string; size: number; hashes: Partial<Record<HashName, string>> }
+  >();
   for (const name of HASHES) {
     for (const line of (stanza.get(name.toLowerCase()) ?? '').split('\n')) {
       if (line === '') continue;
@@ -129,12 +169,15 @@ function readEntries(stanza: Stanza): ReadonlyMap<string, ReleaseEntry> {
       if (isOfReleaseSet(listed.path)) continue;
       let entry = entries.get(listed.path);
       if (entry === undefined) {
-        if (entries.size >= LIMITS.releaseEntries) throw tooMany('entries in Release', LIMITS.releaseEntries);
+        if (entries.size >= LIMITS.releaseEntries)
+          throw tooMany('entries in Release', LIMITS.releaseEntries);
         entries.set(listed.path, (entry = { path: listed.path, size: listed.size, hashes: {} }));
       }
-      if (entry.size !== listed.size) throw contradiction(listed.path, `${entry.size} bytes`, `${listed.size} bytes`);
+      if (entry.size !== listed.size)
+        throw contradiction(listed.path, `${entry.size} bytes`, `${listed.size} bytes`);
       const known = entry.hashes[name];
-      if (known !== undefined && known !== listed.digest) throw contradiction(listed.path, known, listed.digest);
+      if (known !== undefined && known !== listed.digest)
+        throw contradiction(listed.path, known, listed.digest);
       entry.hashes[name] = listed.digest;
     }
   }
@@ -153,7 +196,8 @@ function refuseTwins(entries: Iterable<ReleaseEntry>): void {
   for (const entry of entries) {
     const fold = foldPath(entry.path);
     const twin = byFold.get(fold);
-    const isSame = twin === undefined || HASHES.every((name) => twin.hashes[name] === entry.hashes[name]);
+    const isSame =
+      twin === undefined || HASHES.every((name) => twin.hashes[name] === entry.hashes[name]);
     if (!isSame) throw ambiguous(entry.path, twin.path);
     byFold.set(fold, entry);
   }
@@ -163,21 +207,37 @@ function refuseTwins(entries: Iterable<ReleaseEntry>): void {
 function readLine(name: HashName, line: string): { digest: string; size: number; path: RepoPath } {
   const match = /^([0-9a-fA-F]+)[ \t]+(\d{1,15})[ \t]+([^ \t]+)$/.exec(line);
   const [, digest, size, path] = match ?? [];
-  if (digest === undefined || size === undefined || path === undefined || digest.length !== HEX_DIGITS[name]) {
+  if (
+    digest === undefined ||
+    size === undefined ||
+    path === undefined ||
+    digest.length !== HEX_DIGITS[name]
+  ) {
     throw malformed(`<${HEX_DIGITS[name]} hex digits> <size> <path> under ${name}`, line);
   }
   if (Number(size) > LIMITS.indexBytes) throw tooMany(`bytes of ${path}`, LIMITS.indexBytes);
   return { digest: digest.toLowerCase(), size: Number(size), path: entryPath(path) };
 }
 
-/** by-hash names are written once and canonical ones again and again; `dists/` is another suite's; a deeper InRelease too (`stretch/updates`). */
+/**
+ * by-hash names are written once and canonical ones again and again; `dists/` is another suite's; a
+ * deeper InRelease too (`stretch/updates`).
+ */
 function entryPath(text: string): RepoPath {
   const path = parseRepoPath(text);
   const segments = path.split('/');
   const name = segments.at(-1);
   const foreign = segments.length > 1 && (name === 'InRelease' || name === 'Release.gpg');
-  if (foreign || segments[0] === 'dists' || segments[0] === '.debgeo' || segments.includes('by-hash')) {
-    throw new DebgeoError('HOSTILE_PATH', 'Release lists a path that is not its own', { expected: 'an index of this suite', found: path });
+  if (
+    foreign ||
+    segments[0] === 'dists' ||
+    segments[0] === '.debgeo' ||
+    segments.includes('by-hash')
+  ) {
+    throw new DebgeoError('HOSTILE_PATH', 'Release lists a path that is not its own', {
+      expected: 'an index of this suite',
+      found: path,
+    });
   }
   return path;
 }
@@ -188,19 +248,21 @@ function isOfReleaseSet(path: string): boolean {
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
-/** RFC 1123 (`Sat, 10 Feb 2024 11:07:25 UTC`), the zone as apt's RFC1123StrToTime accepts it: UTC, GMT, Z, +0000. */
+/**
+ * RFC 1123 (`Sat, 10 Feb 2024 11:07:25 UTC`), the zone as apt's RFC1123StrToTime accepts it: UTC,
+ * GMT, Z, +0000.
+ */
 function readDate(stanza: Stanza, field: 'date' | 'valid-until'): Date | null {
   const text = stanza.get(field);
   if (text === undefined) return null;
-  const match = /^(?:[A-Z][a-z]{2}, +)?(\d{1,2}) +([A-Z][a-z]{2}) +(\d{4}) +(\d{1,2}):(\d{2}):(\d{2}) +(?:UTC|GMT|Z|\+0000)$/.exec(text);
+  const match =
+    /^(?:[A-Z][a-z]{2}, +)?(\d{1,2}) +([A-Z][a-z]{2}) +(\d{4}) +(\d{1,2}):(\d{2}):(\d{2}) +(?:UTC|GMT|Z|\+0000)$/.exec(
+      text,
+    );
   if (match === null) throw malformed(`${field} as RFC 1123 date in UTC`, text);
-  const [day, year, hour, minute, second] = [1, 3, 4, 5, 6].map((group) => Number(match[group])) as [
-    number,
-    number,
-    number,
-    number,
-    number,
-  ];
+  const [day, year, hour, minute, second] = [1, 3, 4, 5, 6].map((group) =>
+    Number(match[group]),
+  ) as [number, number, number, number, number];
   const month = MONTHS.indexOf(match[2] ?? '');
 
   const date = new Date(Date.UTC(year, month, day, hour, minute, second));
@@ -216,18 +278,26 @@ function readDate(stanza: Stanza, field: 'date' | 'valid-until'): Date | null {
   return date;
 }
 
-function selectComponents(release: Release, selected: readonly string[]): ReadonlySet<string> | null {
+function selectComponents(
+  release: Release,
+  selected: readonly string[],
+): ReadonlySet<string> | null {
   if (selected.length === 0) return null;
   const chosen = new Set<string>();
   for (const wanted of selected) {
-    const named = release.components.filter((component) => component === wanted || lastPart(component) === wanted);
+    const named = release.components.filter(
+      (component) => component === wanted || lastPart(component) === wanted,
+    );
     if (named.length === 0) throw unknown('component', wanted, release.components);
     for (const component of named) chosen.add(component);
   }
   return chosen;
 }
 
-/** By folder, the components that it may belong to: the whole name, and the part after the last slash. */
+/**
+ * By folder, the components that it may belong to: the whole name, and the part after the last
+ * slash.
+ */
 function foldersOf(components: readonly string[]): ReadonlyMap<string, readonly string[]> {
   const folders = new Map<string, string[]>();
   for (const component of components) {
@@ -240,7 +310,10 @@ function foldersOf(components: readonly string[]): ReadonlyMap<string, readonly 
   return folders;
 }
 
-function componentsOf(path: string, folders: ReadonlyMap<string, readonly string[]>): readonly string[] {
+function componentsOf(
+  path: string,
+  folders: ReadonlyMap<string, readonly string[]>,
+): readonly string[] {
   for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
     const owners = folders.get(path.slice(0, end));
     if (owners !== undefined) return owners;
@@ -250,14 +323,19 @@ function componentsOf(path: string, folders: ReadonlyMap<string, readonly string
 
 const lastPart = (component: string): string => component.slice(component.lastIndexOf('/') + 1);
 
-function selectArchitectures(release: Release, entries: readonly ReleaseEntry[], selected: readonly string[]): ReadonlySet<string> | null {
+function selectArchitectures(
+  release: Release,
+  entries: readonly ReleaseEntry[],
+  selected: readonly string[],
+): ReadonlySet<string> | null {
   if (selected.length === 0) return null;
   const known = new Set(release.architectures);
   for (const entry of entries) {
     const architecture = architectureOf(entry.path);
     if (architecture !== null) known.add(architecture);
   }
-  for (const wanted of selected) if (!known.has(wanted)) throw unknown('architecture', wanted, [...known]);
+  for (const wanted of selected)
+    if (!known.has(wanted)) throw unknown('architecture', wanted, [...known]);
 
   const chosen = new Set(selected);
   if (selected.some((architecture) => architecture !== 'source')) chosen.add('all');
@@ -290,11 +368,17 @@ function malformed(expected: string, found: string): DebgeoError {
 }
 
 function contradiction(path: string, expected: string, found: string): DebgeoError {
-  return new DebgeoError('INDEX_CONTRADICTION', `Release lists ${path} twice, differently`, { expected, found });
+  return new DebgeoError('INDEX_CONTRADICTION', `Release lists ${path} twice, differently`, {
+    expected,
+    found,
+  });
 }
 
 function tooMany(what: string, limit: number): DebgeoError {
-  return new DebgeoError('LIMIT_EXCEEDED', `too many ${what}`, { expected: `at most ${limit}`, found: 'more' });
+  return new DebgeoError('LIMIT_EXCEEDED', `too many ${what}`, {
+    expected: `at most ${limit}`,
+    found: 'more',
+  });
 }
 
 function unknown(kind: string, wanted: string, named: readonly string[]): DebgeoError {

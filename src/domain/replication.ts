@@ -4,20 +4,29 @@
  */
 import type { ErrorCode } from './errors.ts';
 
-/** `debian_distributions.replication_status`: failed if anything is parked, refused or expired; success if every enabled site serves the newest generation, verified. */
+/**
+ * `debian_distributions.replication_status`: failed if anything is parked, refused or expired;
+ * success if every enabled site serves the newest generation, verified.
+ */
 export type ReplicationStatus = 'pending' | 'success' | 'failed';
 export type ReplicationState = 'pending' | 'started' | 'synced' | 'failed' | 'cancelled';
 /** `pruning`: being deleted, since no kept snapshot names it; whoever needs it copies it anew. */
 export type BlobState = 'pending' | 'started' | 'synced' | 'failed' | 'pruning';
 
-/** One (distribution, site) pair as PostgreSQL holds it. `rev` comes from a sequence: the larger is the newer. */
+/**
+ * One (distribution, site) pair as PostgreSQL holds it. `rev` comes from a sequence: the larger is
+ * the newer.
+ */
 export interface Replication {
   readonly site: string;
   /** Task queue of the workers that can reach the site. */
   readonly queue: string;
   /** The newest captured generation, 0 before the first. */
   readonly target: number;
-  /** The generation that the lane works on; kept until published, failed without an open publication, or cancelled. */
+  /**
+   * The generation that the lane works on; kept until published, failed without an open
+   * publication, or cancelled.
+   */
   readonly pinned: number | null;
   /** What the site serves, 0 nothing. */
   readonly served: number;
@@ -25,7 +34,9 @@ export interface Replication {
   readonly paused: boolean;
   /** Between the first published name and InRelease there is no other way than through. */
   readonly publishing: boolean;
-  /** The request for checksum, judging and repair that is to be answered next; null when none waits. */
+  /**
+   * The request for checksum, judging and repair that is to be answered next; null when none waits.
+   */
   readonly verifyRequestedAt: number | null;
   readonly retryCount: number;
   /** When a failed lane tries again; null with state failed: parked until `retry`. */
@@ -41,13 +52,18 @@ export interface Replication {
   readonly rev: number;
 }
 
-/** What may be tuned for one distribution; comes with the roster, never from the workflow's input. */
+/**
+ * What may be tuned for one distribution; comes with the roster, never from the workflow's input.
+ */
 export interface Tuning {
   /** A burst of changes is gathered this long behind the first one. */
   readonly gatherMs: number;
   /** Continue-as-new waits this long for running slices, then cancels them. */
   readonly drainMs: number;
-  /** Continue as new at this many events even if the server does not suggest it yet; tests make it small. */
+  /**
+   * Continue as new at this many events even if the server does not suggest it yet; tests make it
+   * small.
+   */
   readonly historyEventsMax: number;
 }
 
@@ -87,14 +103,20 @@ export interface SitePrune {
   readonly code: ErrorCode | null;
 }
 
-/** The independent wishes of an operator for one lane; the last of each wins, so they stay bounded however many arrive. */
+/**
+ * The independent wishes of an operator for one lane; the last of each wins, so they stay bounded
+ * however many arrive.
+ */
 export interface Order {
   readonly want?: 'retry' | 'cancel';
   readonly paused?: boolean;
   readonly verify?: boolean;
 }
 
-/** The legal transitions of a replication (rows) by what happens to it. Anything else is a bug or a late result, and changes nothing. */
+/**
+ * The legal transitions of a replication (rows) by what happens to it. Anything else is a bug or a
+ * late result, and changes nothing.
+ */
 export const REPLICATION_TRANSITIONS: Readonly<
   Record<string, { readonly from: readonly ReplicationState[]; readonly to: ReplicationState }>
 > = {
@@ -122,27 +144,43 @@ export const BLOB_TRANSITIONS = {
   replace: { from: ['pending', 'started', 'synced', 'failed'], to: 'pending' },
   /** No kept snapshot names it any more. `started` only where its attempt is dead. */
   prune: { from: ['pending', 'started', 'synced', 'failed'], to: 'pruning' },
-} as const satisfies Readonly<Record<string, { readonly from: readonly BlobState[]; readonly to: BlobState }>>;
+} as const satisfies Readonly<
+  Record<string, { readonly from: readonly BlobState[]; readonly to: BlobState }>
+>;
 
 /**
- * Whether a lane has something to do that is not held by pause, cancel or parking. Those hold nothing while a publication is open: between the
- * first published name and InRelease there is no other way than through.
+ * Whether a lane has something to do that is not held by pause, cancel or parking. Those hold
+ * nothing while a publication is open: between the first published name and InRelease there is no
+ * other way than through.
  */
 export const isBehind = (r: Replication): boolean =>
   r.publishing ||
-  (!r.paused && r.state !== 'cancelled' && r.target > 0 && (r.served < r.target || r.state !== 'synced' || r.verifyRequestedAt !== null));
+  (!r.paused &&
+    r.state !== 'cancelled' &&
+    r.target > 0 &&
+    (r.served < r.target || r.state !== 'synced' || r.verifyRequestedAt !== null));
 
 /** Whether the lane should work now. Failed without `retryAt` is parked. */
 export const isDue = (r: Replication, now: number): boolean =>
   isBehind(r) && (r.state !== 'failed' || (r.retryAt !== null && now >= r.retryAt));
 
-/** The generation to work on: the pinned one first, else a busy archive would keep a slow site from ever publishing. */
+/**
+ * The generation to work on: the pinned one first, else a busy archive would keep a slow site from
+ * ever publishing.
+ */
 export const generationOf = (r: Replication): number => r.pinned ?? r.target;
 
 /**
- * How long a failed lane waits: Geo's curve n⁴ + 15 s with up to 30 s × (n+1) of jitter, scaled so that `initialMs` stands for its 15 s,
- * capped. There is no last attempt.
+ * How long a failed lane waits: Geo's curve n⁴ + 15 s with up to 30 s × (n+1) of jitter, scaled so
+ * that `initialMs` stands for its 15 s, capped. There is no last attempt.
  * @param random in [0, 1)
  */
-export const backoffMs = (failures: number, random: number, initialMs: number, capMs: number): number =>
-  Math.round(Math.min(capMs, ((failures ** 4 + 15 + random * 30 * (failures + 1)) * initialMs) / 15));
+export const backoffMs = (
+  failures: number,
+  random: number,
+  initialMs: number,
+  capMs: number,
+): number =>
+  Math.round(
+    Math.min(capMs, ((failures ** 4 + 15 + random * 30 * (failures + 1)) * initialMs) / 15),
+  );

@@ -1,22 +1,31 @@
 /**
- * The one type of every path that leaves this program (I7): relative to an archive's root, or to a site's prefix when a mount stands before it.
- * Paths come from Release, Packages and Sources files, so whoever signs an archive, or nobody, chooses them.
+ * The one type of every path that leaves this program (I7): relative to an archive's root, or to a
+ * site's prefix when a mount stands before it. Paths come from Release, Packages and Sources files,
+ * so whoever signs an archive, or nobody, chooses them.
  *
  * All refusals are HOSTILE_PATH. What is refused, and why:
- * - empty, absolute, `..`, empty segments, backslash: they leave the folder, or are other names on some server (`\` is `/` to Azure's .NET stack);
- * - a segment that ends in `.`, and a trailing `/`: Azure, "Naming and Referencing Containers, Blobs, and Metadata": they are dropped on the way;
- * - controls and DEL, C1 controls, text that is not UTF-8 (U+FFFD, lone surrogates): what we ask for and what is stored would differ;
+ * - empty, absolute, `..`, empty segments, backslash: they leave the folder, or are other names on
+ *   some server (`\` is `/` to Azure's .NET stack);
+ * - a segment that ends in `.`, and a trailing `/`: Azure, "Naming and Referencing Containers,
+ *   Blobs, and Metadata": they are dropped on the way;
+ * - controls and DEL, C1 controls, text that is not UTF-8 (U+FFFD, lone surrogates): what we ask
+ *   for and what is stored would differ;
  * - `?` and `#`: they end the path of a URL (RFC 3986 §3);
- * - `%2f`, `%5c`, `%2e` and encoded controls, as they stand or after one decode: servers and proxies decode at different times.
- * Any other `%` is a letter of the name: `%3a` stands literally in pool names (apt asks for `%253a`).
- * `./` in front and `/./` inside are normalised away: blob stores know no `.`. Names that apt asks for are refused with it before (index-file.ts).
+ * - `%2f`, `%5c`, `%2e` and encoded controls, as they stand or after one decode: servers and
+ *   proxies decode at different times. Any other `%` is a letter of the name: `%3a` stands
+ *   literally in pool names (apt asks for `%253a`). `./` in front and `/./` inside are normalised
+ *   away: blob stores know no `.`. Names that apt asks for are refused with it before
+ *   (index-file.ts).
  */
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
 
 export type RepoPath = string & { readonly __repoPath: never };
 
-/** The names of the Release set in the suite folder (Debian wiki, DebianRepository/Format, "Release" files). */
+/**
+ * The names of the Release set in the suite folder (Debian wiki, DebianRepository/Format, "Release"
+ * files).
+ */
 export const RELEASE_SET_NAMES = ['InRelease', 'Release', 'Release.gpg'] as const;
 
 // oxlint-disable-next-line no-control-regex -- controls are what is looked for
@@ -24,7 +33,10 @@ const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\\?#\ufffd]/;
 /** `%25` may stand between: after one decode it is the same thing. */
 const ENCODED_SEPARATOR = /%(?:25)?(?:2f|2e|5c|[01][0-9a-f]|7f)/i;
 
-/** A path without any of these is as it should be, like nearly all of Debian: ASCII, no segment that is empty or ends in a dot, nothing encoded. */
+/**
+ * A path without any of these is as it should be, like nearly all of Debian: ASCII, no segment that
+ * is empty or ends in a dot, nothing encoded.
+ */
 const DOUBTFUL = /[^ -~]|[\\?#%]|[./]\/|^\/|[./]$/;
 /** Too short for more segments than there may be. */
 const SHORT = 2 * LIMITS.pathSegments;
@@ -37,7 +49,8 @@ export function parseRepoPath(text: string): RepoPath {
     throw hostile(text, `at most ${LIMITS.pathBytes} bytes`);
   if (FORBIDDEN.test(text)) throw hostile(text, 'printable UTF-8 without backslash, ? and #');
   if (!text.isWellFormed()) throw hostile(text, 'UTF-8');
-  if (text.includes('%') && ENCODED_SEPARATOR.test(text)) throw hostile(text, 'no encoded separator, dot or control');
+  if (text.includes('%') && ENCODED_SEPARATOR.test(text))
+    throw hostile(text, 'no encoded separator, dot or control');
   if (text.startsWith('/')) throw hostile(text, 'a relative path');
 
   const written = text.split('/');
@@ -47,7 +60,8 @@ export function parseRepoPath(text: string): RepoPath {
     if (segment === '') throw hostile(text, 'no empty segment');
     if (segment.endsWith('.')) throw hostile(text, 'no segment that ends in a dot');
   }
-  if (segments.length > LIMITS.pathSegments) throw hostile(text, `at most ${LIMITS.pathSegments} segments`);
+  if (segments.length > LIMITS.pathSegments)
+    throw hostile(text, `at most ${LIMITS.pathSegments} segments`);
   return segments.join('/') as RepoPath;
 }
 
@@ -62,21 +76,27 @@ export function joinPath(folder: string, path: string): RepoPath {
 /** InRelease, Release and Release.gpg of a suite, in this order. */
 export const releaseSetPaths = (suiteFolder: string): readonly [RepoPath, RepoPath, RepoPath] => {
   const [inRelease, release, releaseGpg] = RELEASE_SET_NAMES;
-  return [joinPath(suiteFolder, inRelease), joinPath(suiteFolder, release), joinPath(suiteFolder, releaseGpg)];
+  return [
+    joinPath(suiteFolder, inRelease),
+    joinPath(suiteFolder, release),
+    joinPath(suiteFolder, releaseGpg),
+  ];
 };
 
 /**
- * The same for all paths that a file system which ignores case and Unicode normalisation (NTFS, APFS; Azure Files and backups on them) takes for one.
- * Blob storage and apt tell them apart, so this is never a name to ask for. Nearly all paths of Debian are their own.
+ * The same for all paths that a file system which ignores case and Unicode normalisation (NTFS,
+ * APFS; Azure Files and backups on them) takes for one. Blob storage and apt tell them apart, so
+ * this is never a name to ask for. Nearly all paths of Debian are their own.
  */
 export function foldPath(path: string): string {
   return /[^\x21-@[-~]/.test(path) ? path.normalize('NFC').toLowerCase().normalize('NFC') : path;
 }
 
 /**
- * A pool file as `Filename`, or `Directory` and name, give it. Names of files whose bytes change from release to release are refused, for a pool
- * file is written once: anything in `dists/` and in `.debgeo/` (reserved), and in flat archives, where pool files and indices share a folder,
- * the Release set, Packages and Sources in any compression, and by-hash folders.
+ * A pool file as `Filename`, or `Directory` and name, give it. Names of files whose bytes change
+ * from release to release are refused, for a pool file is written once: anything in `dists/` and in
+ * `.debgeo/` (reserved), and in flat archives, where pool files and indices share a folder, the
+ * Release set, Packages and Sources in any compression, and by-hash folders.
  * @throws HOSTILE_PATH
  */
 export function poolPath(filename: string): RepoPath {
@@ -84,7 +104,10 @@ export function poolPath(filename: string): RepoPath {
   const name = path.slice(path.lastIndexOf('/') + 1);
   if (/^(?:dists|\.debgeo)(?:\/|$)|(?:^|\/)by-hash(?:\/|$)/.test(foldPath(path)))
     throw hostile(filename, 'a path outside dists/, .debgeo/ and by-hash/');
-  if (RELEASE_SET_NAMES.some((reserved) => reserved === name) || /^(?:Packages|Sources)(?:\.[a-z0-9]+)?$/.test(name))
+  if (
+    RELEASE_SET_NAMES.some((reserved) => reserved === name) ||
+    /^(?:Packages|Sources)(?:\.[a-z0-9]+)?$/.test(name)
+  )
     throw hostile(filename, 'not the name of a Release set or an index');
   return path;
 }
@@ -94,26 +117,33 @@ export function poolPath(filename: string): RepoPath {
  * @throws HOSTILE_PATH  the mount is no path, or longer than LIMITS.mountBytes
  */
 export function sitePath(mount: string, path: RepoPath): RepoPath {
-  if (Buffer.byteLength(mount) > LIMITS.mountBytes) throw hostile(mount, `a mount of at most ${LIMITS.mountBytes} bytes`);
+  if (Buffer.byteLength(mount) > LIMITS.mountBytes)
+    throw hostile(mount, `a mount of at most ${LIMITS.mountBytes} bytes`);
   return `${parseRepoPath(mount)}/${path}` as RepoPath;
 }
 
 /**
- * The path as apt requests it: `+`, `~`, `%`, space, controls and non-ASCII as lower-case %xx of the UTF-8 bytes
- * (apt: QuoteString of apt-pkg/contrib/strutl.cc with Acquire::URIEncode "+~ ").
+ * The path as apt requests it: `+`, `~`, `%`, space, controls and non-ASCII as lower-case %xx of
+ * the UTF-8 bytes (apt: QuoteString of apt-pkg/contrib/strutl.cc with Acquire::URIEncode "+~ ").
  */
 export function aptQuote(path: RepoPath): string {
   return path.replace(/[^\x21-\x7e]|[+~%]/gu, (character) => {
-    return [...Buffer.from(character)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('');
+    return [...Buffer.from(character)]
+      .map((byte) => `%${byte.toString(16).padStart(2, '0')}`)
+      .join('');
   });
 }
 
 /** Two files at paths that fold to one. */
 export const ambiguous = (path: string, twin: string): DebgeoError =>
-  new DebgeoError('PATH_AMBIGUOUS', 'two paths differ in case or Unicode normalisation only, and name different files', {
-    expected: `only ${JSON.stringify(twin.slice(0, LIMITS.quotedCharacters))}`,
-    found: JSON.stringify(path.slice(0, LIMITS.quotedCharacters)),
-  });
+  new DebgeoError(
+    'PATH_AMBIGUOUS',
+    'two paths differ in case or Unicode normalisation only, and name different files',
+    {
+      expected: `only ${JSON.stringify(twin.slice(0, LIMITS.quotedCharacters))}`,
+      found: JSON.stringify(path.slice(0, LIMITS.quotedCharacters)),
+    },
+  );
 
 function hostile(path: string, expected: string): DebgeoError {
   const found = JSON.stringify(path.slice(0, LIMITS.quotedCharacters));

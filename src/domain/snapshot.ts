@@ -1,12 +1,16 @@
 /**
- * A snapshot: one immutable state of a distribution, as captured from its archive.
- * Paths are relative to the root of the archive (`dists/bookworm/main/binary-amd64/Packages.gz`, `pool/main/h/hello/hello_1_amd64.deb`).
+ * A snapshot: one immutable state of a distribution, as captured from its archive. Paths are
+ * relative to the root of the archive (`dists/bookworm/main/binary-amd64/Packages.gz`,
+ * `pool/main/h/hello/hello_1_amd64.deb`).
  */
 import type { BlobSet } from './blob-set.ts';
 import type { RepoPath } from './repo-path.ts';
 import type { Sha256 } from './sha256.ts';
 
-/** The three files that say what a distribution is. Those that the archive lacks are null; InRelease, or Release with Release.gpg, is there. */
+/**
+ * The three files that say what a distribution is. Those that the archive lacks are null;
+ * InRelease, or Release with Release.gpg, is there.
+ */
 export interface ReleaseSet {
   readonly inRelease: Uint8Array | null;
   readonly release: Uint8Array | null;
@@ -20,13 +24,6 @@ export interface SnapshotIndex {
   readonly sha256: Sha256;
   /** `…/by-hash/SHA256/<hex>` and the same for every other hash that Release lists for it. */
   readonly byHashPaths: readonly RepoPath[];
-}
-
-/** An immutable file: a pool file, or an index at one by-hash path. */
-export interface Blob {
-  readonly path: RepoPath;
-  readonly size: number;
-  readonly sha256: Sha256;
 }
 
 export interface Snapshot {
@@ -51,9 +48,21 @@ export interface Selection {
   readonly architectures: readonly string[];
 }
 
-/** A path whose bytes change from release to release, with what one snapshot wants there; null: must be absent. */
+/**
+ * A path whose bytes change from release to release, with what one snapshot wants there; null: must
+ * be absent.
+ */
 export interface PublishedName {
   readonly path: RepoPath;
   readonly sha256: Sha256 | null;
   readonly size: number;
+}
+
+/**
+ * What the archive said of InRelease (or Release) last time, to be sent back as If-None-Match and
+ * If-Modified-Since.
+ */
+export interface Validator {
+  readonly etag: string | null;
+  readonly lastModified: string | null;
 }

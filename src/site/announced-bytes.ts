@@ -1,12 +1,22 @@
-/** The bytes of a blob as requests need them: nothing is sent, or nothing becomes visible, before they are those that were announced. */
+/**
+ * The bytes of a blob as requests need them: nothing is sent, or nothing becomes visible, before
+ * they are those that were announced.
+ */
 import { createHash } from 'node:crypto';
+
 import { DebgeoError } from '../domain/errors.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
 import type { Sha256 } from '../domain/sha256.ts';
 import type { BlobContent } from './site-store.ts';
 
-/** All bytes in one buffer with their MD5, known to be right before any of them goes out. Hashed as they come, while the processor has them at hand. */
-export async function wholeOf(content: BlobContent, path: RepoPath): Promise<{ readonly bytes: Buffer; readonly md5: Uint8Array }> {
+/**
+ * All bytes in one buffer with their MD5, known to be right before any of them goes out. Hashed as
+ * they come, while the processor has them at hand.
+ */
+export async function wholeOf(
+  content: BlobContent,
+  path: RepoPath,
+): Promise<{ readonly bytes: Buffer; readonly md5: Uint8Array }> {
   const sha256 = createHash('sha256');
   const md5 = createHash('md5');
   let known: Uint8Array | null = null;
@@ -17,7 +27,9 @@ export async function wholeOf(content: BlobContent, path: RepoPath): Promise<{ r
     if (bytes === null) {
       known = content.md5?.() ?? null;
       const isAll = chunk.length === content.size;
-      bytes = isAll ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength) : Buffer.allocUnsafe(content.size);
+      bytes = isAll
+        ? Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+        : Buffer.allocUnsafe(content.size);
       if (!isAll) bytes.set(chunk);
     } else bytes.set(chunk, size);
     sha256.update(chunk);
@@ -29,7 +41,11 @@ export async function wholeOf(content: BlobContent, path: RepoPath): Promise<{ r
 }
 
 /** The bytes in blocks of exactly `blockBytes`, the last one shorter. */
-export async function* blocksOf(content: BlobContent, blockBytes: number, path: RepoPath): AsyncGenerator<Buffer> {
+export async function* blocksOf(
+  content: BlobContent,
+  blockBytes: number,
+  path: RepoPath,
+): AsyncGenerator<Buffer> {
   let block = Buffer.allocUnsafe(blockBytes);
   let filled = 0;
   let size = 0;
@@ -51,12 +67,21 @@ export async function* blocksOf(content: BlobContent, blockBytes: number, path: 
   if (filled > 0) yield block.subarray(0, filled);
 }
 
-export function assertAnnounced(content: BlobContent, size: number, sha256: Sha256, path: RepoPath): void {
+export function assertAnnounced(
+  content: BlobContent,
+  size: number,
+  sha256: Sha256,
+  path: RepoPath,
+): void {
   if (size === content.size && sha256 === content.sha256) return;
-  throw new DebgeoError('BLOB_MISMATCH', `the bytes for ${path} are not those announced; nothing was written`, {
-    expected: `${content.size} bytes, SHA-256 ${content.sha256}`,
-    found: `${size} bytes, SHA-256 ${sha256}`,
-  });
+  throw new DebgeoError(
+    'BLOB_MISMATCH',
+    `the bytes for ${path} are not those announced; nothing was written`,
+    {
+      expected: `${content.size} bytes, SHA-256 ${content.sha256}`,
+      found: `${size} bytes, SHA-256 ${sha256}`,
+    },
+  );
 }
 
 const tooLong = (content: BlobContent, path: RepoPath) =>

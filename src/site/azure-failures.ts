@@ -1,5 +1,9 @@
-/** What went wrong with a request to an Azure container, by plain HTTP or through the SDK, in one vocabulary. */
+/**
+ * What went wrong with a request to an Azure container, by plain HTTP or through the SDK, in one
+ * vocabulary.
+ */
 import { RestError } from '@azure/storage-blob';
+
 import { Refused } from './blob-http.ts';
 import { brokenOff, refusalError, type Doing, type Refusal } from './site-error.ts';
 import type { Watchdog } from './watchdog.ts';
@@ -9,7 +13,12 @@ export class Conflict extends Error {}
 /** The container is there, the blob is not. */
 export class Absent extends Error {}
 
-export function failureOf(error: unknown, watchdog: Watchdog, signal: AbortSignal, doing: Doing): unknown {
+export function failureOf(
+  error: unknown,
+  watchdog: Watchdog,
+  signal: AbortSignal,
+  doing: Doing,
+): unknown {
   const refusal = refusalOf(error);
   if (refusal === null) return brokenOff(error, watchdog, signal, doing);
   if (isConflict(refusal)) return new Conflict();
@@ -19,7 +28,8 @@ export function failureOf(error: unknown, watchdog: Watchdog, signal: AbortSigna
 
 function refusalOf(error: unknown): Refusal | null {
   if (error instanceof Refused) return error.refusal;
-  if (!(error instanceof RestError) || error.statusCode === undefined || error.statusCode < 300) return null;
+  if (!(error instanceof RestError) || error.statusCode === undefined || error.statusCode < 300)
+    return null;
   const headers = error.response?.headers;
   return {
     status: error.statusCode,
@@ -29,8 +39,9 @@ function refusalOf(error: unknown): Refusal | null {
 }
 
 /**
- * 409 BlobAlreadyExists for If-None-Match, 412 for If-Match (Azurite: for both). InvalidBlockList: another writer committed meanwhile, which
- * throws away the staged blocks of all others. A lease (412, too) is not ours to wait for.
+ * 409 BlobAlreadyExists for If-None-Match, 412 for If-Match (Azurite: for both). InvalidBlockList:
+ * another writer committed meanwhile, which throws away the staged blocks of all others. A lease
+ * (412, too) is not ours to wait for.
  */
 function isConflict({ status, code }: Refusal): boolean {
   if (status === 412) return !code.startsWith('Lease');

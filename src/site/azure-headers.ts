@@ -1,6 +1,8 @@
 /** What a blob is written with, and what an answer says of one. Pure. */
 import type { IncomingMessage } from 'node:http';
+
 import type { BlobHTTPHeaders } from '@azure/storage-blob';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { headerOf } from './blob-http.ts';
 import type { Doing } from './site-error.ts';
@@ -39,12 +41,24 @@ export function commitOptions(content: BlobContent, expected: Expected, md5: Uin
   };
 }
 
-export function writtenOf(answer: { etag?: string; lastModified?: Date; date?: Date }, doing: Doing): Written {
+export function writtenOf(
+  answer: { etag?: string; lastModified?: Date; date?: Date },
+  doing: Doing,
+): Written {
   if (answer.etag === undefined || answer.lastModified === undefined) throw incomplete(doing);
-  return { etag: answer.etag, lastModified: answer.lastModified.getTime(), siteClock: (answer.date ?? answer.lastModified).getTime() };
+  return {
+    etag: answer.etag,
+    lastModified: answer.lastModified.getTime(),
+    siteClock: (answer.date ?? answer.lastModified).getTime(),
+  };
 }
 
-export function headOf(answer: IncomingMessage): { etag?: string; lastModified?: Date; date?: Date; size?: number } {
+export function headOf(answer: IncomingMessage): {
+  etag?: string;
+  lastModified?: Date;
+  date?: Date;
+  size?: number;
+} {
   const etag = headerOf(answer, 'etag');
   const lastModified = dateOf(headerOf(answer, 'last-modified'));
   const date = dateOf(headerOf(answer, 'date'));
@@ -63,4 +77,6 @@ function dateOf(text: string | null): Date | null {
 }
 
 export const incomplete = (doing: Doing) =>
-  new DebgeoError('SITE_UNREACHABLE', `cannot ${doing}: the answer is not that of a blob store`, { expected: 'ETag and Last-Modified' });
+  new DebgeoError('SITE_UNREACHABLE', `cannot ${doing}: the answer is not that of a blob store`, {
+    expected: 'ETag and Last-Modified',
+  });

@@ -1,25 +1,42 @@
 /**
  * A SiteStore in an Azure container (or Azurite).
  *
- * Whole blobs are written and read by plain HTTP (blob-http.ts). The SDK only builds, signs and sends single requests: its retries are off, since they
- * ignore Retry-After and never end a silent connection. One file of more than 300 lines: all requests share one way to wait, to be ended and to fail.
+ * Whole blobs are written and read by plain HTTP (blob-http.ts). The SDK only builds, signs and
+ * sends single requests: its retries are off, since they ignore Retry-After and never end a silent
+ * connection. One file of more than 300 lines: all requests share one way to wait, to be ended and
+ * to fail.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
-import { AnonymousCredential, ContainerClient, newPipeline, type BlockBlobClient } from '@azure/storage-blob';
+
+import {
+  AnonymousCredential,
+  ContainerClient,
+  newPipeline,
+  type BlockBlobClient,
+} from '@azure/storage-blob';
+
+import type { Checksum } from '../domain/checksum.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
 import type { Sha256 } from '../domain/sha256.ts';
 import { assertAnnounced, blocksOf, wholeOf } from './announced-bytes.ts';
 import { Absent, Conflict, failureOf } from './azure-failures.ts';
-import { commitOptions, conditionOf, headOf, incomplete, putHeaders, writtenOf } from './azure-headers.ts';
-import { SasToken, type SiteCredential } from './credentials.ts';
+import {
+  commitOptions,
+  conditionOf,
+  headOf,
+  incomplete,
+  putHeaders,
+  writtenOf,
+} from './azure-headers.ts';
 import { BlobHttp, discard } from './blob-http.ts';
 import { Connections } from './connections.ts';
+import { SasToken, type SiteCredential } from './credentials.ts';
 import { Pace, type PaceLimits } from './pace.ts';
 import type { Doing } from './site-error.ts';
-import type { BlobContent, Checksum, Expected, SiteStore, Written } from './site-store.ts';
+import type { BlobContent, Expected, SiteStore, Written } from './site-store.ts';
 import { Watchdog, type Patience } from './watchdog.ts';
 
 export interface AzureSite {
@@ -82,7 +99,12 @@ class AzureSiteStore implements SiteStore {
     this.#pace = pace;
   }
 
-  async put(path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written | 'conflict'> {
+  async put(
+    path: RepoPath,
+    content: BlobContent,
+    expected: Expected,
+    signal: AbortSignal,
+  ): Promise<Written | 'conflict'> {
     const target = this.#targetOf(path);
     signal.throwIfAborted();
     try {
@@ -97,19 +119,39 @@ class AzureSiteStore implements SiteStore {
     }
   }
 
-  checksum(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Checksum | 'changed' | null> {
+  checksum(
+    path: RepoPath,
+    signal: AbortSignal,
+    etag?: string,
+  ): Promise<Checksum | 'changed' | null> {
     return this.#pace.run(0, signal, () => this.#checksum(path, signal, etag));
   }
 
-  async #checksum(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Checksum | 'changed' | null> {
+  async #checksum(
+    path: RepoPath,
+    signal: AbortSignal,
+    etag?: string,
+  ): Promise<Checksum | 'changed' | null> {
     const download = await this.#download(path, signal, etag);
     if (download === null || download === 'changed') return download;
     const { etag: found, size, lastModified } = download;
-    return { etag: found, size, lastModified, sha256: await this.#sha256Of(download, path, signal) };
+    return {
+      etag: found,
+      size,
+      lastModified,
+      sha256: await this.#sha256Of(download, path, signal),
+    };
   }
 
-  /** By events, not as an iterator, which would cost a small blob as much again: everything that is written or verified goes through here. */
-  async #sha256Of({ body, size, watchdog }: Download, path: RepoPath, signal: AbortSignal): Promise<Sha256> {
+  /**
+   * By events, not as an iterator, which would cost a small blob as much again: everything that is
+   * written or verified goes through here.
+   */
+  async #sha256Of(
+    { body, size, watchdog }: Download,
+    path: RepoPath,
+    signal: AbortSignal,
+  ): Promise<Sha256> {
     const sha256 = createHash('sha256');
     const read = Promise.withResolvers<void>();
     let left = size;
@@ -142,10 +184,18 @@ class AzureSiteStore implements SiteStore {
     }
   }
 
-  async open(path: RepoPath, signal: AbortSignal): Promise<{ etag: string; size: number; bytes: AsyncIterable<Uint8Array> } | null> {
+  async open(
+    path: RepoPath,
+    signal: AbortSignal,
+  ): Promise<{ etag: string; size: number; bytes: AsyncIterable<Uint8Array> } | null> {
     const download = await this.#download(path, signal);
-    if (download === 'changed') throw new DebgeoError('SITE_REFUSED', `cannot ${this.#doing('read', path)}`, { found: '412' });
-    return download === null ? null : { etag: download.etag, size: download.size, bytes: this.#bytesOf(download, path, signal) };
+    if (download === 'changed')
+      throw new DebgeoError('SITE_REFUSED', `cannot ${this.#doing('read', path)}`, {
+        found: '412',
+      });
+    return download === null
+      ? null
+      : { etag: download.etag, size: download.size, bytes: this.#bytesOf(download, path, signal) };
   }
 
   async remove(path: RepoPath, etag: string, signal: AbortSignal): Promise<'gone' | 'conflict'> {
@@ -157,25 +207,43 @@ class AzureSiteStore implements SiteStore {
       return 'gone';
     } catch (error) {
       if (error instanceof Absent) return 'gone';
-      if (error instanceof Conflict) return (await this.#exists(blob, path, signal)) ? 'conflict' : 'gone';
+      if (error instanceof Conflict)
+        return (await this.#exists(blob, path, signal)) ? 'conflict' : 'gone';
       throw error;
     }
   }
 
-  async #putWhole(target: string, path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written> {
+  async #putWhole(
+    target: string,
+    path: RepoPath,
+    content: BlobContent,
+    expected: Expected,
+    signal: AbortSignal,
+  ): Promise<Written> {
     const { bytes, md5 } = await wholeOf(content, path);
     const doing = this.#doing('write', path);
     if (bytes.length <= PIECE_BYTES) await this.#pace.spend(bytes.length, signal);
     const headers = { ...putHeaders(content, md5), ...conditionOf(expected) };
     return this.#request(doing, signal, bytes.length, async (watchdog) => {
-      const answer = await this.#http.send('PUT', target, headers, this.#bodyOf(bytes, watchdog, signal), watchdog.signal);
+      const answer = await this.#http.send(
+        'PUT',
+        target,
+        headers,
+        this.#bodyOf(bytes, watchdog, signal),
+        watchdog.signal,
+      );
       await discard(answer);
       return writtenOf(headOf(answer), doing);
     });
   }
 
   /** Blocks that are never committed are not visible, and Azure drops them after a week. */
-  async #putBlocks(path: RepoPath, content: BlobContent, expected: Expected, signal: AbortSignal): Promise<Written> {
+  async #putBlocks(
+    path: RepoPath,
+    content: BlobContent,
+    expected: Expected,
+    signal: AbortSignal,
+  ): Promise<Written> {
     const blob = this.#blobAt(path);
     const doing = this.#doing('write', path);
     const writer = randomBytes(16);
@@ -206,18 +274,28 @@ class AzureSiteStore implements SiteStore {
     return writtenOf(answer, doing);
   }
 
-  #download(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Download | 'changed' | null> {
+  #download(
+    path: RepoPath,
+    signal: AbortSignal,
+    etag?: string,
+  ): Promise<Download | 'changed' | null> {
     return this.#patiently(signal, () => this.#openVersion(path, signal, etag));
   }
 
-  async #openVersion(path: RepoPath, signal: AbortSignal, etag?: string): Promise<Download | 'changed' | null> {
+  async #openVersion(
+    path: RepoPath,
+    signal: AbortSignal,
+    etag?: string,
+  ): Promise<Download | 'changed' | null> {
     const target = this.#targetOf(path);
     const doing = this.#doing('read', path);
     const watchdog = new Watchdog(signal, this.#limits, 0);
     try {
       watchdog.wait();
       const headers = etag === undefined ? {} : { 'if-match': etag };
-      const answer = await this.#connections.send(() => this.#http.send('GET', target, headers, null, watchdog.signal));
+      const answer = await this.#connections.send(() =>
+        this.#http.send('GET', target, headers, null, watchdog.signal),
+      );
       watchdog.rest();
       const { etag: found, lastModified, size } = headOf(answer);
       if (found === undefined || lastModified === undefined || size === undefined) {
@@ -230,12 +308,17 @@ class AzureSiteStore implements SiteStore {
       watchdog.end();
       const failure = failureOf(error, watchdog, signal, doing);
       if (failure instanceof Absent) return null;
-      if (failure instanceof Conflict) return (await this.#exists(this.#blobAt(path), path, signal)) ? 'changed' : null;
+      if (failure instanceof Conflict)
+        return (await this.#exists(this.#blobAt(path), path, signal)) ? 'changed' : null;
       throw failure;
     }
   }
 
-  async *#bytesOf({ body, watchdog }: Download, path: RepoPath, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  async *#bytesOf(
+    { body, watchdog }: Download,
+    path: RepoPath,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
     try {
       watchdog.wait();
       for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -252,10 +335,15 @@ class AzureSiteStore implements SiteStore {
     }
   }
 
-  /** Azurite answers 412 to a condition on a blob that is not there: 412 alone does not tell absent from changed. */
+  /**
+   * Azurite answers 412 to a condition on a blob that is not there: 412 alone does not tell absent
+   * from changed.
+   */
   async #exists(blob: BlockBlobClient, path: RepoPath, signal: AbortSignal): Promise<boolean> {
     try {
-      await this.#request(this.#doing('look at', path), signal, 0, (watchdog) => blob.getProperties({ abortSignal: watchdog.signal }));
+      await this.#request(this.#doing('look at', path), signal, 0, (watchdog) =>
+        blob.getProperties({ abortSignal: watchdog.signal }),
+      );
       return true;
     } catch (error) {
       if (error instanceof Absent) return false;
@@ -263,11 +351,19 @@ class AzureSiteStore implements SiteStore {
     }
   }
 
-  #request<T>(doing: Doing, signal: AbortSignal, bytes: number, send: (watchdog: Watchdog) => Promise<T>): Promise<T> {
+  #request<T>(
+    doing: Doing,
+    signal: AbortSignal,
+    bytes: number,
+    send: (watchdog: Watchdog) => Promise<T>,
+  ): Promise<T> {
     return this.#patiently(signal, () => this.#attempt(doing, signal, bytes, send));
   }
 
-  /** What a throttled site asks for is waited out here while it is short: what was done so far is not given up for a second. */
+  /**
+   * What a throttled site asks for is waited out here while it is short: what was done so far is
+   * not given up for a second.
+   */
   async #patiently<T>(signal: AbortSignal, attempt: () => Promise<T>): Promise<T> {
     const since = performance.now();
     for (;;) {
@@ -282,7 +378,12 @@ class AzureSiteStore implements SiteStore {
     }
   }
 
-  async #attempt<T>(doing: Doing, signal: AbortSignal, bytes: number, send: (watchdog: Watchdog) => Promise<T>): Promise<T> {
+  async #attempt<T>(
+    doing: Doing,
+    signal: AbortSignal,
+    bytes: number,
+    send: (watchdog: Watchdog) => Promise<T>,
+  ): Promise<T> {
     const watchdog = new Watchdog(signal, this.#limits, bytes);
     try {
       watchdog.wait();
@@ -296,7 +397,11 @@ class AzureSiteStore implements SiteStore {
 
   #bodyOf(bytes: Buffer, watchdog: Watchdog, signal: AbortSignal): Buffer | (() => Readable) {
     if (bytes.length <= PIECE_BYTES) return bytes;
-    return () => Readable.from(this.#pieces(bytes, watchdog, signal), { objectMode: false, highWaterMark: PIECE_BYTES });
+    return () =>
+      Readable.from(this.#pieces(bytes, watchdog, signal), {
+        objectMode: false,
+        highWaterMark: PIECE_BYTES,
+      });
   }
 
   async *#pieces(bytes: Buffer, watchdog: Watchdog, signal: AbortSignal): AsyncGenerator<Buffer> {
@@ -322,10 +427,17 @@ class AzureSiteStore implements SiteStore {
 
   #wouldLeave(name: string, found: string): DebgeoError {
     const expected = `${this.#containerName}/${name}`;
-    return new DebgeoError('HOSTILE_PATH', `a path would leave ${this.site}; nothing was requested`, { expected, found });
+    return new DebgeoError(
+      'HOSTILE_PATH',
+      `a path would leave ${this.site}; nothing was requested`,
+      { expected, found },
+    );
   }
 
-  /** What goes out is compared with what is meant: the SDK builds the URL so that `..` leaves the prefix and the container. */
+  /**
+   * What goes out is compared with what is meant: the SDK builds the URL so that `..` leaves the
+   * prefix and the container.
+   */
   #blobAt(path: RepoPath): BlockBlobClient {
     const name = this.#nameOf(path);
     let blob: BlockBlobClient | null;
@@ -335,7 +447,10 @@ class AzureSiteStore implements SiteStore {
       blob = null;
     }
     if (blob === null || blob.containerName !== this.#containerName || blob.name !== name)
-      throw this.#wouldLeave(name, blob === null ? 'no blob at all' : `${blob.containerName}/${blob.name}`);
+      throw this.#wouldLeave(
+        name,
+        blob === null ? 'no blob at all' : `${blob.containerName}/${blob.name}`,
+      );
     return blob;
   }
 
@@ -344,7 +459,10 @@ class AzureSiteStore implements SiteStore {
   }
 }
 
-/** Random per call: writers that share block ids would publish each other's bytes. All ids of a blob have one length, as Azure demands. */
+/**
+ * Random per call: writers that share block ids would publish each other's bytes. All ids of a blob
+ * have one length, as Azure demands.
+ */
 function blockId(writer: Buffer, offset: number): string {
   const place = Buffer.alloc(8);
   place.writeBigUInt64BE(BigInt(offset));

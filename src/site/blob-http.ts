@@ -1,12 +1,16 @@
 /**
- * Put Blob and Get Blob by plain HTTP: the two requests that every blob costs, again and again. The layers of the SDK (serializers, policies, copies of
- * headers) cost more than everything else that a copy does; all other requests go through it. Names and signature are the SDK's, which a test compares.
+ * Put Blob and Get Blob by plain HTTP: the two requests that every blob costs, again and again. The
+ * layers of the SDK (serializers, policies, copies of headers) cost more than everything else that
+ * a copy does; all other requests go through it. Names and signature are the SDK's, which a test
+ * compares.
  */
 import { createHmac, createSecretKey } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 import type { Readable } from 'node:stream';
+
 import { StorageSharedKeyCredential } from '@azure/storage-blob';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { SasToken, type SiteCredential } from './credentials.ts';
 import type { Refusal } from './site-error.ts';
@@ -48,10 +52,18 @@ export class BlobHttp {
     this.#agent = agent;
   }
 
-  /** What goes out for a name; null if it would name anything else than just that blob of this container. */
+  /**
+   * What goes out for a name; null if it would name anything else than just that blob of this
+   * container.
+   */
   targetOf(name: string): string | null {
     const segments = name.split('/');
-    if (!name.isWellFormed() || AMBIGUOUS.test(name) || segments.some((segment) => ['', '.', '..'].includes(segment))) return null;
+    if (
+      !name.isWellFormed() ||
+      AMBIGUOUS.test(name) ||
+      segments.some((segment) => ['', '.', '..'].includes(segment))
+    )
+      return null;
     return `${this.#container.pathname}/${segments.map(quote).join('/')}`;
   }
 
@@ -79,44 +91,70 @@ export class BlobHttp {
       headers: { 'user-agent': 'debgeo', ...dated, ...authorization },
       agent: this.#agent,
     };
-    const answer = await exchange(this.#container.protocol === 'https:' ? https : http, options, body, signal);
+    const answer = await exchange(
+      this.#container.protocol === 'https:' ? https : http,
+      options,
+      body,
+      signal,
+    );
     answer.on('error', () => undefined); // whoever reads the body sees it there
     const status = answer.statusCode ?? 0;
     if (status >= 200 && status < 300) return answer;
     await discard(answer);
-    throw new Refused({ status, code: headerOf(answer, 'x-ms-error-code') ?? '', retryAfter: headerOf(answer, 'retry-after') });
+    throw new Refused({
+      status,
+      code: headerOf(answer, 'x-ms-error-code') ?? '',
+      retryAfter: headerOf(answer, 'retry-after'),
+    });
   }
 }
 
-/** One header of an answer; building the object of all of them costs more than everything that is asked of it. */
-export function headerOf({ rawHeaders }: http.IncomingMessage, lowerCaseName: string): string | null {
+/**
+ * One header of an answer; building the object of all of them costs more than everything that is
+ * asked of it.
+ */
+export function headerOf(
+  { rawHeaders }: http.IncomingMessage,
+  lowerCaseName: string,
+): string | null {
   for (let at = 0; at < rawHeaders.length; at += 2) {
     const name = rawHeaders[at]!;
-    if (name.length === lowerCaseName.length && name.toLowerCase() === lowerCaseName) return rawHeaders[at + 1]!;
+    if (name.length === lowerCaseName.length && name.toLowerCase() === lowerCaseName)
+      return rawHeaders[at + 1]!;
   }
   return null;
 }
 
-/** Reads an answer to its end, and drops it: its connection is taken until then, and only the signal of the request ends one that never does. */
+/**
+ * Reads an answer to its end, and drops it: its connection is taken until then, and only the signal
+ * of the request ends one that never does.
+ */
 export async function discard(answer: http.IncomingMessage): Promise<void> {
   answer.resume();
   if (!answer.closed) await new Promise((resolve) => answer.once('close', resolve));
 }
 
 function authorizeBy(credential: SiteCredential, protocol: string): Authorize {
-  if (credential instanceof SasToken) return async (_, target) => ({ path: credential.appendTo(target) });
+  if (credential instanceof SasToken)
+    return async (_, target) => ({ path: credential.appendTo(target) });
   if (credential instanceof StorageSharedKeyCredential) {
     const { accountName } = credential;
-    const { accountKey } = credential as unknown as { readonly accountKey: Buffer }; // private to TypeScript only
+    // private to TypeScript only
+    const { accountKey } = credential as unknown as { readonly accountKey: Buffer };
     const key = createSecretKey(accountKey); // once: importing it costs more than a signature
     return async (method, target, headers) => {
       const text = signedText(method, accountName + target, headers);
-      return { authorization: `SharedKey ${accountName}:${createHmac('sha256', key).update(text).digest('base64')}` };
+      return {
+        authorization: `SharedKey ${accountName}:${createHmac('sha256', key).update(text).digest('base64')}`,
+      };
     };
   }
   return async (_method, _target, _headers, signal) => {
     if (protocol !== 'https:')
-      throw new DebgeoError('CONFIG_INVALID', 'an identity is used over https only', { expected: 'https:', found: protocol });
+      throw new DebgeoError('CONFIG_INVALID', 'an identity is used over https only', {
+        expected: 'https:',
+        found: protocol,
+      });
     const { token } = await credential.getToken(SCOPE, { abortSignal: signal });
     return { authorization: `Bearer ${token}` };
   };
@@ -129,7 +167,10 @@ const AMBIGUOUS = /[\\\u0000-\u001f\u007f]/;
 /** encodeURIComponent leaves `'` as it is, the SDK does not. */
 const quote = (segment: string): string => encodeURIComponent(segment).replaceAll("'", '%27');
 
-/** In this order, then the x-ms- headers by name, then the resource: "Authorize with Shared Key" of the REST API. No query is ever signed here. */
+/**
+ * In this order, then the x-ms- headers by name, then the resource: "Authorize with Shared Key" of
+ * the REST API. No query is ever signed here.
+ */
 const SIGNED = [
   'content-encoding',
   'content-language',
@@ -145,7 +186,9 @@ const SIGNED = [
 ];
 
 function signedText(method: string, resource: string, headers: Headers): string {
-  const values = SIGNED.map((name) => (name === 'content-length' && headers[name] === '0' ? '' : (headers[name] ?? '')));
+  const values = SIGNED.map((name) =>
+    name === 'content-length' && headers[name] === '0' ? '' : (headers[name] ?? ''),
+  );
   const named = Object.keys(headers)
     .filter((name) => name.startsWith('x-ms-'))
     .sort()
@@ -163,7 +206,8 @@ function exchange(
     signal.throwIfAborted();
     const stream = typeof body === 'function' ? body() : null;
     const request = module.request(options, (answer) => {
-      // Answered before all was sent: nobody wants the rest, and the connection is of no use any more.
+      // Answered before all was sent: nobody wants the rest, and the connection is of no use any
+      // more.
       if (stream !== null && !request.writableEnded) {
         stream.destroy();
         answer.once('close', () => request.destroy());
@@ -174,7 +218,8 @@ function exchange(
       stream?.destroy();
       reject(error);
     });
-    // The option `signal` of Node does the same, at the price of a watcher of streams for each request.
+    // The option `signal` of Node does the same, at the price of a watcher of streams for each
+    // request.
     const end = (): void => void request.destroy(signal.reason as Error);
     signal.addEventListener('abort', end, { once: true });
     request.once('close', () => signal.removeEventListener('abort', end));

@@ -1,12 +1,23 @@
-/** Credentials of a site: where they are said to be, what they may look like, and that they do not show themselves. */
+/**
+ * Credentials of a site: where they are said to be, what they may look like, and that they do not
+ * show themselves.
+ */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+
 import { StorageSharedKeyCredential } from '@azure/storage-blob';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { DEFAULT_IDENTITY, Identity } from './identity.ts';
 
-/** Never the credential itself: the name of an environment variable, the path of a file, or Azure's default identity. */
-export type CredentialReference = { readonly env: string } | { readonly file: string } | { readonly identity: 'default' };
+/**
+ * Never the credential itself: the name of an environment variable, the path of a file, or Azure's
+ * default identity.
+ */
+export type CredentialReference =
+  | { readonly env: string }
+  | { readonly file: string }
+  | { readonly identity: 'default' };
 
 /** A shared access signature. Private, so that neither a logger nor a serialiser can print it. */
 export class SasToken {
@@ -23,26 +34,40 @@ export class SasToken {
 
 export type SiteCredential = StorageSharedKeyCredential | SasToken | Identity;
 
-/** Tells one secret from another without telling it: what was opened with the one before is not used with the next. */
+/**
+ * Tells one secret from another without telling it: what was opened with the one before is not used
+ * with the next.
+ */
 export function fingerprintOf(credential: SiteCredential): string {
   if (credential instanceof Identity) return 'identity';
-  if (credential instanceof SasToken) return createHash('sha256').update(credential.appendTo('')).digest('hex');
+  if (credential instanceof SasToken)
+    return createHash('sha256').update(credential.appendTo('')).digest('hex');
   return credential.computeHMACSHA256(credential.accountName);
 }
 
 /**
- * Loads what a reference names: a connection string, `AccountName=…;AccountKey=…`, a SAS token, or an identity, which is asked when it is used.
+ * Loads what a reference names: a connection string, `AccountName=…;AccountKey=…`, a SAS token, or
+ * an identity, which is asked when it is used.
  * @param accountUrl of the site; of the endpoints in a connection string nothing is used
- * @throws SITE_CREDENTIAL_MISSING  the variable or file is not there or empty
- * @throws CONFIG_INVALID  it is none of the three, or for another account than that of accountUrl; or a token would go over http
+ * @throws SITE_CREDENTIAL_MISSING the variable or file is not there or empty
+ * @throws CONFIG_INVALID it is none of the three, or for another account than that of accountUrl;
+ *   or a token would go over http
  */
-export async function loadCredential(reference: CredentialReference, accountUrl: string): Promise<SiteCredential> {
+export async function loadCredential(
+  reference: CredentialReference,
+  accountUrl: string,
+): Promise<SiteCredential> {
   if ('identity' in reference) {
     if (new URL(accountUrl).protocol === 'https:') return DEFAULT_IDENTITY;
-    throw new DebgeoError('CONFIG_INVALID', 'an identity is used over https only', { expected: 'https', found: accountUrl });
+    throw new DebgeoError('CONFIG_INVALID', 'an identity is used over https only', {
+      expected: 'https',
+      found: accountUrl,
+    });
   }
   const place = 'env' in reference ? `variable ${reference.env}` : `file ${reference.file}`;
-  const text = ('env' in reference ? process.env[reference.env] : await readIfThere(reference.file))?.trim();
+  const text = (
+    'env' in reference ? process.env[reference.env] : await readIfThere(reference.file)
+  )?.trim();
   if (!text) throw new DebgeoError('SITE_CREDENTIAL_MISSING', `the ${place} is not there or empty`);
 
   const fields = fieldsOf(text);
@@ -53,11 +78,16 @@ export async function loadCredential(reference: CredentialReference, accountUrl:
   const key = fields.get('AccountKey');
   if (!name || !key || !/^[A-Za-z0-9+/]+={0,2}$/.test(key)) {
     const expected = 'a connection string, AccountName=…;AccountKey=… or a SAS token';
-    throw new DebgeoError('CONFIG_INVALID', `the ${place} does not hold a credential`, { expected });
+    throw new DebgeoError('CONFIG_INVALID', `the ${place} does not hold a credential`, {
+      expected,
+    });
   }
   const account = accountOf(accountUrl);
   if (account !== null && account !== name) {
-    throw new DebgeoError('CONFIG_INVALID', `the ${place} is for another account`, { expected: account, found: name });
+    throw new DebgeoError('CONFIG_INVALID', `the ${place} is for another account`, {
+      expected: account,
+      found: name,
+    });
   }
   return withoutShowing(new StorageSharedKeyCredential(name, key));
 }
@@ -79,18 +109,25 @@ function fieldsOf(text: string): Map<string, string> {
   );
 }
 
-/** The parameters of a SAS come in any order: the portal's begin with sp=, those of the SDK with sv=. */
+/**
+ * The parameters of a SAS come in any order: the portal's begin with sp=, those of the SDK with
+ * sv=.
+ */
 function isSas(text: string): boolean {
   const query = new URLSearchParams(text);
   return query.has('sig') && (query.has('sv') || query.has('?sv'));
 }
 
-/** The account that a URL speaks of, null if it does not show (a custom domain). The forms are those that the Azure SDK knows. */
+/**
+ * The account that a URL speaks of, null if it does not show (a custom domain). The forms are those
+ * that the Azure SDK knows.
+ */
 function accountOf(accountUrl: string): string | null {
   const url = new URL(accountUrl);
   const labels = url.hostname.split('.');
   if (labels[1] === 'blob') return labels[0]!.replace(/-secondary$/, '');
-  const isPathStyle = url.hostname === 'localhost' || url.hostname.startsWith('[') || /^[\d.]+$/.test(url.hostname);
+  const isPathStyle =
+    url.hostname === 'localhost' || url.hostname.startsWith('[') || /^[\d.]+$/.test(url.hostname);
   return isPathStyle ? (url.pathname.split('/')[1] ?? null) : null;
 }
 

@@ -1,8 +1,10 @@
 /**
- * Azure's default identity (`credential: default`): environment, workload identity, managed identity, or the login of a developer's machine.
- * Nothing of it is ours to keep: @azure/identity finds it and holds its tokens in memory; what an error of it says is bounded, and has no cause.
+ * Azure's default identity (`credential: default`): environment, workload identity, managed
+ * identity, or the login of a developer's machine. Nothing of it is ours to keep: @azure/identity
+ * finds it and holds its tokens in memory; what an error of it says is bounded, and has no cause.
  */
 import type { AccessToken, GetTokenOptions, TokenCredential } from '@azure/identity';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 
@@ -12,7 +14,10 @@ export class Identity implements TokenCredential {
   readonly #patienceMs: number;
   #loaded: Promise<TokenCredential> | null = null;
 
-  constructor(load: () => Promise<TokenCredential> = loadDefault, patienceMs: number = LIMITS.identityMs) {
+  constructor(
+    load: () => Promise<TokenCredential> = loadDefault,
+    patienceMs: number = LIMITS.identityMs,
+  ) {
     this.#load = load;
     this.#patienceMs = patienceMs;
   }
@@ -30,7 +35,10 @@ export class Identity implements TokenCredential {
     late.addEventListener('abort', end);
     if (caller?.aborted) stop.abort();
     try {
-      const token = await Promise.race([this.#ask(scopes, { ...options, abortSignal: stop.signal }), ended(stop.signal)]);
+      const token = await Promise.race([
+        this.#ask(scopes, { ...options, abortSignal: stop.signal }),
+        ended(stop.signal),
+      ]);
       if (token === null) throw missing('no token');
       return token;
     } catch (error) {
@@ -48,7 +56,10 @@ export class Identity implements TokenCredential {
   }
 }
 
-/** One for all sites of a process: it finds out once where tokens come from. Loaded when a site needs it: it is large. */
+/**
+ * One for all sites of a process: it finds out once where tokens come from. Loaded when a site
+ * needs it: it is large.
+ */
 export const DEFAULT_IDENTITY = new Identity();
 
 async function loadDefault(): Promise<TokenCredential> {
@@ -56,19 +67,29 @@ async function loadDefault(): Promise<TokenCredential> {
   return new DefaultAzureCredential();
 }
 
-/** Commands that a developer's login is asked with, and the endpoint of managed identities, heed no signal everywhere. */
+/**
+ * Commands that a developer's login is asked with, and the endpoint of managed identities, heed no
+ * signal everywhere.
+ */
 async function ended(signal: AbortSignal): Promise<never> {
-  if (!signal.aborted) await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  if (!signal.aborted)
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   throw new DOMException('given up', 'AbortError');
 }
 
-/** By the names that @azure/identity gives its errors: whether there is an identity decides, not what went wrong on the way. */
+/**
+ * By the names that @azure/identity gives its errors: whether there is an identity decides, not
+ * what went wrong on the way.
+ */
 function identityError(error: unknown): DebgeoError {
   if (error instanceof DebgeoError) return error;
   if (isRefusal(error)) {
     const { error: kind = 'refused', errorCodes = [] } = error.errorResponse ?? {};
     return new DebgeoError('SITE_DENIED', 'Microsoft Entra refuses the identity of this process', {
-      found: [`${error.statusCode ?? ''} ${kind}`.trim(), ...errorCodes.map((code) => `AADSTS${code}`)]
+      found: [
+        `${error.statusCode ?? ''} ${kind}`.trim(),
+        ...errorCodes.map((code) => `AADSTS${code}`),
+      ]
         .join(', ')
         .slice(0, LIMITS.quotedCharacters),
     });
@@ -82,7 +103,9 @@ interface AuthenticationError extends Error {
   readonly errorResponse?: { readonly error?: string; readonly errorCodes?: readonly number[] };
 }
 
-/** 400 and 401 of the token endpoint. A 403 or 5xx may come from something in between, and goes by. */
+/**
+ * 400 and 401 of the token endpoint. A 403 or 5xx may come from something in between, and goes by.
+ */
 const isRefusal = (error: unknown): error is AuthenticationError =>
   error instanceof Error &&
   error.name === 'AuthenticationError' &&
@@ -92,10 +115,12 @@ const isRefusal = (error: unknown): error is AuthenticationError =>
 const hasErrors = (error: unknown): error is { errors: readonly unknown[] } =>
   typeof error === 'object' && error !== null && 'errors' in error && Array.isArray(error.errors);
 
-const firstSentence = (error: unknown): string => /^[^.\n]*/.exec(error instanceof Error ? error.message : 'no token')![0].slice(0, 100);
+const firstSentence = (error: unknown): string =>
+  /^[^.\n]*/.exec(error instanceof Error ? error.message : 'no token')![0].slice(0, 100);
 
 const missing = (found: string): DebgeoError =>
   new DebgeoError('SITE_IDENTITY_MISSING', "Azure's default identity gives this process no token", {
-    expected: 'a managed identity, a workload identity, the variables of a service principal, or the login of `az login`',
+    expected:
+      'a managed identity, a workload identity, the variables of a service principal, or the login of `az login`',
     found,
   });

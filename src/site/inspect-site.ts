@@ -1,9 +1,17 @@
 /**
- * What an Azure container and its account say about themselves where only the data plane is asked, and what that means for copies of an archive.
- * Sources: the REST reference of Get Container Properties, Get Account Information, Get Blob Service Properties and Get Blob Properties.
- * A SAS or a narrow role may not ask for some of it: that is no fault. Rules of a management policy are not seen from here at all.
+ * What an Azure container and its account say about themselves where only the data plane is asked,
+ * and what that means for copies of an archive. Sources: the REST reference of Get Container
+ * Properties, Get Account Information, Get Blob Service Properties and Get Blob Properties. A SAS
+ * or a narrow role may not ask for some of it: that is no fault. Rules of a management policy are
+ * not seen from here at all.
  */
-import { AnonymousCredential, BlobServiceClient, newPipeline, RestError } from '@azure/storage-blob';
+import {
+  AnonymousCredential,
+  BlobServiceClient,
+  newPipeline,
+  RestError,
+} from '@azure/storage-blob';
+
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
 import type { AzureSite } from './azure-site-store.ts';
@@ -21,7 +29,11 @@ export interface SiteFacts {
     /** Immutability of single versions is possible. */
     readonly versionLevelImmutability: boolean;
   }>;
-  readonly account: Seen<{ readonly kind: string; readonly sku: string; readonly hierarchical: boolean }>;
+  readonly account: Seen<{
+    readonly kind: string;
+    readonly sku: string;
+    readonly hierarchical: boolean;
+  }>;
   readonly service: Seen<{ readonly softDeleteDays: number | null }>;
   /** Of a blob that was written just now, without any wish. */
   readonly blob: Seen<{
@@ -43,7 +55,9 @@ export async function inspectAzureSite(
 ): Promise<SiteFacts> {
   const bySas = credential instanceof SasToken;
   const url = site.accountUrl.replace(/\/+$/, '');
-  const pipeline = newPipeline(bySas ? new AnonymousCredential() : credential, { retryOptions: { maxTries: 1 } });
+  const pipeline = newPipeline(bySas ? new AnonymousCredential() : credential, {
+    retryOptions: { maxTries: 1 },
+  });
   const service = new BlobServiceClient(bySas ? credential.appendTo(url) : url, pipeline);
   const container = service.getContainerClient(site.container);
   const blob = container.getBlobClient(site.prefix === '' ? path : `${site.prefix}/${path}`);
@@ -60,7 +74,11 @@ export async function inspectAzureSite(
     }),
     account: await ask(async () => {
       const found = await container.getAccountInfo(options);
-      return { kind: found.accountKind ?? '', sku: found.skuName ?? '', hierarchical: found.isHierarchicalNamespaceEnabled === true };
+      return {
+        kind: found.accountKind ?? '',
+        sku: found.skuName ?? '',
+        hierarchical: found.isHierarchicalNamespaceEnabled === true,
+      };
     }),
     service: await ask(async () => {
       const { deleteRetentionPolicy: policy } = await service.getProperties(options);
@@ -85,7 +103,9 @@ async function ask<T>(question: () => Promise<T>): Promise<Seen<T>> {
   } catch (error) {
     if (error instanceof RestError && error.statusCode !== undefined) {
       const code = error.response?.headers.get('x-ms-error-code') ?? error.code;
-      return { notSeen: code === undefined ? `${error.statusCode}` : `${error.statusCode} ${code}` };
+      return {
+        notSeen: code === undefined ? `${error.statusCode}` : `${error.statusCode} ${code}`,
+      };
     }
     return { notSeen: error instanceof DebgeoError ? error.code : 'no answer' };
   }
@@ -100,7 +120,10 @@ export interface SiteJudgement {
   readonly summary: string;
 }
 
-export function judgeSite(site: Pick<AzureSite, 'accountUrl' | 'container' | 'prefix'>, facts: SiteFacts): SiteJudgement {
+export function judgeSite(
+  site: Pick<AzureSite, 'accountUrl' | 'container' | 'prefix'>,
+  facts: SiteFacts,
+): SiteJudgement {
   const wrong: ErrorReport[] = [];
   const notes: string[] = [];
   const summary: string[] = [];
@@ -109,35 +132,50 @@ export function judgeSite(site: Pick<AzureSite, 'accountUrl' | 'container' | 'pr
     void wrong.push({ code: 'SITE_REFUSED', message, expected, found });
   const look = <T>(what: string, fact: Seen<T>, judge: (seen: T) => void): void => {
     if ('seen' in fact) judge(fact.seen);
-    else notes.push(`${what}: not seen (${fact.notSeen}); the credential may not ask, which is no fault`);
+    else
+      notes.push(
+        `${what}: not seen (${fact.notSeen}); the credential may not ask, which is no fault`,
+      );
   };
 
   look('account', facts.account, ({ kind, sku, hierarchical }) => {
     summary.push(`${kind} ${sku}`.trim());
-    if (kind === 'FileStorage') refuses('an account of this kind has no blobs', 'StorageV2 or BlockBlobStorage', kind);
-    if (hierarchical) notes.push('hierarchical namespace is on: debgeo is not tried with it; an account without it is the safe choice');
-  });
-  look('container', facts.container, ({ publicAccess, immutabilityPolicy, legalHold, versionLevelImmutability }) => {
-    summary.push(publicAccess === null ? 'no anonymous read by itself' : `anonymous read: ${publicAccess}`);
-    if (publicAccess === 'container')
+    if (kind === 'FileStorage')
+      refuses('an account of this kind has no blobs', 'StorageV2 or BlockBlobStorage', kind);
+    if (hierarchical)
       notes.push(
-        `anybody may list it; \`az storage container set-permission --account-name ${account} --name ${site.container} --public-access blob\` is enough for apt`,
+        'hierarchical namespace is on: debgeo is not tried with it; an account without it is the safe choice',
       );
-    if (immutabilityPolicy)
-      refuses(
-        'the container has an immutability policy: published names cannot be replaced',
-        `no policy: az storage container immutability-policy delete --account-name ${account} --container-name ${site.container} --if-match "*"; or another container`,
-        'x-ms-has-immutability-policy: true',
-      );
-    if (legalHold)
-      refuses(
-        'the container has a legal hold: published names cannot be replaced',
-        `no hold: az storage container legal-hold clear --account-name ${account} --container-name ${site.container} --tags TAG; or another container`,
-        'x-ms-has-legal-hold: true',
-      );
-    if (versionLevelImmutability)
-      notes.push('immutability of versions is possible here: a default policy would keep every replaced InRelease, and forbid to delete');
   });
+  look(
+    'container',
+    facts.container,
+    ({ publicAccess, immutabilityPolicy, legalHold, versionLevelImmutability }) => {
+      summary.push(
+        publicAccess === null ? 'no anonymous read by itself' : `anonymous read: ${publicAccess}`,
+      );
+      if (publicAccess === 'container')
+        notes.push(
+          `anybody may list it; \`az storage container set-permission --account-name ${account} --name ${site.container} --public-access blob\` is enough for apt`,
+        );
+      if (immutabilityPolicy)
+        refuses(
+          'the container has an immutability policy: published names cannot be replaced',
+          `no policy: az storage container immutability-policy delete --account-name ${account} --container-name ${site.container} --if-match "*"; or another container`,
+          'x-ms-has-immutability-policy: true',
+        );
+      if (legalHold)
+        refuses(
+          'the container has a legal hold: published names cannot be replaced',
+          `no hold: az storage container legal-hold clear --account-name ${account} --container-name ${site.container} --tags TAG; or another container`,
+          'x-ms-has-legal-hold: true',
+        );
+      if (versionLevelImmutability)
+        notes.push(
+          'immutability of versions is possible here: a default policy would keep every replaced InRelease, and forbid to delete',
+        );
+    },
+  );
   look('soft delete', facts.service, ({ softDeleteDays }) => {
     summary.push(softDeleteDays === null ? 'no soft delete' : `soft delete ${softDeleteDays} d`);
     if (softDeleteDays !== null)
@@ -146,12 +184,19 @@ export function judgeSite(site: Pick<AzureSite, 'accountUrl' | 'container' | 'pr
       );
   });
   look('blob', facts.blob, ({ versionId, tier, immutableUntil, legalHold }) => {
-    summary.push(`${versionId === null ? 'no versioning' : 'versioning'}${tier === null ? '' : `, tier ${tier}`}`);
+    summary.push(
+      `${versionId === null ? 'no versioning' : 'versioning'}${tier === null ? '' : `, tier ${tier}`}`,
+    );
     if (versionId !== null)
       notes.push(
         `versioning keeps every replaced and deleted blob, and bills it: \`az storage account blob-service-properties update --account-name ${account} --enable-versioning false\`, or a lifecycle rule that deletes old versions`,
       );
-    if (tier === 'Archive') refuses('what is written goes to the archive tier and cannot be read', 'access tier Hot', tier);
+    if (tier === 'Archive')
+      refuses(
+        'what is written goes to the archive tier and cannot be read',
+        'access tier Hot',
+        tier,
+      );
     else if (tier === 'Cool' || tier === 'Cold')
       notes.push(
         `tier ${tier} bills every read, and what is deleted early: \`az storage account update --name ${account} --access-tier Hot\` where clients read much`,
@@ -162,7 +207,8 @@ export function judgeSite(site: Pick<AzureSite, 'accountUrl' | 'container' | 'pr
         'no default immutability policy on container and account',
         new Date(immutableUntil).toISOString(),
       );
-    if (legalHold) refuses('what is written is under a legal hold', 'no hold', 'x-ms-legal-hold: true');
+    if (legalHold)
+      refuses('what is written is under a legal hold', 'no hold', 'x-ms-legal-hold: true');
   });
   notes.push(
     `lifecycle and tiering rules are not seen from here: \`az storage account management-policy show --account-name ${account} --resource-group GROUP\`; none may delete or archive below ${[site.container, ...(site.prefix === '' ? [] : [site.prefix])].join('/')}/`,
@@ -173,5 +219,7 @@ export function judgeSite(site: Pick<AzureSite, 'accountUrl' | 'container' | 'pr
 /** `https://NAME.blob.…` in Azure, the first folder at an emulator. */
 function accountNameOf(accountUrl: string): string {
   const { hostname, pathname } = new URL(accountUrl);
-  return hostname.split('.')[1] === 'blob' ? hostname.split('.')[0]! : pathname.split('/')[1] || hostname;
+  return hostname.split('.')[1] === 'blob'
+    ? hostname.split('.')[0]!
+    : pathname.split('/')[1] || hostname;
 }

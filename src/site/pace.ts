@@ -1,10 +1,11 @@
 /**
- * How much one worker asks of one site: operations at a time, bytes held for them, bytes a second. One per site and worker, so that all lanes
- * of a site share it and no other site feels it (I6).
+ * How much one worker asks of one site: operations at a time, bytes held for them, bytes a second.
+ * One per site and worker, so that all lanes of a site share it and no other site feels it (I6).
  *
- * The width grows by a quarter while the throughput grows with it, goes back to the best one when it does not, and tries again later. 429 and 503
- * halve it; what they ask for (Retry-After, RFC 9110 §10.2.3) holds for every request to the site. A wait beyond the patience is the lane's, which
- * keeps it in the database.
+ * The width grows by a quarter while the throughput grows with it, goes back to the best one when
+ * it does not, and tries again later. 429 and 503 halve it; what they ask for (Retry-After, RFC
+ * 9110 §10.2.3) holds for every request to the site. A wait beyond the patience is the lane's,
+ * which keeps it in the database.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -22,9 +23,15 @@ export interface PaceLimits {
 const WINDOW_MS = 1_000;
 /** Windows at the best known width before wider ones are tried again. */
 const HOLD_WINDOWS = 30;
-/** What a request costs beside its bytes, in bytes: so that throughput means something for small blobs, too. */
+/**
+ * What a request costs beside its bytes, in bytes: so that throughput means something for small
+ * blobs, too.
+ */
 const REQUEST_BYTES = 32 * 1024;
-/** A wider one must carry this much more: what is less is noise of a window, and more in flight costs the site something, too. */
+/**
+ * A wider one must carry this much more: what is less is noise of a window, and more in flight
+ * costs the site something, too.
+ */
 const GROWTH = 1.1;
 /** What a site that names no time is left alone. Milliseconds. */
 const THROTTLED_MS = 1_000;
@@ -69,7 +76,10 @@ export class Pace {
     this.#bytesPerSecond = bytesPerSecond;
   }
 
-  /** Runs one operation in its turn: first come, first served. @param heldBytes what it keeps in memory */
+  /**
+   * Runs one operation in its turn: first come, first served. @param heldBytes what it keeps in
+   * memory
+   */
   async run<T>(heldBytes: number, signal: AbortSignal, operation: () => Promise<T>): Promise<T> {
     await this.#turn(heldBytes, signal);
     try {
@@ -84,7 +94,9 @@ export class Pace {
     }
   }
 
-  /** Before bytes go out, or after they came in. @returns what is to be waited for, null: nothing */
+  /**
+   * Before bytes go out, or after they came in. @returns what is to be waited for, null: nothing
+   */
   spend(bytes: number, signal: AbortSignal): Promise<void> | null {
     this.#carried += bytes;
     if (this.#bytesPerSecond === null) return null;
@@ -96,7 +108,11 @@ export class Pace {
 
   /** Before a request: until what a throttled site asked for is over. */
   async clear(signal: AbortSignal): Promise<void> {
-    for (let left = this.#pausedUntil - performance.now(); left > 0; left = this.#pausedUntil - performance.now()) {
+    for (
+      let left = this.#pausedUntil - performance.now();
+      left > 0;
+      left = this.#pausedUntil - performance.now()
+    ) {
       await sleep(left, undefined, { signal });
     }
   }
@@ -143,7 +159,10 @@ export class Pace {
   }
 
   #fits(bytes: number): boolean {
-    return this.#running < this.#width && (this.#running === 0 || this.#heldBytes + bytes <= this.#limits.bytesInFlight);
+    return (
+      this.#running < this.#width &&
+      (this.#running === 0 || this.#heldBytes + bytes <= this.#limits.bytesInFlight)
+    );
   }
 
   #start(bytes: number): void {
@@ -152,7 +171,11 @@ export class Pace {
   }
 
   #startNext(): void {
-    for (let next = this.#queue[0]; next !== undefined && this.#fits(next.bytes); next = this.#queue[0]) {
+    for (
+      let next = this.#queue[0];
+      next !== undefined && this.#fits(next.bytes);
+      next = this.#queue[0]
+    ) {
       this.#queue.shift();
       this.#start(next.bytes);
       next.start();
@@ -171,7 +194,8 @@ export class Pace {
       this.#hold -= 1;
       if (this.#hold === 0) this.#best = null;
     } else if (this.#bytesPerSecond !== null) {
-      // The rate says nothing about the width then: back to the usual one after it was halved, and no further.
+      // The rate says nothing about the width then: back to the usual one after it was halved, and
+      // no further.
       if (this.#width < this.#limits.widthStart) this.#width += 1;
     } else if (this.#best === null || rate > this.#best.rate * GROWTH) {
       this.#best = { rate, width: this.#width };

@@ -1,13 +1,17 @@
 /**
- * A site as apt sees it: anonymous GETs of its public URL, spelled as apt spells them, and nothing else.
+ * A site as apt sees it: anonymous GETs of its public URL, spelled as apt spells them, and nothing
+ * else.
  *
- * What a container says that may not be read anonymously: Azure 404 ResourceNotFound (on purpose the same as for a container that does not
- * exist), or 409 PublicAccessNotPermitted if the whole account forbids it; Azurite 403 AuthorizationFailure for both; gateways 401 or 403.
- * A private container on Azure therefore reads as absent: null for a file that is known to exist there means that, too.
+ * What a container says that may not be read anonymously: Azure 404 ResourceNotFound (on purpose
+ * the same as for a container that does not exist), or 409 PublicAccessNotPermitted if the whole
+ * account forbids it; Azurite 403 AuthorizationFailure for both; gateways 401 or 403. A private
+ * container on Azure therefore reads as absent: null for a file that is known to exist there means
+ * that, too.
  */
 import { createHash } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
@@ -23,15 +27,19 @@ export interface PublicBlob {
   readonly lastModified: number | null;
 }
 
-const agents = { 'http:': new http.Agent({ keepAlive: true }), 'https:': new https.Agent({ keepAlive: true }) };
+const agents = {
+  'http:': new http.Agent({ keepAlive: true }),
+  'https:': new https.Agent({ keepAlive: true }),
+};
 
 /**
  * @param publicUrl denotes the prefix of the site
  * @param path with its mount
  * @param sizeMax bytes: what is known to be right has no more
  * @returns null for 404
- * @throws SITE_NOT_PUBLIC (401, 403, 409), SITE_THROTTLED, SITE_UNREACHABLE, SITE_STALLED; SITE_REFUSED for a redirect, which is not followed,
- *   and any other 4xx; SITE_SERVES_OTHER for more than sizeMax bytes
+ * @throws SITE_NOT_PUBLIC (401, 403, 409), SITE_THROTTLED, SITE_UNREACHABLE, SITE_STALLED;
+ *   SITE_REFUSED for a redirect, which is not followed, and any other 4xx; SITE_SERVES_OTHER for
+ *   more than sizeMax bytes
  */
 export async function readPublic(
   publicUrl: string,
@@ -62,15 +70,28 @@ export async function readPublic(
 /** A kept connection that the site closed meanwhile is no failure: once more, on a new one. */
 async function get(base: URL, path: RepoPath, signal: AbortSignal): Promise<http.IncomingMessage> {
   try {
-    return await getOver(agents[base.protocol === 'https:' ? 'https:' : 'http:'], base, path, signal);
+    return await getOver(
+      agents[base.protocol === 'https:' ? 'https:' : 'http:'],
+      base,
+      path,
+      signal,
+    );
   } catch (error) {
     if (!isReset(error)) throw error;
     return getOver(false, base, path, signal);
   }
 }
 
-/** The path goes out as quoted here: a URL parser in between would spell some characters differently than apt. */
-function getOver(agent: http.Agent | false, base: URL, path: RepoPath, signal: AbortSignal): Promise<http.IncomingMessage> {
+/**
+ * The path goes out as quoted here: a URL parser in between would spell some characters differently
+ * than apt.
+ */
+function getOver(
+  agent: http.Agent | false,
+  base: URL,
+  path: RepoPath,
+  signal: AbortSignal,
+): Promise<http.IncomingMessage> {
   return new Promise((resolve, reject) => {
     const request = (base.protocol === 'https:' ? https : http).get(
       {
@@ -88,24 +109,41 @@ function getOver(agent: http.Agent | false, base: URL, path: RepoPath, signal: A
   });
 }
 
-async function hashBody(answer: http.IncomingMessage, sizeMax: number, watchdog: Watchdog, doing: string): Promise<PublicBlob> {
+async function hashBody(
+  answer: http.IncomingMessage,
+  sizeMax: number,
+  watchdog: Watchdog,
+  doing: string,
+): Promise<PublicBlob> {
   const sha256 = createHash('sha256');
   let size = 0;
   for await (const chunk of answer as AsyncIterable<Buffer>) {
     watchdog.wait();
     size += chunk.length;
     if (size > sizeMax) {
-      throw new DebgeoError('SITE_SERVES_OTHER', `stopped to ${doing}`, { expected: `at most ${sizeMax} bytes`, found: 'more' });
+      throw new DebgeoError('SITE_SERVES_OTHER', `stopped to ${doing}`, {
+        expected: `at most ${sizeMax} bytes`,
+        found: 'more',
+      });
     }
     sha256.update(chunk);
   }
   const lastModified = Date.parse(answer.headers['last-modified'] ?? '');
-  return { size, sha256: sha256.digest('hex') as Sha256, lastModified: Number.isNaN(lastModified) ? null : lastModified };
+  return {
+    size,
+    sha256: sha256.digest('hex') as Sha256,
+    lastModified: Number.isNaN(lastModified) ? null : lastModified,
+  };
 }
 
 function refusal(answer: http.IncomingMessage, doing: string): DebgeoError {
   const status = answer.statusCode ?? 0;
   const code = String(answer.headers['x-ms-error-code'] ?? '');
-  if (status === 409) return new DebgeoError('SITE_NOT_PUBLIC', `may not ${doing}`, { found: `409 ${code}`.trim() });
-  return refusalError({ status, code, retryAfter: answer.headers['retry-after'] ?? null }, doing, 'SITE_NOT_PUBLIC');
+  if (status === 409)
+    return new DebgeoError('SITE_NOT_PUBLIC', `may not ${doing}`, { found: `409 ${code}`.trim() });
+  return refusalError(
+    { status, code, retryAfter: answer.headers['retry-after'] ?? null },
+    doing,
+    'SITE_NOT_PUBLIC',
+  );
 }

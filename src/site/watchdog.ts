@@ -1,8 +1,10 @@
 /**
- * Ends one request when the other side is silent or too slow, or when the caller does not want it any more.
- * Neither the Azure SDK nor node:http ever ends a request to a server that accepts and does not answer.
+ * Ends one request when the other side is silent or too slow, or when the caller does not want it
+ * any more. Neither the Azure SDK nor node:http ever ends a request to a server that accepts and
+ * does not answer.
  *
- * Only waiting counts: between `wait` and `rest`. A consumer that takes its time with the bytes is not a stall of the site.
+ * Only waiting counts: between `wait` and `rest`. A consumer that takes its time with the bytes is
+ * not a stall of the site.
  */
 export interface Patience {
   /** A request that no byte moves on for this long is ended, milliseconds. */
@@ -48,9 +50,13 @@ export class Watchdog {
   /** From now on the other side is waited for; also: a byte moved. */
   wait(): void {
     this.rest();
-    if (this.#ended) return; // the body of a request that is answered already may still be on its way here
+    // the body of a request that is answered already may still be on its way here
+    if (this.#ended) return;
     this.#since = performance.now();
-    this.#timer = setTimeout(() => this.#bite(), Math.max(0, Math.min(this.#patience.stallMs, this.#leftMs)));
+    this.#timer = setTimeout(
+      () => this.#bite(),
+      Math.max(0, Math.min(this.#patience.stallMs, this.#leftMs)),
+    );
   }
 
   /** From now on it is our own turn. */

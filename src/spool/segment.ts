@@ -1,6 +1,7 @@
 /**
- * One file of the spool, written at offsets that were reserved before. It has no name on disk: it was unlinked when it was opened, so a worker that
- * is killed leaves nothing behind, whatever it held.
+ * One file of the spool, written at offsets that were reserved before. It has no name on disk: it
+ * was unlinked when it was opened, so a worker that is killed leaves nothing behind, whatever it
+ * held.
  */
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, unlink, type FileHandle } from 'node:fs/promises';
@@ -46,7 +47,8 @@ export class Segment {
   async write(bytes: Uint8Array, offset: number): Promise<void> {
     const file = await this.#file;
     for (let written = 0; written < bytes.length;) {
-      written += (await file.write(bytes, written, bytes.length - written, offset + written)).bytesWritten;
+      written += (await file.write(bytes, written, bytes.length - written, offset + written))
+        .bytesWritten;
     }
   }
 

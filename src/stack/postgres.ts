@@ -1,7 +1,19 @@
-/** A PostgreSQL of our own, on 127.0.0.1 and with a password, in one folder. Fast shutdown on stop; a crash of any kind is recovered. */
+/**
+ * A PostgreSQL of our own, on 127.0.0.1 and with a password, in one folder. Fast shutdown on stop;
+ * a crash of any kind is recovered.
+ */
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, readlinkSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import { DebgeoError } from '../domain/errors.ts';
@@ -37,7 +49,13 @@ export async function startPostgres(plan: PostgresPlan): Promise<{ server: Serve
     ...(plan.durable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
   };
   const options = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  const { command, args } = program.command('postgres', ['-D', cluster, '-p', String(plan.port), ...options]);
+  const { command, args } = program.command('postgres', [
+    '-D',
+    cluster,
+    '-p',
+    String(plan.port),
+    ...options,
+  ]);
   const server = spawnServer({
     name: 'PostgreSQL',
     run: { command },
@@ -52,16 +70,23 @@ export async function startPostgres(plan: PostgresPlan): Promise<{ server: Serve
   return { server, url: `postgres://${USER}:${password}@127.0.0.1:${plan.port}/${DATABASE}` };
 }
 
-/** Line 8 of postmaster.pid, as pg_ctl reads it (PostgreSQL, pidfile.h: LOCK_FILE_LINE_PM_STATUS). */
-const statusLine = (cluster: string): string | undefined => readFileSync(join(cluster, 'postmaster.pid'), 'utf8').split('\n')[7]?.trim();
+/**
+ * Line 8 of postmaster.pid, as pg_ctl reads it (PostgreSQL, pidfile.h: LOCK_FILE_LINE_PM_STATUS).
+ */
+const statusLine = (cluster: string): string | undefined =>
+  readFileSync(join(cluster, 'postmaster.pid'), 'utf8').split('\n')[7]?.trim();
 
 function readPassword(folder: string): string {
   const file = join(folder, 'postgres.password');
-  if (!existsSync(file)) writeFileSync(file, `${randomBytes(18).toString('base64url')}\n`, { mode: 0o600 });
+  if (!existsSync(file))
+    writeFileSync(file, `${randomBytes(18).toString('base64url')}\n`, { mode: 0o600 });
   return readFileSync(file, 'utf8').trim();
 }
 
-/** Made under another name and renamed when it is complete: an initdb that was killed halfway leaves nothing that looks like a cluster. */
+/**
+ * Made under another name and renamed when it is complete: an initdb that was killed halfway leaves
+ * nothing that looks like a cluster.
+ */
 function createCluster(program: PostgresProgram, plan: PostgresPlan, cluster: string): void {
   const partial = `${cluster}.partial`;
   const password = join(plan.folder, 'postgres.password');
@@ -70,12 +95,29 @@ function createCluster(program: PostgresProgram, plan: PostgresPlan, cluster: st
   program.handOver(password);
   program.handOver(partial);
   const access = ['-U', USER, '--auth=scram-sha-256', `--pwfile=${password}`];
-  run(program, 'initdb', ['-D', partial, ...access, '-E', 'UTF8', '--locale=C', ...(plan.durable ? [] : ['--no-sync'])], plan.folder);
-  run(program, 'postgres', ['--single', '-D', partial, 'postgres'], plan.folder, `create database ${DATABASE}\n`);
+  run(
+    program,
+    'initdb',
+    ['-D', partial, ...access, '-E', 'UTF8', '--locale=C', ...(plan.durable ? [] : ['--no-sync'])],
+    plan.folder,
+  );
+  run(
+    program,
+    'postgres',
+    ['--single', '-D', partial, 'postgres'],
+    plan.folder,
+    `create database ${DATABASE}\n`,
+  );
   renameSync(partial, cluster);
 }
 
-function run(program: PostgresProgram, name: 'initdb' | 'postgres', arguments_: readonly string[], cwd: string, input = ''): void {
+function run(
+  program: PostgresProgram,
+  name: 'initdb' | 'postgres',
+  arguments_: readonly string[],
+  cwd: string,
+  input = '',
+): void {
   const { command, args } = program.command(name, arguments_);
   const env = { PATH: process.env['PATH'], LC_ALL: 'C' };
   const result = spawnSync(command, args, { cwd, env, input, encoding: 'utf8', ...program.user });
@@ -87,16 +129,17 @@ function run(program: PostgresProgram, name: 'initdb' | 'postgres', arguments_: 
 }
 
 /**
- * postmaster.pid of a server that did not end cleanly. PostgreSQL itself clears it when nobody has that pid, and refuses to
- * start when anybody has: so a stranger with that number makes the file go, and a postmaster of this very cluster
- * (its working directory) is stopped.
+ * postmaster.pid of a server that did not end cleanly. PostgreSQL itself clears it when nobody has
+ * that pid, and refuses to start when anybody has: so a stranger with that number makes the file
+ * go, and a postmaster of this very cluster (its working directory) is stopped.
  */
 async function clearLock(cluster: string): Promise<void> {
   const file = join(cluster, 'postmaster.pid');
   if (!existsSync(file)) return;
   const holder = identify(Number.parseInt(readFileSync(file, 'utf8'), 10));
   if (holder === null) return;
-  if (workingDirectory(holder.pid) === realpathSync(cluster)) await endProcess(holder, 'SIGINT', 20_000);
+  if (workingDirectory(holder.pid) === realpathSync(cluster))
+    await endProcess(holder, 'SIGINT', 20_000);
   else rmSync(file, { force: true });
 }
 

@@ -1,6 +1,6 @@
 /**
- * Which process is meant by a recorded pid. A pid alone is not enough: after a reboot or after many processes the same
- * number belongs to somebody else, and that process must never be signalled.
+ * Which process is meant by a recorded pid. A pid alone is not enough: after a reboot or after many
+ * processes the same number belongs to somebody else, and that process must never be signalled.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -19,7 +19,8 @@ export function identify(pid: number): ProcessIdentity | null {
   } catch {
     return null;
   }
-  // The command in parentheses may hold spaces and parentheses of its own: fields count from the last one.
+  // The command in parentheses may hold spaces and parentheses of its own: fields count from the
+  // last one.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const state = fields[0];
   if (state === 'Z' || state === 'X') return null;
@@ -27,10 +28,18 @@ export function identify(pid: number): ProcessIdentity | null {
   return { pid, started: `${boot}/${fields[19]}` };
 }
 
-export const isAlive = (process: ProcessIdentity): boolean => identify(process.pid)?.started === process.started;
+export const isAlive = (process: ProcessIdentity): boolean =>
+  identify(process.pid)?.started === process.started;
 
-/** Signals exactly this process (null: it ends by itself) and waits until it is gone; SIGKILL after `patienceMs`. */
-export async function endProcess(target: ProcessIdentity, signal: NodeJS.Signals | null, patienceMs: number): Promise<void> {
+/**
+ * Signals exactly this process (null: it ends by itself) and waits until it is gone; SIGKILL after
+ * `patienceMs`.
+ */
+export async function endProcess(
+  target: ProcessIdentity,
+  signal: NodeJS.Signals | null,
+  patienceMs: number,
+): Promise<void> {
   const deadline = Date.now() + patienceMs;
   if (signal) send(target, signal);
   while (isAlive(target)) {

@@ -1,4 +1,7 @@
-/** One server that the keeper runs: a child in a session of its own, with a log file, a probe for readiness and a clean end. */
+/**
+ * One server that the keeper runs: a child in a session of its own, with a log file, a probe for
+ * readiness and a clean end.
+ */
 import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -34,15 +37,31 @@ export interface ServerPlan {
 const READY_MS = 60_000;
 const STOP_MS = 20_000;
 
-/** Nothing of the caller's environment reaches a server: PGPORT or TEMPORAL_ADDRESS of a shell would change what it does. */
-const cleanEnvironment = (home: string) => ({ PATH: process.env['PATH'] ?? '/usr/bin:/bin', HOME: home, LC_ALL: 'C' });
+/**
+ * Nothing of the caller's environment reaches a server: PGPORT or TEMPORAL_ADDRESS of a shell would
+ * change what it does.
+ */
+const cleanEnvironment = (home: string) => ({
+  PATH: process.env['PATH'] ?? '/usr/bin:/bin',
+  HOME: home,
+  LC_ALL: 'C',
+});
 
 export function spawnServer(plan: ServerPlan): Server {
   const log = openSync(plan.log, 'a', 0o600);
-  const options = { cwd: plan.cwd, env: { ...cleanEnvironment(plan.cwd), ...plan.environment }, detached: true, ...plan.user };
+  const options = {
+    cwd: plan.cwd,
+    env: { ...cleanEnvironment(plan.cwd), ...plan.environment },
+    detached: true,
+    ...plan.user,
+  };
   const child =
     'module' in plan.run
-      ? fork(plan.run.module, plan.args, { ...options, execArgv: [], stdio: ['ignore', log, log, 'ipc'] })
+      ? fork(plan.run.module, plan.args, {
+          ...options,
+          execArgv: [],
+          stdio: ['ignore', log, log, 'ipc'],
+        })
       : spawn(plan.run.command, plan.args, { ...options, stdio: ['ignore', log, log] });
   closeSync(log);
   const ended = endOf(child);
@@ -65,7 +84,11 @@ function endOf(child: ChildProcess): Promise<string> {
   });
 }
 
-async function stop(child: ChildProcess, { name, stopBy }: ServerPlan, ended: Promise<string>): Promise<void> {
+async function stop(
+  child: ChildProcess,
+  { name, stopBy }: ServerPlan,
+  ended: Promise<string>,
+): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null || child.pid === undefined) return;
   if (stopBy !== 'disconnect') child.kill(stopBy);
   else if (child.connected) child.disconnect();
@@ -77,7 +100,10 @@ async function stop(child: ChildProcess, { name, stopBy }: ServerPlan, ended: Pr
   clearTimeout(stubborn);
 }
 
-/** Resolves when the server answers. STACK_FAILED with the end of its log when it ended or did not answer within a minute. */
+/**
+ * Resolves when the server answers. STACK_FAILED with the end of its log when it ended or did not
+ * answer within a minute.
+ */
 export async function untilReady(server: Server, signal: AbortSignal): Promise<void> {
   let end: string | null = null;
   void server.ended.then((how) => (end = how));
@@ -97,9 +123,12 @@ function lastLines(log: string): string {
   return lines.slice(-3).join(' | ').slice(-600);
 }
 
-/** An HTTP probe: a server that answers, with the status or header that only the expected one gives. */
-export const answers = (url: string, accept: (response: Response) => boolean) => async (): Promise<boolean> => {
-  const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
-  await response.body?.cancel();
-  return accept(response);
-};
+/**
+ * An HTTP probe: a server that answers, with the status or header that only the expected one gives.
+ */
+export const answers =
+  (url: string, accept: (response: Response) => boolean) => async (): Promise<boolean> => {
+    const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });
+    await response.body?.cancel();
+    return accept(response);
+  };

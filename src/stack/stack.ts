@@ -1,16 +1,19 @@
-/** Real servers for dev, demo and tests: PostgreSQL, Temporal with its UI, and any number of Azurites, all in one folder. */
+/**
+ * Real servers for dev, demo and tests: PostgreSQL, Temporal with its UI, and any number of
+ * Azurites, all in one folder.
+ */
 import { fork, type ChildProcess } from 'node:child_process';
 import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
+import type { StackUrls } from '../settings/stack-file.ts';
 import type { KeeperReport, StackOrder } from './keeper.ts';
 import { identify } from './process-identity.ts';
-import type { StackUrls } from './stack-file.ts';
 import type { DynamicConfig } from './temporal.ts';
 
-export type { BlobServer, StackUrls } from './stack-file.ts';
+export type { BlobServer, StackUrls } from '../settings/stack-file.ts';
 
 export interface Stack extends StackUrls {
   /** Stops all servers cleanly; resolves when none of them runs any more. May be called again. */
@@ -31,7 +34,10 @@ export interface StackOptions {
   readonly signal?: AbortSignal;
 }
 
-/** For tests: without these, a run that continues as new within a second of its start waits for that second. */
+/**
+ * For tests: without these, a run that continues as new within a second of its start waits for that
+ * second.
+ */
 export const FAST_INTERVALS: DynamicConfig = {
   'history.workflowIdReuseMinimalInterval': '10ms',
   'history.continueAsNewMinInterval': '10ms',
@@ -75,7 +81,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   };
 }
 
-/** In a session of its own, out of reach of Ctrl-C. `execArgv` empty: a test runner's flags are not for the keeper. */
+/**
+ * In a session of its own, out of reach of Ctrl-C. `execArgv` empty: a test runner's flags are not
+ * for the keeper.
+ */
 function forkKeeper(folder: string): ChildProcess {
   const log = openSync(join(folder, 'keeper.log'), 'a', 0o600);
   try {
@@ -87,8 +96,18 @@ function forkKeeper(folder: string): ChildProcess {
 
 function orderOf(options: StackOptions, folder: string): StackOrder {
   const parent = identify(process.pid);
-  if (!parent) throw new DebgeoError('STACK_FAILED', 'the servers need Linux', { expected: '/proc', found: process.platform });
-  return { folder, blobs: options.blobs, dynamicConfig: options.temporal ?? {}, durable: options.durable ?? true, parent };
+  if (!parent)
+    throw new DebgeoError('STACK_FAILED', 'the servers need Linux', {
+      expected: '/proc',
+      found: process.platform,
+    });
+  return {
+    folder,
+    blobs: options.blobs,
+    dynamicConfig: options.temporal ?? {},
+    durable: options.durable ?? true,
+    parent,
+  };
 }
 
 const died = (folder: string, keeper: ChildProcess): ErrorReport => ({

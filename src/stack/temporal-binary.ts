@@ -1,8 +1,10 @@
 /**
- * Finds the Temporal CLI, whose development server dev, demo and tests run. Newest version that installs from a Go module
- * proxy; state files are not exchanged between versions, so that everybody runs this one.
+ * Finds the Temporal CLI, whose development server dev, demo and tests run. Newest version that
+ * installs from a Go module proxy; state files are not exchanged between versions, so that
+ * everybody runs this one.
  *
- * In this order: DEBGEO_TEMPORAL_BINARY, our cache, PATH, the download that Temporal offers, a build from source.
+ * In this order: DEBGEO_TEMPORAL_BINARY, our cache, PATH, the download that Temporal offers, a
+ * build from source.
  */
 import { execFile, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
@@ -34,26 +36,37 @@ export interface Search {
 
 const DOWNLOAD_URL = `https://temporal.download/cli/archive/v${CLI}?platform={platform}&arch={arch}`;
 
-/** The path of a binary with the server that debgeo is tested with. TEMPORAL_BINARY_MISSING says what to install or set. */
+/**
+ * The path of a binary with the server that debgeo is tested with. TEMPORAL_BINARY_MISSING says
+ * what to install or set.
+ */
 export async function findTemporalBinary(search: Search): Promise<string> {
   const named = process.env['DEBGEO_TEMPORAL_BINARY'];
   if (named) return demand(named, search);
   const cached = join(cacheFolder(), `temporal-${CLI}`, 'temporal');
   return (
-    (await accept(cached, search)) ?? (await acceptFromPath(search)) ?? (await download(cached, search)) ?? (await build(cached, search))
+    (await accept(cached, search)) ??
+    (await acceptFromPath(search)) ??
+    (await download(cached, search)) ??
+    (await build(cached, search))
   );
 }
 
 const cacheFolder = (): string =>
-  process.env['DEBGEO_CACHE_DIR'] || join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'debgeo');
+  process.env['DEBGEO_CACHE_DIR'] ||
+  join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'debgeo');
 
 async function demand(path: string, search: Search): Promise<string> {
   const version = await versionOf(path);
   if (isExpected(version)) return taken(path, version, search);
-  throw new DebgeoError('TEMPORAL_BINARY_MISSING', 'DEBGEO_TEMPORAL_BINARY names no usable Temporal CLI', {
-    expected: `a program whose --version says Server ${SERVER}`,
-    found: `${path}: ${version ?? 'cannot be run'}`,
-  });
+  throw new DebgeoError(
+    'TEMPORAL_BINARY_MISSING',
+    'DEBGEO_TEMPORAL_BINARY names no usable Temporal CLI',
+    {
+      expected: `a program whose --version says Server ${SERVER}`,
+      found: `${path}: ${version ?? 'cannot be run'}`,
+    },
+  );
 }
 
 async function accept(path: string, search: Search): Promise<string | null> {
@@ -65,7 +78,9 @@ async function accept(path: string, search: Search): Promise<string | null> {
 }
 
 async function acceptFromPath(search: Search): Promise<string | null> {
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter).filter((entry) => entry !== '')) {
+  for (const folder of (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .filter((entry) => entry !== '')) {
     const found = await accept(join(folder, 'temporal'), search);
     if (found) return found;
   }
@@ -73,7 +88,8 @@ async function acceptFromPath(search: Search): Promise<string | null> {
 }
 
 /** A build from source calls itself 0.0.0-DEV: what counts is the server in it. */
-const isExpected = (version: string | null): version is string => version?.includes(`Server ${SERVER},`) ?? false;
+const isExpected = (version: string | null): version is string =>
+  version?.includes(`Server ${SERVER},`) ?? false;
 
 function taken(path: string, version: string, search: Search): string {
   search.say(`Temporal server: ${path} (${version})`);
@@ -97,7 +113,9 @@ const exists = (path: string): Promise<boolean> =>
 
 async function download(target: string, search: Search): Promise<string | null> {
   const arch = process.arch === 'x64' ? 'amd64' : process.arch;
-  const url = (search.downloadUrl ?? DOWNLOAD_URL).replace('{platform}', process.platform).replace('{arch}', arch);
+  const url = (search.downloadUrl ?? DOWNLOAD_URL)
+    .replace('{platform}', process.platform)
+    .replace('{arch}', arch);
   return inPrivateFolder(target, async (folder) => {
     const archive = join(folder, 'temporal.tar.gz');
     try {
@@ -108,19 +126,29 @@ async function download(target: string, search: Search): Promise<string | null> 
       await execute('tar', ['-xzf', archive, '-C', folder, 'temporal'], { signal: search.signal });
     } catch (error) {
       search.signal.throwIfAborted();
-      search.say(`the Temporal server cannot be downloaded from ${new URL(url).host} (${reasonOf(error)})`);
+      search.say(
+        `the Temporal server cannot be downloaded from ${new URL(url).host} (${reasonOf(error)})`,
+      );
       return null;
     }
     return install(join(folder, 'temporal'), target, search);
   });
 }
 
-/** The answer within seconds, so that a host without a way out goes on at once; the body within minutes. */
+/**
+ * The answer within seconds, so that a host without a way out goes on at once; the body within
+ * minutes.
+ */
 async function answerOf(url: string, signal: AbortSignal): Promise<Response> {
   const late = new AbortController();
-  const timer = setTimeout(() => late.abort(new Error(`no answer within ${DOWNLOAD_ANSWER_MS / 1000} s`)), DOWNLOAD_ANSWER_MS);
+  const timer = setTimeout(
+    () => late.abort(new Error(`no answer within ${DOWNLOAD_ANSWER_MS / 1000} s`)),
+    DOWNLOAD_ANSWER_MS,
+  );
   try {
-    return await fetch(url, { signal: AbortSignal.any([signal, late.signal, AbortSignal.timeout(DOWNLOAD_MS)]) });
+    return await fetch(url, {
+      signal: AbortSignal.any([signal, late.signal, AbortSignal.timeout(DOWNLOAD_MS)]),
+    });
   } finally {
     clearTimeout(timer);
   }
@@ -129,10 +157,14 @@ async function answerOf(url: string, signal: AbortSignal): Promise<Response> {
 async function build(target: string, search: Search): Promise<string> {
   const go = await execute('go', ['version']).catch(() => null);
   if (!go) {
-    throw new DebgeoError('TEMPORAL_BINARY_MISSING', `no Temporal server was found, and without Go none can be built`, {
-      expected: `Go 1.24 or newer in PATH, or \`temporal\` of CLI ${CLI} in PATH or named by DEBGEO_TEMPORAL_BINARY`,
-      found: 'neither',
-    });
+    throw new DebgeoError(
+      'TEMPORAL_BINARY_MISSING',
+      `no Temporal server was found, and without Go none can be built`,
+      {
+        expected: `Go 1.24 or newer in PATH, or \`temporal\` of CLI ${CLI} in PATH or named by DEBGEO_TEMPORAL_BINARY`,
+        found: 'neither',
+      },
+    );
   }
   search.say('building the Temporal server from source, once: about 3 minutes');
   return inPrivateFolder(target, async (folder) => {
@@ -153,7 +185,10 @@ async function goInstall(folder: string, search: Search): Promise<void> {
     GOFLAGS: `${flags} -modcacherw`.trim(),
   };
   const began = Date.now();
-  const progress = setInterval(() => search.say(`still building, ${Math.round((Date.now() - began) / 1000)} s`), PROGRESS_MS);
+  const progress = setInterval(
+    () => search.say(`still building, ${Math.round((Date.now() - began) / 1000)} s`),
+    PROGRESS_MS,
+  );
   try {
     await runToEnd('go', ['install', MODULE], environment, search.signal);
   } finally {
@@ -162,11 +197,23 @@ async function goInstall(folder: string, search: Search): Promise<void> {
 }
 
 /** In a process group of its own: `go` starts compilers, and all of them end with the signal. */
-function runToEnd(command: string, args: string[], env: NodeJS.ProcessEnv, signal: AbortSignal): Promise<void> {
+function runToEnd(
+  command: string,
+  args: string[],
+  env: NodeJS.ProcessEnv,
+  signal: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command, args, { env, detached: true, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(command, args, {
+      env,
+      detached: true,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     let output = '';
-    child.stderr.on('data', (chunk: Buffer) => (output = (output + chunk.toString()).slice(-2_000)));
+    child.stderr.on(
+      'data',
+      (chunk: Buffer) => (output = (output + chunk.toString()).slice(-2_000)),
+    );
     const end = () => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL');
     signal.addEventListener('abort', end, { once: true });
     child.once('error', reject);
@@ -183,20 +230,30 @@ function runToEnd(command: string, args: string[], env: NodeJS.ProcessEnv, signa
   });
 }
 
-/** Checked before it gets its name: two that build at once end with the same file, and nobody ever sees half of one. */
+/**
+ * Checked before it gets its name: two that build at once end with the same file, and nobody ever
+ * sees half of one.
+ */
 async function install(made: string, target: string, search: Search): Promise<string> {
   const version = await versionOf(made);
   if (!isExpected(version)) {
-    throw new DebgeoError('TEMPORAL_BINARY_MISSING', 'the Temporal CLI that was made does not run', {
-      expected: `Server ${SERVER}`,
-      found: version ?? 'no version',
-    });
+    throw new DebgeoError(
+      'TEMPORAL_BINARY_MISSING',
+      'the Temporal CLI that was made does not run',
+      {
+        expected: `Server ${SERVER}`,
+        found: version ?? 'no version',
+      },
+    );
   }
   await rename(made, target);
   return taken(target, version, search);
 }
 
-async function inPrivateFolder<T>(target: string, work: (folder: string) => Promise<T>): Promise<T> {
+async function inPrivateFolder<T>(
+  target: string,
+  work: (folder: string) => Promise<T>,
+): Promise<T> {
   const parent = join(target, '..');
   await mkdir(parent, { recursive: true });
   const folder = await mkdtemp(join(parent, 'partial-'));

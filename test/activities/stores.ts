@@ -5,7 +5,11 @@ import type { SiteStore } from '../../src/site/site-store.ts';
 type Call = 'put' | 'checksum' | 'open' | 'remove';
 
 /** Counts the writes that changed something, by path. */
-export function counting(store: SiteStore): { store: SiteStore; writes: Map<string, number>; take(): Map<string, number> } {
+export function counting(store: SiteStore): {
+  store: SiteStore;
+  writes: Map<string, number>;
+  take(): Map<string, number>;
+} {
   let writes = new Map<string, number>();
   const count = (path: string) => writes.set(path, (writes.get(path) ?? 0) + 1);
   const counted: SiteStore = {
@@ -40,8 +44,9 @@ export function counting(store: SiteStore): { store: SiteStore; writes: Map<stri
 export class Killed extends Error {}
 
 /**
- * A worker that is killed at its k-th call of the site, before the call has an effect or between its effect and its answer. From then on nothing of it
- * reaches the site or the database: no claim is released, nothing is booked.
+ * A worker that is killed at its k-th call of the site, before the call has an effect or between
+ * its effect and its answer. From then on nothing of it reaches the site or the database: no claim
+ * is released, nothing is booked.
  */
 export function mortal(
   real: { store: SiteStore; database: Database },
@@ -93,7 +98,11 @@ export function mortal(
 }
 
 /** Does something of its own before a call that `matches`, once. */
-export function meddling(store: SiteStore, matches: (call: Call, path: string) => boolean, meddle: () => Promise<unknown>): SiteStore {
+export function meddling(
+  store: SiteStore,
+  matches: (call: Call, path: string) => boolean,
+  meddle: () => Promise<unknown>,
+): SiteStore {
   let done = false;
   const first = async (call: Call, path: string) => {
     if (done || !matches(call, path)) return;
@@ -103,7 +112,10 @@ export function meddling(store: SiteStore, matches: (call: Call, path: string) =
   return {
     site: store.site,
     put: async (path, ...args) => (await first('put', path), store.put(path, ...args)),
-    checksum: async (path, ...args) => (await first('checksum', path), store.checksum(path, ...args)),
+    checksum: async (path, ...args) => (
+      await first('checksum', path),
+      store.checksum(path, ...args)
+    ),
     open: async (path, ...args) => (await first('open', path), store.open(path, ...args)),
     remove: async (path, ...args) => (await first('remove', path), store.remove(path, ...args)),
   };

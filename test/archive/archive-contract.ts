@@ -1,6 +1,7 @@
 /** What every Archive promises, whatever lies behind it. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
+
 import type { Archive } from '../../src/archive/archive.ts';
 import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
@@ -9,7 +10,10 @@ export interface ArchiveUnderTest {
   readonly archive: Archive;
   /** At least this many bytes are too many for a file of the Release set. */
   readonly releaseBytesMax: number;
-  /** Replaces a file; paths are relative to the root of the archive. Every call is a later time than the one before. */
+  /**
+   * Replaces a file; paths are relative to the root of the archive. Every call is a later time than
+   * the one before.
+   */
   put(path: string, bytes: Uint8Array): void | Promise<void>;
   clear(): void | Promise<void>;
   close(): Promise<void>;
@@ -57,20 +61,34 @@ export function archiveContract(name: string, start: () => Promise<ArchiveUnderT
       const releaseOnly = await under.archive.fetchReleaseSet('sub', null, never);
 
       assert.ok(inReleaseOnly !== 'unchanged' && releaseOnly !== 'unchanged');
-      assert.deepEqual(inReleaseOnly.releaseSet, { inRelease: hello, release: null, releaseGpg: null });
-      assert.deepEqual(releaseOnly.releaseSet, { inRelease: null, release: hello, releaseGpg: null });
+      assert.deepEqual(inReleaseOnly.releaseSet, {
+        inRelease: hello,
+        release: null,
+        releaseGpg: null,
+      });
+      assert.deepEqual(releaseOnly.releaseSet, {
+        inRelease: null,
+        release: hello,
+        releaseGpg: null,
+      });
     });
 
     it('refuses a folder with neither InRelease nor Release', async () => {
       await under.put('dists/stable/Release.gpg', hello);
 
-      await rejectsWith(under.archive.fetchReleaseSet('dists/stable', null, never), 'RELEASE_MISSING');
+      await rejectsWith(
+        under.archive.fetchReleaseSet('dists/stable', null, never),
+        'RELEASE_MISSING',
+      );
     });
 
     it('refuses a file of the Release set that is too large', async () => {
       await under.put('dists/stable/InRelease', Buffer.alloc(under.releaseBytesMax + 1));
 
-      await rejectsWith(under.archive.fetchReleaseSet('dists/stable', null, never), 'LIMIT_EXCEEDED');
+      await rejectsWith(
+        under.archive.fetchReleaseSet('dists/stable', null, never),
+        'LIMIT_EXCEEDED',
+      );
     });
 
     for (const file of ['InRelease', 'Release']) {
@@ -119,7 +137,10 @@ export function archiveContract(name: string, start: () => Promise<ArchiveUnderT
     it('ends a file at the bound', async () => {
       await under.put(deb, Buffer.alloc(1000));
 
-      await rejectsWith((async () => readAll(await under.archive.open(deb, 999, never)))(), 'LIMIT_EXCEEDED');
+      await rejectsWith(
+        (async () => readAll(await under.archive.open(deb, 999, never)))(),
+        'LIMIT_EXCEEDED',
+      );
     });
 
     it('ends with an AbortError when it is aborted before or while reading', async () => {
@@ -127,12 +148,17 @@ export function archiveContract(name: string, start: () => Promise<ArchiveUnderT
       const controller = new AbortController();
 
       const reading = (async () => {
-        for await (const _ of (await under.archive.open(deb, 5_000_000, controller.signal)) ?? []) controller.abort();
+        for await (const _ of (await under.archive.open(deb, 5_000_000, controller.signal)) ?? [])
+          controller.abort();
       })();
       await assert.rejects(reading, { name: 'AbortError' });
 
-      await assert.rejects(under.archive.open(deb, 5_000_000, controller.signal), { name: 'AbortError' });
-      await assert.rejects(under.archive.fetchReleaseSet('dists/stable', null, controller.signal), { name: 'AbortError' });
+      await assert.rejects(under.archive.open(deb, 5_000_000, controller.signal), {
+        name: 'AbortError',
+      });
+      await assert.rejects(under.archive.fetchReleaseSet('dists/stable', null, controller.signal), {
+        name: 'AbortError',
+      });
     });
 
     it('serves on after a reader went away in the middle', async () => {

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { crc32, gzipSync, zstdCompressSync } from 'node:zlib';
+
 import { easyBufferEncode, initModule } from 'node-liblzma/wasm';
+
 import { decompress } from '../../src/archive/decompress.ts';
 import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { rejectsWith } from './archive-contract.ts';
@@ -17,7 +19,8 @@ const formats = {
 };
 
 async function* inPieces(bytes: Uint8Array, pieceBytes = 16_384): AsyncGenerator<Uint8Array> {
-  for (let start = 0; start < bytes.length; start += pieceBytes) yield bytes.subarray(start, start + pieceBytes);
+  for (let start = 0; start < bytes.length; start += pieceBytes)
+    yield bytes.subarray(start, start + pieceBytes);
 }
 
 const all = async (bytes: AsyncIterable<Uint8Array>): Promise<Buffer> =>
@@ -65,15 +68,19 @@ describe('decompress', () => {
     });
 
     it(`stops a bomb of ${format} at the bound, without the memory that it would take`, async () => {
-      // In eight streams, one after the other where the format allows it: the encoder of xz has not the memory for one.
+      // In eight streams, one after the other where the format allows it: the encoder of xz has not
+      // the memory for one.
       const bomb =
-        format === 'xz' ? Buffer.concat(Array(8).fill(formats.xz(Buffer.alloc(32 * MiB)))) : formats[format](Buffer.alloc(256 * MiB));
+        format === 'xz'
+          ? Buffer.concat(Array(8).fill(formats.xz(Buffer.alloc(32 * MiB))))
+          : formats[format](Buffer.alloc(256 * MiB));
       const before = process.memoryUsage().rss;
       let size = 0;
 
       await assert.rejects(
         async () => {
-          for await (const chunk of decompress(inPieces(bomb, bomb.length), format, 24 * MiB)) size += chunk.length;
+          for await (const chunk of decompress(inPieces(bomb, bomb.length), format, 24 * MiB))
+            size += chunk.length;
         },
         (error) => error instanceof DebgeoError && error.code === 'LIMIT_EXCEEDED',
       );
@@ -82,14 +89,24 @@ describe('decompress', () => {
       assert.ok(process.memoryUsage().rss - before < 128 * MiB);
     });
 
-    for (const kept of [0, 1, 5, Math.floor(packed.length / 2), packed.length - 20, packed.length - 1]) {
+    for (const kept of [
+      0,
+      1,
+      5,
+      Math.floor(packed.length / 2),
+      packed.length - 20,
+      packed.length - 1,
+    ]) {
       it(`refuses ${format} that breaks off after ${kept} bytes`, async () => {
         await fails(inPieces(packed.subarray(0, kept)), 'INDEX_MALFORMED');
       });
     }
 
     it(`refuses a page of HTML as ${format}`, async () => {
-      await fails(inPieces(Buffer.from('<html><title>Welcome to the hotel</title></html>')), 'INDEX_MALFORMED');
+      await fails(
+        inPieces(Buffer.from('<html><title>Welcome to the hotel</title></html>')),
+        'INDEX_MALFORMED',
+      );
     });
 
     it(`refuses ${format} with a wrong byte`, async () => {
@@ -98,13 +115,24 @@ describe('decompress', () => {
       wrong.fill(0xaa, middle, middle + 8);
 
       // zstd has no checksum unless asked for: what comes out wrong is found by its SHA-256.
-      if (format === 'zst') assert.ok(!(await all(decompress(inPieces(wrong), format, MiB)).catch(() => Buffer.alloc(0))).equals(plain));
+      if (format === 'zst')
+        assert.ok(
+          !(
+            await all(decompress(inPieces(wrong), format, MiB)).catch(() => Buffer.alloc(0))
+          ).equals(plain),
+        );
       else await fails(inPieces(wrong), 'INDEX_MALFORMED');
     });
 
     it(`refuses ${format} that is followed by something else`, async () => {
-      await fails(inPieces(Buffer.concat([packed, Buffer.from('garbage behind the end')])), 'INDEX_MALFORMED');
-      await fails(inPieces(Buffer.concat([packed, Buffer.from('garbage behind the end')]), MiB), 'INDEX_MALFORMED');
+      await fails(
+        inPieces(Buffer.concat([packed, Buffer.from('garbage behind the end')])),
+        'INDEX_MALFORMED',
+      );
+      await fails(
+        inPieces(Buffer.concat([packed, Buffer.from('garbage behind the end')]), MiB),
+        'INDEX_MALFORMED',
+      );
     });
 
     it(`passes an error of the input of ${format} on as it is`, async () => {
@@ -137,7 +165,13 @@ describe('decompress', () => {
 
   for (const format of ['gz', 'xz'] as const) {
     it(`reads several ${format} streams one after the other as one file`, async () => {
-      const bytes = await all(decompress(inPieces(Buffer.concat([formats[format](plain), formats[format](plain)])), format, MiB));
+      const bytes = await all(
+        decompress(
+          inPieces(Buffer.concat([formats[format](plain), formats[format](plain)])),
+          format,
+          MiB,
+        ),
+      );
 
       assert.ok(bytes.equals(Buffer.concat([plain, plain])));
     });
@@ -151,10 +185,14 @@ describe('decompress', () => {
 
   it('refuses xz that asks for more memory than xz -9 does', async () => {
     const wide = Buffer.from(easyBufferEncode(Buffer.alloc(100), 6));
-    // The dictionary size stands in the LZMA2 filter flags of the block header (xz file format, 5.3.1), which a CRC-32 follows.
+    // The dictionary size stands in the LZMA2 filter flags of the block header (xz file format,
+    // 5.3.1), which a CRC-32 follows.
     const filter = wide.indexOf(Buffer.from([0x21, 0x01]), 12);
     wide[filter + 2] = 40;
-    wide.writeUInt32LE(crc32(wide.subarray(12, 12 + ((wide[12] ?? 0) + 1) * 4 - 4)), 12 + ((wide[12] ?? 0) + 1) * 4 - 4);
+    wide.writeUInt32LE(
+      crc32(wide.subarray(12, 12 + ((wide[12] ?? 0) + 1) * 4 - 4)),
+      12 + ((wide[12] ?? 0) + 1) * 4 - 4,
+    );
 
     await rejectsWith(all(decompress(inPieces(wide), 'xz', MiB)), 'LIMIT_EXCEEDED');
   });

@@ -21,11 +21,18 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
+
 import type { Archive } from '../../src/archive/archive.ts';
 import { createDirectoryArchive } from '../../src/archive/directory-archive.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
-import { archiveContract, type ArchiveUnderTest, never, readAll, rejectsWith } from './archive-contract.ts';
+import {
+  archiveContract,
+  type ArchiveUnderTest,
+  never,
+  readAll,
+  rejectsWith,
+} from './archive-contract.ts';
 
 const LIMITS = { releaseBytes: 64 * 1024 };
 const file = parseRepoPath('pool/hello.deb');
@@ -58,7 +65,8 @@ describe('an archive in a folder', () => {
   let folder: string;
   let root: string;
   let archive: Archive;
-  const get = async (path = 'pool/hello.deb', sizeMax = 1000) => readAll(await archive.open(parseRepoPath(path), sizeMax, never));
+  const get = async (path = 'pool/hello.deb', sizeMax = 1000) =>
+    readAll(await archive.open(parseRepoPath(path), sizeMax, never));
   const put = async (path: string, text = 'hello') => {
     await mkdir(dirname(join(folder, path)), { recursive: true });
     await writeFile(join(folder, path), text);
@@ -177,7 +185,8 @@ describe('an archive in a folder', () => {
     await turns;
 
     assert.ok(seen.has('inside') && seen.has('HOSTILE_PATH'), [...seen].join());
-    for (const one of seen) assert.ok(['inside', 'HOSTILE_PATH', 'ARCHIVE_CHANGING'].includes(one), one);
+    for (const one of seen)
+      assert.ok(['inside', 'HOSTILE_PATH', 'ARCHIVE_CHANGING'].includes(one), one);
   });
 
   it('opens no pipe, and does not wait for a writer', async () => {
@@ -195,7 +204,8 @@ describe('an archive in a folder', () => {
       await put('root/pool/hello.deb', 'x'.repeat(200_000));
 
       const reading = (async () => {
-        for await (const _ of (await archive.open(file, 1_000_000, never)) ?? []) await truncate(join(root, file), size);
+        for await (const _ of (await archive.open(file, 1_000_000, never)) ?? [])
+          await truncate(join(root, file), size);
       })();
 
       await rejectsWith(reading, 'ARCHIVE_CHANGING');
@@ -251,7 +261,10 @@ describe('an archive in a folder', () => {
 
   it('ends when the disk hangs: while it opens, while it reads, and at once when it is aborted', async () => {
     await put('root/pool/hello.deb', 'x'.repeat(200_000));
-    archive = createDirectoryArchive({ url: pathToFileURL(root).href, limits: { answerMs: 200, stallMs: 200 } });
+    archive = createDirectoryArchive({
+      url: pathToFileURL(root).href,
+      limits: { answerMs: 200, stallMs: 200 },
+    });
     let release = (): void => {};
     const controller = new AbortController();
     const answers: Promise<void>[] = [];
@@ -269,14 +282,23 @@ describe('an archive in a folder', () => {
     }
     release();
     const reading = (async () => {
-      for await (const _ of (await archive.open(file, 1_000_000, never)) ?? []) release = hangDisk(folder);
+      for await (const _ of (await archive.open(file, 1_000_000, never)) ?? [])
+        release = hangDisk(folder);
     })();
     await rejectsWith(reading, 'ARCHIVE_UNREACHABLE').finally(() => release());
 
     await until(async () => (await openFiles(root)) === 0);
   });
 
-  for (const url of ['/srv/debian', 'file:srv/debian', 'file://host/srv', 'file:///srv?x=1', 'file:///srv#a', 'file:///a%2fb', 'http://x'])
+  for (const url of [
+    '/srv/debian',
+    'file:srv/debian',
+    'file://host/srv',
+    'file:///srv?x=1',
+    'file:///srv#a',
+    'file:///a%2fb',
+    'http://x',
+  ])
     it(`refuses ${url} as a folder`, () => {
       assert.throws(
         () => createDirectoryArchive({ url }),
@@ -285,9 +307,14 @@ describe('an archive in a folder', () => {
     });
 });
 
-/** Every thread that Node reads files with waits in the opening of a pipe, as it would wait for a dead server. @returns what ends that */
+/**
+ * Every thread that Node reads files with waits in the opening of a pipe, as it would wait for a
+ * dead server. @returns what ends that
+ */
 function hangDisk(folder: string): () => void {
-  const pipes = Array.from({ length: Number(process.env['UV_THREADPOOL_SIZE'] ?? 4) }, () => join(folder, `pipe-${randomUUID()}`));
+  const pipes = Array.from({ length: Number(process.env['UV_THREADPOOL_SIZE'] ?? 4) }, () =>
+    join(folder, `pipe-${randomUUID()}`),
+  );
   execFileSync('mkfifo', pipes);
   const waiting = pipes.map((pipe) => open(pipe, 'r'));
   return () => {
@@ -306,6 +333,8 @@ async function until(holds: () => Promise<boolean>): Promise<void> {
 }
 
 async function openFiles(root: string): Promise<number> {
-  const links = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')));
+  const links = await Promise.all(
+    (await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')),
+  );
   return links.filter((place) => place.startsWith(root)).length;
 }

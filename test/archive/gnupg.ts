@@ -7,7 +7,9 @@ import { join } from 'node:path';
 export const hasGnupg = (): boolean => spawnSync('gpg', ['--version']).status === 0;
 
 export interface Gnupg {
-  /** A key that may sign, without a passphrase. @param algorithm as `--quick-generate-key` takes it */
+  /**
+   * A key that may sign, without a passphrase. @param algorithm as `--quick-generate-key` takes it
+   */
   makeKey(name: string, algorithm: string): void;
   publicKeys(...names: string[]): Buffer;
   /** What gpg answers with when it is given these options and this text. */
@@ -20,14 +22,32 @@ export function openGnupg(): Gnupg {
   const gpg = (args: readonly string[], input?: string): Buffer =>
     execFileSync(
       'gpg',
-      ['--homedir', home, '--batch', '--quiet', '--no-permission-warning', '--pinentry-mode', 'loopback', '--passphrase', '', ...args],
+      [
+        '--homedir',
+        home,
+        '--batch',
+        '--quiet',
+        '--no-permission-warning',
+        '--pinentry-mode',
+        'loopback',
+        '--passphrase',
+        '',
+        ...args,
+      ],
       {
         input,
         stdio: ['pipe', 'pipe', 'ignore'],
       },
     );
   return {
-    makeKey: (name, algorithm) => void gpg(['--quick-generate-key', `${name} <${name}@example.org>`, algorithm, 'sign', 'never']),
+    makeKey: (name, algorithm) =>
+      void gpg([
+        '--quick-generate-key',
+        `${name} <${name}@example.org>`,
+        algorithm,
+        'sign',
+        'never',
+      ]),
     publicKeys: (...names) => gpg(['--export', ...names]),
     sign: (text, ...options) => gpg(['--output', '-', ...options], text),
     close() {

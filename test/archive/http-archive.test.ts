@@ -1,13 +1,20 @@
 import assert from 'node:assert/strict';
+import { getEventListeners, once } from 'node:events';
 import http from 'node:http';
 import net from 'node:net';
-import { getEventListeners, once } from 'node:events';
 import { after, before, beforeEach, describe, it } from 'node:test';
+
 import type { Archive } from '../../src/archive/archive.ts';
 import { createHttpArchive } from '../../src/archive/http-archive.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
-import { archiveContract, type ArchiveUnderTest, never, readAll, rejectsWith } from './archive-contract.ts';
+import {
+  archiveContract,
+  type ArchiveUnderTest,
+  never,
+  readAll,
+  rejectsWith,
+} from './archive-contract.ts';
 
 const MiB = 1024 * 1024;
 const LIMITS = { releaseBytes: 64 * 1024 };
@@ -55,12 +62,18 @@ async function startFiles(): Promise<ArchiveUnderTest> {
   const server = await startServer();
   server.handle = (request, response) => {
     const found = files.get(decodeURIComponent(request.url ?? '').replace(/^\/debian\//, ''));
-    if (found === undefined) return void response.writeHead(404, { 'content-length': 9 }).end('not found');
+    if (found === undefined)
+      return void response.writeHead(404, { 'content-length': 9 }).end('not found');
     response.setHeader('last-modified', found.modified.toUTCString());
-    if (request.headers['if-modified-since'] === found.modified.toUTCString()) return void response.writeHead(304).end();
+    if (request.headers['if-modified-since'] === found.modified.toUTCString())
+      return void response.writeHead(304).end();
     response.writeHead(200, { 'content-length': found.bytes.length }).end(found.bytes);
   };
-  const archive = createHttpArchive({ url: `${server.url}/debian/`, redirectOrigins: [], limits: LIMITS });
+  const archive = createHttpArchive({
+    url: `${server.url}/debian/`,
+    redirectOrigins: [],
+    limits: LIMITS,
+  });
   return {
     archive,
     releaseBytesMax: LIMITS.releaseBytes,
@@ -80,7 +93,11 @@ describe('an archive behind http', () => {
   let other: TestServer;
   let archive: Archive;
   const becomeImpatient = (limits: object = {}) =>
-    (archive = createHttpArchive({ url: server.url, redirectOrigins: [], limits: { ...IMPATIENT, ...limits } }));
+    (archive = createHttpArchive({
+      url: server.url,
+      redirectOrigins: [],
+      limits: { ...IMPATIENT, ...limits },
+    }));
   const get = async (sizeMax = MiB) => readAll(await archive.open(file, sizeMax, never));
 
   before(async () => {
@@ -89,7 +106,11 @@ describe('an archive behind http', () => {
   });
   beforeEach(async () => {
     await archive?.close();
-    archive = createHttpArchive({ url: `${server.url}/debian`, redirectOrigins: [], limits: LIMITS });
+    archive = createHttpArchive({
+      url: `${server.url}/debian`,
+      redirectOrigins: [],
+      limits: LIMITS,
+    });
     server.requests.length = other.requests.length = 0;
     server.connections = 0;
   });
@@ -115,10 +136,16 @@ describe('an archive behind http', () => {
 
   it('keeps the connection after 404 and 304', async () => {
     server.handle = (request, response) =>
-      void response.writeHead(request.url?.endsWith('InRelease') ? 304 : 404, { 'content-length': 0 }).end();
+      void response
+        .writeHead(request.url?.endsWith('InRelease') ? 304 : 404, { 'content-length': 0 })
+        .end();
 
     await archive.open(file, 1, never);
-    const answer = await archive.fetchReleaseSet('dists/a', { etag: '"1"', lastModified: null }, never);
+    const answer = await archive.fetchReleaseSet(
+      'dists/a',
+      { etag: '"1"', lastModified: null },
+      never,
+    );
 
     assert.equal(answer, 'unchanged');
     assert.equal(server.connections, 1);
@@ -150,9 +177,15 @@ describe('an archive behind http', () => {
 
   it('sends both validators back, and reads what a server answers that ignores them', async () => {
     server.handle = (request, response) =>
-      request.url?.endsWith('InRelease') ? response.setHeader('etag', '"2"').end('new') : response.writeHead(404).end();
+      request.url?.endsWith('InRelease')
+        ? response.setHeader('etag', '"2"').end('new')
+        : response.writeHead(404).end();
 
-    const answer = await archive.fetchReleaseSet('dists/a', { etag: '"1"', lastModified: 'Thu, 01 Jan 2026 00:00:00 GMT' }, never);
+    const answer = await archive.fetchReleaseSet(
+      'dists/a',
+      { etag: '"1"', lastModified: 'Thu, 01 Jan 2026 00:00:00 GMT' },
+      never,
+    );
 
     assert.equal(server.requests[0]?.headers['if-none-match'], '"1"');
     assert.equal(server.requests[0]?.headers['if-modified-since'], 'Thu, 01 Jan 2026 00:00:00 GMT');
@@ -165,7 +198,10 @@ describe('an archive behind http', () => {
     server.handle = (_, response) => void response.writeHead(304).end();
 
     await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'ARCHIVE_UNREACHABLE');
-    await rejectsWith(archive.fetchReleaseSet('dists/a', { etag: null, lastModified: null }, never), 'ARCHIVE_UNREACHABLE');
+    await rejectsWith(
+      archive.fetchReleaseSet('dists/a', { etag: null, lastModified: null }, never),
+      'ARCHIVE_UNREACHABLE',
+    );
   });
 
   it('uses a new connection where the archive closed the kept one', async () => {
@@ -214,7 +250,9 @@ describe('an archive behind http', () => {
   it('names the file that was asked for', async () => {
     server.handle = (_, response) => void response.writeHead(500).end();
 
-    await assert.rejects(get(), ({ report }) => report.message.includes(`${server.url}/debian/${file}`));
+    await assert.rejects(get(), ({ report }) =>
+      report.message.includes(`${server.url}/debian/${file}`),
+    );
   });
 
   it('answers null for 410 as for 404', async () => {
@@ -227,8 +265,15 @@ describe('an archive behind http', () => {
 
   it('reads Retry-After as seconds or date, up to the bound', async () => {
     const waits: (number | undefined)[] = [];
-    for (const retryAfter of ['7', new Date(Date.now() + 60_000).toUTCString(), '999999999', 'Thu, 01 Jan 1970 00:00:00 GMT', 'soon']) {
-      server.handle = (_, response) => void response.writeHead(429, { 'retry-after': retryAfter }).end();
+    for (const retryAfter of [
+      '7',
+      new Date(Date.now() + 60_000).toUTCString(),
+      '999999999',
+      'Thu, 01 Jan 1970 00:00:00 GMT',
+      'soon',
+    ]) {
+      server.handle = (_, response) =>
+        void response.writeHead(429, { 'retry-after': retryAfter }).end();
       await get().catch((error: DebgeoError) => waits.push(error.report.retryAfterMs));
     }
 
@@ -257,7 +302,8 @@ describe('an archive behind http', () => {
 
   it('ends a file that stops in the middle', async () => {
     becomeImpatient();
-    server.handle = (_, response) => void response.writeHead(200, { 'content-length': 100 }).write('some');
+    server.handle = (_, response) =>
+      void response.writeHead(200, { 'content-length': 100 }).write('some');
 
     await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
   });
@@ -272,7 +318,8 @@ describe('an archive behind http', () => {
 
     const unread = await archive.open(file, 100, never);
     const deadline = Date.now() + 20_000;
-    while (!closed && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 20));
+    while (!closed && Date.now() < deadline)
+      await new Promise((resolve) => setTimeout(resolve, 20));
 
     assert.ok(closed);
     await rejectsWith(readAll(unread), 'ARCHIVE_UNREACHABLE');
@@ -310,7 +357,10 @@ describe('an archive behind http', () => {
 
   it('ends a file without end at the bound', async () => {
     server.handle = (_, response) => {
-      const more = (): void => void (response.write(Buffer.alloc(65_536)) ? setImmediate(more) : response.once('drain', more));
+      const more = (): void =>
+        void (response.write(Buffer.alloc(65_536))
+          ? setImmediate(more)
+          : response.once('drain', more));
       response.on('error', () => {});
       more();
     };
@@ -319,7 +369,8 @@ describe('an archive behind http', () => {
   });
 
   it('refuses an announced size above the bound before it reads', async () => {
-    server.handle = (_, response) => response.writeHead(200, { 'content-length': 2 * MiB }).flushHeaders();
+    server.handle = (_, response) =>
+      response.writeHead(200, { 'content-length': 2 * MiB }).flushHeaders();
 
     await rejectsWith(archive.open(file, MiB, never), 'LIMIT_EXCEEDED');
   });
@@ -339,7 +390,10 @@ describe('an archive behind http', () => {
   }
 
   it('survives what is not http, before and after the head', async () => {
-    for (const bytes of ['garbage', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\nmore']) {
+    for (const bytes of [
+      'garbage',
+      'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZZ\r\nmore',
+    ]) {
       server.handle = (_, response) => void response.socket?.end(bytes);
 
       await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
@@ -356,7 +410,8 @@ describe('an archive behind http', () => {
   });
 
   it('does not decode what a server encodes unasked', async () => {
-    server.handle = (_, response) => void response.setHeader('content-encoding', 'gzip').end('these are the bytes');
+    server.handle = (_, response) =>
+      void response.setHeader('content-encoding', 'gzip').end('these are the bytes');
 
     const bytes = await get();
 
@@ -380,8 +435,11 @@ describe('an archive behind http', () => {
   it('follows a redirect to an allowed origin, and back', async () => {
     archive = createHttpArchive({ url: server.url, redirectOrigins: [other.url], limits: LIMITS });
     server.handle = (request, response) =>
-      request.url === '/back' ? response.end('back') : response.writeHead(302, { location: `${other.url}/there` }).end();
-    other.handle = (_, response) => void response.writeHead(302, { location: `${server.url}/back` }).end();
+      request.url === '/back'
+        ? response.end('back')
+        : response.writeHead(302, { location: `${other.url}/there` }).end();
+    other.handle = (_, response) =>
+      void response.writeHead(302, { location: `${server.url}/back` }).end();
 
     const bytes = await get();
 
@@ -409,14 +467,18 @@ describe('an archive behind http', () => {
     server.handle = (_, response) => void response.writeHead(302).end();
     await rejectsWith(get(), 'ARCHIVE_REDIRECT');
 
-    server.handle = (request, response) => void response.writeHead(302, { location: `${request.url}x` }).end();
+    server.handle = (request, response) =>
+      void response.writeHead(302, { location: `${request.url}x` }).end();
     await rejectsWith(get(), 'ARCHIVE_REDIRECT');
 
     assert.equal(server.requests.length, 1 + 4);
   });
 
   it('keeps secrets of a redirect out of its report', async () => {
-    server.handle = (_, response) => void response.writeHead(302, { location: 'https://user:secret@cdn.example/x?sig=secret' }).end();
+    server.handle = (_, response) =>
+      void response
+        .writeHead(302, { location: 'https://user:secret@cdn.example/x?sig=secret' })
+        .end();
 
     const error = await get().then(
       () => null,
@@ -436,7 +498,10 @@ describe('an archive behind http', () => {
     it(`refuses ${url} as an archive`, () => {
       assert.throws(
         () => createHttpArchive({ url, redirectOrigins: [] }),
-        (error) => error instanceof DebgeoError && error.code === 'CONFIG_INVALID' && !JSON.stringify(error.report).includes('secret'),
+        (error) =>
+          error instanceof DebgeoError &&
+          error.code === 'CONFIG_INVALID' &&
+          !JSON.stringify(error.report).includes('secret'),
       );
     });
   }

@@ -4,12 +4,18 @@ import * as openpgp from 'openpgp';
 export type Holder = openpgp.PrivateKey | openpgp.Subkey;
 
 const YEAR = 365 * 24 * 3600;
-export const yearsAgo = (years: number): Date => new Date(Math.floor(Date.now() / 1000 - years * YEAR) * 1000);
+export const yearsAgo = (years: number): Date =>
+  new Date(Math.floor(Date.now() / 1000 - years * YEAR) * 1000);
 
 interface KeyOptions {
-  /** RSA of so many bits; Ed25519 under its old algorithm number, which gpgv knows, unless this or `type` is given. */
+  /**
+   * RSA of so many bits; Ed25519 under its old algorithm number, which gpgv knows, unless this or
+   * `type` is given.
+   */
   readonly rsaBits?: number;
-  readonly type?: { readonly type: 'ecc'; readonly curve: 'nistP256' } | { readonly type: 'curve25519' };
+  readonly type?:
+    | { readonly type: 'ecc'; readonly curve: 'nistP256' }
+    | { readonly type: 'curve25519' };
   readonly created?: Date;
   /** Of the primary key, after its creation. */
   readonly years?: number;
@@ -36,11 +42,19 @@ export async function makeKey(options: KeyOptions = {}): Promise<openpgp.Private
 export async function extendKey(privateKey: openpgp.PrivateKey): Promise<openpgp.PrivateKey> {
   const copy = await openpgp.readPrivateKey({ binaryKey: privateKey.write() });
   const userIDs = [{ name: 'Archive', email: 'archive@example.org' }];
-  const { privateKey: extended } = await openpgp.reformatKey({ privateKey: copy, userIDs, date: yearsAgo(0.1), format: 'object' });
+  const { privateKey: extended } = await openpgp.reformatKey({
+    privateKey: copy,
+    userIDs,
+    date: yearsAgo(0.1),
+    format: 'object',
+  });
   return extended;
 }
 
-export async function revokeKey(privateKey: openpgp.PrivateKey, date = yearsAgo(0.1)): Promise<openpgp.PublicKey> {
+export async function revokeKey(
+  privateKey: openpgp.PrivateKey,
+  date = yearsAgo(0.1),
+): Promise<openpgp.PublicKey> {
   const { publicKey } = await openpgp.revokeKey({
     key: privateKey,
     reasonForRevocation: { flag: openpgp.enums.reasonForRevocation.keyCompromised },
@@ -50,8 +64,14 @@ export async function revokeKey(privateKey: openpgp.PrivateKey, date = yearsAgo(
   return publicKey;
 }
 
-/** As a key that takes over somebody else's signing subkey: bound by the new owner, and not by the subkey itself. */
-export async function adoptSubkey(owner: openpgp.PrivateKey, foreign: openpgp.Subkey): Promise<openpgp.PublicKey> {
+/**
+ * As a key that takes over somebody else's signing subkey: bound by the new owner, and not by the
+ * subkey itself.
+ */
+export async function adoptSubkey(
+  owner: openpgp.PrivateKey,
+  foreign: openpgp.Subkey,
+): Promise<openpgp.PublicKey> {
   const copy = await openpgp.readPrivateKey({ binaryKey: owner.write() });
   const binding = new openpgp.SignaturePacket();
   binding.signatureType = openpgp.enums.signature.subkeyBinding;
@@ -78,8 +98,17 @@ export interface SignatureOptions {
   readonly criticalNotation?: boolean;
 }
 
-export async function signBytes(holder: Holder, bytes: Uint8Array, options: SignatureOptions = {}): Promise<openpgp.SignaturePacket> {
-  const { created = yearsAgo(0.01), hash = openpgp.enums.hash.sha512, lifeSeconds, type = openpgp.enums.signature.binary } = options;
+export async function signBytes(
+  holder: Holder,
+  bytes: Uint8Array,
+  options: SignatureOptions = {},
+): Promise<openpgp.SignaturePacket> {
+  const {
+    created = yearsAgo(0.01),
+    hash = openpgp.enums.hash.sha512,
+    lifeSeconds,
+    type = openpgp.enums.signature.binary,
+  } = options;
   const key = holder.keyPacket as openpgp.SecretKeyPacket;
   const packet = new openpgp.SignaturePacket();
   packet.signatureType = type;
@@ -89,8 +118,16 @@ export async function signBytes(holder: Holder, bytes: Uint8Array, options: Sign
     packet.signatureNeverExpires = false;
   }
   if (options.criticalNotation === true)
-    packet.rawNotations = [{ name: 'unheard-of@example.org', value: Buffer.from('x'), humanReadable: true, critical: true }];
-  const literal = (await openpgp.createMessage({ binary: bytes })).packets[0] as unknown as Uint8Array;
+    packet.rawNotations = [
+      {
+        name: 'unheard-of@example.org',
+        value: Buffer.from('x'),
+        humanReadable: true,
+        critical: true,
+      },
+    ];
+  const literal = (await openpgp.createMessage({ binary: bytes }))
+    .packets[0] as unknown as Uint8Array;
   await signPacket(packet, key, literal, created, true);
   return packet;
 }
@@ -106,12 +143,22 @@ async function signPacket(
   packet.hashAlgorithm ??= openpgp.enums.hash.sha512;
   // The types lack the last parameter, which signing needs.
   const sign: (...parameters: unknown[]) => Promise<void> = packet.sign.bind(packet) as never;
-  await sign(key, signed, created, detached, { ...openpgp.config, nonDeterministicSignaturesViaNotation: false });
+  await sign(key, signed, created, detached, {
+    ...openpgp.config,
+    nonDeterministicSignaturesViaNotation: false,
+  });
 }
 
 /** What is signed in clear ends before the last LF. */
-export const signText = (holder: Holder, body: string, options: SignatureOptions = {}): Promise<openpgp.SignaturePacket> =>
-  signBytes(holder, Buffer.from(body.replace(/[ \t]+$/gm, '').replace(/\n$/, '')), { type: openpgp.enums.signature.text, ...options });
+export const signText = (
+  holder: Holder,
+  body: string,
+  options: SignatureOptions = {},
+): Promise<openpgp.SignaturePacket> =>
+  signBytes(holder, Buffer.from(body.replace(/[ \t]+$/gm, '').replace(/\n$/, '')), {
+    type: openpgp.enums.signature.text,
+    ...options,
+  });
 
 export function armored(...packets: openpgp.SignaturePacket[]): string {
   const list = new openpgp.PacketList<openpgp.SignaturePacket>();
@@ -127,16 +174,26 @@ export function binary(...packets: openpgp.SignaturePacket[]): Uint8Array {
 
 export function clearsigned(body: string, signatures: string, hashName = 'SHA512'): Buffer {
   const text = body.replace(/^-/gm, '- -');
-  return Buffer.from(`-----BEGIN PGP SIGNED MESSAGE-----\nHash: ${hashName}\n\n${text}${text.endsWith('\n') ? '' : '\n'}${signatures}`);
+  return Buffer.from(
+    `-----BEGIN PGP SIGNED MESSAGE-----\nHash: ${hashName}\n\n${text}${text.endsWith('\n') ? '' : '\n'}${signatures}`,
+  );
 }
 
-export const keyringOf = (...keys: openpgp.Key[]): Uint8Array => Buffer.concat(keys.map((key) => key.toPublic().write()));
+export const keyringOf = (...keys: openpgp.Key[]): Uint8Array =>
+  Buffer.concat(keys.map((key) => key.toPublic().write()));
 
-/** The signature blocks of a text, each with its checksum (RFC 4880, 6.1), which OpenPGP.js leaves out; or with another. */
-export const withChecksum = (text: string, checksum: (right: string) => string = (right) => right): string =>
+/**
+ * The signature blocks of a text, each with its checksum (RFC 4880, 6.1), which OpenPGP.js leaves
+ * out; or with another.
+ */
+export const withChecksum = (
+  text: string,
+  checksum: (right: string) => string = (right) => right,
+): string =>
   text.replace(
     /(-----BEGIN PGP SIGNATURE-----\n(?:[^\n]+: [^\n]*\n)*\n)([^=-][^-]*?)\n(?:=[^\n]{4}\n)?(-----END)/g,
-    (_, begin: string, base64: string, end: string) => `${begin}${base64}\n=${checksum(crc24Of(Buffer.from(base64, 'base64')))}\n${end}`,
+    (_, begin: string, base64: string, end: string) =>
+      `${begin}${base64}\n=${checksum(crc24Of(Buffer.from(base64, 'base64')))}\n${end}`,
   );
 
 function crc24Of(bytes: Uint8Array): string {

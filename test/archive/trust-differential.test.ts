@@ -1,6 +1,7 @@
 /**
- * Trust, case by case: our verdict beside those of gpgv and of the apt of this host. Nothing may differ that is not listed with its reason, and where
- * apt differs, it is we who refuse, unless the reason says that its GnuPG is older than the algorithm.
+ * Trust, case by case: our verdict beside those of gpgv and of the apt of this host. Nothing may
+ * differ that is not listed with its reason, and where apt differs, it is we who refuse, unless the
+ * reason says that its GnuPG is older than the algorithm.
  */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -8,11 +9,13 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+
 import * as openpgp from 'openpgp';
+
 import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
 import type { ErrorCode } from '../../src/domain/errors.ts';
 import type { ReleaseSet } from '../../src/domain/snapshot.ts';
-import { findApt } from '../../src/demo/apt-client.ts';
+import { findApt } from '../../src/witness/apt-client.ts';
 import { needsApt } from '../support/needs.ts';
 import { rejectsWith } from './archive-contract.ts';
 import { hasGnupg, openGnupg } from './gnupg.ts';
@@ -56,7 +59,10 @@ import {
 const body = Buffer.from(BODY);
 const p256 = await makeKey({ type: { type: 'ecc', curve: 'nistP256' } });
 const newEd25519 = await makeKey({ type: { type: 'curve25519' } });
-const expiredWithSubkey = await makeKey({ years: 4, subkeys: [{ sign: true, type: 'ecc', curve: 'ed25519Legacy' }] });
+const expiredWithSubkey = await makeKey({
+  years: 4,
+  subkeys: [{ sign: true, type: 'ecc', curve: 'ed25519Legacy' }],
+});
 
 const bytesOf = (set: ReleaseSet): Buffer => Buffer.from(set.inRelease ?? []);
 /** InRelease after somebody in between had his way with it; the replacement applies. */
@@ -69,13 +75,21 @@ const edited = (set: ReleaseSet, from: string | RegExp, to: string): ReleaseSet 
 const changed = (set: ReleaseSet): ReleaseSet => edited(set, 'Suite: stable', 'Suite: stab1e');
 const summed = (set: ReleaseSet, checksum?: (right: string) => string): ReleaseSet =>
   inRelease(Buffer.from(withChecksum(bytesOf(set).toString('latin1'), checksum), 'latin1'));
-const signedOnce = async (...packets: openpgp.SignaturePacket[]): Promise<ReleaseSet> => inRelease(clearsigned(BODY, armored(...packets)));
-const signedText = async (text: string, encoding: 'utf8' | 'latin1' = 'utf8'): Promise<ReleaseSet> => {
+const signedOnce = async (...packets: openpgp.SignaturePacket[]): Promise<ReleaseSet> =>
+  inRelease(clearsigned(BODY, armored(...packets)));
+const signedText = async (
+  text: string,
+  encoding: 'utf8' | 'latin1' = 'utf8',
+): Promise<ReleaseSet> => {
   const signed = Buffer.from(text.replace(/[ \t]+$/gm, '').replace(/\n$/, ''), encoding);
   const signature = armored(await signBytes(rsa, signed, { type: openpgp.enums.signature.text }));
   return inRelease(Buffer.from(clearsigned(text, signature).toString(), encoding));
 };
-const pairOf = async (releaseGpg: string): Promise<ReleaseSet> => ({ ...nothing, release: body, releaseGpg: Buffer.from(releaseGpg) });
+const pairOf = async (releaseGpg: string): Promise<ReleaseSet> => ({
+  ...nothing,
+  release: body,
+  releaseGpg: Buffer.from(releaseGpg),
+});
 
 const pairOver = async (text: string, type: openpgp.enums.signature): Promise<ReleaseSet> => ({
   ...nothing,
@@ -98,18 +112,30 @@ interface Case {
 }
 
 const FRAME = 'gpgv reads the headers and line ends of the frame; apt gives it the text alone';
-const UNJUDGED = 'gpgv says of one that it cannot judge it, and good of the other; apt refuses both';
+const UNJUDGED =
+  'gpgv says of one that it cannot judge it, and good of the other; apt refuses both';
 const STRICTER = 'stricter on purpose: OpenPGP programs differ from each other there';
 const NEWER = 'GnuPG 2.2 does not know the algorithm; sqv, which apt uses since 3.0, does';
 const DSA = 'apt since 2.7.13 refuses DSA';
-const APT_SPLITS = 'gpgv looks for the signed block; apt splits the file itself and refuses what is outside';
+const APT_SPLITS =
+  'gpgv looks for the signed block; apt splits the file itself and refuses what is outside';
 
 const cases: Case[] = [
   { name: 'Ed25519', set: await signedBy(ed25519), keys: [ed25519], code: null },
   { name: 'RSA', set: await signedBy(rsa), keys: [ed25519, rsa], code: null },
-  { name: 'a signing subkey of a pinned key', set: await signedBy(subkey), keys: [withSubkey], code: null },
+  {
+    name: 'a signing subkey of a pinned key',
+    set: await signedBy(subkey),
+    keys: [withSubkey],
+    code: null,
+  },
   { name: 'Release.gpg', set: await pair(ed25519), keys: [ed25519], code: null },
-  { name: 'Release.gpg of text', set: await pair(rsa, BODY, { type: openpgp.enums.signature.text }), keys: [rsa], code: null },
+  {
+    name: 'Release.gpg of text',
+    set: await pair(rsa, BODY, { type: openpgp.enums.signature.text }),
+    keys: [rsa],
+    code: null,
+  },
   {
     name: 'CRLF',
     set: inRelease(
@@ -132,27 +158,84 @@ const cases: Case[] = [
     keys: [rsa],
     code: null,
   },
-  { name: 'an unknown co-signer', set: await signedByBoth(stranger, ed25519), keys: [ed25519], code: null },
-  { name: 'two pinned signers', set: await signedByBoth(rsa, ed25519), keys: [ed25519, rsa], code: null },
-  { name: 'an expired co-signer', set: await signedByBoth(expired, ed25519), keys: [ed25519, expired], code: null },
-  { name: 'a revoked co-signer', set: await signedByBoth(rsa, ed25519), keys: [ed25519, revoked], code: null },
-  { name: 'an expired key that was extended since', set: await signedBy(expired), keys: [await extendKey(expired)], code: null },
+  {
+    name: 'an unknown co-signer',
+    set: await signedByBoth(stranger, ed25519),
+    keys: [ed25519],
+    code: null,
+  },
+  {
+    name: 'two pinned signers',
+    set: await signedByBoth(rsa, ed25519),
+    keys: [ed25519, rsa],
+    code: null,
+  },
+  {
+    name: 'an expired co-signer',
+    set: await signedByBoth(expired, ed25519),
+    keys: [ed25519, expired],
+    code: null,
+  },
+  {
+    name: 'a revoked co-signer',
+    set: await signedByBoth(rsa, ed25519),
+    keys: [ed25519, revoked],
+    code: null,
+  },
+  {
+    name: 'an expired key that was extended since',
+    set: await signedBy(expired),
+    keys: [await extendKey(expired)],
+    code: null,
+  },
   {
     name: 'two signature blocks',
-    set: inRelease(clearsigned(BODY, armored(await signText(rsa, BODY)) + armored(await signText(ed25519, BODY)))),
+    set: inRelease(
+      clearsigned(
+        BODY,
+        armored(await signText(rsa, BODY)) + armored(await signText(ed25519, BODY)),
+      ),
+    ),
     keys: [rsa],
     code: null,
   },
   { name: 'SHA-256', set: await signedBy(rsa, { hash: 'sha256' }), keys: [rsa], code: null },
-  { name: 'a signature that expires later', set: await signedBy(rsa, { lifeSeconds: 365 * 24 * 3600 }), keys: [rsa], code: null },
+  {
+    name: 'a signature that expires later',
+    set: await signedBy(rsa, { lifeSeconds: 365 * 24 * 3600 }),
+    keys: [rsa],
+    code: null,
+  },
 
-  { name: 'an unknown key', set: await signedBy(stranger), keys: [ed25519, rsa], code: 'SIGNATURE_UNKNOWN_KEY' },
-  { name: 'a changed body', set: changed(await signedBy(ed25519)), keys: [ed25519], code: 'SIGNATURE_INVALID' },
-  { name: 'a changed body under an unknown key', set: changed(await signedBy(stranger)), keys: [ed25519], code: 'SIGNATURE_UNKNOWN_KEY' },
-  { name: 'a torn Release and Release.gpg', set: await pair(ed25519, `${BODY} \n`), keys: [ed25519], code: 'SIGNATURE_INVALID' },
+  {
+    name: 'an unknown key',
+    set: await signedBy(stranger),
+    keys: [ed25519, rsa],
+    code: 'SIGNATURE_UNKNOWN_KEY',
+  },
+  {
+    name: 'a changed body',
+    set: changed(await signedBy(ed25519)),
+    keys: [ed25519],
+    code: 'SIGNATURE_INVALID',
+  },
+  {
+    name: 'a changed body under an unknown key',
+    set: changed(await signedBy(stranger)),
+    keys: [ed25519],
+    code: 'SIGNATURE_UNKNOWN_KEY',
+  },
+  {
+    name: 'a torn Release and Release.gpg',
+    set: await pair(ed25519, `${BODY} \n`),
+    keys: [ed25519],
+    code: 'SIGNATURE_INVALID',
+  },
   {
     name: 'a good and a bad signature of pinned keys',
-    set: inRelease(clearsigned(BODY, armored(await signText(ed25519, BODY), await signText(rsa, `${BODY}x`)))),
+    set: inRelease(
+      clearsigned(BODY, armored(await signText(ed25519, BODY), await signText(rsa, `${BODY}x`))),
+    ),
     keys: [ed25519, rsa],
     code: 'SIGNATURE_INVALID',
   },
@@ -162,25 +245,60 @@ const cases: Case[] = [
     keys: [expired],
     code: 'SIGNATURE_KEY_EXPIRED',
   },
-  { name: 'a key expired before it signed', set: await signedBy(expired), keys: [expired], code: 'SIGNATURE_KEY_EXPIRED' },
+  {
+    name: 'a key expired before it signed',
+    set: await signedBy(expired),
+    keys: [expired],
+    code: 'SIGNATURE_KEY_EXPIRED',
+  },
   {
     name: 'a subkey expired since it signed',
     set: await signedBy(subkeyOf(subkeyExpired), { created: yearsAgo(2) }),
     keys: [subkeyExpired],
     code: 'SIGNATURE_KEY_EXPIRED',
   },
-  { name: 'a revoked key', set: await signedBy(rsa), keys: [revoked], code: 'SIGNATURE_KEY_REVOKED' },
+  {
+    name: 'a revoked key',
+    set: await signedBy(rsa),
+    keys: [revoked],
+    code: 'SIGNATURE_KEY_REVOKED',
+  },
   {
     name: 'a signature older than the revocation',
     set: await signedBy(rsa, { created: yearsAgo(2) }),
     keys: [revoked],
     code: 'SIGNATURE_KEY_REVOKED',
   },
-  { name: 'a revoked subkey', set: await signedBy(subkey), keys: [subkeyRevoked], code: 'SIGNATURE_KEY_REVOKED' },
-  { name: 'SHA-1', set: await signedBy(rsa, { hash: 'sha1' }), keys: [rsa], code: 'SIGNATURE_INVALID' },
-  { name: 'RIPEMD-160', set: await signedBy(rsa, { hash: 'ripemd' }), keys: [rsa], code: 'SIGNATURE_INVALID' },
-  { name: 'MD5', set: await signedBy(rsa, { hash: 'md5' }), keys: [rsa], code: 'SIGNATURE_INVALID' },
-  { name: 'an expired signature', set: await signedBy(rsa, { lifeSeconds: 60 }), keys: [rsa], code: 'SIGNATURE_INVALID' },
+  {
+    name: 'a revoked subkey',
+    set: await signedBy(subkey),
+    keys: [subkeyRevoked],
+    code: 'SIGNATURE_KEY_REVOKED',
+  },
+  {
+    name: 'SHA-1',
+    set: await signedBy(rsa, { hash: 'sha1' }),
+    keys: [rsa],
+    code: 'SIGNATURE_INVALID',
+  },
+  {
+    name: 'RIPEMD-160',
+    set: await signedBy(rsa, { hash: 'ripemd' }),
+    keys: [rsa],
+    code: 'SIGNATURE_INVALID',
+  },
+  {
+    name: 'MD5',
+    set: await signedBy(rsa, { hash: 'md5' }),
+    keys: [rsa],
+    code: 'SIGNATURE_INVALID',
+  },
+  {
+    name: 'an expired signature',
+    set: await signedBy(rsa, { lifeSeconds: 60 }),
+    keys: [rsa],
+    code: 'SIGNATURE_INVALID',
+  },
   {
     name: 'a signature older than its key',
     set: await signedBy(young, { created: yearsAgo(2) }),
@@ -193,7 +311,8 @@ const cases: Case[] = [
     set: await signedBy(rsa, { created: new Date(Date.now() + 24 * 3600_000) }),
     keys: [rsa],
     code: 'SIGNATURE_INVALID',
-    gpgvDiffers: 'gpgv does not compare the time of a signature with the clock; sqv, which apt uses since 3.0, does',
+    gpgvDiffers:
+      'gpgv does not compare the time of a signature with the clock; sqv, which apt uses since 3.0, does',
     aptDiffers: 'apt 2.6 leaves it to gpgv',
   },
   {
@@ -212,19 +331,34 @@ const cases: Case[] = [
   },
   {
     name: 'text before the block',
-    set: inRelease(Buffer.concat([Buffer.from('Suite: evil\n'), (await signedBy(rsa)).inRelease ?? Buffer.alloc(0)])),
+    set: inRelease(
+      Buffer.concat([
+        Buffer.from('Suite: evil\n'),
+        (await signedBy(rsa)).inRelease ?? Buffer.alloc(0),
+      ]),
+    ),
     keys: [rsa],
     code: 'SIGNATURE_MALFORMED',
     gpgvDiffers: APT_SPLITS,
   },
   {
     name: 'text after the block',
-    set: inRelease(Buffer.concat([(await signedBy(rsa)).inRelease ?? Buffer.alloc(0), Buffer.from('Suite: evil\n')])),
+    set: inRelease(
+      Buffer.concat([
+        (await signedBy(rsa)).inRelease ?? Buffer.alloc(0),
+        Buffer.from('Suite: evil\n'),
+      ]),
+    ),
     keys: [rsa],
     code: 'SIGNATURE_MALFORMED',
     gpgvDiffers: APT_SPLITS,
   },
-  { name: 'a page of HTML', set: inRelease('<html><title>Welcome</title></html>'), keys: [rsa], code: 'SIGNATURE_MALFORMED' },
+  {
+    name: 'a page of HTML',
+    set: inRelease('<html><title>Welcome</title></html>'),
+    keys: [rsa],
+    code: 'SIGNATURE_MALFORMED',
+  },
   {
     name: 'a truncated InRelease',
     set: inRelease(((await signedBy(rsa)).inRelease ?? Buffer.alloc(0)).subarray(0, -60)),
@@ -249,15 +383,30 @@ const cases: Case[] = [
     aptDiffers: NEWER,
   },
   { name: 'a good signature twice', set: await signedByBoth(rsa, rsa), keys: [rsa], code: null },
-  { name: 'a primary key whose subkey has expired', set: await signedBy(subkeyExpired), keys: [subkeyExpired], code: null },
+  {
+    name: 'a primary key whose subkey has expired',
+    set: await signedBy(subkeyExpired),
+    keys: [subkeyExpired],
+    code: null,
+  },
   {
     name: 'a subkey of an expired key',
     set: await signedBy(subkeyOf(expiredWithSubkey)),
     keys: [expiredWithSubkey],
     code: 'SIGNATURE_KEY_EXPIRED',
   },
-  { name: 'a subkey of a revoked key', set: await signedBy(subkey), keys: [await revokeKey(withSubkey)], code: 'SIGNATURE_KEY_REVOKED' },
-  { name: 'a revoked subkey beside its good primary key', set: await signedByBoth(subkey, withSubkey), keys: [subkeyRevoked], code: null },
+  {
+    name: 'a subkey of a revoked key',
+    set: await signedBy(subkey),
+    keys: [await revokeKey(withSubkey)],
+    code: 'SIGNATURE_KEY_REVOKED',
+  },
+  {
+    name: 'a revoked subkey beside its good primary key',
+    set: await signedByBoth(subkey, withSubkey),
+    keys: [subkeyRevoked],
+    code: null,
+  },
   {
     name: 'a subkey that was taken over from another key',
     set: await signedBy(subkey),
@@ -275,7 +424,9 @@ const cases: Case[] = [
     name: 'an armored keyring of two blocks',
     set: await signedBy(rsa),
     keys: [ed25519, rsa],
-    keyring: Buffer.from([ed25519, rsa].map((key) => key.toPublic().armor().replaceAll('\r\n', '\n')).join('')),
+    keyring: Buffer.from(
+      [ed25519, rsa].map((key) => key.toPublic().armor().replaceAll('\r\n', '\n')).join(''),
+    ),
     code: null,
   },
   {
@@ -289,10 +440,18 @@ const cases: Case[] = [
   // Digests and subpackets.
   { name: 'SHA-224', set: await signedBy(rsa, { hash: 'sha224' }), keys: [rsa], code: null },
   { name: 'SHA-384', set: await signedBy(rsa, { hash: 'sha384' }), keys: [rsa], code: null },
-  { name: 'SHA3-256', set: await signedBy(rsa, { hash: 'sha3_256' }), keys: [rsa], code: 'SIGNATURE_INVALID' },
+  {
+    name: 'SHA3-256',
+    set: await signedBy(rsa, { hash: 'sha3_256' }),
+    keys: [rsa],
+    code: 'SIGNATURE_INVALID',
+  },
   {
     name: 'SHA-1 of one key and SHA-512 of another',
-    set: await signedOnce(await signText(rsa, BODY, { hash: openpgp.enums.hash.sha1 }), await signText(ed25519, BODY)),
+    set: await signedOnce(
+      await signText(rsa, BODY, { hash: openpgp.enums.hash.sha1 }),
+      await signText(ed25519, BODY),
+    ),
     keys: [rsa, ed25519],
     code: null,
   },
@@ -301,7 +460,10 @@ const cases: Case[] = [
     set: inRelease(
       clearsigned(
         BODY,
-        armored(await signText(rsa, `${BODY}x`, { hash: openpgp.enums.hash.sha1 }), await signText(ed25519, BODY)),
+        armored(
+          await signText(rsa, `${BODY}x`, { hash: openpgp.enums.hash.sha1 }),
+          await signText(ed25519, BODY),
+        ),
         'SHA1, SHA512',
       ),
     ),
@@ -328,13 +490,19 @@ const cases: Case[] = [
   },
   {
     name: 'an expired signature beside a good one',
-    set: await signedOnce(await signText(rsa, BODY, { lifeSeconds: 60 }), await signText(ed25519, BODY)),
+    set: await signedOnce(
+      await signText(rsa, BODY, { lifeSeconds: 60 }),
+      await signText(ed25519, BODY),
+    ),
     keys: [rsa, ed25519],
     code: 'SIGNATURE_INVALID',
   },
   {
     name: 'an unknown and a weak signature',
-    set: await signedOnce(await signText(stranger, BODY), await signText(rsa, BODY, { hash: openpgp.enums.hash.sha1 })),
+    set: await signedOnce(
+      await signText(stranger, BODY),
+      await signText(rsa, BODY, { hash: openpgp.enums.hash.sha1 }),
+    ),
     keys: [rsa],
     code: 'SIGNATURE_INVALID',
   },
@@ -368,12 +536,39 @@ const cases: Case[] = [
   ...(await Promise.all(
     (
       [
-        ['of tomorrow', await signText(rsa, BODY, { created: new Date(Date.now() + 24 * 3600_000) }), rsa, null],
+        [
+          'of tomorrow',
+          await signText(rsa, BODY, { created: new Date(Date.now() + 24 * 3600_000) }),
+          rsa,
+          null,
+        ],
         ['older than its key', await signText(young, BODY, { created: yearsAgo(2) }), young, null],
-        ['with a critical notation', await signText(rsa, BODY, { criticalNotation: true }), rsa, 'SIGNATURE_INVALID'],
-        ['over nothing', await signText(rsa, BODY, { type: openpgp.enums.signature.standalone }), rsa, 'SIGNATURE_INVALID', UNJUDGED],
-        ['of a subkey that may only encrypt', await signText(subkeyOf(encryptionSubkey), BODY), encryptionSubkey, null],
-        ['in SHA3-256', await signText(rsa, BODY, { hash: openpgp.enums.hash.sha3_256 }), rsa, 'SIGNATURE_INVALID', UNJUDGED],
+        [
+          'with a critical notation',
+          await signText(rsa, BODY, { criticalNotation: true }),
+          rsa,
+          'SIGNATURE_INVALID',
+        ],
+        [
+          'over nothing',
+          await signText(rsa, BODY, { type: openpgp.enums.signature.standalone }),
+          rsa,
+          'SIGNATURE_INVALID',
+          UNJUDGED,
+        ],
+        [
+          'of a subkey that may only encrypt',
+          await signText(subkeyOf(encryptionSubkey), BODY),
+          encryptionSubkey,
+          null,
+        ],
+        [
+          'in SHA3-256',
+          await signText(rsa, BODY, { hash: openpgp.enums.hash.sha3_256 }),
+          rsa,
+          'SIGNATURE_INVALID',
+          UNJUDGED,
+        ],
         ['in MD5', await signText(rsa, BODY, { hash: openpgp.enums.hash.md5 }), rsa, null],
         ['of RSA with 1024 bits', await signText(weakRsa, BODY), weakRsa, null],
         ['of Ed25519 under its new number', await signText(newEd25519, BODY), newEd25519, null],
@@ -388,7 +583,13 @@ const cases: Case[] = [
   )),
 
   // The frame of InRelease.
-  { name: 'no Hash header', set: edited(await signedBy(rsa), 'Hash: SHA512\n', ''), keys: [rsa], code: null, gpgvDiffers: FRAME },
+  {
+    name: 'no Hash header',
+    set: edited(await signedBy(rsa), 'Hash: SHA512\n', ''),
+    keys: [rsa],
+    code: null,
+    gpgvDiffers: FRAME,
+  },
   {
     name: 'a Hash header of another hash',
     set: edited(await signedBy(rsa), 'Hash: SHA512', 'Hash: SHA256'),
@@ -396,7 +597,12 @@ const cases: Case[] = [
     code: null,
     gpgvDiffers: FRAME,
   },
-  { name: 'two Hash headers', set: edited(await signedBy(rsa), 'Hash: SHA512', 'Hash: SHA256\nHash: SHA512'), keys: [rsa], code: null },
+  {
+    name: 'two Hash headers',
+    set: edited(await signedBy(rsa), 'Hash: SHA512', 'Hash: SHA256\nHash: SHA512'),
+    keys: [rsa],
+    code: null,
+  },
   {
     name: 'another armor header of the text',
     set: edited(await signedBy(rsa), 'Hash: SHA512', 'Suite: evil\nHash: SHA512'),
@@ -406,7 +612,11 @@ const cases: Case[] = [
   },
   {
     name: 'NotDashEscaped',
-    set: edited(await signedBy(rsa), 'Hash: SHA512', 'Hash: SHA512\nNotDashEscaped: You need GnuPG to verify this message'),
+    set: edited(
+      await signedBy(rsa),
+      'Hash: SHA512',
+      'Hash: SHA512\nNotDashEscaped: You need GnuPG to verify this message',
+    ),
     keys: [rsa],
     code: null,
     gpgvDiffers: FRAME,
@@ -443,7 +653,12 @@ const cases: Case[] = [
     code: 'SIGNATURE_MALFORMED',
     gpgvDiffers: APT_SPLITS,
   },
-  { name: 'no line end after the block', set: edited(await signedBy(rsa), /\n$/, ''), keys: [rsa], code: null },
+  {
+    name: 'no line end after the block',
+    set: edited(await signedBy(rsa), /\n$/, ''),
+    keys: [rsa],
+    code: null,
+  },
   {
     name: 'a second signed text behind the first',
     set: inRelease(Buffer.concat([bytesOf(await signedBy(rsa)), bytesOf(await signedBy(rsa))])),
@@ -463,7 +678,12 @@ const cases: Case[] = [
   },
   {
     name: 'a line of text between two signature blocks',
-    set: inRelease(clearsigned(BODY, `${armored(await signText(rsa, BODY))}Suite: evil\n${armored(await signText(ed25519, BODY))}`)),
+    set: inRelease(
+      clearsigned(
+        BODY,
+        `${armored(await signText(rsa, BODY))}Suite: evil\n${armored(await signText(ed25519, BODY))}`,
+      ),
+    ),
     keys: [rsa],
     code: 'SIGNATURE_MALFORMED',
     gpgvDiffers: APT_SPLITS,
@@ -531,7 +751,11 @@ const cases: Case[] = [
   },
   {
     name: 'a signature line of a megabyte',
-    set: edited(await signedBy(rsa), /(PGP SIGNATURE-----\n)(\n)/, `$1Comment: ${'x'.repeat(1024 * 1024)}\n$2`),
+    set: edited(
+      await signedBy(rsa),
+      /(PGP SIGNATURE-----\n)(\n)/,
+      `$1Comment: ${'x'.repeat(1024 * 1024)}\n$2`,
+    ),
     keys: [rsa],
     code: null,
   },
@@ -539,7 +763,11 @@ const cases: Case[] = [
   // The armor of signatures.
   {
     name: 'a comment in the armor',
-    set: edited(await signedBy(rsa), /(PGP SIGNATURE-----\n)(\n)/, '$1Version: GnuPG v2\nComment: hello\n$2'),
+    set: edited(
+      await signedBy(rsa),
+      /(PGP SIGNATURE-----\n)(\n)/,
+      '$1Version: GnuPG v2\nComment: hello\n$2',
+    ),
     keys: [rsa],
     code: null,
   },
@@ -557,9 +785,24 @@ const cases: Case[] = [
     gpgvDiffers: APT_SPLITS,
   },
   { name: 'a right checksum', set: summed(await signedBy(rsa)), keys: [rsa], code: null },
-  { name: 'a wrong checksum', set: summed(await signedBy(rsa), () => 'AAAA'), keys: [rsa], code: 'SIGNATURE_MALFORMED' },
-  { name: 'a checksum that is none', set: summed(await signedBy(rsa), () => '!!!!'), keys: [rsa], code: null },
-  { name: 'no checksum', set: edited(await signedBy(rsa), /\n=[^\n]{4}\n-----END/, '\n-----END'), keys: [rsa], code: null },
+  {
+    name: 'a wrong checksum',
+    set: summed(await signedBy(rsa), () => 'AAAA'),
+    keys: [rsa],
+    code: 'SIGNATURE_MALFORMED',
+  },
+  {
+    name: 'a checksum that is none',
+    set: summed(await signedBy(rsa), () => '!!!!'),
+    keys: [rsa],
+    code: null,
+  },
+  {
+    name: 'no checksum',
+    set: edited(await signedBy(rsa), /\n=[^\n]{4}\n-----END/, '\n-----END'),
+    keys: [rsa],
+    code: null,
+  },
   {
     name: 'characters in the armor that are not base64',
     set: edited(await signedBy(rsa), /\n\n(.{10})(?=[^]*-----END)(?![^]*\n\n)/, '\n\n$1!!'),
@@ -592,7 +835,12 @@ const cases: Case[] = [
     keys: [rsa],
     code: null,
   },
-  { name: 'two checksums', set: edited(summed(await signedBy(rsa)), /(\n=[^\n]{4})(\n-----END)/, '$1$1$2'), keys: [rsa], code: null },
+  {
+    name: 'two checksums',
+    set: edited(summed(await signedBy(rsa)), /(\n=[^\n]{4})(\n-----END)/, '$1$1$2'),
+    keys: [rsa],
+    code: null,
+  },
   {
     name: 'base64 behind the checksum',
     set: edited(summed(await signedBy(rsa)), /(\n=[^\n]{4})(\n-----END)/, '$1\nAAAA$2'),
@@ -601,7 +849,12 @@ const cases: Case[] = [
   },
 
   // Release.gpg.
-  { name: 'a line of 19,992 bytes', set: await signedText(`${BODY}X-L: ${'x'.repeat(19_992 - 5)}\n`), keys: [rsa], code: null },
+  {
+    name: 'a line of 19,992 bytes',
+    set: await signedText(`${BODY}X-L: ${'x'.repeat(19_992 - 5)}\n`),
+    keys: [rsa],
+    code: null,
+  },
   {
     name: 'a line of 20,000 bytes',
     set: await signedText(`${BODY}X-L: ${'x'.repeat(20_000 - 5)}\n`),
@@ -610,25 +863,35 @@ const cases: Case[] = [
   },
   {
     name: 'Release.gpg of bytes over a line of a megabyte',
-    set: await pairOver(`${BODY}X-Long: ${'x'.repeat(1024 * 1024)}\n`, openpgp.enums.signature.binary),
+    set: await pairOver(
+      `${BODY}X-Long: ${'x'.repeat(1024 * 1024)}\n`,
+      openpgp.enums.signature.binary,
+    ),
     keys: [rsa],
     code: null,
   },
   {
     name: 'Release.gpg of text over a line of a megabyte',
-    set: await pairOver(`${BODY}X-Long: ${'x'.repeat(1024 * 1024)}\n`, openpgp.enums.signature.text),
+    set: await pairOver(
+      `${BODY}X-Long: ${'x'.repeat(1024 * 1024)}\n`,
+      openpgp.enums.signature.text,
+    ),
     keys: [rsa],
     code: 'SIGNATURE_INVALID',
   },
   {
     name: 'two blocks in Release.gpg',
-    set: await pairOf(armored(await signBytes(stranger, body)) + armored(await signBytes(rsa, body))),
+    set: await pairOf(
+      armored(await signBytes(stranger, body)) + armored(await signBytes(rsa, body)),
+    ),
     keys: [rsa],
     code: null,
   },
   {
     name: 'the second of two blocks in Release.gpg alone is known',
-    set: await pairOf(armored(await signBytes(rsa, body)) + armored(await signBytes(stranger, body))),
+    set: await pairOf(
+      armored(await signBytes(rsa, body)) + armored(await signBytes(stranger, body)),
+    ),
     keys: [rsa],
     code: null,
   },
@@ -640,7 +903,10 @@ const cases: Case[] = [
   },
   {
     name: 'a good and a bad block in Release.gpg',
-    set: await pairOf(armored(await signBytes(rsa, body)) + armored(await signBytes(ed25519, Buffer.from('another')))),
+    set: await pairOf(
+      armored(await signBytes(rsa, body)) +
+        armored(await signBytes(ed25519, Buffer.from('another'))),
+    ),
     keys: [rsa, ed25519],
     code: 'SIGNATURE_INVALID',
   },
@@ -672,10 +938,18 @@ const cases: Case[] = [
     keys: [rsa],
     code: 'SIGNATURE_MALFORMED',
   },
-  { name: 'CRLF in Release.gpg', set: await pairOf(armored(await signBytes(rsa, body)).replaceAll('\n', '\r\n')), keys: [rsa], code: null },
+  {
+    name: 'CRLF in Release.gpg',
+    set: await pairOf(armored(await signBytes(rsa, body)).replaceAll('\n', '\r\n')),
+    keys: [rsa],
+    code: null,
+  },
   {
     name: 'Release.gpg of text over lines that end in CRLF',
-    set: { ...(await pair(rsa, BODY, { type: openpgp.enums.signature.text })), release: Buffer.from(BODY.replaceAll('\n', '\r\n')) },
+    set: {
+      ...(await pair(rsa, BODY, { type: openpgp.enums.signature.text })),
+      release: Buffer.from(BODY.replaceAll('\n', '\r\n')),
+    },
     keys: [rsa],
     code: null,
   },
@@ -705,7 +979,8 @@ function gnupgCases(): Case[] {
   try {
     for (const algorithm of ['rsa3072', 'ed25519', 'dsa2048']) gnupg.makeKey(algorithm, algorithm);
     const keys = gnupg.publicKeys('rsa3072', 'ed25519');
-    const clear = (...options: string[]): ReleaseSet => inRelease(gnupg.sign(BODY, '--clearsign', ...options));
+    const clear = (...options: string[]): ReleaseSet =>
+      inRelease(gnupg.sign(BODY, '--clearsign', ...options));
     const detached = (...options: string[]): ReleaseSet => ({
       ...nothing,
       release: body,
@@ -714,21 +989,57 @@ function gnupgCases(): Case[] {
     return [
       { name: 'GnuPG: RSA in clear', set: clear('-u', 'rsa3072'), keys, code: null },
       { name: 'GnuPG: Ed25519 in clear', set: clear('-u', 'ed25519'), keys, code: null },
-      { name: 'GnuPG: two signers in clear', set: clear('-u', 'ed25519', '-u', 'rsa3072'), keys, code: null },
-      { name: 'GnuPG: a comment in the armor', set: clear('-u', 'rsa3072', '--comment', 'hello', '--emit-version'), keys, code: null },
-      { name: 'GnuPG: detached, armored', set: detached('-u', 'rsa3072', '--armor'), keys, code: null },
-      { name: 'GnuPG: detached, of text', set: detached('-u', 'ed25519', '--armor', '--textmode'), keys, code: null },
-      { name: 'GnuPG: detached, two signers', set: detached('-u', 'ed25519', '-u', 'rsa3072', '--armor'), keys, code: null },
+      {
+        name: 'GnuPG: two signers in clear',
+        set: clear('-u', 'ed25519', '-u', 'rsa3072'),
+        keys,
+        code: null,
+      },
+      {
+        name: 'GnuPG: a comment in the armor',
+        set: clear('-u', 'rsa3072', '--comment', 'hello', '--emit-version'),
+        keys,
+        code: null,
+      },
+      {
+        name: 'GnuPG: detached, armored',
+        set: detached('-u', 'rsa3072', '--armor'),
+        keys,
+        code: null,
+      },
+      {
+        name: 'GnuPG: detached, of text',
+        set: detached('-u', 'ed25519', '--armor', '--textmode'),
+        keys,
+        code: null,
+      },
+      {
+        name: 'GnuPG: detached, two signers',
+        set: detached('-u', 'ed25519', '-u', 'rsa3072', '--armor'),
+        keys,
+        code: null,
+      },
       {
         name: 'GnuPG: an inline message as Release.gpg',
-        set: { ...nothing, release: body, releaseGpg: gnupg.sign(BODY, '--sign', '--armor', '-u', 'rsa3072') },
+        set: {
+          ...nothing,
+          release: body,
+          releaseGpg: gnupg.sign(BODY, '--sign', '--armor', '-u', 'rsa3072'),
+        },
         keys,
         code: 'SIGNATURE_MALFORMED',
       },
-      { name: 'GnuPG: SHA-1', set: clear('-u', 'rsa3072', '--digest-algo', 'SHA1'), keys, code: 'SIGNATURE_INVALID' },
+      {
+        name: 'GnuPG: SHA-1',
+        set: clear('-u', 'rsa3072', '--digest-algo', 'SHA1'),
+        keys,
+        code: 'SIGNATURE_INVALID',
+      },
       {
         name: 'GnuPG: not dash-escaped',
-        set: inRelease(gnupg.sign(`${BODY}-X: y\n`, '--clearsign', '--not-dash-escaped', '-u', 'rsa3072')),
+        set: inRelease(
+          gnupg.sign(`${BODY}-X: y\n`, '--clearsign', '--not-dash-escaped', '-u', 'rsa3072'),
+        ),
         keys,
         code: 'SIGNATURE_MALFORMED',
         gpgvDiffers: APT_SPLITS,
@@ -748,11 +1059,15 @@ function gnupgCases(): Case[] {
 }
 if (hasGnupg()) cases.push(...gnupgCases());
 
-const keysOf = ({ keys }: Case): Uint8Array => (keys instanceof Uint8Array ? keys : keyringOf(...keys));
+const keysOf = ({ keys }: Case): Uint8Array =>
+  keys instanceof Uint8Array ? keys : keyringOf(...keys);
 const folder = mkdtempSync(join(tmpdir(), 'debgeo-trust-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/** As apt reads gpgv: at least one good signature whose hash it trusts, and none that is bad or has expired (methods/gpgv.cc). */
+/**
+ * As apt reads gpgv: at least one good signature whose hash it trusts, and none that is bad or has
+ * expired (methods/gpgv.cc).
+ */
 function gpgvAccepts(one: Case): boolean {
   const path = (name: string, bytes: Uint8Array | null): string => {
     writeFileSync(join(folder, name), bytes ?? '');
@@ -760,11 +1075,24 @@ function gpgvAccepts(one: Case): boolean {
   };
   const { set } = one;
   const files =
-    set.inRelease === null ? [path('Release.gpg', set.releaseGpg), path('Release', set.release)] : [path('InRelease', set.inRelease)];
-  const { stdout } = spawnSync('gpgv', ['--homedir', folder, '--keyring', path('keyring.gpg', keysOf(one)), '--status-fd', '1', ...files]);
+    set.inRelease === null
+      ? [path('Release.gpg', set.releaseGpg), path('Release', set.release)]
+      : [path('InRelease', set.inRelease)];
+  const { stdout } = spawnSync('gpgv', [
+    '--homedir',
+    folder,
+    '--keyring',
+    path('keyring.gpg', keysOf(one)),
+    '--status-fd',
+    '1',
+    ...files,
+  ]);
   const status = String(stdout).split('\n');
   const good = status.some((line) => line.startsWith('[GNUPG:] GOODSIG '));
-  const strong = status.some((line) => line.startsWith('[GNUPG:] VALIDSIG ') && !['1', '2', '3'].includes(line.split(' ')[9] ?? ''));
+  const strong = status.some(
+    (line) =>
+      line.startsWith('[GNUPG:] VALIDSIG ') && !['1', '2', '3'].includes(line.split(' ')[9] ?? ''),
+  );
   const refused = status.some((line) => /^\[GNUPG:\] (BADSIG|EXPSIG) /.test(line));
   return good && strong && !refused;
 }
@@ -788,7 +1116,8 @@ function aptAccepts(): ReadonlySet<Case> {
     return `deb [signed-by=${root}/${pinned}] file:${root}/${index} stable main\n`;
   });
   write('etc/sources.list', sources.join(''));
-  for (const place of ['etc/parts', 'lists/partial', 'cache/archives/partial']) mkdirSync(join(root, place), { recursive: true });
+  for (const place of ['etc/parts', 'lists/partial', 'cache/archives/partial'])
+    mkdirSync(join(root, place), { recursive: true });
   write('status', '');
   write(
     'apt.conf',
@@ -800,7 +1129,9 @@ Acquire::Check-Date "true"; Acquire::Check-Valid-Until "true"; Acquire::Language
   const env = { ...process.env, APT_CONFIG: join(root, 'apt.conf'), LC_ALL: 'C' };
   spawnSync('apt-get', ['update'], { env }); // fails: some sources are refused
   const known = execFileSync('apt-cache', ['madison', 'hello'], { env, encoding: 'utf8' });
-  return new Set([...known.matchAll(/file:\S*\/(\d+) stable\/main/g)].map(([, index]) => cases[Number(index)]!));
+  return new Set(
+    [...known.matchAll(/file:\S*\/(\d+) stable\/main/g)].map(([, index]) => cases[Number(index)]!),
+  );
 }
 
 describe('trust', () => {
@@ -820,13 +1151,17 @@ describe('trust', () => {
   }
 });
 
-const needsGpgv = spawnSync('gpgv', ['--version']).status === 0 ? false : 'needs gpgv: apt-get install gpgv';
+const needsGpgv =
+  spawnSync('gpgv', ['--version']).status === 0 ? false : 'needs gpgv: apt-get install gpgv';
 describe('gpgv, read as apt reads it', { skip: needsGpgv }, () => {
   for (const one of cases) {
     const { name, code, gpgvDiffers } = one;
-    it(gpgvDiffers === undefined ? `says the same of ${name}` : `differs on ${name}: ${gpgvDiffers}`, () => {
-      assert.equal(gpgvAccepts(one), (code === null) === (gpgvDiffers === undefined));
-    });
+    it(
+      gpgvDiffers === undefined ? `says the same of ${name}` : `differs on ${name}: ${gpgvDiffers}`,
+      () => {
+        assert.equal(gpgvAccepts(one), (code === null) === (gpgvDiffers === undefined));
+      },
+    );
   }
 });
 
@@ -837,8 +1172,12 @@ describe('apt', { skip: needsApt }, () => {
   for (const one of cases) {
     const { name, code, aptDiffers } = one;
     const skip = aptDiffers !== undefined && !listed && `listed for apt 2.6, this is ${version}`;
-    it(aptDiffers === undefined ? `says the same of ${name}` : `differs on ${name}: ${aptDiffers}`, { skip }, () => {
-      assert.equal(accepted.has(one), (code === null) === (aptDiffers === undefined));
-    });
+    it(
+      aptDiffers === undefined ? `says the same of ${name}` : `differs on ${name}: ${aptDiffers}`,
+      { skip },
+      () => {
+        assert.equal(accepted.has(one), (code === null) === (aptDiffers === undefined));
+      },
+    );
   }
 });

@@ -1,10 +1,32 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+
 import * as openpgp from 'openpgp';
+
 import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
 import { rejectsWith } from './archive-contract.ts';
-import { BODY, ed25519, expired, inRelease, nothing, revoked, rsa, signedBy, stranger, subkey, withSubkey } from './release-sets.ts';
-import { armored, clearsigned, extendKey, keyringOf, signBytes, signText, yearsAgo } from './sign.ts';
+import {
+  BODY,
+  ed25519,
+  expired,
+  inRelease,
+  nothing,
+  revoked,
+  rsa,
+  signedBy,
+  stranger,
+  subkey,
+  withSubkey,
+} from './release-sets.ts';
+import {
+  armored,
+  clearsigned,
+  extendKey,
+  keyringOf,
+  signBytes,
+  signText,
+  yearsAgo,
+} from './sign.ts';
 
 const now = new Date();
 
@@ -13,7 +35,9 @@ describe('verifyReleaseSet', () => {
     const bySubkey = await signText(subkey, BODY);
     const byExpired = await signText(expired, BODY);
     const set = {
-      ...inRelease(clearsigned(BODY, armored(bySubkey, byExpired, await signText(withSubkey, BODY)))),
+      ...inRelease(
+        clearsigned(BODY, armored(bySubkey, byExpired, await signText(withSubkey, BODY))),
+      ),
       release: Buffer.from(BODY),
     };
 
@@ -37,23 +61,33 @@ describe('verifyReleaseSet', () => {
     const set = await signedBy(expired, { created: yearsAgo(4) });
 
     await verifyReleaseSet(set, keyringOf(expired), yearsAgo(2));
-    await rejectsWith(verifyReleaseSet(set, keyringOf(expired), yearsAgo(0.5)), 'SIGNATURE_KEY_EXPIRED');
+    await rejectsWith(
+      verifyReleaseSet(set, keyringOf(expired), yearsAgo(0.5)),
+      'SIGNATURE_KEY_EXPIRED',
+    );
   });
 
   it('tells what was pinned and what signed', async () => {
-    await assert.rejects(verifyReleaseSet(await signedBy(stranger), keyringOf(ed25519, rsa), now), ({ report }) => {
-      assert.ok(
-        report.expected.includes(ed25519.getFingerprint().toUpperCase()) && report.expected.includes(rsa.getFingerprint().toUpperCase()),
-      );
-      assert.ok(report.found.includes(stranger.getFingerprint().toUpperCase()));
-      return true;
-    });
+    await assert.rejects(
+      verifyReleaseSet(await signedBy(stranger), keyringOf(ed25519, rsa), now),
+      ({ report }) => {
+        assert.ok(
+          report.expected.includes(ed25519.getFingerprint().toUpperCase()) &&
+            report.expected.includes(rsa.getFingerprint().toUpperCase()),
+        );
+        assert.ok(report.found.includes(stranger.getFingerprint().toUpperCase()));
+        return true;
+      },
+    );
   });
 
   for (const [form, keyring] of [
     ['binary', keyringOf(ed25519, rsa)],
     ['armored', Buffer.from(rsa.toPublic().armor())],
-    ['several armored blocks with text between', Buffer.from(`our keys\n${ed25519.toPublic().armor()}\nand\n${rsa.toPublic().armor()}`)],
+    [
+      'several armored blocks with text between',
+      Buffer.from(`our keys\n${ed25519.toPublic().armor()}\nand\n${rsa.toPublic().armor()}`),
+    ],
   ] as const) {
     it(`reads a keyring that is ${form}`, async () => {
       const { signers } = await verifyReleaseSet(await signedBy(rsa), keyring, now);
@@ -63,9 +97,19 @@ describe('verifyReleaseSet', () => {
   }
 
   it('counts a revocation in either copy of a key that the keyring holds twice', async () => {
-    await rejectsWith(verifyReleaseSet(await signedBy(rsa), keyringOf(rsa, revoked), now), 'SIGNATURE_KEY_REVOKED');
-    await rejectsWith(verifyReleaseSet(await signedBy(rsa), keyringOf(revoked, rsa), now), 'SIGNATURE_KEY_REVOKED');
-    await verifyReleaseSet(await signedBy(expired), keyringOf(expired, await extendKey(expired)), now);
+    await rejectsWith(
+      verifyReleaseSet(await signedBy(rsa), keyringOf(rsa, revoked), now),
+      'SIGNATURE_KEY_REVOKED',
+    );
+    await rejectsWith(
+      verifyReleaseSet(await signedBy(rsa), keyringOf(revoked, rsa), now),
+      'SIGNATURE_KEY_REVOKED',
+    );
+    await verifyReleaseSet(
+      await signedBy(expired),
+      keyringOf(expired, await extendKey(expired)),
+      now,
+    );
   });
 
   for (const [what, keyring] of [
@@ -87,7 +131,11 @@ describe('verifyReleaseSet', () => {
 
     for (const keyring of [keyringOf(rsa), null])
       for (const release of [other, null]) {
-        const { taken, body } = await verifyReleaseSet({ ...signed, release, releaseGpg }, keyring, now);
+        const { taken, body } = await verifyReleaseSet(
+          { ...signed, release, releaseGpg },
+          keyring,
+          now,
+        );
         assert.deepEqual(taken, { ...nothing, inRelease: signed.inRelease });
         assert.equal(String(body), BODY);
       }
@@ -96,7 +144,11 @@ describe('verifyReleaseSet', () => {
   it('takes a Release.gpg beside a good InRelease only if it would be accepted over the Release alone', async () => {
     const { inRelease: signed } = await signedBy(rsa);
     const taken = async (releaseGpg: Uint8Array | string) => {
-      const set = { inRelease: signed, release: Buffer.from(BODY), releaseGpg: Buffer.from(releaseGpg) };
+      const set = {
+        inRelease: signed,
+        release: Buffer.from(BODY),
+        releaseGpg: Buffer.from(releaseGpg),
+      };
       const found = await verifyReleaseSet(set, keyringOf(rsa), now);
       assert.equal(found.taken.release, set.release);
       return found.taken.releaseGpg !== null;
@@ -109,7 +161,10 @@ describe('verifyReleaseSet', () => {
   });
 
   it('says RELEASE_UNSIGNED for a Release alone, and RELEASE_MISSING for nothing', async () => {
-    await rejectsWith(verifyReleaseSet({ ...nothing, release: Buffer.from(BODY) }, keyringOf(rsa), now), 'RELEASE_UNSIGNED');
+    await rejectsWith(
+      verifyReleaseSet({ ...nothing, release: Buffer.from(BODY) }, keyringOf(rsa), now),
+      'RELEASE_UNSIGNED',
+    );
     await rejectsWith(verifyReleaseSet(nothing, keyringOf(rsa), now), 'RELEASE_MISSING');
     await rejectsWith(verifyReleaseSet(nothing, null, now), 'RELEASE_MISSING');
   });

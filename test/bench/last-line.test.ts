@@ -1,10 +1,16 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+
 import type { Measurement } from '../../bench/book.ts';
 import { lastLine } from '../../bench/last-line.ts';
 import { outcomeOf, writeMarkdown } from '../../bench/report.ts';
 
-const measured = (work: string, contender: string, values: readonly number[], unit = 's'): Measurement[] =>
+const measured = (
+  work: string,
+  contender: string,
+  values: readonly number[],
+  unit = 's',
+): Measurement[] =>
   values.map((value, index) => ({ work, contender, round: index + 1, value, unit }));
 
 test('the last line says how debgeo compares, in the order of the works', () => {
@@ -39,8 +45,13 @@ test('the report shows median, spread and comparison of each contender, and what
   const markdown = writeMarkdown({
     machine: { date: '2026-11-23T00:00:00Z', node: '24.21.0' },
     command: 'npm run bench --',
-    measurements: [...measured('first-small', 'debgeo', [26, 24, 25]), ...measured('first-small', 'floor', [20, 20, 20])],
-    skipped: [{ work: 'first-small', contender: 'rclone', why: 'not installed: apt-get install rclone' }],
+    measurements: [
+      ...measured('first-small', 'debgeo', [26, 24, 25]),
+      ...measured('first-small', 'floor', [20, 20, 20]),
+    ],
+    skipped: [
+      { work: 'first-small', contender: 'rclone', why: 'not installed: apt-get install rclone' },
+    ],
     profiles: [],
     lastLine: 'bench: …',
   });

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+
 import { cpuBetween, cpuSeconds } from '../../bench/processes.ts';
 
 test('CPU time of this process grows with what it does', () => {
-  const sum = (spent: Readonly<Record<string, number>>) => Object.values(spent).reduce((all, one) => all + one, 0);
+  const sum = (spent: Readonly<Record<string, number>>) =>
+    Object.values(spent).reduce((all, one) => all + one, 0);
   const before = cpuSeconds();
   for (const end = process.cpuUsage().user + 300_000; process.cpuUsage().user < end;);
   assert.ok(sum(cpuBetween(before, cpuSeconds())) >= 0.2);

@@ -1,20 +1,54 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+
 import { groupOf, summarize, type CpuProfile, type Frame } from '../../bench/profile-groups.ts';
 
 const ROOT: Frame = { functionName: '(root)', url: '' };
-const node = (functionName: string, module: string): Frame => ({ functionName, url: `node:${module}` });
-const ours = (functionName: string, file: string): Frame => ({ functionName, url: `file:///srv/debgeo/${file}` });
-const dependency = (functionName: string, file: string): Frame => ({ functionName, url: `file:///srv/debgeo/node_modules/${file}` });
+const node = (functionName: string, module: string): Frame => ({
+  functionName,
+  url: `node:${module}`,
+});
+const ours = (functionName: string, file: string): Frame => ({
+  functionName,
+  url: `file:///srv/debgeo/${file}`,
+});
+const dependency = (functionName: string, file: string): Frame => ({
+  functionName,
+  url: `file:///srv/debgeo/node_modules/${file}`,
+});
 
 test('what Node does for somebody is charged to whoever called it', () => {
-  assert.equal(groupOf([node('push', 'internal/streams/readable'), ours('readBody', 'src/archive/http-answer.ts'), ROOT]), 'archive');
-  assert.equal(groupOf([node('writev', 'net'), dependency('sendRequest', '@typespec/ts-http-runtime/dist/x.js'), ROOT]), 'SDK of the site');
+  assert.equal(
+    groupOf([
+      node('push', 'internal/streams/readable'),
+      ours('readBody', 'src/archive/http-answer.ts'),
+      ROOT,
+    ]),
+    'archive',
+  );
+  assert.equal(
+    groupOf([
+      node('writev', 'net'),
+      dependency('sendRequest', '@typespec/ts-http-runtime/dist/x.js'),
+      ROOT,
+    ]),
+    'SDK of the site',
+  );
 });
 
 test('what Node does for nobody is charged to that part of Node', () => {
-  assert.equal(groupOf([{ functionName: 'writev', url: '' }, node('onread', 'internal/stream_base_commons'), ROOT]), 'Node: sockets');
-  assert.equal(groupOf([node('parserOnHeadersComplete', '_http_common'), ROOT]), 'Node: HTTP, archive and site');
+  assert.equal(
+    groupOf([
+      { functionName: 'writev', url: '' },
+      node('onread', 'internal/stream_base_commons'),
+      ROOT,
+    ]),
+    'Node: sockets',
+  );
+  assert.equal(
+    groupOf([node('parserOnHeadersComplete', '_http_common'), ROOT]),
+    'Node: HTTP, archive and site',
+  );
 });
 
 test('hashing and collecting garbage have names of their own, wherever they happen', () => {
@@ -26,11 +60,17 @@ test('hashing and collecting garbage have names of their own, wherever they happ
 test('the same file writes and reads back: the function tells which', () => {
   assert.equal(groupOf([ours('wholeOf', 'src/site/azure-site-store.ts'), ROOT]), 'site write');
   assert.equal(groupOf([ours('#bytesOf', 'src/site/azure-site-store.ts'), ROOT]), 'read-back');
-  assert.equal(groupOf([ours('#request', 'src/site/azure-site-store.ts'), ROOT]), 'site, write and read');
+  assert.equal(
+    groupOf([ours('#request', 'src/site/azure-site-store.ts'), ROOT]),
+    'site, write and read',
+  );
 });
 
 test('the database is our SQL and its drivers; a package that nobody has named is said to be one', () => {
-  assert.equal(groupOf([ours('claimBlobs', 'src/database/registry.ts'), ROOT]), 'database');
+  assert.equal(
+    groupOf([ours('claimBlobs', 'src/database/registry/registry.ts'), ROOT]),
+    'database',
+  );
   assert.equal(groupOf([dependency('parse', 'pg-protocol/dist/parser.js'), ROOT]), 'database');
   assert.equal(groupOf([dependency('x', 'somewhat/index.js'), ROOT]), 'other packages');
 });
@@ -42,7 +82,7 @@ test('only samples within the window count, and idling is not work', () => {
     nodes: [
       { id: 1, callFrame: ROOT, children: [2, 3] },
       { id: 2, callFrame: frame('(idle)', '') },
-      { id: 3, callFrame: ours('claimBlobs', 'src/database/registry.ts'), children: [4] },
+      { id: 3, callFrame: ours('claimBlobs', 'src/database/registry/registry.ts'), children: [4] },
       { id: 4, callFrame: node('update', 'internal/crypto/hash') },
     ],
     samples: [3, 2, 3, 4, 3],

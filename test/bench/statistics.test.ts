@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+
 import { compare, spreadOf } from '../../bench/statistics.ts';
 
 test('the median of an odd number of rounds is the middle one, of an even number the mean of the two in the middle', () => {

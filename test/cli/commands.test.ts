@@ -1,4 +1,7 @@
-/** The commands as an operator runs them: processes of their own, told by their environment where the servers of a world are. */
+/**
+ * The commands as an operator runs them: processes of their own, told by their environment where
+ * the servers of a world are.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,11 +9,13 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { sql } from 'kysely';
 import { stringify } from 'yaml';
-import type { DistributionStatus } from '../../src/database/status.ts';
-import { createSigningKey } from '../../src/demo/signing-key.ts';
+
 import { connectDatabase } from '../../src/database/orm.ts';
+import type { DistributionStatus } from '../../src/database/views/status.ts';
+import { createSigningKey } from '../../src/made-archive/signing-key.ts';
 import { freshDatabase, servers } from '../support/servers.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
@@ -42,14 +47,21 @@ const environmentOf = (world: World): NodeJS.ProcessEnv => ({
   TEMPORAL_NAMESPACE: world.namespace,
 });
 
-const debgeo = (world: World, command: string, environment: NodeJS.ProcessEnv = {}): Promise<Result> =>
-  run(command, { ...environmentOf(world), ...environment });
+const debgeo = (
+  world: World,
+  command: string,
+  environment: NodeJS.ProcessEnv = {},
+): Promise<Result> => run(command, { ...environmentOf(world), ...environment });
 
 /** Runs a command to its end; a minute is far more than any of them may take. */
 const run = async (command: string, environment: NodeJS.ProcessEnv = {}): Promise<Result> => {
   const child = start(command, environment);
   const killed = setTimeout(() => child.kill('SIGKILL'), 60_000);
-  const [stdout, stderr, [exitCode]] = await Promise.all([child.stdout.toArray(), child.stderr.toArray(), once(child, 'close')]);
+  const [stdout, stderr, [exitCode]] = await Promise.all([
+    child.stdout.toArray(),
+    child.stderr.toArray(),
+    once(child, 'close'),
+  ]);
   clearTimeout(killed);
   return { exitCode: exitCode as number | null, stdout: stdout.join(''), stderr: stderr.join('') };
 };
@@ -76,13 +88,26 @@ interface File {
 /** The file that says what the world was made with. */
 const configurationOf = async (world: World): Promise<File> => {
   await writeFile(join(world.folder, 'keyring.gpg'), world.key.publicBinary);
-  const { rows } = await sql<{ name: string; account_url: string; container: string; credential: Entry }>`
-    select name, account_url, container, credential from replication_sites`.execute(world.database.read.kysely);
+  const { rows } = await sql<{
+    name: string;
+    account_url: string;
+    container: string;
+    credential: Entry;
+  }>`
+    select name, account_url, container, credential from replication_sites`.execute(
+    world.database.read.kysely,
+  );
   return {
     archives: { debian: { url: world.archiveServer.url, keyring: 'keyring.gpg' } },
     sites: Object.fromEntries(rows.map(({ name, ...site }) => [name, site])),
     distributions: {
-      [world.suite]: { archive: 'debian', suite: world.suite, sites: rows.map((row) => row.name), primary: 'fra', poll: '1h' },
+      [world.suite]: {
+        archive: 'debian',
+        suite: world.suite,
+        sites: rows.map((row) => row.name),
+        primary: 'fra',
+        poll: '1h',
+      },
     },
   };
 };
@@ -96,7 +121,8 @@ const fileOf = async (world: World, change: (file: File) => void = () => {}): Pr
 };
 
 const until = async (what: string, holds: () => Promise<boolean>): Promise<void> => {
-  for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(50)) if (await holds()) return;
+  for (const deadline = Date.now() + 20_000; Date.now() < deadline; await sleep(50))
+    if (await holds()) return;
   assert.fail(`not in time: ${what}`);
 };
 
@@ -104,14 +130,18 @@ test('with a worker', async (t) => {
   const world = await aWorld(t);
   await world.release([aPackage('hello', '1.0')]);
 
-  await t.test('update --wait ends when every site serves what was found; lines tell how, and stdout stays empty', async () => {
-    const result = await debgeo(world, 'update bookworm --wait');
+  await t.test(
+    'update --wait ends when every site serves what was found; lines tell how, and stdout stays empty',
+    async () => {
+      const result = await debgeo(world, 'update bookworm --wait');
 
-    assert.equal(result.exitCode, DONE, result.stderr);
-    assert.equal(result.stdout, '');
-    assert.ok(!result.stderr.includes('\u001b'), 'no terminal, no control sequences');
-    for (const site of ['fra', 'sin']) assert.match(result.stderr, new RegExp(`^${site} +serves generation 1, verified$`, 'm'));
-  });
+      assert.equal(result.exitCode, DONE, result.stderr);
+      assert.equal(result.stdout, '');
+      assert.ok(!result.stderr.includes('\u001b'), 'no terminal, no control sequences');
+      for (const site of ['fra', 'sin'])
+        assert.match(result.stderr, new RegExp(`^${site} +serves generation 1, verified$`, 'm'));
+    },
+  );
 
   await t.test('update --wait --json prints the status and nothing else on stdout', async () => {
     const result = await debgeo(world, 'update bookworm --wait --json');
@@ -125,10 +155,15 @@ test('with a worker', async (t) => {
     const json = await statusOf(world);
 
     assert.equal(text.exitCode, DONE, text.stderr);
-    for (const line of text.stdout.split('\n')) assert.ok(line.length < 120 && line === line.trimEnd(), line);
+    for (const line of text.stdout.split('\n'))
+      assert.ok(line.length < 120 && line === line.trimEnd(), line);
     assert.match(text.stdout, /^ +fra\* +serves 1 +synced +(\d+) of \1 verified/m);
     assert.deepEqual(
-      json.sites.map(({ site, served, verified, members }) => [site, served, verified > 0 && verified === members]),
+      json.sites.map(({ site, served, verified, members }) => [
+        site,
+        served,
+        verified > 0 && verified === members,
+      ]),
       [
         ['fra', 1, true],
         ['sin', 1, true],
@@ -151,7 +186,8 @@ test('with a worker', async (t) => {
 
     assert.equal(result.exitCode, DONE, result.stderr);
     const after = await statusOf(world);
-    for (const [index, site] of after.sites.entries()) assert.ok(site.verifiedAt! > before.sites[index]!.verifiedAt!);
+    for (const [index, site] of after.sites.entries())
+      assert.ok(site.verifiedAt! > before.sites[index]!.verifiedAt!);
   });
 
   await t.test('a site that is cancelled ends update --wait with 5; retry goes on', async () => {
@@ -161,7 +197,9 @@ test('with a worker', async (t) => {
     const updating = debgeo(world, 'update bookworm --wait');
     await until(
       'sin works',
-      async () => (await world.siteStatus('sin')).state === 'started' && (await world.siteStatus('fra')).served === 2,
+      async () =>
+        (await world.siteStatus('sin')).state === 'started' &&
+        (await world.siteStatus('fra')).served === 2,
     );
 
     const cancelled = await debgeo(world, 'cancel bookworm --site sin');
@@ -190,21 +228,34 @@ test('with a worker', async (t) => {
     await world.until(({ status }) => status === 'success', 'sin goes on');
   });
 
-  await t.test('a refused release ends with 3 and says what was expected, found, is true now and is to be done', async () => {
-    await world.archive().release([aPackage('trojan', '1.0')], { key: await createSigningKey('somebody else') });
+  await t.test(
+    'a refused release ends with 3 and says what was expected, found, is true now and is to be done',
+    async () => {
+      await world
+        .archive()
+        .release([aPackage('trojan', '1.0')], { key: await createSigningKey('somebody else') });
 
-    const result = await debgeo(world, 'update bookworm --wait');
+      const result = await debgeo(world, 'update bookworm --wait');
 
-    assert.equal(result.exitCode, REFUSED, result.stderr);
-    assert.deepEqual(partsOf(result.stderr), { code: 'SIGNATURE_UNKNOWN_KEY', parts: ['expected', 'found', 'state', 'do'] });
-    assert.match(result.stderr, /fra generation 3, sin generation 3/);
-    assert.match((await debgeo(world, 'status')).stdout, /SIGNATURE_UNKNOWN_KEY/);
-    await world.release([aPackage('hello', '4.0')]);
-    assert.equal((await debgeo(world, 'update bookworm --wait')).exitCode, DONE);
-  });
+      assert.equal(result.exitCode, REFUSED, result.stderr);
+      assert.deepEqual(partsOf(result.stderr), {
+        code: 'SIGNATURE_UNKNOWN_KEY',
+        parts: ['expected', 'found', 'state', 'do'],
+      });
+      assert.match(result.stderr, /fra generation 3, sin generation 3/);
+      assert.match((await debgeo(world, 'status')).stdout, /SIGNATURE_UNKNOWN_KEY/);
+      await world.release([aPackage('hello', '4.0')]);
+      assert.equal((await debgeo(world, 'update bookworm --wait')).exitCode, DONE);
+    },
+  );
 
   await t.test('names that nothing has are usage errors', async () => {
-    for (const command of ['update nope', 'status nope', 'verify nope', 'retry bookworm --site nope']) {
+    for (const command of [
+      'update nope',
+      'status nope',
+      'verify nope',
+      'retry bookworm --site nope',
+    ]) {
       const result = await debgeo(world, command);
 
       assert.equal(result.exitCode, USAGE, command);
@@ -213,49 +264,60 @@ test('with a worker', async (t) => {
     }
   });
 
-  await t.test('apply says what is added, unchanged, changed and removed; a dry run changes nothing', async () => {
-    const more = (file: File): void => {
-      file.distributions['trixie'] = { ...file.distributions['bookworm'], suite: 'trixie' };
-    };
-    const removed = (file: File): void => {
-      more(file);
-      file.distributions['trixie']!['state'] = 'absent';
-      file.distributions['bookworm']!['poll'] = '2h';
-    };
-    const whats = async (change?: (file: File) => void, option = ''): Promise<string[]> => {
-      const result = await debgeo(world, `apply ${await fileOf(world, change)}${option}`);
-      assert.equal(result.exitCode, DONE, result.stderr);
-      const lines = result.stdout.split('\n').filter((line) => line.includes('distribution '));
-      return lines.map((line) => line.replace(/ +distribution /, ' '));
-    };
+  await t.test(
+    'apply says what is added, unchanged, changed and removed; a dry run changes nothing',
+    async () => {
+      const more = (file: File): void => {
+        file.distributions['trixie'] = { ...file.distributions['bookworm'], suite: 'trixie' };
+      };
+      const removed = (file: File): void => {
+        more(file);
+        file.distributions['trixie']!['state'] = 'absent';
+        file.distributions['bookworm']!['poll'] = '2h';
+      };
+      const whats = async (change?: (file: File) => void, option = ''): Promise<string[]> => {
+        const result = await debgeo(world, `apply ${await fileOf(world, change)}${option}`);
+        assert.equal(result.exitCode, DONE, result.stderr);
+        const lines = result.stdout.split('\n').filter((line) => line.includes('distribution '));
+        return lines.map((line) => line.replace(/ +distribution /, ' '));
+      };
 
-    assert.deepEqual(await whats(), ['unchanged bookworm']);
-    assert.deepEqual(await whats(more, ' --dry-run'), ['unchanged bookworm', 'added trixie']);
-    assert.deepEqual(await whats(more), ['unchanged bookworm', 'added trixie']);
-    assert.deepEqual(await whats(removed), ['changed bookworm', 'removed trixie']);
-  });
+      assert.deepEqual(await whats(), ['unchanged bookworm']);
+      assert.deepEqual(await whats(more, ' --dry-run'), ['unchanged bookworm', 'added trixie']);
+      assert.deepEqual(await whats(more), ['unchanged bookworm', 'added trixie']);
+      assert.deepEqual(await whats(removed), ['changed bookworm', 'removed trixie']);
+    },
+  );
 
-  await t.test('apply refuses with every change at once that would lose sight of what is at the sites', async () => {
-    const path = await fileOf(world, (file) => {
-      file.archives['debian']!['mount'] = 'elsewhere';
-      file.sites['fra']!['container'] = 'elsewhere';
-      file.sites['other'] = { ...file.sites['sin'] };
-      delete file.sites['sin'];
-      file.distributions['bookworm'] = { ...file.distributions['bookworm'], suite: 'sid', sites: ['fra'] };
-    });
+  await t.test(
+    'apply refuses with every change at once that would lose sight of what is at the sites',
+    async () => {
+      const path = await fileOf(world, (file) => {
+        file.archives['debian']!['mount'] = 'elsewhere';
+        file.sites['fra']!['container'] = 'elsewhere';
+        file.sites['other'] = { ...file.sites['sin'] };
+        delete file.sites['sin'];
+        file.distributions['bookworm'] = {
+          ...file.distributions['bookworm'],
+          suite: 'sid',
+          sites: ['fra'],
+        };
+      });
 
-    const result = await debgeo(world, `apply ${path}`);
+      const result = await debgeo(world, `apply ${path}`);
 
-    assert.equal(result.exitCode, USAGE, result.stderr);
-    assert.equal(partsOf(result.stderr).code, 'CONFIG_INVALID');
-    for (const what of ['archive debian', 'site fra', 'site other', 'distribution bookworm']) assert.match(result.stderr, new RegExp(what));
-    const after = await debgeo(world, `apply ${await fileOf(world)} --dry-run`);
-    assert.deepEqual(after.stdout.match(/^unchanged (archive|site) \w+/gm), [
-      'unchanged archive debian',
-      'unchanged site fra',
-      'unchanged site sin',
-    ]);
-  });
+      assert.equal(result.exitCode, USAGE, result.stderr);
+      assert.equal(partsOf(result.stderr).code, 'CONFIG_INVALID');
+      for (const what of ['archive debian', 'site fra', 'site other', 'distribution bookworm'])
+        assert.match(result.stderr, new RegExp(what));
+      const after = await debgeo(world, `apply ${await fileOf(world)} --dry-run`);
+      assert.deepEqual(after.stdout.match(/^unchanged (archive|site) \w+/gm), [
+        'unchanged archive debian',
+        'unchanged site fra',
+        'unchanged site sin',
+      ]);
+    },
+  );
 
   await t.test('apply refuses a file with every fault, its line and column', async () => {
     const path = join(world.folder, 'wrong.yaml');
@@ -276,13 +338,14 @@ test('with a worker', async (t) => {
   await t.test('doctor finds what is wrong and nothing else, and says what to do', async () => {
     const fine = await debgeo(world, 'doctor');
     // The server of tests forgets in a crash, to be fast; nothing else is wrong with it.
-    const wrongAt = [...fine.stdout.matchAll(/^wrong +([^:]+): [A-Z_]+(?:.|\n)*?expected: (.*)$/gm)].map(
-      ([, what, expected]) => `${what} ${expected}`,
-    );
+    const wrongAt = [
+      ...fine.stdout.matchAll(/^wrong +([^:]+): [A-Z_]+(?:.|\n)*?expected: (.*)$/gm),
+    ].map(([, what, expected]) => `${what} ${expected}`);
     assert.deepEqual(
       wrongAt,
       ['fsync', 'full_page_writes', 'synchronous_commit'].map(
-        (name) => `settings of the database alter system set ${name} = 'on'; select pg_reload_conf();`,
+        (name) =>
+          `settings of the database alter system set ${name} = 'on'; select pg_reload_conf();`,
       ),
       fine.stdout + fine.stderr,
     );
@@ -301,8 +364,14 @@ test('with a worker', async (t) => {
       assert.match(fine.stdout, new RegExp(`^ok +${what}: `, 'm'));
     assert.match(fine.stdout, /^note +storage of fra: lifecycle(.|\n)*? not seen /m);
 
-    await writeFile(join(world.folder, 'other.gpg'), (await createSigningKey('somebody else')).publicBinary);
-    await debgeo(world, `apply ${await fileOf(world, (file) => (file.archives['debian']!['keyring'] = 'other.gpg'))}`);
+    await writeFile(
+      join(world.folder, 'other.gpg'),
+      (await createSigningKey('somebody else')).publicBinary,
+    );
+    await debgeo(
+      world,
+      `apply ${await fileOf(world, (file) => (file.archives['debian']!['keyring'] = 'other.gpg'))}`,
+    );
     await world.site('sin').proxy.refuse(true);
     const wrong = await debgeo(world, 'doctor');
 
@@ -347,23 +416,34 @@ test('without a worker', { concurrency: true }, async (t) => {
       );
     }),
 
-    t.test('a server that does not answer ends a command with 4, without its password', async () => {
-      const database = await debgeo(world, 'status', { DATABASE_URL: `postgresql://debgeo:hush@${NOBODY}/debgeo` });
-      const temporal = await debgeo(world, 'cancel bookworm', { TEMPORAL_ADDRESS: NOBODY });
-      const doctor = await debgeo(world, 'doctor', { DATABASE_URL: `postgresql://debgeo:hush@${NOBODY}/debgeo` });
+    t.test(
+      'a server that does not answer ends a command with 4, without its password',
+      async () => {
+        const database = await debgeo(world, 'status', {
+          DATABASE_URL: `postgresql://debgeo:hush@${NOBODY}/debgeo`,
+        });
+        const temporal = await debgeo(world, 'cancel bookworm', { TEMPORAL_ADDRESS: NOBODY });
+        const doctor = await debgeo(world, 'doctor', {
+          DATABASE_URL: `postgresql://debgeo:hush@${NOBODY}/debgeo`,
+        });
 
-      assert.equal(doctor.exitCode, UNREACHABLE, doctor.stdout);
-      assert.match(doctor.stdout, /^wrong +database: DATABASE_UNREACHABLE(.|\n)*? do: /m);
-      assert.doesNotMatch(doctor.stdout + doctor.stderr, /hush/);
-      assert.equal(database.exitCode, UNREACHABLE, database.stderr);
-      assert.equal(partsOf(database.stderr).code, 'DATABASE_UNREACHABLE');
-      assert.doesNotMatch(database.stderr, /hush/);
-      assert.equal(temporal.exitCode, UNREACHABLE, temporal.stderr);
-      assert.equal(partsOf(temporal.stderr).code, 'TEMPORAL_UNREACHABLE');
-    }),
+        assert.equal(doctor.exitCode, UNREACHABLE, doctor.stdout);
+        assert.match(doctor.stdout, /^wrong +database: DATABASE_UNREACHABLE(.|\n)*? do: /m);
+        assert.doesNotMatch(doctor.stdout + doctor.stderr, /hush/);
+        assert.equal(database.exitCode, UNREACHABLE, database.stderr);
+        assert.equal(partsOf(database.stderr).code, 'DATABASE_UNREACHABLE');
+        assert.doesNotMatch(database.stderr, /hush/);
+        assert.equal(temporal.exitCode, UNREACHABLE, temporal.stderr);
+        assert.equal(partsOf(temporal.stderr).code, 'TEMPORAL_UNREACHABLE');
+      },
+    ),
 
     t.test('settings that are wrong are usage errors, without a secret', async () => {
-      for (const environment of [{ DATABASE_URL: 'postgres:hush@h/d' }, { DATABASE_URL: '' }, { TEMPORAL_PROFILE: 'nope' }]) {
+      for (const environment of [
+        { DATABASE_URL: 'postgres:hush@h/d' },
+        { DATABASE_URL: '' },
+        { TEMPORAL_PROFILE: 'nope' },
+      ]) {
         const result = await debgeo(world, 'status', environment);
 
         assert.equal(result.exitCode, USAGE, result.stderr);
@@ -379,9 +459,14 @@ test('without a worker', { concurrency: true }, async (t) => {
     t.after(() => server.close());
     const database = new URL(world.databaseUrl).pathname.slice(1);
     const waits = sql`from pg_stat_activity where datname = ${database} and query like '%verify_answered_at%'`;
-    await until('it waits', async () => (await sql`select pid ${waits}`.execute(server.read.kysely)).rows.length > 0);
+    await until(
+      'it waits',
+      async () => (await sql`select pid ${waits}`.execute(server.read.kysely)).rows.length > 0,
+    );
 
-    await sql`alter database ${sql.id(database)} allow_connections false`.execute(server.read.kysely);
+    await sql`alter database ${sql.id(database)} allow_connections false`.execute(
+      server.read.kysely,
+    );
     await sql`select pg_terminate_backend(pid) ${waits}`.execute(server.read.kysely);
     const result = await waiting;
 

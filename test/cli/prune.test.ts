@@ -4,21 +4,34 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import test from 'node:test';
+
 import { sql } from 'kysely';
-import type { PruneStatus } from '../../src/database/prunes.ts';
+
+import type { PruneStatus } from '../../src/database/prune/prunes.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
-import { askPrune } from '../../src/temporal.ts';
+import { askPrune } from '../../src/temporal/temporal.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
 
-const debgeo = async (world: World, command: string): Promise<{ exitCode: number; stdout: string; stderr: string }> => {
-  const environment = { DATABASE_URL: world.databaseUrl, TEMPORAL_ADDRESS: world.temporalAddress, TEMPORAL_NAMESPACE: world.namespace };
+const debgeo = async (
+  world: World,
+  command: string,
+): Promise<{ exitCode: number; stdout: string; stderr: string }> => {
+  const environment = {
+    DATABASE_URL: world.databaseUrl,
+    TEMPORAL_ADDRESS: world.temporalAddress,
+    TEMPORAL_NAMESPACE: world.namespace,
+  };
   const child = spawn(process.execPath, [MAIN, ...command.split(' ')], {
     env: { ...process.env, ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const [stdout, stderr, [exitCode]] = await Promise.all([child.stdout.toArray(), child.stderr.toArray(), once(child, 'close')]);
+  const [stdout, stderr, [exitCode]] = await Promise.all([
+    child.stdout.toArray(),
+    child.stderr.toArray(),
+    once(child, 'close'),
+  ]);
   return { exitCode: exitCode as number, stdout: stdout.join(''), stderr: stderr.join('') };
 };
 
@@ -39,24 +52,35 @@ test('prune', async (t) => {
     assert.deepEqual(await world.site('fra').contents(), before);
   });
 
-  await sql`update replication_sites set grace_ms = 0, kept_generations = 1`.execute(world.database.read.kysely);
+  await sql`update replication_sites set grace_ms = 0, kept_generations = 1`.execute(
+    world.database.read.kysely,
+  );
   let wouldGo = 0;
 
   await t.test('--dry-run says what would go and changes nothing', async () => {
     const result = await debgeo(world, 'prune --dry-run --json');
 
     assert.equal(result.exitCode, 0, result.stderr);
-    const [fra] = JSON.parse(result.stdout) as { site: string; blobs: number; bytes: number; oldestKept: object }[];
+    const [fra] = JSON.parse(result.stdout) as {
+      site: string;
+      blobs: number;
+      bytes: number;
+      oldestKept: object;
+    }[];
     wouldGo = fra!.blobs;
     assert.ok(fra!.blobs > 0 && fra!.bytes > 0);
     assert.deepEqual([fra!.site, fra!.oldestKept], ['fra', { bookworm: 2 }]);
     assert.deepEqual(await world.site('fra').contents(), before);
-    const marked = await sql`select from blob_registry where state = 4`.execute(world.database.read.kysely);
+    const marked = await sql`select from blob_registry where state = 4`.execute(
+      world.database.read.kysely,
+    );
     assert.equal(marked.rows.length, 0);
   });
 
   await t.test('a catalog that was cut is refused with 3, also by --dry-run', async () => {
-    await sql`update distribution_snapshots set blob_count = blob_count + 1`.execute(world.database.read.kysely);
+    await sql`update distribution_snapshots set blob_count = blob_count + 1`.execute(
+      world.database.read.kysely,
+    );
 
     for (const command of ['prune --site fra', 'prune --dry-run']) {
       const result = await debgeo(world, command);
@@ -64,7 +88,9 @@ test('prune', async (t) => {
       assert.match(result.stderr, /\bPRUNE_REFUSED: /);
     }
     assert.deepEqual(await world.site('fra').contents(), before);
-    await sql`update distribution_snapshots set blob_count = blob_count - 1`.execute(world.database.read.kysely);
+    await sql`update distribution_snapshots set blob_count = blob_count - 1`.execute(
+      world.database.read.kysely,
+    );
   });
 
   await t.test('a site that cannot be reached ends it with 4, and status says so', async () => {
@@ -73,7 +99,10 @@ test('prune', async (t) => {
     const result = await debgeo(world, 'prune');
 
     assert.equal(result.exitCode, 4, result.stderr);
-    assert.match((await debgeo(world, 'status')).stdout, /^ +fra +failed: SITE_UNREACHABLE.*\n +fra: SITE_UNREACHABLE: (.|\n)*? do: /m);
+    assert.match(
+      (await debgeo(world, 'status')).stdout,
+      /^ +fra +failed: SITE_UNREACHABLE.*\n +fra: SITE_UNREACHABLE: (.|\n)*? do: /m,
+    );
     assert.deepEqual(await world.site('fra').contents(), before);
     await world.site('fra').proxy.refuse(false);
   });
@@ -83,7 +112,10 @@ test('prune', async (t) => {
 
     assert.equal(result.exitCode, 0, result.stderr);
     assert.equal((await world.site('fra').contents()).size, before.size - wouldGo);
-    assert.match((await debgeo(world, 'status')).stdout, new RegExp(`^ +fra +pruned .*: ${wouldGo} blobs`, 'm'));
+    assert.match(
+      (await debgeo(world, 'status')).stdout,
+      new RegExp(`^ +fra +pruned .*: ${wouldGo} blobs`, 'm'),
+    );
   });
 
   await t.test('a name that nothing has is a usage error', async () => {
@@ -95,6 +127,9 @@ test('prune', async (t) => {
 
     const asked = world.withTemporal((client) => askPrune(client, 'fra', { workerMs: 500 }));
 
-    await assert.rejects(asked, (error) => error instanceof DebgeoError && error.code === 'NO_WORKER');
+    await assert.rejects(
+      asked,
+      (error) => error instanceof DebgeoError && error.code === 'NO_WORKER',
+    );
   });
 });

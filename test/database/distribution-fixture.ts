@@ -1,11 +1,16 @@
-/** A migrated database of its own with one archive, one distribution and the sites that are asked for. */
+/**
+ * A migrated database of its own with one archive, one distribution and the sites that are asked
+ * for.
+ */
 import { sql } from 'kysely';
-import type { Validator } from '../../src/archive/archive.ts';
+
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
 import { BlobSet } from '../../src/domain/blob-set.ts';
+import type { Blob } from '../../src/domain/blob.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
-import type { Blob, Snapshot } from '../../src/domain/snapshot.ts';
+import type { Validator } from '../../src/domain/snapshot.ts';
+import type { Snapshot } from '../../src/domain/snapshot.ts';
 import { migratedDatabase } from '../support/servers.ts';
 
 export const DISTRIBUTION = 'debian-bookworm';
@@ -18,7 +23,13 @@ export interface Fixture {
 }
 
 export async function aDistribution(
-  options: { sites?: readonly string[]; url?: string; keyring?: Uint8Array | null; components?: string[]; tuning?: object } = {},
+  options: {
+    sites?: readonly string[];
+    url?: string;
+    keyring?: Uint8Array | null;
+    components?: string[];
+    tuning?: object;
+  } = {},
 ): Promise<Fixture> {
   const db = await connectDatabase(await migratedDatabase());
   const distributionId = await db.transaction(async ({ kysely }) => {
@@ -33,7 +44,9 @@ export async function aDistribution(
     for (const site of options.sites ?? []) {
       await sql`
         insert into replication_sites (name, account_url, container, public_url, credential)
-        values (${site}, 'http://127.0.0.1:1/' || ${site}, 'c', 'http://127.0.0.1:1/' || ${site}, '{"env": "X"}')`.execute(kysely);
+        values (${site}, 'http://127.0.0.1:1/' || ${site}, 'c', 'http://127.0.0.1:1/' || ${site}, '{"env": "X"}')`.execute(
+        kysely,
+      );
       await sql`
         insert into distribution_replications (distribution_id, site_id)
         select ${rows[0]!.id}, id from replication_sites where name = ${site}`.execute(kysely);
@@ -55,17 +68,34 @@ export function blobSetOf(blobs: Iterable<Blob>): BlobSet {
   return set;
 }
 
-/** A snapshot of these pool files; `body` stands for the signed text, `signature` for what else makes the bytes of InRelease. */
+/**
+ * A snapshot of these pool files; `body` stands for the signed text, `signature` for what else
+ * makes the bytes of InRelease.
+ */
 export function aSnapshot(poolFiles: readonly Blob[], body: string, signature = ''): Snapshot {
-  const index = aBlob('dists/stable/main/binary-amd64/Packages.gz', poolFiles.map((blob) => blob.path + blob.sha256).join());
+  const index = aBlob(
+    'dists/stable/main/binary-amd64/Packages.gz',
+    poolFiles.map((blob) => blob.path + blob.sha256).join(),
+  );
   return {
-    releaseSet: { inRelease: Buffer.from(body + signature), release: Buffer.from(body), releaseGpg: null },
+    releaseSet: {
+      inRelease: Buffer.from(body + signature),
+      release: Buffer.from(body),
+      releaseGpg: null,
+    },
     bodySha256: sha256Of(Buffer.from(body)),
     date: new Date('2026-01-01T00:00:00Z'),
     validUntil: null,
     signers: ['A'.repeat(40)],
     untorn: true,
-    indices: [{ ...index, byHashPaths: [parseRepoPath(`dists/stable/main/binary-amd64/by-hash/SHA256/${index.sha256}`)] }],
+    indices: [
+      {
+        ...index,
+        byHashPaths: [
+          parseRepoPath(`dists/stable/main/binary-amd64/by-hash/SHA256/${index.sha256}`),
+        ],
+      },
+    ],
     absent: [parseRepoPath('dists/stable/main/binary-amd64/Packages')],
     poolFiles: blobSetOf(poolFiles),
   };

@@ -1,25 +1,39 @@
-/** Two distributions of one archive at two sites, and the steps of a lane as far as the database goes: nothing is ever written to a site. */
+/**
+ * Two distributions of one archive at two sites, and the steps of a lane as far as the database
+ * goes: nothing is ever written to a site.
+ */
 import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
-import { applyConfiguration, type AppliedConfiguration } from '../../src/database/apply-configuration.ts';
-import { readDistribution, saveSnapshot } from '../../src/database/catalog.ts';
-import { findLane, type LaneKey } from '../../src/database/lane.ts';
+
+import { readDistribution, saveSnapshot } from '../../src/database/catalog/catalog.ts';
+import {
+  applyConfiguration,
+  type AppliedConfiguration,
+} from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
-import { planBlobs } from '../../src/database/plan-blobs.ts';
-import { finishPublication, openPublication } from '../../src/database/publications.ts';
-import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry.ts';
-import { finishReplication, startAttempt } from '../../src/database/replications.ts';
+import {
+  finishPublication,
+  openPublication,
+} from '../../src/database/publications/publications.ts';
+import { findLane, type LaneKey } from '../../src/database/registry/lane.ts';
+import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
+import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry/registry.ts';
+import { finishReplication, startAttempt } from '../../src/database/replications/replications.ts';
 import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
 import { migratedDatabase } from '../support/servers.ts';
 import { blobSetOf } from './distribution-fixture.ts';
 
-export const says = (code: ErrorCode) => (error: unknown) => error instanceof DebgeoError && error.code === code;
+export const says = (code: ErrorCode) => (error: unknown) =>
+  error instanceof DebgeoError && error.code === code;
 export const digestOf = (text: string) => createHash('sha256').update(text).digest('hex') as Sha256;
 export const SIZE = 100;
 
-export async function aDatabase(t: TestContext, options: { poolMax?: number } = {}): Promise<Database> {
+export async function aDatabase(
+  t: TestContext,
+  options: { poolMax?: number } = {},
+): Promise<Database> {
   const db = await connectDatabase(await migratedDatabase(), options);
   t.after(() => db.close());
   const site = (name: string) => ({
@@ -42,7 +56,9 @@ export async function aDatabase(t: TestContext, options: { poolMax?: number } = 
     state: 'present' as const,
   });
   const configuration: AppliedConfiguration = {
-    archives: { debian: { url: 'http://127.0.0.1/', mount: 'debian', keyring: null, redirect_origins: [] } },
+    archives: {
+      debian: { url: 'http://127.0.0.1/', mount: 'debian', keyring: null, redirect_origins: [] },
+    },
     sites: { fra: site('fra'), sin: site('sin') },
     distributions: { stable: distribution('stable'), testing: distribution('testing') },
   };
@@ -53,7 +69,11 @@ export async function aDatabase(t: TestContext, options: { poolMax?: number } = 
 let released = 0;
 
 /** Captures pool files given as `path: text`. */
-export async function capture(db: Database, name: string, files: Record<string, string>): Promise<number> {
+export async function capture(
+  db: Database,
+  name: string,
+  files: Record<string, string>,
+): Promise<number> {
   const { id } = (await readDistribution(db.read, name))!;
   const release = Buffer.from(`Release ${(released += 1)}`);
   const snapshot = {
@@ -65,34 +85,60 @@ export async function capture(db: Database, name: string, files: Record<string, 
     untorn: true,
     indices: [],
     absent: [],
-    poolFiles: blobSetOf(Object.entries(files).map(([path, text]) => ({ path: parseRepoPath(path), size: SIZE, sha256: digestOf(text) }))),
+    poolFiles: blobSetOf(
+      Object.entries(files).map(([path, text]) => ({
+        path: parseRepoPath(path),
+        size: SIZE,
+        sha256: digestOf(text),
+      })),
+    ),
   };
   return (await saveSnapshot(db, id, snapshot, { etag: null, lastModified: null })).generation;
 }
 
 let attempts = 1_000;
 
-export async function start(db: Database, name: string, generation: number, site = 'fra', attempt = (attempts += 1)): Promise<LaneKey> {
+export async function start(
+  db: Database,
+  name: string,
+  generation: number,
+  site = 'fra',
+  attempt = (attempts += 1),
+): Promise<LaneKey> {
   await startAttempt(db, { distribution: name, site }, generation, attempt);
   return findLane(db.read, { distribution: name, site }, generation, attempt);
 }
 
-export async function plan(db: Database, name: string, generation: number, site = 'fra'): Promise<LaneKey> {
+export async function plan(
+  db: Database,
+  name: string,
+  generation: number,
+  site = 'fra',
+): Promise<LaneKey> {
   const lane = await start(db, name, generation, site);
   await db.transaction((tx) => planBlobs(tx, lane));
   return lane;
 }
 
-export const claim = (db: Database, lane: LaneKey, files = 100, bytes = 1e9) => claimBlobs(db, lane, files, bytes);
+export const claim = (db: Database, lane: LaneKey, files = 100, bytes = 1e9) =>
+  claimBlobs(db, lane, files, bytes);
 export const read = (blob: WantedBlob, sha256: Sha256 = blob.sha256, etag = '"1"') => ({
   pathId: blob.pathId,
   blobId: blob.blobId,
   checksum: { etag, size: SIZE, sha256, lastModified: 0 },
 });
-export const files = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, index) => [`pool/${index}.deb`, `${index}`]));
+export const files = (count: number) =>
+  Object.fromEntries(
+    Array.from({ length: count }, (_, index) => [`pool/${index}.deb`, `${index}`]),
+  );
 
 /** Copies everything of a generation, as a lane does that nobody disturbs. */
-export async function settle(db: Database, name: string, generation: number, site = 'fra'): Promise<LaneKey> {
+export async function settle(
+  db: Database,
+  name: string,
+  generation: number,
+  site = 'fra',
+): Promise<LaneKey> {
   const lane = await plan(db, name, generation, site);
   const blobs = await claim(db, lane, 10_000);
   if (blobs.length > 0)
@@ -105,7 +151,12 @@ export async function settle(db: Database, name: string, generation: number, sit
 }
 
 /** Copies and publishes a generation: what the site serves from now on. */
-export async function serve(db: Database, name: string, generation: number, site = 'fra'): Promise<LaneKey> {
+export async function serve(
+  db: Database,
+  name: string,
+  generation: number,
+  site = 'fra',
+): Promise<LaneKey> {
   const lane = await settle(db, name, generation, site);
   await finishPublication(db, await openPublication(db, lane), 0);
   await finishReplication(db, { distribution: name, site }, generation, lane.attempt);

@@ -1,15 +1,24 @@
-/** The acts alone, with a site that is a folder over HTTP and commands that answer as told: each must fail for what it is there to find. */
+/**
+ * The acts alone, with a site that is a folder over HTTP and commands that answer as told: each
+ * must fail for what it is there to find.
+ */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
-import { createBuiltinClient } from '../../src/demo/builtin-client.ts';
+
 import * as capture from '../../src/demo/foreign-acts/1-capture.ts';
 import * as clients from '../../src/demo/foreign-acts/2-clients.ts';
 import * as status from '../../src/demo/foreign-acts/4-status.ts';
 import type { Reader } from '../../src/demo/foreign-archive.ts';
 import type { Stage } from '../../src/demo/stage.ts';
-import { packagesOf, serveArchive, SUITE, type ServedArchive } from './served-archive.ts';
+import { createBuiltinClient } from '../../src/witness/builtin-client.ts';
+import {
+  packagesOf,
+  serveArchive,
+  SUITE,
+  type ServedArchive,
+} from '../made-archive/served-archive.ts';
 
 interface Setting {
   readonly served: ServedArchive;
@@ -20,18 +29,31 @@ interface Setting {
 }
 
 /** @param told how many members status tells of */
-const aSite = async (t: TestContext, told: (members: number) => number = (members) => members): Promise<Setting> => {
+const aSite = async (
+  t: TestContext,
+  told: (members: number) => number = (members) => members,
+): Promise<Setting> => {
   const served = await serveArchive();
   t.after(() => served.close());
   const { files } = await served.archive.release(packagesOf('1.0'));
   const members = files.filter(({ kind }) => kind === 'pool' || kind === 'by-hash').length;
   const site = { name: 'fra', url: served.server.url, blobFolder: '' };
-  const said = { site: 'fra', members: told(members), synced: told(members), verified: told(members) };
+  const said = {
+    site: 'fra',
+    members: told(members),
+    synced: told(members),
+    verified: told(members),
+  };
   const stage = {
     replicated: { distribution: SUITE },
     sites: [site],
     client: async (_site: unknown, reads: Parameters<Stage['client']>[1]) =>
-      createBuiltinClient({ ...reads, url: site.url, suite: SUITE, folder: join(served.archive.folder, '../client') }),
+      createBuiltinClient({
+        ...reads,
+        url: site.url,
+        suite: SUITE,
+        folder: join(served.archive.folder, '../client'),
+      }),
     debgeo: async () => ({ exitCode: 0, stdout: '', stderr: '' }),
     status: async () => ({ sites: [said] }),
     say: () => {},
@@ -53,7 +75,11 @@ for (const exitCode of [1, 2, 3, 4]) {
     const stage = {
       replicated: { distribution: SUITE },
       configurationFile: 'demo.yaml',
-      debgeo: async ([command]: readonly string[]) => ({ exitCode: command === 'update' ? exitCode : 0, stdout: '', stderr: '' }),
+      debgeo: async ([command]: readonly string[]) => ({
+        exitCode: command === 'update' ? exitCode : 0,
+        stdout: '',
+        stderr: '',
+      }),
     } as unknown as Stage;
 
     await assert.rejects(capture.play(stage), { exitCode });

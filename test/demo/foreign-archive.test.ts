@@ -1,4 +1,7 @@
-/** Archives that debgeo had no part in, each a folder: replicated, read by clients, and a demo that ends as debgeo does. */
+/**
+ * Archives that debgeo had no part in, each a folder: replicated, read by clients, and a demo that
+ * ends as debgeo does.
+ */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -7,12 +10,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
+
 import { sql } from 'kysely';
-import { createAptClient } from '../../src/demo/apt-client.ts';
-import { createBuiltinClient } from '../../src/demo/builtin-client.ts';
-import { makeBinaryPackage, makeSourcePackage, type Package } from '../../src/demo/deb-package.ts';
-import { createSigningKey } from '../../src/demo/signing-key.ts';
-import { walkSite } from '../../src/demo/walk-site.ts';
+
+import {
+  makeBinaryPackage,
+  makeSourcePackage,
+  type Package,
+} from '../../src/made-archive/deb-package.ts';
+import { createSigningKey } from '../../src/made-archive/signing-key.ts';
+import { createAptClient } from '../../src/witness/apt-client.ts';
+import { createBuiltinClient } from '../../src/witness/builtin-client.ts';
+import { walkSite } from '../../src/witness/walk-site.ts';
 import { filesOf, openWorkshop, type Workshop } from '../support/made-archives.ts';
 import { NEEDS_ARCHIVE_MAKERS } from '../support/needs.ts';
 import { aWorld } from '../support/world.ts';
@@ -21,9 +30,19 @@ const ROOT = join(import.meta.dirname, '../..');
 
 const packagesOf = (suite: string): Package[] => [
   ...['alder', 'birch++', 'cedar'].map((name) =>
-    makeBinaryPackage({ name, version: '1:1.0~rc1+b1', architecture: 'amd64', payload: Buffer.from(`${name} ${suite}`) }),
+    makeBinaryPackage({
+      name,
+      version: '1:1.0~rc1+b1',
+      architecture: 'amd64',
+      payload: Buffer.from(`${name} ${suite}`),
+    }),
   ),
-  makeBinaryPackage({ name: 'dogwood-doc', version: '2', architecture: 'all', payload: Buffer.from(`docs ${suite}`) }),
+  makeBinaryPackage({
+    name: 'dogwood-doc',
+    version: '2',
+    architecture: 'all',
+    payload: Buffer.from(`docs ${suite}`),
+  }),
 ];
 
 const aWorkshop = async (t: TestContext): Promise<Workshop> => {
@@ -41,9 +60,13 @@ interface Ended {
 const demo = async (t: TestContext, ...args: string[]): Promise<Ended> => {
   const folder = await mkdtemp(join(tmpdir(), 'debgeo-foreign-'));
   t.after(() => rm(folder, { recursive: true, force: true }));
-  const child = spawn(process.execPath, ['src/demo/main.ts', ...args], { cwd: ROOT, env: { ...process.env, DEBGEO_DATA_DIR: folder } });
+  const child = spawn(process.execPath, ['src/demo/main.ts', ...args], {
+    cwd: ROOT,
+    env: { ...process.env, DEBGEO_DATA_DIR: folder },
+  });
   let printed = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => (printed += String(bytes)));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (bytes) => (printed += String(bytes)));
   const exitCode = await new Promise<number | null>((resolve) => child.once('close', resolve));
   return { exitCode, printed };
 };
@@ -53,10 +76,22 @@ test(
   { ...NEEDS_ARCHIVE_MAKERS, timeout: 300_000 },
   async (t) => {
     const workshop = await aWorkshop(t);
-    const source = makeSourcePackage({ name: 'alder', version: '1.0', payload: Buffer.from('the source of alder') });
+    const source = makeSourcePackage({
+      name: 'alder',
+      version: '1.0',
+      payload: Buffer.from('the source of alder'),
+    });
     const root = await workshop.reprepro('stable', [...packagesOf('stable'), source]);
 
-    const { exitCode, printed } = await demo(t, '--archive', root, '--suite', 'stable', '--keyring', workshop.keyringFile);
+    const { exitCode, printed } = await demo(
+      t,
+      '--archive',
+      root,
+      '--suite',
+      'stable',
+      '--keyring',
+      workshop.keyringFile,
+    );
 
     assert.equal(exitCode, 0, printed);
     // 4 .deb and 2 files of a source; indices by the digests that Release lists.
@@ -78,8 +113,12 @@ test(
     await workshop.flatAptFtparchive(root, 'flat', packagesOf('flat'));
     const keyring = await readFile(workshop.keyringFile);
     const world = await aWorld(t, { worker: 'none', suites: ['aptly', 'ftparchive', 'flat'] });
-    await sql`update archives set url = ${pathToFileURL(root).href}, keyring = ${keyring}`.execute(world.database.read.kysely);
-    await sql`update debian_distributions set suite = 'flat/' where name = 'flat'`.execute(world.database.read.kysely);
+    await sql`update archives set url = ${pathToFileURL(root).href}, keyring = ${keyring}`.execute(
+      world.database.read.kysely,
+    );
+    await sql`update debian_distributions set suite = 'flat/' where name = 'flat'`.execute(
+      world.database.read.kysely,
+    );
     await world.startWorker();
 
     for (const [name, suite, kind] of [
@@ -95,15 +134,32 @@ test(
         const walk = await walkSite({ url: site.aptUrl, suite, keyring });
         const status = await world.siteStatus(site.name, name);
         assert.deepEqual(walk.faults, [], `${name} at ${site.name}`);
-        assert.deepEqual([walk.poolFiles, status.verified, status.members, status.class], [4, walk.members, walk.members, kind]);
-        for (const create of site.name === 'sin' ? [createAptClient, createBuiltinClient] : [createAptClient]) {
+        assert.deepEqual(
+          [walk.poolFiles, status.verified, status.members, status.class],
+          [4, walk.members, walk.members, kind],
+        );
+        for (const create of site.name === 'sin'
+          ? [createAptClient, createBuiltinClient]
+          : [createAptClient]) {
           const components = suite.endsWith('/') ? [] : ['main'];
           const folder = await mkdtemp(join(world.folder, 'client-'));
-          const client = await create({ url: site.aptUrl, suite, components, architecture: 'amd64', sources: false, keyring, folder });
+          const client = await create({
+            url: site.aptUrl,
+            suite,
+            components,
+            architecture: 'amd64',
+            sources: false,
+            keyring,
+            folder,
+          });
           const updated = await client.update({ fresh: true });
           const { files, output } = await client.download(await client.packages());
           assert.equal(updated.exitCode, 0, updated.output);
-          assert.deepEqual(files.map(({ sha256 }) => sha256).toSorted(), released.toSorted(), `${client.name} reads ${name}: ${output}`);
+          assert.deepEqual(
+            files.map(({ sha256 }) => sha256).toSorted(),
+            released.toSorted(),
+            `${client.name} reads ${name}: ${output}`,
+          );
         }
       }
     }
@@ -120,10 +176,21 @@ test(
     const stranger = join(workshop.folder, 'stranger.asc');
     await writeFile(stranger, (await createSigningKey('a stranger')).publicArmored);
 
-    const { exitCode, printed } = await demo(t, '--archive', root, '--suite', 'stable', '--keyring', stranger);
+    const { exitCode, printed } = await demo(
+      t,
+      '--archive',
+      root,
+      '--suite',
+      'stable',
+      '--keyring',
+      stranger,
+    );
 
     assert.equal(exitCode, 3, printed);
-    assert.match(printed, /SIGNATURE_UNKNOWN_KEY: .+\n +expected: .+\n +found: .+\n +state: .+\n +do: .+/);
+    assert.match(
+      printed,
+      /SIGNATURE_UNKNOWN_KEY: .+\n +expected: .+\n +found: .+\n +state: .+\n +do: .+/,
+    );
   },
 );
 

@@ -2,10 +2,18 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
+
 import { parseArguments, type Arguments } from '../../src/demo/parse-arguments.ts';
 
 const KEYRING = import.meta.filename;
-const good = ['--archive', 'https://deb.example.org/debian', '--suite', 'stable', '--keyring', KEYRING];
+const good = [
+  '--archive',
+  'https://deb.example.org/debian',
+  '--suite',
+  'stable',
+  '--keyring',
+  KEYRING,
+];
 
 const parsed = (...args: string[]): Arguments => {
   const found = parseArguments(args);
@@ -31,7 +39,9 @@ test('without an archive the demo makes its own', () => {
 
 test('an archive is a URL, or a folder seen from where somebody typed', () => {
   assert.equal(parsed(...good).foreign!.url, 'https://deb.example.org/debian');
-  const folder = calledIn('/srv', () => parsed('--archive', 'my mirror', '--suite', 'stable', '--unsigned'));
+  const folder = calledIn('/srv', () =>
+    parsed('--archive', 'my mirror', '--suite', 'stable', '--unsigned'),
+  );
   assert.equal(folder.foreign!.url, pathToFileURL(join('/srv', 'my mirror')).href);
   assert.equal(folder.foreign!.keyring, null);
 });
@@ -47,9 +57,17 @@ for (const [what, args, faults] of [
   ['a suite alone', ['--suite', 'stable'], 2],
   ['a component alone', ['--component', 'main'], 3],
   ['a keyring and none', [...good, '--unsigned'], 1],
-  ['a keyring that is not there', ['--archive', '/srv', '--suite', 'stable', '--keyring', '/nowhere/keyring.gpg'], 1],
+  [
+    'a keyring that is not there',
+    ['--archive', '/srv', '--suite', 'stable', '--keyring', '/nowhere/keyring.gpg'],
+    1,
+  ],
   ['a URL of another kind', [...good, '--archive', 'ftp://deb.example.org/debian'], 1],
-  ['no architecture of a machine', [...good, '--architecture', 'all', '--architecture', 'source'], 1],
+  [
+    'no architecture of a machine',
+    [...good, '--architecture', 'all', '--architecture', 'source'],
+    1,
+  ],
   ['an option that does not exist', ['--mirror'], 1],
   ['a word too many', ['https://deb.example.org/debian'], 1],
 ] as const) {

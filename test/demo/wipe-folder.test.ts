@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+
 import { runScript } from '../../src/demo/run-command.ts';
 
 const WIPE_FOLDER = fileURLToPath(new URL('../../src/demo/wipe-folder.ts', import.meta.url));
@@ -38,7 +39,9 @@ test('the folder of an earlier demo is emptied', async (t) => {
 
 test('the folder of servers that run is left alone', async (t) => {
   const folder = usedFolder(t);
-  const keeper = spawn(process.execPath, ['--input-type=module', '--eval', HOLD_LOCK, folder], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const keeper = spawn(process.execPath, ['--input-type=module', '--eval', HOLD_LOCK, folder], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   t.after(() => keeper.kill('SIGKILL'));
   await once(keeper.stdout, 'data');
 

@@ -3,10 +3,11 @@ import { globSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
+
 import { configurationPage } from '../../src/docs/configuration-page.ts';
 import { PAGES } from '../../src/docs/pages.ts';
 import { RULES } from '../../src/domain/errors.ts';
-import { ENVIRONMENT } from '../../src/environment.ts';
+import { ENVIRONMENT } from '../../src/settings/environment.ts';
 
 const root = dirname(dirname(import.meta.dirname));
 const read = (path: string): string => readFileSync(join(root, path), 'utf8');
@@ -17,7 +18,10 @@ for (const [path, page] of Object.entries(PAGES))
     assert.equal(read(path), page());
   });
 
-/** Codes that a source gives to an error: comparisons, lists to compare with, types and comments do not count. */
+/**
+ * Codes that a source gives to an error: comparisons, lists to compare with, types and comments do
+ * not count.
+ */
 const raisedIn = (source: string): Set<string> => {
   const code = source
     .replaceAll(/\/\*[\s\S]*?\*\//g, '')
@@ -30,7 +34,9 @@ const raisedIn = (source: string): Set<string> => {
 
 test('every error code is given to an error somewhere', () => {
   const raised = new Set(
-    sources.filter((path) => path !== 'src/domain/errors.ts' && !path.startsWith('src/demo/')).flatMap((path) => [...raisedIn(read(path))]),
+    sources
+      .filter((path) => path !== 'src/domain/errors.ts' && !path.startsWith('src/demo/'))
+      .flatMap((path) => [...raisedIn(read(path))]),
   );
 
   assert.deepEqual(
@@ -58,18 +64,26 @@ const READ_BY = [
 
 test('every environment variable that the source reads is described, and no other', () => {
   const names = sources
-    .filter((path) => path !== 'src/environment.ts')
-    .flatMap((path) => [...read(path).matchAll(/\b(?:process\.env|environment|set)(?:\.|\[')([A-Z][A-Z_]+)/g)].map(([, name]) => name!));
+    .filter((path) => path !== 'src/settings/environment.ts')
+    .flatMap((path) =>
+      [...read(path).matchAll(/\b(?:process\.env|environment|set)(?:\.|\[')([A-Z][A-Z_]+)/g)].map(
+        ([, name]) => name!,
+      ),
+    );
   const own = new Set(names.filter((name) => !OF_THE_SYSTEM.includes(name)));
   const described = Object.keys(ENVIRONMENT);
 
-  assert.deepEqual(own, new Set(described.filter((name) => !READ_BY.some(({ prefix }) => name.startsWith(prefix)))));
+  assert.deepEqual(
+    own,
+    new Set(described.filter((name) => !READ_BY.some(({ prefix }) => name.startsWith(prefix)))),
+  );
   for (const { prefix, library } of READ_BY) {
     const folder = dirname(fileURLToPath(import.meta.resolve(library)));
     const code = globSync('**/*.js', { cwd: folder })
       .map((name) => readFileSync(join(folder, name), 'utf8'))
       .join('\n');
-    for (const name of described.filter((one) => one.startsWith(prefix))) assert.ok(code.includes(name), name);
+    for (const name of described.filter((one) => one.startsWith(prefix)))
+      assert.ok(code.includes(name), name);
   }
 });
 

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+
 import { BlobSet } from '../../src/domain/blob-set.ts';
+import type { Blob } from '../../src/domain/blob.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256FromBytes, sha256Of, SHA256_BYTES } from '../../src/domain/sha256.ts';
-import type { Blob } from '../../src/domain/snapshot.ts';
 import { refuses } from './refuses.ts';
 
 const A = sha256Of(Buffer.from('a'));
@@ -12,13 +13,19 @@ const B = sha256Of(Buffer.from('b'));
 const blobsOf = (set: BlobSet): Blob[] =>
   [...set.pieces()].flatMap(({ paths, sizes, digests }) =>
     paths.map((path, place) => {
-      const sha256 = sha256FromBytes(digests.subarray(place * SHA256_BYTES, (place + 1) * SHA256_BYTES));
+      const sha256 = sha256FromBytes(
+        digests.subarray(place * SHA256_BYTES, (place + 1) * SHA256_BYTES),
+      );
       return { path, size: sizes[place]!, sha256 };
     }),
   );
 
 describe('BlobSet', () => {
-  const blob = (path: string, sha256 = A, size = 1): Blob => ({ path: parseRepoPath(path), size, sha256 });
+  const blob = (path: string, sha256 = A, size = 1): Blob => ({
+    path: parseRepoPath(path),
+    size,
+    sha256,
+  });
 
   it('holds a path once, however often it is named', () => {
     const blobs = new BlobSet();
@@ -32,7 +39,9 @@ describe('BlobSet', () => {
   it('gives all of them in pieces, in the order in which they came', () => {
     for (const count of [0, 1, 2_000, 4_001]) {
       const blobs = new BlobSet();
-      const added = Array.from({ length: count }, (_, index) => blob(`pool/${index}`, sha256Of(Buffer.from(`${index}`)), index));
+      const added = Array.from({ length: count }, (_, index) =>
+        blob(`pool/${index}`, sha256Of(Buffer.from(`${index}`)), index),
+      );
 
       for (const one of added) blobs.add(one);
 
@@ -41,7 +50,11 @@ describe('BlobSet', () => {
         blobs.bytes,
         added.reduce((sum, { size }) => sum + size, 0),
       );
-      assert.ok([...blobs.pieces()].every(({ paths, sizes }) => paths.length === sizes.length && paths.length <= 2_000));
+      assert.ok(
+        [...blobs.pieces()].every(
+          ({ paths, sizes }) => paths.length === sizes.length && paths.length <= 2_000,
+        ),
+      );
     }
   });
 
@@ -54,7 +67,9 @@ describe('BlobSet', () => {
   });
 
   it('refuses the path of an index', () => {
-    refuses('HOSTILE_PATH', () => new BlobSet([parseRepoPath('sub/Contents-amd64.gz')]).add(blob('sub/Contents-amd64.gz')));
+    refuses('HOSTILE_PATH', () =>
+      new BlobSet([parseRepoPath('sub/Contents-amd64.gz')]).add(blob('sub/Contents-amd64.gz')),
+    );
   });
 
   it('refuses two files whose paths differ in case or normalisation only, and takes one file by two names', () => {

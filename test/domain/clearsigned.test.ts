@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+
 import { isSameText, splitClearsigned, splitSignatures } from '../../src/domain/clearsigned.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { refuses } from './refuses.ts';
@@ -24,7 +25,10 @@ describe('splitClearsigned', () => {
     assert.equal(bodyOf((HEAD + RELEASE + SIGNATURE).replaceAll('\n', ' \t\n')), RELEASE);
     assert.equal(bodyOf((HEAD + RELEASE + SIGNATURE).trimEnd()), RELEASE);
     assert.equal(bodyOf((HEAD + RELEASE + SIGNATURE).replace('Hash: SHA512\n', '')), RELEASE);
-    assert.equal(bodyOf((HEAD + RELEASE + SIGNATURE).replace('Hash: SHA512', 'Charset: x')), RELEASE);
+    assert.equal(
+      bodyOf((HEAD + RELEASE + SIGNATURE).replace('Hash: SHA512', 'Charset: x')),
+      RELEASE,
+    );
   });
 
   it('keeps empty lines of the text', () => {
@@ -32,7 +36,10 @@ describe('splitClearsigned', () => {
   });
 
   it('removes the escape of any line', () => {
-    assert.equal(bodyOf(`${HEAD}- A: b\n- -dash\n- - twice\n${SIGNATURE}`), 'A: b\n-dash\n- twice\n');
+    assert.equal(
+      bodyOf(`${HEAD}- A: b\n- -dash\n- - twice\n${SIGNATURE}`),
+      'A: b\n-dash\n- twice\n',
+    );
   });
 
   it('accepts several signature blocks at the end', () => {
@@ -60,7 +67,8 @@ describe('splitClearsigned', () => {
     'an armor line of another kind in the text': `${HEAD}-----BEGIN PGP MESSAGE-----\n${SIGNATURE}`,
     'a signature with a wrong checksum': whole.replace('=deO1', '=abcd'),
     'a signature without an empty line before it': HEAD + RELEASE + SIGNATURE.replace('\n\n', '\n'),
-    'a header of the signature without a colon': HEAD + RELEASE + SIGNATURE.replace('\n\n', '\nhello\n\n'),
+    'a header of the signature without a colon':
+      HEAD + RELEASE + SIGNATURE.replace('\n\n', '\nhello\n\n'),
     'an armor header that begins with a dash': whole.replace('Hash: SHA512', '- Hash: SHA512'),
     'no empty line after the headers':
       '-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\nA: b\n-----BEGIN PGP SIGNATURE-----\niQ==\n-----END PGP SIGNATURE-----\n',
@@ -77,7 +85,9 @@ describe('splitClearsigned', () => {
   }
 
   it('refuses text that is not UTF-8', () => {
-    refuses('SIGNATURE_MALFORMED', () => splitClearsigned(Buffer.from(whole.replace('Debian', 'D\xe9bian'), 'latin1')));
+    refuses('SIGNATURE_MALFORMED', () =>
+      splitClearsigned(Buffer.from(whole.replace('Debian', 'D\xe9bian'), 'latin1')),
+    );
   });
 
   it('refuses every truncation', () => {
@@ -96,11 +106,21 @@ it('bounds the lines, before it makes any of them', () => {
 
 describe('splitSignatures', () => {
   it('gives the blocks of a detached signature', () => {
-    assert.deepEqual(splitSignatures(Buffer.from(SIGNATURE + SIGNATURE.replaceAll('\n', '\r\n'))), [SIGNATURE, SIGNATURE]);
+    assert.deepEqual(splitSignatures(Buffer.from(SIGNATURE + SIGNATURE.replaceAll('\n', '\r\n'))), [
+      SIGNATURE,
+      SIGNATURE,
+    ]);
   });
 
   it('refuses anything else, and binary signatures', () => {
-    for (const text of ['', '\n', `x\n${SIGNATURE}`, `${SIGNATURE}\n`, SIGNATURE.slice(0, 40), '\u0088\u0001']) {
+    for (const text of [
+      '',
+      '\n',
+      `x\n${SIGNATURE}`,
+      `${SIGNATURE}\n`,
+      SIGNATURE.slice(0, 40),
+      '\u0088\u0001',
+    ]) {
       refuses('SIGNATURE_MALFORMED', () => splitSignatures(Buffer.from(text)), text);
     }
     refuses('SIGNATURE_MALFORMED', () => splitSignatures(Uint8Array.of(0x89, 0x02, 0x33)));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+
 import { Deb822Parser, parseStanza } from '../../src/domain/deb822.ts';
 import { refuses, seeded } from './refuses.ts';
 
@@ -19,7 +20,11 @@ function parse(
   limits?: { lineBytes: number; stanzaBytes: number },
 ) {
   const stanzas: Record<string, string>[] = [];
-  const parser = new Deb822Parser(fields, (stanza) => stanzas.push(Object.fromEntries(stanza)), limits);
+  const parser = new Deb822Parser(
+    fields,
+    (stanza) => stanzas.push(Object.fromEntries(stanza)),
+    limits,
+  );
   for (const chunk of chunks) parser.push(chunk);
   parser.end();
   return stanzas;
@@ -31,7 +36,8 @@ describe('Deb822Parser', () => {
   });
 
   it('yields the same wherever a chunk ends', () => {
-    for (let at = 0; at <= TEXT.length; at += 1) assert.deepEqual(parse([TEXT.subarray(0, at), TEXT.subarray(at)]), STANZAS, `at ${at}`);
+    for (let at = 0; at <= TEXT.length; at += 1)
+      assert.deepEqual(parse([TEXT.subarray(0, at), TEXT.subarray(at)]), STANZAS, `at ${at}`);
     assert.deepEqual(parse([...TEXT].map((byte) => Uint8Array.of(byte))), STANZAS);
   });
 
@@ -40,7 +46,9 @@ describe('Deb822Parser', () => {
     for (let round = 0; round < 200; round += 1) {
       const buffer = Buffer.alloc(16);
       const stanzas: Record<string, string>[] = [];
-      const parser = new Deb822Parser(['Package', 'Description'], (stanza) => stanzas.push(Object.fromEntries(stanza)));
+      const parser = new Deb822Parser(['Package', 'Description'], (stanza) =>
+        stanzas.push(Object.fromEntries(stanza)),
+      );
       for (let at = 0; at < TEXT.length;) {
         const size = TEXT.copy(buffer, 0, at, at + 1 + Math.floor(random() * 16));
         parser.push(buffer.subarray(0, size));
@@ -58,11 +66,21 @@ describe('Deb822Parser', () => {
   });
 
   it('takes a line of blanks as continuation, as apt does', () => {
-    assert.deepEqual(parse([Buffer.from('Package: a\n \nDescription: b\n')]), [{ package: 'a\n', description: 'b' }]);
+    assert.deepEqual(parse([Buffer.from('Package: a\n \nDescription: b\n')]), [
+      { package: 'a\n', description: 'b' },
+    ]);
   });
 
   it('refuses what is no control data', () => {
-    for (const text of ['<html>\n', 'Package\n', ' a: b\n', '\n a\n', ': a\n', 'Package: a\n\n\tb\n', 'Package: a\npackage: b\n']) {
+    for (const text of [
+      '<html>\n',
+      'Package\n',
+      ' a: b\n',
+      '\n a\n',
+      ': a\n',
+      'Package: a\n\n\tb\n',
+      'Package: a\npackage: b\n',
+    ]) {
       refuses('INDEX_MALFORMED', () => parse([Buffer.from(text)]), text);
     }
   });
@@ -72,7 +90,9 @@ describe('Deb822Parser', () => {
     const endless = new Deb822Parser([], () => {}, limits);
 
     assert.equal(parse([Buffer.from(`Package: ${'a'.repeat(11)}\n`)], 'all', limits).length, 1);
-    refuses('LIMIT_EXCEEDED', () => parse([Buffer.from(`Package: ${'a'.repeat(12)}\n`)], 'all', limits));
+    refuses('LIMIT_EXCEEDED', () =>
+      parse([Buffer.from(`Package: ${'a'.repeat(12)}\n`)], 'all', limits),
+    );
     refuses('LIMIT_EXCEEDED', () => {
       for (let pushed = 0; pushed < 30; pushed += 1) endless.push(Buffer.from('a'));
     });
@@ -81,7 +101,9 @@ describe('Deb822Parser', () => {
   it('refuses a stanza that never ends', () => {
     const lines = Buffer.from(`Files:\n${' 0123456789\n'.repeat(10)}`);
 
-    refuses('LIMIT_EXCEEDED', () => parse([lines], ['Files'], { lineBytes: 100, stanzaBytes: 100 }));
+    refuses('LIMIT_EXCEEDED', () =>
+      parse([lines], ['Files'], { lineBytes: 100, stanzaBytes: 100 }),
+    );
     assert.deepEqual(parse([lines], ['Package'], { lineBytes: 100, stanzaBytes: 100 }), [{}]);
   });
 });

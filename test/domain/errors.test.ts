@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { DebgeoError, type ErrorCode, isErrorCode, ruleOf, RULES } from '../../src/domain/errors.ts';
+
+import {
+  DebgeoError,
+  type ErrorCode,
+  isErrorCode,
+  ruleOf,
+  RULES,
+} from '../../src/domain/errors.ts';
 
 const codes = Object.keys(RULES) as ErrorCode[];
 
@@ -18,7 +25,9 @@ describe('error codes', () => {
   });
 
   it('never park what is only unreachable or throttled', () => {
-    for (const code of codes.filter((name) => /^(ARCHIVE|SITE)_(UNREACHABLE|THROTTLED|STALLED)$/.test(name))) {
+    for (const code of codes.filter((name) =>
+      /^(ARCHIVE|SITE)_(UNREACHABLE|THROTTLED|STALLED)$/.test(name),
+    )) {
       assert.equal(ruleOf(code).then, 'backoff', code);
       assert.equal(ruleOf(code).exit, 4, code);
     }
@@ -26,14 +35,30 @@ describe('error codes', () => {
 
   it('tell their own from any other value', () => {
     for (const code of codes) assert.equal(isErrorCode(code), true);
-    for (const other of ['', 'toString', '__proto__', 'hasOwnProperty', 'unknown', null, undefined, 3, {}, ['UNKNOWN']])
+    for (const other of [
+      '',
+      'toString',
+      '__proto__',
+      'hasOwnProperty',
+      'unknown',
+      null,
+      undefined,
+      3,
+      {},
+      ['UNKNOWN'],
+    ])
       assert.equal(isErrorCode(other), false);
   });
 });
 
 describe('DebgeoError', () => {
   it('reports plain JSON, without its cause', () => {
-    const error = new DebgeoError('BLOB_MISMATCH', 'differs', { expected: 'a', found: 'b', retryAfterMs: 5 }, new Error('secret'));
+    const error = new DebgeoError(
+      'BLOB_MISMATCH',
+      'differs',
+      { expected: 'a', found: 'b', retryAfterMs: 5 },
+      new Error('secret'),
+    );
 
     assert.equal(error.code, 'BLOB_MISMATCH');
     assert.deepEqual(JSON.parse(JSON.stringify(error.report)), {

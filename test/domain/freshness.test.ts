@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+
 import { judgeAge, judgeFreshness } from '../../src/domain/freshness.ts';
 import { refuses } from './refuses.ts';
 
 const NOW = new Date('2024-02-10T12:00:00Z');
 const after = (ms: number) => new Date(NOW.getTime() + ms);
 const strict: Parameters<typeof judgeFreshness>[3] = { acceptUndated: false };
-const judge = (date: Date | null, validUntil: Date | null = null, newest: { date: Date | null } | null = null, policy = strict) =>
-  judgeFreshness({ date, validUntil }, newest, NOW, policy);
+const judge = (
+  date: Date | null,
+  validUntil: Date | null = null,
+  newest: { date: Date | null } | null = null,
+  policy = strict,
+) => judgeFreshness({ date, validUntil }, newest, NOW, policy);
 
 describe('judgeFreshness', () => {
   it('accepts a Release of now, with or without Valid-Until', () => {
@@ -46,8 +51,12 @@ describe('judgeFreshness', () => {
 
   it('takes an older Date where that is accepted, and nothing else with it', () => {
     judge(after(-2), null, { date: after(-1) }, { acceptUndated: false, acceptOlder: true });
-    refuses('RELEASE_EXPIRED', () => judge(after(-2), after(-1), { date: after(-1) }, { acceptUndated: false, acceptOlder: true }));
-    refuses('RELEASE_UNDATED', () => judge(null, null, { date: after(-1) }, { acceptUndated: false, acceptOlder: true }));
+    refuses('RELEASE_EXPIRED', () =>
+      judge(after(-2), after(-1), { date: after(-1) }, { acceptUndated: false, acceptOlder: true }),
+    );
+    refuses('RELEASE_UNDATED', () =>
+      judge(null, null, { date: after(-1) }, { acceptUndated: false, acceptOlder: true }),
+    );
   });
 
   it('accepts a first Date after none', () => {

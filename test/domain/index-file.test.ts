@@ -1,16 +1,28 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { compressionOf, isPackages, isSources, PackagesReader, SourcesReader, stemOf } from '../../src/domain/index-file.ts';
+
+import type { Blob } from '../../src/domain/blob.ts';
+import {
+  compressionOf,
+  isPackages,
+  isSources,
+  PackagesReader,
+  SourcesReader,
+  stemOf,
+} from '../../src/domain/index-file.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
-import type { Blob } from '../../src/domain/snapshot.ts';
 import { refuses } from './refuses.ts';
 
 const A = sha256Of(Buffer.from('a'));
 const B = sha256Of(Buffer.from('b'));
 const MD5 = '1'.repeat(32);
 
-function read(Reader: typeof PackagesReader | typeof SourcesReader, text: string, prefix = ''): Blob[] {
+function read(
+  Reader: typeof PackagesReader | typeof SourcesReader,
+  text: string,
+  prefix = '',
+): Blob[] {
   const blobs: Blob[] = [];
   const reader = new Reader(prefix, (blob) => blobs.push(blob));
   const bytes = Buffer.from(text);
@@ -35,7 +47,16 @@ describe('names of indices', () => {
       'v1.gz/Index',
     ].map(compressionOf);
 
-    assert.deepEqual(compressions, ['none', 'gz', 'xz', 'zst', 'unsupported', 'unsupported', 'none', 'none']);
+    assert.deepEqual(compressions, [
+      'none',
+      'gz',
+      'xz',
+      'zst',
+      'unsupported',
+      'unsupported',
+      'none',
+      'none',
+    ]);
   });
 
   it('share a stem', () => {
@@ -46,16 +67,27 @@ describe('names of indices', () => {
   });
 
   it('tell Packages and Sources from all others', () => {
-    const isOne = ['Packages', 'main/binary-amd64/Packages.xz', 'main/debian-installer/binary-amd64/Packages.bz2'];
-    const isNone = ['main/binary-amd64/Packages.diff/Index', 'main/binary-amd64/Release', 'main/Packages-x.gz', 'Packages.yml', 'Sources'];
+    const isOne = [
+      'Packages',
+      'main/binary-amd64/Packages.xz',
+      'main/debian-installer/binary-amd64/Packages.bz2',
+    ];
+    const isNone = [
+      'main/binary-amd64/Packages.diff/Index',
+      'main/binary-amd64/Release',
+      'main/Packages-x.gz',
+      'Packages.yml',
+      'Sources',
+    ];
 
-    assert.deepEqual([...isOne, ...isNone].map(isPackages), [...isOne.map(() => true), ...isNone.map(() => false)]);
-    assert.deepEqual(['Sources', 'main/source/Sources.gz', 'Packages', 'main/Sources.diff/Index'].map(isSources), [
-      true,
-      true,
-      false,
-      false,
+    assert.deepEqual([...isOne, ...isNone].map(isPackages), [
+      ...isOne.map(() => true),
+      ...isNone.map(() => false),
     ]);
+    assert.deepEqual(
+      ['Sources', 'main/source/Sources.gz', 'Packages', 'main/Sources.diff/Index'].map(isSources),
+      [true, true, false, false],
+    );
   });
 });
 
@@ -85,20 +117,36 @@ describe('PackagesReader', () => {
 
     assert.equal(packages(fields.join('')).length, 1);
     for (const field of fields)
-      refuses('INDEX_MALFORMED', () => packages(`Package: b\n${fields.filter((other) => other !== field).join('')}`), field);
+      refuses(
+        'INDEX_MALFORMED',
+        () => packages(`Package: b\n${fields.filter((other) => other !== field).join('')}`),
+        field,
+      );
     refuses('INDEX_MALFORMED', () => packages('Package: b\n'));
-    refuses('INDEX_MALFORMED', () => packages(`Filename: b.deb\nSize: 1\nSHA512: ${'b'.repeat(128)}\n`));
+    refuses('INDEX_MALFORMED', () =>
+      packages(`Filename: b.deb\nSize: 1\nSHA512: ${'b'.repeat(128)}\n`),
+    );
   });
 
   it('refuses sizes and digests that are none', () => {
     for (const size of ['-1', '1.5', '0x10', '1e3', '1 2', '9'.repeat(16)])
-      refuses('INDEX_MALFORMED', () => packages(`Filename: b.deb\nSize: ${size}\nSHA256: ${A}\n`), size);
+      refuses(
+        'INDEX_MALFORMED',
+        () => packages(`Filename: b.deb\nSize: ${size}\nSHA256: ${A}\n`),
+        size,
+      );
     for (const digest of ['', A.slice(1), `${A}0`, 'g'.repeat(64)])
-      refuses('INDEX_MALFORMED', () => packages(`Filename: b.deb\nSize: 1\nSHA256: ${digest}\n`), digest);
+      refuses(
+        'INDEX_MALFORMED',
+        () => packages(`Filename: b.deb\nSize: 1\nSHA256: ${digest}\n`),
+        digest,
+      );
   });
 
   it('refuses a file that is too large', () => {
-    refuses('LIMIT_EXCEEDED', () => packages(`Filename: b.deb\nSize: ${LIMITS.blobBytes + 1}\nSHA256: ${A}\n`));
+    refuses('LIMIT_EXCEEDED', () =>
+      packages(`Filename: b.deb\nSize: ${LIMITS.blobBytes + 1}\nSHA256: ${A}\n`),
+    );
   });
 
   it('refuses hostile names', () => {
@@ -116,17 +164,25 @@ describe('PackagesReader', () => {
       refuses('HOSTILE_PATH', () => packages(`Filename: ${name}\nSize: 1\nSHA256: ${A}\n`), name);
     }
     refuses('HOSTILE_PATH', () => packages(`Filename: ../b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub'));
-    refuses('HOSTILE_PATH', () => packages(`Filename: InRelease\nSize: 1\nSHA256: ${A}\n`, 'dists'));
+    refuses('HOSTILE_PATH', () =>
+      packages(`Filename: InRelease\nSize: 1\nSHA256: ${A}\n`, 'dists'),
+    );
   });
 
   it('refuses names that apt asks for in a way that blob storage cannot answer', () => {
     for (const name of ['./b.deb', 'pool/./b.deb', './pool/b.deb'])
-      refuses('PATH_UNREADABLE', () => packages(`Filename: ${name}\nSize: 1\nSHA256: ${A}\n`), name);
+      refuses(
+        'PATH_UNREADABLE',
+        () => packages(`Filename: ${name}\nSize: 1\nSHA256: ${A}\n`),
+        name,
+      );
     assert.equal(packages(`Filename: .hidden/b.deb\nSize: 1\nSHA256: ${A}\n`).length, 1);
   });
 
   it('refuses a stanza that names two files', () => {
-    refuses('INDEX_MALFORMED', () => packages(`Filename: a.deb\nFilename: b.deb\nSize: 1\nSHA256: ${A}\n`));
+    refuses('INDEX_MALFORMED', () =>
+      packages(`Filename: a.deb\nFilename: b.deb\nSize: 1\nSHA256: ${A}\n`),
+    );
   });
 });
 
@@ -135,7 +191,11 @@ describe('SourcesReader', () => {
     `Package: h\n${directory}${files}Checksums-Sha256:\n${sha256}`;
 
   it('names the files below Directory', () => {
-    const text = stanza('Directory: pool/main/h\n', ` ${A} 3 h.dsc\n ${B} 4 h.tar.xz\n`, `Files:\n ${MD5} 3 h.dsc\n ${MD5} 4 h.tar.xz\n`);
+    const text = stanza(
+      'Directory: pool/main/h\n',
+      ` ${A} 3 h.dsc\n ${B} 4 h.tar.xz\n`,
+      `Files:\n ${MD5} 3 h.dsc\n ${MD5} 4 h.tar.xz\n`,
+    );
 
     assert.deepEqual(sources(text), [
       { path: 'pool/main/h/h.dsc', size: 3, sha256: A },
@@ -145,7 +205,11 @@ describe('SourcesReader', () => {
 
   it('refuses a Directory that apt asks for in a way that blob storage cannot answer', () => {
     for (const directory of ['.', './', './pool', 'pool/./h'])
-      refuses('PATH_UNREADABLE', () => sources(stanza(`Directory: ${directory}\n`, ` ${A} 3 h.dsc\n`)), directory);
+      refuses(
+        'PATH_UNREADABLE',
+        () => sources(stanza(`Directory: ${directory}\n`, ` ${A} 3 h.dsc\n`)),
+        directory,
+      );
   });
 
   it('takes nothing and no Directory as the root', () => {
@@ -166,7 +230,9 @@ describe('SourcesReader', () => {
     assert.equal(sources(stanza('', ` ${A} 3 h.dsc\n ${B} 4 h.asc\n`)).length, 2);
     refuses('INDEX_MALFORMED', () => sources(stanza('', ` ${B} 4 h.asc\n`)));
     refuses('INDEX_MALFORMED', () => sources(`Package: h\nFiles:\n ${MD5} 3 h.dsc\n`));
-    refuses('INDEX_MALFORMED', () => sources(`Package: h\nChecksums-Sha512:\n ${'b'.repeat(128)} 3 h.dsc\n`));
+    refuses('INDEX_MALFORMED', () =>
+      sources(`Package: h\nChecksums-Sha512:\n ${'b'.repeat(128)} 3 h.dsc\n`),
+    );
     refuses('INDEX_MALFORMED', () => sources('Package: h\nDirectory: pool\n'));
   });
 
@@ -177,16 +243,30 @@ describe('SourcesReader', () => {
   });
 
   it('refuses lines that are no entries', () => {
-    for (const line of [`${A} 3`, `${A.slice(1)} 3 h.dsc`, `${A} x h.dsc`, `${A} 3 h.dsc more`, MD5])
+    for (const line of [
+      `${A} 3`,
+      `${A.slice(1)} 3 h.dsc`,
+      `${A} x h.dsc`,
+      `${A} 3 h.dsc more`,
+      MD5,
+    ])
       refuses('INDEX_MALFORMED', () => sources(stanza('', ` ${line}\n`)), line);
   });
 
   it('refuses hostile folders and names', () => {
     for (const directory of ['..', '/etc', 'pool/../..', '/', 'dists/sid', 'a//b']) {
-      refuses('HOSTILE_PATH', () => sources(stanza(`Directory: ${directory}\n`, ` ${A} 3 h.dsc\n`)), directory);
+      refuses(
+        'HOSTILE_PATH',
+        () => sources(stanza(`Directory: ${directory}\n`, ` ${A} 3 h.dsc\n`)),
+        directory,
+      );
     }
     for (const name of ['../h.dsc', '/h.dsc', '.', 'InRelease']) {
-      refuses('HOSTILE_PATH', () => sources(stanza('Directory: pool\n', ` ${A} 3 ${name}\n`, '')), name);
+      refuses(
+        'HOSTILE_PATH',
+        () => sources(stanza('Directory: pool\n', ` ${A} 3 ${name}\n`, '')),
+        name,
+      );
     }
   });
 });

@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+
 import { LIMITS } from '../../src/domain/limits.ts';
 
 describe('limits', () => {
   it('are whole numbers above zero', () => {
-    for (const [name, limit] of Object.entries(LIMITS)) assert.ok(Number.isSafeInteger(limit) && limit > 0, name);
+    for (const [name, limit] of Object.entries(LIMITS))
+      assert.ok(Number.isSafeInteger(limit) && limit > 0, name);
   });
 
   it('fit each other', () => {

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+
 import { publicationOrder } from '../../src/domain/publication-order.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
@@ -8,7 +9,11 @@ import { refuses } from './refuses.ts';
 
 const A = sha256Of(Buffer.from('a'));
 const wanted = (path: string): PublishedName => ({ path: parseRepoPath(path), sha256: A, size: 1 });
-const absent = (path: string): PublishedName => ({ path: parseRepoPath(path), sha256: null, size: 0 });
+const absent = (path: string): PublishedName => ({
+  path: parseRepoPath(path),
+  sha256: null,
+  size: 0,
+});
 const order = (names: PublishedName[], present: string[], folder = 'dists/sid') =>
   publicationOrder(names, present.map(parseRepoPath), folder);
 
@@ -47,7 +52,12 @@ describe('publicationOrder', () => {
       absent(`${S}/main/Packages.xz`),
       absent(`${S}/main/Packages`),
     ];
-    const plan = order(names, [`${S}/main/Packages.xz`, `${S}/main/Packages.gz`, `${S}/main/Contents-all`, `${S}/InRelease`]);
+    const plan = order(names, [
+      `${S}/main/Packages.xz`,
+      `${S}/main/Packages.gz`,
+      `${S}/main/Contents-all`,
+      `${S}/InRelease`,
+    ]);
 
     assert.deepEqual(plan.removals, [`${S}/main/Contents-all`, `${S}/main/Packages.xz`]);
     assert.deepEqual(plan.indices, [wanted(`${S}/main/Packages.gz`)]);
@@ -66,8 +76,14 @@ describe('publicationOrder', () => {
   it('removes Release and Release.gpg that the archive lacks, where the site has them', () => {
     const names = [wanted(`${S}/InRelease`), absent(`${S}/Release`)];
 
-    assert.deepEqual(order(names, [`${S}/Release`, `${S}/Release.gpg`]).release, absent(`${S}/Release`));
-    assert.deepEqual(order(names, [`${S}/Release`, `${S}/Release.gpg`]).releaseGpg, absent(`${S}/Release.gpg`));
+    assert.deepEqual(
+      order(names, [`${S}/Release`, `${S}/Release.gpg`]).release,
+      absent(`${S}/Release`),
+    );
+    assert.deepEqual(
+      order(names, [`${S}/Release`, `${S}/Release.gpg`]).releaseGpg,
+      absent(`${S}/Release.gpg`),
+    );
     assert.deepEqual([order(names, []).release, order(names, []).releaseGpg], [null, null]);
   });
 
@@ -86,12 +102,19 @@ describe('publicationOrder', () => {
   it('refuses to take a distribution off the site', () => {
     refuses('RELEASE_MISSING', () => order([], [`${S}/InRelease`, `${S}/main/Packages`]));
     refuses('RELEASE_MISSING', () =>
-      order([absent(`${S}/InRelease`), absent(`${S}/Release`), wanted(`${S}/main/Packages`)], [`${S}/Release`]),
+      order(
+        [absent(`${S}/InRelease`), absent(`${S}/Release`), wanted(`${S}/main/Packages`)],
+        [`${S}/Release`],
+      ),
     );
   });
 
   it('refuses names of other suites', () => {
-    refuses('HOSTILE_PATH', () => order([wanted(`${S}/InRelease`), wanted('dists/sid-updates/main/Packages')], []));
-    refuses('HOSTILE_PATH', () => order([wanted(`${S}/InRelease`)], ['dists/bookworm/main/Packages']));
+    refuses('HOSTILE_PATH', () =>
+      order([wanted(`${S}/InRelease`), wanted('dists/sid-updates/main/Packages')], []),
+    );
+    refuses('HOSTILE_PATH', () =>
+      order([wanted(`${S}/InRelease`)], ['dists/bookworm/main/Packages']),
+    );
   });
 });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+
 import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 
 /** Asserts that an action is refused with a code. */

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+
 import { LIMITS } from '../../src/domain/limits.ts';
 import { byHashPaths, parseRelease, selectEntries, suiteFolder } from '../../src/domain/release.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
@@ -12,8 +13,10 @@ const SHA512 = 'b'.repeat(128);
 
 const parse = (text: string) => parseRelease(Buffer.from(text));
 /** A Release that lists the paths. */
-const listing = (paths: readonly string[], head = '') => parse(`${head}SHA256:\n${paths.map((path) => ` ${SHA256} 1 ${path}\n`).join('')}`);
-const withDate = (date: string) => parse(`Date: ${date}\nSHA256:\n ${SHA256} 1 a\n`).date?.toISOString();
+const listing = (paths: readonly string[], head = '') =>
+  parse(`${head}SHA256:\n${paths.map((path) => ` ${SHA256} 1 ${path}\n`).join('')}`);
+const withDate = (date: string) =>
+  parse(`Date: ${date}\nSHA256:\n ${SHA256} 1 a\n`).date?.toISOString();
 
 describe('parseRelease', () => {
   it('reads what Debian releases', () => {
@@ -33,7 +36,10 @@ describe('parseRelease', () => {
     assert.deepEqual(
       [...release.entries],
       [
-        ['main/binary-amd64/Packages', { path: 'main/binary-amd64/Packages', size: 12, hashes: { SHA256, MD5Sum: MD5 } }],
+        [
+          'main/binary-amd64/Packages',
+          { path: 'main/binary-amd64/Packages', size: 12, hashes: { SHA256, MD5Sum: MD5 } },
+        ],
         ['main/source/Sources', { path: 'main/source/Sources', size: 0, hashes: { SHA256 } }],
       ],
     );
@@ -50,7 +56,9 @@ describe('parseRelease', () => {
   });
 
   it('unites the tables per path, whichever they are', () => {
-    const release = parse(`SHA512:\n ${SHA512} 1 a\nSHA1:\n ${SHA1} 1 a\n ${SHA1} 1 b\nSHA256:\n ${SHA256} 1 b\n`);
+    const release = parse(
+      `SHA512:\n ${SHA512} 1 a\nSHA1:\n ${SHA1} 1 a\n ${SHA1} 1 b\nSHA256:\n ${SHA256} 1 b\n`,
+    );
 
     assert.deepEqual(release.entries.get('a')?.hashes, { SHA512, SHA1 });
     assert.deepEqual(release.entries.get('b')?.hashes, { SHA256, SHA1 });
@@ -63,7 +71,9 @@ describe('parseRelease', () => {
     refuses('INDEX_CONTRADICTION', () => parse(`SHA256:\n ${SHA256} 1 a\n ${other} 1 a\n`));
     refuses('INDEX_CONTRADICTION', () => parse(`SHA256:\n ${SHA256} 1 a\n ${SHA256} 2 ./a\n`));
     refuses('INDEX_CONTRADICTION', () => parse(`MD5Sum:\n ${MD5} 2 a\nSHA256:\n ${SHA256} 1 a\n`));
-    refuses('INDEX_CONTRADICTION', () => parse(`MD5Sum:\n ${MD5} 1 a\n ${'3'.repeat(32)} 1 a\nSHA256:\n ${SHA256} 1 a\n`));
+    refuses('INDEX_CONTRADICTION', () =>
+      parse(`MD5Sum:\n ${MD5} 1 a\n ${'3'.repeat(32)} 1 a\nSHA256:\n ${SHA256} 1 a\n`),
+    );
   });
 
   it('refuses two paths that differ in case or normalisation only, unless they are the same file', () => {
@@ -76,7 +86,9 @@ describe('parseRelease', () => {
 
   it('refuses entries with weak hashes only, and none at all', () => {
     refuses('RELEASE_MALFORMED', () => parse(`MD5Sum:\n ${MD5} 1 a\nSHA1:\n ${SHA1} 1 a\n`));
-    refuses('RELEASE_MALFORMED', () => parse(`MD5Sum:\n ${MD5} 1 a\n ${MD5} 1 b\nSHA256:\n ${SHA256} 1 a\n`));
+    refuses('RELEASE_MALFORMED', () =>
+      parse(`MD5Sum:\n ${MD5} 1 a\n ${MD5} 1 b\nSHA256:\n ${SHA256} 1 a\n`),
+    );
     refuses('RELEASE_MALFORMED', () => parse('Origin: Debian\n'));
     refuses('RELEASE_MALFORMED', () => parse('Origin: Debian\nSHA256:\n'));
   });
@@ -100,9 +112,13 @@ describe('parseRelease', () => {
   it('refuses what is not one stanza of UTF-8', () => {
     refuses('RELEASE_MALFORMED', () => parse(''));
     refuses('RELEASE_MALFORMED', () => parse('<html>\n'));
-    refuses('RELEASE_MALFORMED', () => parse(`SHA256:\n ${SHA256} 1 a\n\nSHA256:\n ${SHA256} 1 b\n`));
+    refuses('RELEASE_MALFORMED', () =>
+      parse(`SHA256:\n ${SHA256} 1 a\n\nSHA256:\n ${SHA256} 1 b\n`),
+    );
     refuses('RELEASE_MALFORMED', () => parse(`SHA256:\n ${SHA256} 1 a\nsha256:\n ${SHA256} 1 b\n`));
-    refuses('RELEASE_MALFORMED', () => parseRelease(Buffer.from(`Label: \xe9\nSHA256:\n ${SHA256} 1 a\n`, 'latin1')));
+    refuses('RELEASE_MALFORMED', () =>
+      parseRelease(Buffer.from(`Label: \xe9\nSHA256:\n ${SHA256} 1 a\n`, 'latin1')),
+    );
   });
 
   it('refuses paths that leave the suite, or lie where others write', () => {
@@ -126,14 +142,23 @@ describe('parseRelease', () => {
 
   it('drops entries for the Release set itself, not those for Release files of components', () => {
     assert.deepEqual(
-      [...listing(['InRelease', './Release', 'Release.gpg', 'main/binary-amd64/Release']).entries.keys()],
+      [
+        ...listing([
+          'InRelease',
+          './Release',
+          'Release.gpg',
+          'main/binary-amd64/Release',
+        ]).entries.keys(),
+      ],
       ['main/binary-amd64/Release'],
     );
   });
 
   it('bounds the entries and their sizes', () => {
     refuses('LIMIT_EXCEEDED', () => parse(`SHA256:\n ${SHA256} ${LIMITS.indexBytes + 1} a\n`));
-    refuses('LIMIT_EXCEEDED', () => listing(Array.from({ length: LIMITS.releaseEntries + 1 }, (_, number) => `${number}`)));
+    refuses('LIMIT_EXCEEDED', () =>
+      listing(Array.from({ length: LIMITS.releaseEntries + 1 }, (_, number) => `${number}`)),
+    );
   });
 
   it('accepts dates of RFC 1123 in UTC', () => {
@@ -162,7 +187,8 @@ describe('parseRelease', () => {
   });
 
   it('reads Acquire-By-Hash as apt reads a boolean', () => {
-    const byHash = (value: string) => parse(`Acquire-By-Hash: ${value}\nSHA256:\n ${SHA256} 1 a\n`).acquireByHash;
+    const byHash = (value: string) =>
+      parse(`Acquire-By-Hash: ${value}\nSHA256:\n ${SHA256} 1 a\n`).acquireByHash;
 
     for (const value of ['yes', 'Yes', 'true', 'on', '1']) assert.equal(byHash(value), true, value);
     for (const value of ['no', '', 'force', '0']) assert.equal(byHash(value), false, value);
@@ -206,7 +232,11 @@ describe('selectEntries', () => {
   });
 
   it('selects a component, and what belongs to none', () => {
-    assert.deepEqual(select(['contrib'], []), ['Contents-amd64.gz', 'contrib/binary-amd64/Packages.xz', 'other/readme']);
+    assert.deepEqual(select(['contrib'], []), [
+      'Contents-amd64.gz',
+      'contrib/binary-amd64/Packages.xz',
+      'other/readme',
+    ]);
     assert.deepEqual(
       select(['main'], []),
       PATHS.filter((path) => !path.startsWith('contrib/')),
@@ -242,13 +272,19 @@ describe('selectEntries', () => {
       'other/readme',
     ]);
     assert.equal(select(['main'], ['amd64', 'source']).includes('main/source/Sources.xz'), true);
-    assert.equal(select(['main'], ['amd64', 'source']).includes('main/binary-all/Packages.xz'), true);
+    assert.equal(
+      select(['main'], ['amd64', 'source']).includes('main/binary-all/Packages.xz'),
+      true,
+    );
   });
 
   it('knows components by their whole name and by their last part, as apt does', () => {
     const paths = ['main/binary-amd64/Packages', 'contrib/binary-amd64/Packages'];
     const security = listing(paths, 'Components: updates/main updates/contrib\n');
-    const literal = listing(['updates/main/x', 'updates/contrib/x'], 'Components: updates/main updates/contrib\n');
+    const literal = listing(
+      ['updates/main/x', 'updates/contrib/x'],
+      'Components: updates/main updates/contrib\n',
+    );
 
     assert.deepEqual(select(['main'], [], security), ['main/binary-amd64/Packages']);
     assert.deepEqual(select(['updates/main'], [], security), ['main/binary-amd64/Packages']);
@@ -256,7 +292,10 @@ describe('selectEntries', () => {
   });
 
   it('gives an entry to the component with the longest folder', () => {
-    const nested = listing(['stable/binary-amd64/Packages', 'stable/v17/binary-amd64/Packages'], 'Components: stable stable/v17\n');
+    const nested = listing(
+      ['stable/binary-amd64/Packages', 'stable/v17/binary-amd64/Packages'],
+      'Components: stable stable/v17\n',
+    );
 
     assert.deepEqual(select(['stable'], [], nested), ['stable/binary-amd64/Packages']);
     assert.deepEqual(select(['stable/v17'], [], nested), ['stable/v17/binary-amd64/Packages']);
@@ -272,7 +311,9 @@ describe('selectEntries', () => {
     refuses('SELECTION_UNKNOWN', () => select(['non-free'], []));
     refuses('SELECTION_UNKNOWN', () => select(['main', 'non-free'], []));
     refuses('SELECTION_UNKNOWN', () => select([], ['amd64', 'riscv64']));
-    refuses('SELECTION_UNKNOWN', () => select([], ['source'], listing(['main/binary-amd64/Packages'])));
+    refuses('SELECTION_UNKNOWN', () =>
+      select([], ['source'], listing(['main/binary-amd64/Packages'])),
+    );
     refuses('SELECTION_UNKNOWN', () => select(['main'], [], listing(['Packages'])));
   });
 });
@@ -286,13 +327,19 @@ describe('suiteFolder', () => {
   });
 
   it('refuses folders outside of the archive', () => {
-    for (const suite of ['', '..', '../', '/etc/', 'a/../..', '//']) refuses('HOSTILE_PATH', () => suiteFolder(suite), suite);
+    for (const suite of ['', '..', '../', '/etc/', 'a/../..', '//'])
+      refuses('HOSTILE_PATH', () => suiteFolder(suite), suite);
   });
 });
 
 describe('byHashPaths', () => {
   it('names the folder of the index and the field, the strongest first', () => {
-    const paths = byHashPaths(parseRepoPath('dists/sid/main/binary-amd64/Packages.gz'), { MD5Sum: MD5, SHA1, SHA256, SHA512 });
+    const paths = byHashPaths(parseRepoPath('dists/sid/main/binary-amd64/Packages.gz'), {
+      MD5Sum: MD5,
+      SHA1,
+      SHA256,
+      SHA512,
+    });
 
     const folder = 'dists/sid/main/binary-amd64/by-hash';
     assert.deepEqual(paths, [
@@ -304,6 +351,8 @@ describe('byHashPaths', () => {
   });
 
   it('names the root for an index in the root of a flat archive', () => {
-    assert.deepEqual(byHashPaths(parseRepoPath('Packages'), { SHA256 }), [`by-hash/SHA256/${SHA256}`]);
+    assert.deepEqual(byHashPaths(parseRepoPath('Packages'), { SHA256 }), [
+      `by-hash/SHA256/${SHA256}`,
+    ]);
   });
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+
 import { LIMITS } from '../../src/domain/limits.ts';
 import {
   backoffMs,
@@ -48,11 +49,16 @@ describe('isBehind', () => {
       { verifyRequestedAt: 0 },
     ];
 
-    for (const change of behind) assert.equal(isBehind({ ...served, ...change }), true, JSON.stringify(change));
+    for (const change of behind)
+      assert.equal(isBehind({ ...served, ...change }), true, JSON.stringify(change));
   });
 
   it('is false while paused, after cancel, and before the first capture', () => {
-    for (const held of [{ paused: true }, { state: 'cancelled' }, { target: 0, served: 0, state: 'pending' }] as const) {
+    for (const held of [
+      { paused: true },
+      { state: 'cancelled' },
+      { target: 0, served: 0, state: 'pending' },
+    ] as const) {
       assert.equal(isBehind({ ...served, served: 0, ...held }), false, JSON.stringify(held));
     }
   });
@@ -75,13 +81,19 @@ describe('isDue', () => {
   });
 
   it('parks a failed lane without a time for ever', () => {
-    assert.equal(isDue({ ...served, served: 2, state: 'failed', retryAt: null }, Number.MAX_SAFE_INTEGER), false);
+    assert.equal(
+      isDue({ ...served, served: 2, state: 'failed', retryAt: null }, Number.MAX_SAFE_INTEGER),
+      false,
+    );
   });
 
   it('does not hold a lane that is not failed, and needs one that is behind', () => {
     assert.equal(isDue({ ...served, served: 2, state: 'pending', retryAt: 1000 }, 0), true);
     assert.equal(isDue(served, 0), false);
-    assert.equal(isDue({ ...served, served: 2, state: 'failed', retryAt: 0, paused: true }, 1), false);
+    assert.equal(
+      isDue({ ...served, served: 2, state: 'failed', retryAt: 0, paused: true }, 1),
+      false,
+    );
   });
 });
 
@@ -93,11 +105,13 @@ describe('generationOf', () => {
 });
 
 describe('backoffMs', () => {
-  const wait = (failures: number, random: number) => backoffMs(failures, random, LIMITS.backoffInitialMs, LIMITS.backoffCapMs);
+  const wait = (failures: number, random: number) =>
+    backoffMs(failures, random, LIMITS.backoffInitialMs, LIMITS.backoffCapMs);
 
   it('begins at the initial wait, grows, and ends at the cap', () => {
     assert.equal(wait(0, 0), LIMITS.backoffInitialMs);
-    for (let failures = 0; failures < 7; failures += 1) assert.ok(wait(failures + 1, 0) > wait(failures, 0));
+    for (let failures = 0; failures < 7; failures += 1)
+      assert.ok(wait(failures + 1, 0) > wait(failures, 0));
     assert.equal(wait(8, 0), LIMITS.backoffCapMs);
     assert.equal(wait(1_000_000, 0.999), LIMITS.backoffCapMs);
   });
@@ -106,7 +120,10 @@ describe('backoffMs', () => {
     const random = seeded(3);
     for (let round = 0; round < 1000; round += 1) {
       const ms = wait(Math.floor(random() * 50), random());
-      assert.ok(Number.isInteger(ms) && ms >= LIMITS.backoffInitialMs && ms <= LIMITS.backoffCapMs, `${ms}`);
+      assert.ok(
+        Number.isInteger(ms) && ms >= LIMITS.backoffInitialMs && ms <= LIMITS.backoffCapMs,
+        `${ms}`,
+      );
     }
     assert.equal(wait(1, 0.5) - wait(1, 0), (LIMITS.backoffInitialMs / 15) * 30);
   });
@@ -119,14 +136,21 @@ describe('backoffMs', () => {
 describe('transitions', () => {
   it('lead every replication from every state back to synced', () => {
     const states = ['pending', 'started', 'synced', 'failed', 'cancelled'] as const;
-    for (const state of states) assert.ok(reachable(REPLICATION_TRANSITIONS, state).has('synced'), state);
-    assert.deepEqual([...reachable(REPLICATION_TRANSITIONS, 'pending')].toSorted(), [...states].toSorted());
+    for (const state of states)
+      assert.ok(reachable(REPLICATION_TRANSITIONS, state).has('synced'), state);
+    assert.deepEqual(
+      [...reachable(REPLICATION_TRANSITIONS, 'pending')].toSorted(),
+      [...states].toSorted(),
+    );
   });
 
   it('lead every blob from every state back to synced', () => {
     const states = ['pending', 'started', 'synced', 'failed', 'pruning'] as const;
     for (const state of states) assert.ok(reachable(BLOB_TRANSITIONS, state).has('synced'), state);
-    assert.deepEqual([...reachable(BLOB_TRANSITIONS, 'pending')].toSorted(), [...states].toSorted());
+    assert.deepEqual(
+      [...reachable(BLOB_TRANSITIONS, 'pending')].toSorted(),
+      [...states].toSorted(),
+    );
   });
 
   it('sync only what was started', () => {
@@ -148,8 +172,12 @@ describe('transitions', () => {
   });
 });
 
-function reachable(table: Readonly<Record<string, { readonly from: readonly string[]; readonly to: string }>>, start: string): Set<string> {
+function reachable(
+  table: Readonly<Record<string, { readonly from: readonly string[]; readonly to: string }>>,
+  start: string,
+): Set<string> {
   const seen = new Set([start]);
-  for (const state of seen) for (const rule of Object.values(table)) if (rule.from.includes(state)) seen.add(rule.to);
+  for (const state of seen)
+    for (const rule of Object.values(table)) if (rule.from.includes(state)) seen.add(rule.to);
   return seen;
 }

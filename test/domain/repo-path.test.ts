@@ -1,7 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+
 import { LIMITS } from '../../src/domain/limits.ts';
-import { aptQuote, joinPath, parseRepoPath, poolPath, sitePath } from '../../src/domain/repo-path.ts';
+import {
+  aptQuote,
+  joinPath,
+  parseRepoPath,
+  poolPath,
+  sitePath,
+} from '../../src/domain/repo-path.ts';
 import { refuses, seeded } from './refuses.ts';
 
 describe('parseRepoPath', () => {
@@ -45,7 +52,20 @@ describe('parseRepoPath', () => {
       '...',
       'a/.../b',
     ];
-    const letters = ['a\\b', '..\\a', 'a\0', 'a\nb', 'a\rb', 'a\tb', 'a\u007f', 'a\u0085b', 'a?b', 'a#b', 'a\ufffdb', 'a\ud800b'];
+    const letters = [
+      'a\\b',
+      '..\\a',
+      'a\0',
+      'a\nb',
+      'a\rb',
+      'a\tb',
+      'a\u007f',
+      'a\u0085b',
+      'a?b',
+      'a#b',
+      'a\ufffdb',
+      'a\ud800b',
+    ];
     const encoded = [
       'a%2fb',
       'a%2Fb',
@@ -63,7 +83,8 @@ describe('parseRepoPath', () => {
       '%252e%252e/a',
     ];
 
-    for (const path of [...leaving, ...letters, ...encoded]) refuses('HOSTILE_PATH', () => parseRepoPath(path), JSON.stringify(path));
+    for (const path of [...leaving, ...letters, ...encoded])
+      refuses('HOSTILE_PATH', () => parseRepoPath(path), JSON.stringify(path));
   });
 
   it('refuses bytes that are no UTF-8 once they are decoded', () => {
@@ -85,10 +106,34 @@ describe('parseRepoPath', () => {
 
   it('never yields a path that a URL resolves to another place', () => {
     const random = seeded(7);
-    const tokens = ['a', '.', '..', '/', '//', '%', '2e', '2f', '25', '5c', '\\', '+', '~', '?', '#', 'é', ' ', ':', '%2E', '%3a'];
+    const tokens = [
+      'a',
+      '.',
+      '..',
+      '/',
+      '//',
+      '%',
+      '2e',
+      '2f',
+      '25',
+      '5c',
+      '\\',
+      '+',
+      '~',
+      '?',
+      '#',
+      'é',
+      ' ',
+      ':',
+      '%2E',
+      '%3a',
+    ];
     let accepted = 0;
     for (let round = 0; round < 20_000; round += 1) {
-      const text = Array.from({ length: 1 + Math.floor(random() * 7) }, () => tokens[Math.floor(random() * tokens.length)]).join('');
+      const text = Array.from(
+        { length: 1 + Math.floor(random() * 7) },
+        () => tokens[Math.floor(random() * tokens.length)],
+      ).join('');
       let path;
       try {
         path = parseRepoPath(text);
@@ -98,11 +143,16 @@ describe('parseRepoPath', () => {
       accepted += 1;
       assert.equal(parseRepoPath(path), path);
       assert.equal(
-        new URL(`http://x/site/mount/${encodeURI(path).replaceAll('%25', '%')}`).pathname.startsWith('/site/mount/'),
+        new URL(
+          `http://x/site/mount/${encodeURI(path).replaceAll('%25', '%')}`,
+        ).pathname.startsWith('/site/mount/'),
         true,
         path,
       );
-      assert.equal(decodeURIComponent(new URL(`http://x/site/${aptQuote(path)}`).pathname), `/site/${path}`);
+      assert.equal(
+        decodeURIComponent(new URL(`http://x/site/${aptQuote(path)}`).pathname),
+        `/site/${path}`,
+      );
     }
     assert.ok(accepted > 1000);
   });
@@ -116,14 +166,18 @@ describe('joinPath', () => {
   });
 
   it('stays inside the folder', () => {
-    for (const path of ['../x', '/x', '', '.', 'a/../../x']) refuses('HOSTILE_PATH', () => joinPath('dists/bookworm', path), path);
+    for (const path of ['../x', '/x', '', '.', 'a/../../x'])
+      refuses('HOSTILE_PATH', () => joinPath('dists/bookworm', path), path);
     refuses('HOSTILE_PATH', () => joinPath('dists/..', 'x'));
   });
 });
 
 describe('poolPath', () => {
   it('accepts pool files, flat ones too', () => {
-    assert.equal(poolPath('pool/main/h/hello/hello_1_amd64.deb'), 'pool/main/h/hello/hello_1_amd64.deb');
+    assert.equal(
+      poolPath('pool/main/h/hello/hello_1_amd64.deb'),
+      'pool/main/h/hello/hello_1_amd64.deb',
+    );
     assert.equal(poolPath('./hello_1_amd64.deb'), 'hello_1_amd64.deb');
     assert.equal(poolPath('pool/dists/x.deb'), 'pool/dists/x.deb');
   });
@@ -169,8 +223,14 @@ describe('sitePath', () => {
 
 describe('aptQuote', () => {
   it('quotes as apt does', () => {
-    assert.equal(aptQuote(parseRepoPath('pool/g++_1~2 3%3a4:5_é.deb')), 'pool/g%2b%2b_1%7e2%203%253a4:5_%c3%a9.deb');
+    assert.equal(
+      aptQuote(parseRepoPath('pool/g++_1~2 3%3a4:5_é.deb')),
+      'pool/g%2b%2b_1%7e2%203%253a4:5_%c3%a9.deb',
+    );
     assert.equal(aptQuote(parseRepoPath('a/😀')), 'a/%f0%9f%98%80');
-    assert.equal(aptQuote(parseRepoPath('a-_.!*\'()@&=$,;[]{}|^`"<>')), 'a-_.!*\'()@&=$,;[]{}|^`"<>');
+    assert.equal(
+      aptQuote(parseRepoPath('a-_.!*\'()@&=$,;[]{}|^`"<>')),
+      'a-_.!*\'()@&=$,;[]{}|^`"<>',
+    );
   });
 });

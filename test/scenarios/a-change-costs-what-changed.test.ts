@@ -1,7 +1,12 @@
-/** What a change costs is counted at the archive, at the site and in the registry, and does not depend on how much there is that did not change. */
+/**
+ * What a change costs is counted at the archive, at the site and in the registry, and does not
+ * depend on how much there is that did not change.
+ */
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+
 import { sql } from 'kysely';
+
 import { aPackage, aWorld, PLANTED_MS, type Planted, type World } from '../support/world.ts';
 
 const CHANGED = 3;
@@ -11,20 +16,26 @@ const POLL_MS = 400;
 const POLLS = 3;
 
 const packagesOf = (count: number, changed: number) =>
-  Array.from({ length: count }, (_, index) => aPackage(`package-${index}`, index < changed ? '2.0' : '1.0', Buffer.alloc(300, index)));
+  Array.from({ length: count }, (_, index) =>
+    aPackage(`package-${index}`, index < changed ? '2.0' : '1.0', Buffer.alloc(300, index)),
+  );
 
 /** Which version of each row stands there: what was written since has another one. */
 const registryOf = async (world: World): Promise<Set<string>> => {
   const { rows } = await sql<{
     version: string;
-  }>`select concat_ws(' ', site_id, path_id, xmin, ctid) as version from blob_registry`.execute(world.database.read.kysely);
+  }>`select concat_ws(' ', site_id, path_id, xmin, ctid) as version from blob_registry`.execute(
+    world.database.read.kysely,
+  );
   return new Set(rows.map((row) => row.version));
 };
 
 const askedOfArchive = (world: World): Map<string, number> => new Map(world.archiveServer.requests);
 
 const askedSince = (world: World, before: ReadonlyMap<string, number>): string[] =>
-  [...world.archiveServer.requests].flatMap(([path, count]) => Array<string>(count - (before.get(path) ?? 0)).fill(path)).sort();
+  [...world.archiveServer.requests]
+    .flatMap(([path, count]) => Array<string>(count - (before.get(path) ?? 0)).fill(path))
+    .sort();
 
 /** By method and place: `PUT pool 3`. */
 const askedOfSite = async (world: World): Promise<string[]> => {
@@ -56,17 +67,28 @@ const costOfChange = async (world: World, size: number) => {
 const sameForAll = async (t: TestContext, activities?: Planted): Promise<void> => {
   const costs = [];
   for (const size of SIZES) {
-    const world = await aWorld(t, { sites: ['fra'], ...(activities && { activities, settleMs: PLANTED_MS }) });
+    const world = await aWorld(t, {
+      sites: ['fra'],
+      ...(activities && { activities, settleMs: PLANTED_MS }),
+    });
     costs.push(await costOfChange(world, size));
   }
   assert.equal(costs[0]!['pool files read'], CHANGED);
-  assert.ok(costs[0]!['requests at the site'].includes(`PUT pool ${CHANGED}`), JSON.stringify(costs[0]));
+  assert.ok(
+    costs[0]!['requests at the site'].includes(`PUT pool ${CHANGED}`),
+    JSON.stringify(costs[0]),
+  );
   for (const cost of costs) assert.deepEqual(cost, costs[0]);
 };
 
 const oneRequest = async (t: TestContext, activities?: Planted): Promise<void> => {
-  const world = await aWorld(t, { sites: ['fra'], ...(activities && { activities, settleMs: PLANTED_MS }) });
-  await sql`update debian_distributions set poll_interval_ms = ${POLL_MS}`.execute(world.database.read.kysely);
+  const world = await aWorld(t, {
+    sites: ['fra'],
+    ...(activities && { activities, settleMs: PLANTED_MS }),
+  });
+  await sql`update debian_distributions set poll_interval_ms = ${POLL_MS}`.execute(
+    world.database.read.kysely,
+  );
   await world.release(packagesOf(SIZES[0]!, 0));
   await world.update();
   // The first look after a change may ask for the files beside InRelease once more.
@@ -82,15 +104,27 @@ const oneRequest = async (t: TestContext, activities?: Planted): Promise<void> =
   assert.deepEqual(await askedOfSite(world), []);
 };
 
-const mustFail = (what: string, promise: (t: TestContext, activities: Planted) => Promise<void>, activities: Planted): void => {
+const mustFail = (
+  what: string,
+  promise: (t: TestContext, activities: Planted) => Promise<void>,
+  activities: Planted,
+): void => {
   test(`its test notices ${what}`, { timeout: 120_000 }, async (t) => {
     await assert.rejects(promise(t, activities), { name: 'AssertionError' });
   });
 };
 
-test('a change of three packages costs the same among thirty and among two hundred and forty', { timeout: 120_000 }, (t) => sameForAll(t));
+test(
+  'a change of three packages costs the same among thirty and among two hundred and forty',
+  { timeout: 120_000 },
+  (t) => sameForAll(t),
+);
 
-test('an archive that did not change costs one request a look, and nothing else', { timeout: 120_000 }, (t) => oneRequest(t));
+test(
+  'an archive that did not change costs one request a look, and nothing else',
+  { timeout: 120_000 },
+  (t) => oneRequest(t),
+);
 
 mustFail('a plan that writes every row', sameForAll, (real, world) => ({
   ...real,

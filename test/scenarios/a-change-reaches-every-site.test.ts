@@ -1,16 +1,22 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+
 import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS } from '../support/world.ts';
 
 const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
-  const world = await aWorld(t, { sites: ['fra', 'sin'], ...(activities && { activities, settleMs: PLANTED_MS }) });
+  const world = await aWorld(t, {
+    sites: ['fra', 'sin'],
+    ...(activities && { activities, settleMs: PLANTED_MS }),
+  });
   const kept = aPackage('kept', '1.0');
   await world.release([aPackage('hello', '1.0'), kept]);
   await world.update();
-  const writtenBefore = (await world.site('fra').contents()).get('debian/pool/main/k/kept/kept_1.0_amd64.deb');
+  const writtenBefore = (await world.site('fra').contents()).get(
+    'debian/pool/main/k/kept/kept_1.0_amd64.deb',
+  );
 
   await world.release([aPackage('hello', '2.0'), aPackage('new+name~1', '0.1~rc1+b2'), kept]);
   await world.update();
@@ -20,7 +26,10 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
     assert.equal(await world.site(site).aptSees('new+name~1', 'bookworm'), '0.1~rc1+b2');
     const walk = await assertWhole(world, site);
     const status = await world.siteStatus(site);
-    assert.deepEqual([status.served, status.members, status.verified, status.class], [2, walk.members, walk.members, 'untorn']);
+    assert.deepEqual(
+      [status.served, status.members, status.verified, status.class],
+      [2, walk.members, walk.members, 'untorn'],
+    );
   }
   assert.equal((await world.status()).status, 'success');
   assert.ok(writtenBefore);
@@ -49,7 +58,9 @@ test('it would be seen if InRelease were left as it was', NEEDS_APT, async (t) =
   const forgetful = (real: Activities): Activities => ({
     ...real,
     publishSnapshot: async (input) =>
-      input.generation === 2 ? { more: false, repair: 0, row: (await real.verifySnapshot(input)).row } : real.publishSnapshot(input),
+      input.generation === 2
+        ? { more: false, repair: 0, row: (await real.verifySnapshot(input)).row }
+        : real.publishSnapshot(input),
   });
 
   await assert.rejects(promise(t, forgetful), /assert|not within/i);

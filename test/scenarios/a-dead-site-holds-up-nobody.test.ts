@@ -1,12 +1,20 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+
 import type { Activities } from '../../activities/index.ts';
 import type { Fault } from '../support/fault-proxy.ts';
 import { assertWhole } from '../support/whole.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS } from '../support/world.ts';
 
-const promise = async (t: TestContext, fault: Fault | 'refuse', activities?: Planted): Promise<void> => {
-  const world = await aWorld(t, { sites: ['fra', 'sin', 'syd'], ...(activities && { activities, settleMs: PLANTED_MS }) });
+const promise = async (
+  t: TestContext,
+  fault: Fault | 'refuse',
+  activities?: Planted,
+): Promise<void> => {
+  const world = await aWorld(t, {
+    sites: ['fra', 'sin', 'syd'],
+    ...(activities && { activities, settleMs: PLANTED_MS }),
+  });
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   const { proxy } = world.site('sin');
@@ -18,7 +26,11 @@ const promise = async (t: TestContext, fault: Fault | 'refuse', activities?: Pla
     await world.look();
     const generation = (await world.status()).generation;
     await world.until(
-      ({ sites }) => sites.every(({ site, served, state }) => site === 'sin' || (served === generation && state === 'synced')),
+      ({ sites }) =>
+        sites.every(
+          ({ site, served, state }) =>
+            site === 'sin' || (served === generation && state === 'synced'),
+        ),
       `${version} at the living`,
       undefined,
       20_000,
@@ -32,13 +44,22 @@ const promise = async (t: TestContext, fault: Fault | 'refuse', activities?: Pla
   if (fault === 'refuse') await proxy.refuse(false);
   else await proxy.setRules([]);
   await world.order('retry', 'sin');
-  await world.until(({ status }) => status === 'success', 'the dead site comes back', undefined, 90_000);
+  await world.until(
+    ({ status }) => status === 'success',
+    'the dead site comes back',
+    undefined,
+    90_000,
+  );
   await assertWhole(world, 'sin');
 };
 
-test('a site that refuses connections holds up nobody, and catches up when it is back', (t) => promise(t, 'refuse'));
-test('a site that never answers holds up nobody', { timeout: 180_000 }, (t) => promise(t, { kind: 'hang' }));
-test('a throttling site holds up nobody', (t) => promise(t, { kind: 'answer', status: 503, headers: { 'retry-after': '1' } }));
+test('a site that refuses connections holds up nobody, and catches up when it is back', (t) =>
+  promise(t, 'refuse'));
+test('a site that never answers holds up nobody', { timeout: 180_000 }, (t) =>
+  promise(t, { kind: 'hang' }),
+);
+test('a throttling site holds up nobody', (t) =>
+  promise(t, { kind: 'answer', status: 503, headers: { 'retry-after': '1' } }));
 
 test('it would be seen if the living waited for the dead', async (t) => {
   const waiting = (real: Activities): Activities => ({

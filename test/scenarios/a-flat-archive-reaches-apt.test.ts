@@ -4,19 +4,31 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
+
 import { sql } from 'kysely';
-import { createAptClient } from '../../src/demo/apt-client.ts';
-import type { Client } from '../../src/demo/client.ts';
-import { writeStanza, type BinaryPackage } from '../../src/demo/deb-package.ts';
-import { NEEDS_APT } from '../support/needs.ts';
+
 import type { Activities } from '../../activities/index.ts';
-import { aPackage, aWorld, type Planted, PLANTED_MS, type World, type WorldSite } from '../support/world.ts';
+import { writeStanza, type BinaryPackage } from '../../src/made-archive/deb-package.ts';
+import { createAptClient } from '../../src/witness/apt-client.ts';
+import type { Client } from '../../src/witness/client.ts';
+import { NEEDS_APT } from '../support/needs.ts';
+import {
+  aPackage,
+  aWorld,
+  type Planted,
+  PLANTED_MS,
+  type World,
+  type WorldSite,
+} from '../support/world.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** A world whose one distribution is flat: everything lies in one folder of the archive. */
 const aFlatWorld = async (t: TestContext, suite: string, activities?: Planted): Promise<World> => {
-  const world = await aWorld(t, { worker: 'none', ...(activities && { activities, settleMs: PLANTED_MS }) });
+  const world = await aWorld(t, {
+    worker: 'none',
+    ...(activities && { activities, settleMs: PLANTED_MS }),
+  });
   await sql`update debian_distributions set suite = ${suite}`.execute(world.database.read.kysely);
   await world.startWorker();
   return world;
@@ -31,7 +43,12 @@ const releaseFlat = async (
 ): Promise<void> => {
   const stanzas = packages.map(({ control, file }) =>
     writeStanza(
-      new Map([...control, ['Filename', written(file.name)], ['Size', String(file.bytes.length)], ['SHA256', sha256(file.bytes)]]),
+      new Map([
+        ...control,
+        ['Filename', written(file.name)],
+        ['Size', String(file.bytes.length)],
+        ['SHA256', sha256(file.bytes)],
+      ]),
     ),
   );
   const index = Buffer.from(stanzas.join('\n'));
@@ -40,7 +57,9 @@ const releaseFlat = async (
     ['Packages.gz', gzipSync(index)],
   ] as const;
   const date = new Date(Date.now() - 60_000).toUTCString().replace('GMT', 'UTC');
-  const sums = indices.map(([name, bytes]) => ` ${sha256(bytes)} ${bytes.length} ${name}\n`).join('');
+  const sums = indices
+    .map(([name, bytes]) => ` ${sha256(bytes)} ${bytes.length} ${name}\n`)
+    .join('');
   const release = `Origin: debgeo\nSuite: flat\nArchitectures: amd64\nDate: ${date}\nSHA256:\n${sums}`;
   const place = join(world.folder, 'archive', folder);
   await mkdir(place, { recursive: true });
@@ -65,7 +84,12 @@ const aFlatApt = (world: World, site: WorldSite, suite: string): Promise<Client>
     folder: join(world.folder, 'flat-apt', site.name, suite.replaceAll('/', '-')),
   });
 
-const aptInstalls = async (t: TestContext, suite: string, folder: string, activities?: Planted): Promise<void> => {
+const aptInstalls = async (
+  t: TestContext,
+  suite: string,
+  folder: string,
+  activities?: Planted,
+): Promise<void> => {
   const world = await aFlatWorld(t, suite, activities);
   const hello = binary('hello', '1.0~1+b1');
   await releaseFlat(world, folder, [hello], (name) => join(folder, name));
@@ -83,7 +107,10 @@ const aptInstalls = async (t: TestContext, suite: string, folder: string, activi
       [sha256(hello.file.bytes)],
     );
     const status = await world.siteStatus(site.name);
-    assert.deepEqual([status.state, status.verified, status.class], ['synced', status.members, 'windowed']);
+    assert.deepEqual(
+      [status.state, status.verified, status.class],
+      ['synced', status.members, 'windowed'],
+    );
   }
 };
 
@@ -91,20 +118,28 @@ for (const [suite, folder] of [
   ['sub/', 'sub'],
   ['/', ''],
 ] as const)
-  test(`apt installs from both sites what a flat archive in ${suite} released`, NEEDS_APT, (t) => aptInstalls(t, suite, folder));
-
-test('apt that is told ./ finds nothing at a site, which is why it is no suite', NEEDS_APT, async (t) => {
-  const world = await aFlatWorld(t, '/');
-  await releaseFlat(world, '', [binary('hello', '1.0')], (name) => name);
-  await world.update();
-
-  const [updated, told] = await Promise.all(
-    ['/', './'].map(async (suite) => (await aFlatApt(world, world.site('fra'), suite)).update({ fresh: true })),
+  test(`apt installs from both sites what a flat archive in ${suite} released`, NEEDS_APT, (t) =>
+    aptInstalls(t, suite, folder),
   );
 
-  assert.equal(updated!.exitCode, 0, updated!.output);
-  assert.equal(told!.exitCode, 100, told!.output);
-});
+test(
+  'apt that is told ./ finds nothing at a site, which is why it is no suite',
+  NEEDS_APT,
+  async (t) => {
+    const world = await aFlatWorld(t, '/');
+    await releaseFlat(world, '', [binary('hello', '1.0')], (name) => name);
+    await world.update();
+
+    const [updated, told] = await Promise.all(
+      ['/', './'].map(async (suite) =>
+        (await aFlatApt(world, world.site('fra'), suite)).update({ fresh: true }),
+      ),
+    );
+
+    assert.equal(updated!.exitCode, 0, updated!.output);
+    assert.equal(told!.exitCode, 100, told!.output);
+  },
+);
 
 const isRefused = async (t: TestContext, activities?: Planted): Promise<void> => {
   const world = await aFlatWorld(t, '/', activities);
@@ -114,10 +149,12 @@ const isRefused = async (t: TestContext, activities?: Planted): Promise<void> =>
 
   assert.deepEqual([found.outcome, found.report?.code], ['failed', 'PATH_UNREADABLE']);
   assert.equal((await world.incidents('PATH_UNREADABLE')).length, 1);
-  for (const site of world.sites.values()) assert.deepEqual([...(await site.contents()).keys()], []);
+  for (const site of world.sites.values())
+    assert.deepEqual([...(await site.contents()).keys()], []);
 };
 
-test('a flat archive whose names apt could not ask a site for is refused, and nothing is copied', (t) => isRefused(t));
+test('a flat archive whose names apt could not ask a site for is refused, and nothing is copied', (t) =>
+  isRefused(t));
 
 test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
   await Promise.all([
@@ -129,7 +166,9 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
           const { container } = world.site(input.site);
           for (const path of (await world.site(input.site).contents()).keys()) {
             if (!path.endsWith('.deb')) continue;
-            await container.getBlockBlobClient(path.replace('/sub/', '/')).uploadData(await world.site(input.site).read(path));
+            await container
+              .getBlockBlobClient(path.replace('/sub/', '/'))
+              .uploadData(await world.site(input.site).read(path));
             await container.deleteBlob(path);
           }
           return answer;

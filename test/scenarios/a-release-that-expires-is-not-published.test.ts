@@ -1,18 +1,28 @@
-/** What was fresh once is judged again at every look and before it is published: Valid-Until, the expiry of the pinned key, and Date. */
+/**
+ * What was fresh once is judged again at every look and before it is published: Valid-Until, the
+ * expiry of the pinned key, and Date.
+ */
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { sql } from 'kysely';
+
 import type { Activities } from '../../activities/index.ts';
-import { recordLook } from '../../src/database/replications.ts';
-import { createSigningKey } from '../../src/demo/signing-key.ts';
+import { recordLook } from '../../src/database/replications/replications.ts';
 import type { ErrorCode } from '../../src/domain/errors.ts';
+import { createSigningKey } from '../../src/made-archive/signing-key.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
-/** Enough for a capture and a publication beside other tests; what expires in a test is made this long before. */
+/**
+ * Enough for a capture and a publication beside other tests; what expires in a test is made this
+ * long before.
+ */
 const VALID_S = 30;
 const SETTLE_MS = 60_000;
-/** Few enough polls within VALID_S that none of them is the tenth, which asks without a condition. */
+/**
+ * Few enough polls within VALID_S that none of them is the tenth, which asks without a condition.
+ */
 const POLL_MS = 6_000;
 
 interface Expiry {
@@ -23,14 +33,20 @@ interface Expiry {
 
 const VALID_UNTIL: Expiry = {
   code: 'RELEASE_EXPIRED',
-  release: (world, version, seconds) => world.release([aPackage('hello', version)], { validUntil: new Date(Date.now() + seconds * 1_000) }),
+  release: (world, version, seconds) =>
+    world.release([aPackage('hello', version)], {
+      validUntil: new Date(Date.now() + seconds * 1_000),
+    }),
 };
 
 const KEY: Expiry = {
   code: 'SIGNATURE_KEY_EXPIRED',
   release: async (world, version, seconds) => {
     const created = new Date(Date.now() - 3_600_000);
-    const key = await createSigningKey('short-lived', { created, validForSeconds: 3_600 + seconds });
+    const key = await createSigningKey('short-lived', {
+      created,
+      validForSeconds: 3_600 + seconds,
+    });
     const keyring = Buffer.concat([world.key.publicBinary, key.publicBinary]);
     await sql`update archives set keyring = ${keyring}`.execute(world.database.read.kysely);
     await world.release([aPackage('hello', version)], {
@@ -41,13 +57,19 @@ const KEY: Expiry = {
 };
 
 const aFreshWorld = (t: TestContext, activities?: Planted): Promise<World> =>
-  aWorld(t, { sites: ['fra'], settleMs: SETTLE_MS, ...(activities && { activities, settleMs: VALID_S * 1_000 + PLANTED_MS }) });
+  aWorld(t, {
+    sites: ['fra'],
+    settleMs: SETTLE_MS,
+    ...(activities && { activities, settleMs: VALID_S * 1_000 + PLANTED_MS }),
+  });
 
 const pollEvery = (world: World, ms: number): Promise<unknown> =>
   sql`update debian_distributions set poll_interval_ms = ${ms}`.execute(world.database.read.kysely);
 
 const publishedAt = async (world: World): Promise<[string, string][]> =>
-  [...(await world.site('fra').contents())].filter(([path]) => path.includes('/dists/') && !path.includes('/by-hash/'));
+  [...(await world.site('fra').contents())].filter(
+    ([path]) => path.includes('/dists/') && !path.includes('/by-hash/'),
+  );
 
 const atCapture = async (t: TestContext, { code, release }: Expiry): Promise<void> => {
   const world = await aFreshWorld(t);
@@ -63,25 +85,46 @@ const atCapture = async (t: TestContext, { code, release }: Expiry): Promise<voi
   assert.deepEqual(await world.site('fra').contents(), before);
 };
 
-const whileUnchanged = async (t: TestContext, { code, release }: Expiry, activities?: Planted): Promise<void> => {
+const whileUnchanged = async (
+  t: TestContext,
+  { code, release }: Expiry,
+  activities?: Planted,
+): Promise<void> => {
   const world = await aFreshWorld(t, activities);
   await pollEvery(world, POLL_MS);
   await release(world, '1.0', VALID_S);
   await world.update();
   const before = await world.site('fra').contents();
-  const asked = (name: string): number => world.archiveServer.requests.get(`/dists/bookworm/${name}`) ?? 0;
+  const asked = (name: string): number =>
+    world.archiveServer.requests.get(`/dists/bookworm/${name}`) ?? 0;
   const [inRelease, other] = [asked('InRelease'), asked('Release')];
 
-  const status = await world.until(({ failure }) => failure !== null, 'a poll finds that it has expired');
+  const status = await world.until(
+    ({ failure }) => failure !== null,
+    'a poll finds that it has expired',
+  );
 
-  assert.deepEqual([status.failure?.code, status.status, status.sites[0]?.served], [code, 'failed', 1]);
-  assert.ok(asked('InRelease') > inRelease && asked('Release') === other, 'the archive said that nothing changed');
+  assert.deepEqual(
+    [status.failure?.code, status.status, status.sites[0]?.served],
+    [code, 'failed', 1],
+  );
+  assert.ok(
+    asked('InRelease') > inRelease && asked('Release') === other,
+    'the archive said that nothing changed',
+  );
   assert.deepEqual(await world.site('fra').contents(), before, 'the site keeps serving');
   await world.release([aPackage('hello', '2.0')]);
-  await world.until(({ status: now, sites }) => now === 'success' && sites[0]?.served === 2, 'a good release heals it');
+  await world.until(
+    ({ status: now, sites }) => now === 'success' && sites[0]?.served === 2,
+    'a good release heals it',
+  );
 };
 
-const beforePublish = async (t: TestContext, { code, release }: Expiry, activities?: Planted): Promise<void> => {
+const beforePublish = async (
+  t: TestContext,
+  { code, release }: Expiry,
+  activities?: Planted,
+): Promise<void> => {
   const world = await aFreshWorld(t, activities);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
@@ -94,7 +137,10 @@ const beforePublish = async (t: TestContext, { code, release }: Expiry, activiti
 
   await sleep(expiresAt + 1_500 - Date.now()); // a signed time has to pass
   await world.order('resume');
-  const status = await world.until(({ sites }) => sites[0]!.failure !== null || sites[0]!.served > 1, 'the lane came to publish');
+  const status = await world.until(
+    ({ sites }) => sites[0]!.failure !== null || sites[0]!.served > 1,
+    'the lane came to publish',
+  );
 
   assert.equal(status.sites[0]!.served, 1, 'it is served');
   assert.deepEqual([status.sites[0]!.failure?.code, status.sites[0]!.target], [code, 2]);
@@ -107,10 +153,16 @@ const beforePublish = async (t: TestContext, { code, release }: Expiry, activiti
 const releaseUndated = async (world: World): Promise<void> => {
   const { files } = await world.archive().prepare([aPackage('hello', '1.0')]);
   const folder = `dists/${world.suite}`;
-  const dated = Buffer.from(files.find(({ path }) => path === `${folder}/Release`)!.bytes).toString();
+  const dated = Buffer.from(
+    files.find(({ path }) => path === `${folder}/Release`)!.bytes,
+  ).toString();
   const text = dated.replace(/^Date: .*\n/m, '');
   assert.notEqual(text, dated);
-  const file = (name: string, content: string) => ({ path: `${folder}/${name}`, bytes: Buffer.from(content), kind: 'release' as const });
+  const file = (name: string, content: string) => ({
+    path: `${folder}/${name}`,
+    bytes: Buffer.from(content),
+    kind: 'release' as const,
+  });
   await world
     .archive()
     .write([
@@ -121,39 +173,63 @@ const releaseUndated = async (world: World): Promise<void> => {
     ]);
 };
 
-test('a release that expires is not published', { concurrency: true, timeout: 180_000 }, async (t) => {
-  await Promise.all([
-    t.test('Valid-Until has passed when it is captured: refused', (t) => atCapture(t, VALID_UNTIL)),
-    t.test('Valid-Until passes while the archive is unchanged: failed, and sites keep serving', (t) => whileUnchanged(t, VALID_UNTIL)),
-    t.test('Valid-Until passes between capture and publish: nothing is published', (t) => beforePublish(t, VALID_UNTIL)),
-    t.test('the pinned key has expired when it is captured: refused', (t) => atCapture(t, KEY)),
-    t.test('the pinned key expires while the archive is unchanged: failed, and sites keep serving', (t) => whileUnchanged(t, KEY)),
-    t.test('the pinned key expires between capture and publish: nothing is published', (t) => beforePublish(t, KEY)),
+test(
+  'a release that expires is not published',
+  { concurrency: true, timeout: 180_000 },
+  async (t) => {
+    await Promise.all([
+      t.test('Valid-Until has passed when it is captured: refused', (t) =>
+        atCapture(t, VALID_UNTIL),
+      ),
+      t.test(
+        'Valid-Until passes while the archive is unchanged: failed, and sites keep serving',
+        (t) => whileUnchanged(t, VALID_UNTIL),
+      ),
+      t.test('Valid-Until passes between capture and publish: nothing is published', (t) =>
+        beforePublish(t, VALID_UNTIL),
+      ),
+      t.test('the pinned key has expired when it is captured: refused', (t) => atCapture(t, KEY)),
+      t.test(
+        'the pinned key expires while the archive is unchanged: failed, and sites keep serving',
+        (t) => whileUnchanged(t, KEY),
+      ),
+      t.test('the pinned key expires between capture and publish: nothing is published', (t) =>
+        beforePublish(t, KEY),
+      ),
 
-    t.test('it would be seen if publish did not judge Valid-Until', (t) => {
-      const careless = (real: Activities, world: World): Activities => ({
-        ...real,
-        publishSnapshot: async (input) => {
-          await sql`update distribution_snapshots set valid_until = null`.execute(world.database.read.kysely);
-          return real.publishSnapshot(input);
-        },
-      });
-      return assert.rejects(beforePublish(t, VALID_UNTIL, careless), /it is served/);
-    }),
-    t.test('it would be seen if an unchanged archive were not judged', (t) => {
-      const careless = (real: Activities, world: World): Activities => ({
-        ...real,
-        captureSnapshot: async (input) => {
-          if (input.unconditional) return real.captureSnapshot(input);
-          const validator = { etag: null, lastModified: null };
-          const roster = await recordLook(world.database, world.suite, { validator, unconditional: false });
-          return { outcome: 'unchanged', generation: roster.generation, roster };
-        },
-      });
-      return assert.rejects(whileUnchanged(t, VALID_UNTIL, careless), /a poll finds that it has expired/);
-    }),
-  ]);
-});
+      t.test('it would be seen if publish did not judge Valid-Until', (t) => {
+        const careless = (real: Activities, world: World): Activities => ({
+          ...real,
+          publishSnapshot: async (input) => {
+            await sql`update distribution_snapshots set valid_until = null`.execute(
+              world.database.read.kysely,
+            );
+            return real.publishSnapshot(input);
+          },
+        });
+        return assert.rejects(beforePublish(t, VALID_UNTIL, careless), /it is served/);
+      }),
+      t.test('it would be seen if an unchanged archive were not judged', (t) => {
+        const careless = (real: Activities, world: World): Activities => ({
+          ...real,
+          captureSnapshot: async (input) => {
+            if (input.unconditional) return real.captureSnapshot(input);
+            const validator = { etag: null, lastModified: null };
+            const roster = await recordLook(world.database, world.suite, {
+              validator,
+              unconditional: false,
+            });
+            return { outcome: 'unchanged', generation: roster.generation, roster };
+          },
+        });
+        return assert.rejects(
+          whileUnchanged(t, VALID_UNTIL, careless),
+          /a poll finds that it has expired/,
+        );
+      }),
+    ]);
+  },
+);
 
 test('two bodies of one Date: the second is accepted, and the record says so', async (t) => {
   const world = await aFreshWorld(t);
@@ -178,7 +254,9 @@ test('without a Date a release is refused, unless the distribution accepts that'
   await releaseUndated(world);
 
   const refused = await world.look();
-  await sql`update debian_distributions set accept_undated = true`.execute(world.database.read.kysely);
+  await sql`update debian_distributions set accept_undated = true`.execute(
+    world.database.read.kysely,
+  );
 
   assert.deepEqual([refused.outcome, refused.report?.code], ['failed', 'RELEASE_UNDATED']);
   assert.equal(await world.update(), 1);

@@ -1,6 +1,10 @@
-/** The variable that the credential of a site names goes away under a running worker: its own error, parked, and `retry` goes on once it is back. */
+/**
+ * The variable that the credential of a site names goes away under a running worker: its own error,
+ * parked, and `retry` goes on once it is back.
+ */
 import assert from 'node:assert/strict';
 import test from 'node:test';
+
 import type { SiteStore } from '../../src/site/site-store.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
@@ -15,7 +19,10 @@ test('a credential that is removed parks the site with its own error; back again
   const parked = await world.until(({ sites }) => sites[0]!.failure !== null, 'the site fails');
   restore();
   await world.order('retry', 'fra');
-  const back = await world.until(({ sites }) => sites[0]!.served === 2 && sites[0]!.state === 'synced', 'generation 2');
+  const back = await world.until(
+    ({ sites }) => sites[0]!.served === 2 && sites[0]!.state === 'synced',
+    'generation 2',
+  );
 
   assert.equal(parked.sites[0]!.failure!.code, 'SITE_CREDENTIAL_MISSING');
   assert.deepEqual([parked.sites[0]!.served, parked.sites[0]!.retryAt], [1, null]);
@@ -23,9 +30,17 @@ test('a credential that is removed parks the site with its own error; back again
 });
 
 test('a worker that keeps the credential it once had is seen', async (t) => {
-  type Site = { readonly id: number; readonly name: string; readonly publicUrl: string; readonly store: SiteStore };
+  type Site = {
+    readonly id: number;
+    readonly name: string;
+    readonly publicUrl: string;
+    readonly store: SiteStore;
+  };
   let kept: Promise<Site> | undefined;
-  const world = await aWorld(t, { sites: ['fra'], deps: (real) => ({ ...real, siteOf: (name) => (kept ??= real.siteOf(name)) }) });
+  const world = await aWorld(t, {
+    sites: ['fra'],
+    deps: (real) => ({ ...real, siteOf: (name) => (kept ??= real.siteOf(name)) }),
+  });
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   await removeCredential(world);

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+
 import type { Activities } from '../../activities/index.ts';
 import { rotAt } from '../support/rot.ts';
 import { assertWhole } from '../support/whole.ts';
@@ -31,7 +32,11 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
     corrupt.map((incident) => [incident.site, incident.path]),
     [['sin', PATH.slice('debian/'.length)]],
   );
-  assert.ok(corrupt[0]!.expected !== null && corrupt[0]!.found !== null && corrupt[0]!.expected !== corrupt[0]!.found);
+  assert.ok(
+    corrupt[0]!.expected !== null &&
+      corrupt[0]!.found !== null &&
+      corrupt[0]!.expected !== corrupt[0]!.found,
+  );
   assert.equal((await world.status()).status, 'success');
 };
 
@@ -40,7 +45,11 @@ test('a rotten byte is found at exactly its path and repaired', (t) => promise(t
 test('it would be seen if checksum trusted what it knows', async (t) => {
   const trusting = (real: Activities): Activities => ({
     ...real,
-    checksumBlobs: async (input) => ({ more: false, repair: 0, row: (await real.verifySnapshot(input)).row }),
+    checksumBlobs: async (input) => ({
+      more: false,
+      repair: 0,
+      row: (await real.verifySnapshot(input)).row,
+    }),
   });
 
   await assert.rejects(promise(t, trusting), assert.AssertionError);

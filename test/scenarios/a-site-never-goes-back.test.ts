@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Activities } from '../../activities/index.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
@@ -13,7 +14,8 @@ const watchDates = (world: World, site: string): { stop(): Promise<number[]> } =
   const done = (async () => {
     while (!stopping) {
       const answer = await fetch(`${world.site(site).aptUrl}/dists/bookworm/InRelease`);
-      const date = answer.status === 200 ? /^Date: (.*)$/m.exec(await answer.text())?.[1] : undefined;
+      const date =
+        answer.status === 200 ? /^Date: (.*)$/m.exec(await answer.text())?.[1] : undefined;
       if (date !== undefined && seen.at(-1) !== Date.parse(date)) seen.push(Date.parse(date));
       await sleep(20);
     }
@@ -36,7 +38,9 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   t.after(() => dates.stop());
 
   for (const version of ['1.0', '2.0', '3.0']) {
-    await world.release([aPackage('hello', version)], { date: new Date(Date.now() - 60_000 + 10_000 * Number.parseInt(version, 10)) });
+    await world.release([aPackage('hello', version)], {
+      date: new Date(Date.now() - 60_000 + 10_000 * Number.parseInt(version, 10)),
+    });
     await world.update();
   }
   await world.release([aPackage('hello', '1.5')], { date: new Date(Date.now() - 3_600_000) });

@@ -1,11 +1,16 @@
-/** Between the first published name and InRelease there is no other way than through: not for cancel, not for a failure, not for a newer release. */
+/**
+ * Between the first published name and InRelease there is no other way than through: not for
+ * cancel, not for a failure, not for a newer release.
+ */
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+
+import { sql } from 'kysely';
+
+import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
-import { sql } from 'kysely';
-import type { Activities } from '../../activities/index.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
 /** For what a planted fault keeps from coming. */
@@ -18,13 +23,22 @@ const aCancelGoesThrough = async (t: TestContext, activities?: Planted): Promise
   const world = await aSite(t, activities);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
-  await world.site('fra').proxy.setRules([{ method: 'PUT', target: 'dists/bookworm/(main|Release)', fault: { kind: 'delay', ms: 400 } }]);
+  await world
+    .site('fra')
+    .proxy.setRules([
+      { method: 'PUT', target: 'dists/bookworm/(main|Release)', fault: { kind: 'delay', ms: 400 } },
+    ]);
   await world.release([aPackage('hello', '2.0')]);
   await world.look();
   await publicationIsOpen(world);
 
   await world.order('cancel', 'fra');
-  await world.until(({ sites }) => sites[0]!.served === 2, 'generation 2 goes through', world.suite, activities && SOON_MS);
+  await world.until(
+    ({ sites }) => sites[0]!.served === 2,
+    'generation 2 goes through',
+    world.suite,
+    activities && SOON_MS,
+  );
 
   await assertWhole(world, 'fra');
   assert.equal(await world.site('fra').aptSees('hello', 'bookworm'), '2.0');
@@ -34,7 +48,11 @@ const aFailureGoesThrough = async (t: TestContext, activities?: Planted): Promis
   const world = await aSite(t, activities);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
-  await world.site('fra').proxy.setRules([{ method: 'PUT', target: 'dists/bookworm/InRelease', fault: { kind: 'cut' } }]);
+  await world
+    .site('fra')
+    .proxy.setRules([
+      { method: 'PUT', target: 'dists/bookworm/InRelease', fault: { kind: 'cut' } },
+    ]);
   await world.release([aPackage('hello', '2.0')]);
   await world.look();
   await world.until(({ sites }) => sites[0]!.failure !== null, 'InRelease cannot be written');
@@ -44,7 +62,10 @@ const aFailureGoesThrough = async (t: TestContext, activities?: Planted): Promis
   assert.deepEqual([open.publishing, open.pinned, open.target], [true, 2, 3]);
 
   await world.site('fra').proxy.setRules([]);
-  await world.until(({ sites }) => sites[0]!.served === 3 && sites[0]!.state === 'synced', 'generations 2 and 3');
+  await world.until(
+    ({ sites }) => sites[0]!.served === 3 && sites[0]!.state === 'synced',
+    'generations 2 and 3',
+  );
 
   assert.deepEqual(await world.servedGenerations('fra'), [1, 2, 3]);
   await assertWhole(world, 'fra');
@@ -68,12 +89,19 @@ const aForeignWriteParks = async (t: TestContext, activities?: Planted): Promise
   const world = await aSite(t, activities);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
-  const foreign = world.site('fra').container.getBlockBlobClient('debian/dists/bookworm/main/binary-amd64/Packages.gz');
+  const foreign = world
+    .site('fra')
+    .container.getBlockBlobClient('debian/dists/bookworm/main/binary-amd64/Packages.gz');
   await foreign.uploadData(Buffer.from('somebody else'));
   await world.release([aPackage('hello', '2.0')]);
   await world.look();
 
-  const status = await world.until(({ sites }) => sites[0]!.failure !== null, 'the lane parks', world.suite, activities && SOON_MS);
+  const status = await world.until(
+    ({ sites }) => sites[0]!.failure !== null,
+    'the lane parks',
+    world.suite,
+    activities && SOON_MS,
+  );
 
   assert.equal(status.sites[0]!.failure!.code, 'FOREIGN_WRITE');
   assert.equal(status.sites[0]!.retryAt, null);
@@ -89,17 +117,28 @@ const publicationIsOpen = async (world: Awaited<ReturnType<typeof aWorld>>): Pro
   }
 };
 
-test('a cancel between two published names takes effect after InRelease', NEEDS_APT, (t) => aCancelGoesThrough(t));
-test('a failure between two published names is tried again with the same generation, though a newer one waits', NEEDS_APT, (t) =>
-  aFailureGoesThrough(t),
+test('a cancel between two published names takes effect after InRelease', NEEDS_APT, (t) =>
+  aCancelGoesThrough(t),
 );
-test('a write that was done and not answered is resolved by looking', NEEDS_APT, (t) => aLostAnswerIsResolved(t));
-test('somebody else writes a published name: parked with FOREIGN_WRITE, and nothing is overwritten', (t) => aForeignWriteParks(t));
+test(
+  'a failure between two published names is tried again with the same generation, though a newer one waits',
+  NEEDS_APT,
+  (t) => aFailureGoesThrough(t),
+);
+test('a write that was done and not answered is resolved by looking', NEEDS_APT, (t) =>
+  aLostAnswerIsResolved(t),
+);
+test('somebody else writes a published name: parked with FOREIGN_WRITE, and nothing is overwritten', (t) =>
+  aForeignWriteParks(t));
 
 /** Whoever does this leaves half of a publication behind. */
 const abandonPublication = async (world: World): Promise<void> => {
-  await sql`delete from publications where published_at is null`.execute(world.database.read.kysely);
-  await sql`update distribution_replications set pinned_generation = null`.execute(world.database.read.kysely);
+  await sql`delete from publications where published_at is null`.execute(
+    world.database.read.kysely,
+  );
+  await sql`update distribution_replications set pinned_generation = null`.execute(
+    world.database.read.kysely,
+  );
 };
 
 test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
@@ -129,7 +168,10 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
         ...real,
         publishSnapshot: async (input) => {
           if (input.generation === 2)
-            await world.site('fra').container.getBlockBlobClient('debian/dists/bookworm/main/binary-amd64/Packages.gz').deleteIfExists();
+            await world
+              .site('fra')
+              .container.getBlockBlobClient('debian/dists/bookworm/main/binary-amd64/Packages.gz')
+              .deleteIfExists();
           return real.publishSnapshot(input);
         },
       });

@@ -1,21 +1,30 @@
 /**
- * What I1 says of each form of archive, as apt sees it: nothing of a publication where it is untorn, a short window where it is not.
- * `npm run soak:forms` publishes 100 times per form; what it prints is what README says of windowed archives.
+ * What I1 says of each form of archive, as apt sees it: nothing of a publication where it is
+ * untorn, a short window where it is not. `npm run soak:forms` publishes 100 times per form; what
+ * it prints is what README says of windowed archives.
  */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { promisify } from 'node:util';
+
+import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { readAllTheTime } from '../support/readers.ts';
-import type { Activities } from '../../activities/index.ts';
 import { aPackage, aWorld, type Planted, type World, type WorldOptions } from '../support/world.ts';
 
 const PUBLISHES = Number(process.env['DEBGEO_FORM_PUBLISHES'] ?? '6');
 
-/** What apt says when the archive changed while it read; what it gave up because of that has no reason of its own. */
-const MID_SYNC = [/Mirror sync in progress\?/, /Hash Sum mismatch/, /The following signatures were invalid: BADSIG/];
+/**
+ * What apt says when the archive changed while it read; what it gave up because of that has no
+ * reason of its own.
+ */
+const MID_SYNC = [
+  /Mirror sync in progress\?/,
+  /Hash Sum mismatch/,
+  /The following signatures were invalid: BADSIG/,
+];
 const BROKEN_OFF = [
   /^E: Failed to fetch \S+ *$/,
   /^E: Some index files failed to download/,
@@ -25,13 +34,23 @@ const BROKEN_OFF = [
 const isMidSync = (failure: string): boolean => {
   const errors = failure.split('\n').filter((line) => /^E: |^W: GPG error: /.test(line));
   const reasons = errors.filter((line) => !BROKEN_OFF.some((pattern) => pattern.test(line)));
-  return reasons.length > 0 && reasons.every((line) => MID_SYNC.some((pattern) => pattern.test(line)));
+  return (
+    reasons.length > 0 && reasons.every((line) => MID_SYNC.some((pattern) => pattern.test(line)))
+  );
 };
 
 const printedStatus = async (world: World): Promise<string> => {
-  const environment = { DATABASE_URL: world.databaseUrl, TEMPORAL_ADDRESS: world.temporalAddress, TEMPORAL_NAMESPACE: world.namespace };
+  const environment = {
+    DATABASE_URL: world.databaseUrl,
+    TEMPORAL_ADDRESS: world.temporalAddress,
+    TEMPORAL_NAMESPACE: world.namespace,
+  };
   const main = join(import.meta.dirname, '../../src/main.ts');
-  return (await promisify(execFile)(process.execPath, [main, 'status'], { env: { ...process.env, ...environment } })).stdout;
+  return (
+    await promisify(execFile)(process.execPath, [main, 'status'], {
+      env: { ...process.env, ...environment },
+    })
+  ).stdout;
 };
 
 type Form = NonNullable<WorldOptions['archive']>;
@@ -66,9 +85,15 @@ const promise = async (
     [...world.sites].map(() => [kind, publishes]),
   );
   assert.ok(windows.every((ms) => ms !== null && ms >= 0));
-  if (kind === 'windowed') for (const ms of windows) assert.match(await printedStatus(world), new RegExp(`windowed \\(last ${ms} ms\\)`));
-  assert.deepEqual(kind === 'untorn' ? failures : failures.filter((failure) => !isMidSync(failure)), []);
-  for (const site of world.sites.values()) assert.equal(await site.aptSees('changing', world.suite), `${publishes}.0`);
+  if (kind === 'windowed')
+    for (const ms of windows)
+      assert.match(await printedStatus(world), new RegExp(`windowed \\(last ${ms} ms\\)`));
+  assert.deepEqual(
+    kind === 'untorn' ? failures : failures.filter((failure) => !isMidSync(failure)),
+    [],
+  );
+  for (const site of world.sites.values())
+    assert.equal(await site.aptSees('changing', world.suite), `${publishes}.0`);
 };
 
 const limits = { ...NEEDS_APT, timeout: 90_000 + PUBLISHES * 15_000 };
@@ -76,21 +101,38 @@ test('by-hash and InRelease: untorn, apt never fails', limits, (t) => promise(t,
 test('without by-hash: windowed, apt fails only as it does while a mirror changes', limits, (t) =>
   promise(t, { acquireByHash: false, releaseSet: 'both' }, 'windowed'),
 );
-test('Release and Release.gpg alone: windowed, apt fails only as it does while a mirror changes', limits, (t) =>
-  promise(t, { releaseSet: 'detached' }, 'windowed'),
+test(
+  'Release and Release.gpg alone: windowed, apt fails only as it does while a mirror changes',
+  limits,
+  (t) => promise(t, { releaseSet: 'detached' }, 'windowed'),
 );
 
-test('it would be seen of the untorn form if by-hash files went when the next release comes', limits, (t) => {
-  const tidy = (real: Activities, world: World): Activities => ({
-    ...real,
-    publishSnapshot: async (input) => {
-      const site = world.site(input.site);
-      await site.proxy.setRules([{ method: 'PUT', target: 'dists/bookworm/InRelease', fault: { kind: 'delay', ms: 1_500 } }]);
-      const release = String(await world.releasedFile('dists/bookworm/Release'));
-      for (const path of (await site.contents()).keys())
-        if (path.includes('/by-hash/') && !release.includes(path.replace(/^.*\//, ''))) await site.container.deleteBlob(path);
-      return real.publishSnapshot(input);
-    },
-  });
-  return assert.rejects(promise(t, {}, 'untorn', 3, tidy), /exit code 100/, 'apt itself has seen it');
-});
+test(
+  'it would be seen of the untorn form if by-hash files went when the next release comes',
+  limits,
+  (t) => {
+    const tidy = (real: Activities, world: World): Activities => ({
+      ...real,
+      publishSnapshot: async (input) => {
+        const site = world.site(input.site);
+        await site.proxy.setRules([
+          {
+            method: 'PUT',
+            target: 'dists/bookworm/InRelease',
+            fault: { kind: 'delay', ms: 1_500 },
+          },
+        ]);
+        const release = String(await world.releasedFile('dists/bookworm/Release'));
+        for (const path of (await site.contents()).keys())
+          if (path.includes('/by-hash/') && !release.includes(path.replace(/^.*\//, '')))
+            await site.container.deleteBlob(path);
+        return real.publishSnapshot(input);
+      },
+    });
+    return assert.rejects(
+      promise(t, {}, 'untorn', 3, tidy),
+      /exit code 100/,
+      'apt itself has seen it',
+    );
+  },
+);

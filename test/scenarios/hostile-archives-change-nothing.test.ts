@@ -1,6 +1,7 @@
 /**
- * Whatever an archive does, rightly signed or not, it is refused with a code that says what, in bounded time and memory, and sites and catalog are as
- * they were. The cases are in test/support/hostile/.
+ * Whatever an archive does, rightly signed or not, it is refused with a code that says what, in
+ * bounded time and memory, and sites and catalog are as they were. The cases are in
+ * test/support/hostile/.
  */
 import assert from 'node:assert/strict';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -9,12 +10,14 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import test, { type TestContext } from 'node:test';
+
 import { sql } from 'kysely';
-import type { Activities } from '../../activities/index.ts';
+
 import type { Deps } from '../../activities/deps.ts';
+import type { Activities } from '../../activities/index.ts';
 import { createHttpArchive } from '../../src/archive/http-archive.ts';
-import { createSigningKey } from '../../src/demo/signing-key.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
+import { createSigningKey } from '../../src/made-archive/signing-key.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
 import { HostileArchive, type Hand } from '../support/hostile/hostile-archive.ts';
 import type { HostileCase } from '../support/hostile/hostile-case.ts';
@@ -37,8 +40,14 @@ interface Stage {
   readonly askedElsewhere: () => number;
 }
 
-/** A distribution that both sites serve, from an archive that is hostile from now on. No look comes by itself. */
-async function aStage(t: TestContext, planted: { activities?: Planted; store?: (real: SiteStore) => SiteStore } = {}): Promise<Stage> {
+/**
+ * A distribution that both sites serve, from an archive that is hostile from now on. No look comes
+ * by itself.
+ */
+async function aStage(
+  t: TestContext,
+  planted: { activities?: Planted; store?: (real: SiteStore) => SiteStore } = {},
+): Promise<Stage> {
   let askedElsewhere = 0;
   const elsewhere = createServer((_, response) => {
     askedElsewhere += 1;
@@ -49,7 +58,8 @@ async function aStage(t: TestContext, planted: { activities?: Planted; store?: (
   t.after(() => Promise.all([...archives.values()].map((one) => one.close())));
   const deps = ({ spool, ...real }: Deps): Deps => ({
     ...real,
-    ...(spool === undefined || planted.store !== undefined ? {} : { spool }), // it compares digests, too: a site that does not would not be seen
+    // it compares digests, too: a site that does not would not be seen
+    ...(spool === undefined || planted.store !== undefined ? {} : { spool }),
     indexLimits: SMALL_INDICES,
     archiveOf: (record) => {
       if (record.url.startsWith('file:')) return real.archiveOf(record);
@@ -63,16 +73,26 @@ async function aStage(t: TestContext, planted: { activities?: Planted; store?: (
     },
   });
   const { activities } = planted;
-  const world = await aWorld(t, { worker: 'none', archive: { releaseSet: 'inline' }, deps, ...(activities && { activities }) });
+  const world = await aWorld(t, {
+    worker: 'none',
+    archive: { releaseSet: 'inline' },
+    deps,
+    ...(activities && { activities }),
+  });
   const { date } = await world.release([aPackage('hello', '1.0'), aPackage('odd+name~1', '1.0')]);
 
-  const archive = await HostileArchive.start(join(world.folder, 'archive'), join(world.folder, 'mirror'));
+  const archive = await HostileArchive.start(
+    join(world.folder, 'archive'),
+    join(world.folder, 'mirror'),
+  );
   t.after(() => archive.close());
   const outside = join(world.folder, 'outside/Packages');
   await mkdir(join(world.folder, 'outside'));
   await writeFile(outside, 'a secret');
   const patient = { gatherMs: 1, drainMs: 5_000, backoffInitialMs: 600_000, backoffCapMs: 600_000 };
-  await sql`update debian_distributions set tuning = ${JSON.stringify(patient)}::jsonb`.execute(world.database.read.kysely);
+  await sql`update debian_distributions set tuning = ${JSON.stringify(patient)}::jsonb`.execute(
+    world.database.read.kysely,
+  );
   await sql`update archives set url = ${archive.url}`.execute(world.database.read.kysely);
   await world.startWorker();
   await world.update();
@@ -107,7 +127,9 @@ test('every hostile archive is refused with its own code, and changes nothing', 
     `${verdicts.length - accepted} refused, ${accepted} accepted, ${changed} changed; memory grew by ${Math.round(growth / 1e6)} MB`,
   );
   assert.deepEqual(
-    verdicts.flatMap(({ hostile, faults }) => faults.map((fault) => `${hostile.group}: ${hostile.name}: ${fault}`)),
+    verdicts.flatMap(({ hostile, faults }) =>
+      faults.map((fault) => `${hostile.group}: ${hostile.name}: ${fault}`),
+    ),
     [],
   );
   assert.deepEqual([verdicts.length, accepted, changed], [CASES.length, 0, 0]);
@@ -122,7 +144,8 @@ test('every hostile archive is refused with its own code, and changes nothing', 
   await sql`update archives set url = ${archive.url}`.execute(world.database.read.kysely);
   await world.release([aPackage('hello', '2.0')]);
   await world.look();
-  for (const site of world.sites.keys()) await world.order('retry', site); // no lane goes on by itself here, so that no case disturbs the next
+  // no lane goes on by itself here, so that no case disturbs the next
+  for (const site of world.sites.keys()) await world.order('retry', site);
   await world.update();
   assert.equal((await world.status()).status, 'success', 'a good release heals it');
   for (const site of world.sites.values()) {
@@ -138,7 +161,8 @@ test('every hostile archive is refused with its own code, and changes nothing', 
 
 /** The first case of each group that ends at the capture, and one that ends at the sites. */
 const firstOfEach = CASES.filter(
-  ({ group, captured }, position) => captured === undefined && CASES.findIndex((other) => other.group === group) === position,
+  ({ group, captured }, position) =>
+    captured === undefined && CASES.findIndex((other) => other.group === group) === position,
 );
 const flipped = CASES.filter(({ name }) => name === 'a pool file is one bit flipped');
 
@@ -152,7 +176,12 @@ const trusting = (real: SiteStore): SiteStore => {
     put: async (path, content, expected, signal) => {
       const bytes = Buffer.concat(await Array.fromAsync(content.bytes));
       told.set(path, { size: content.size, sha256: content.sha256 });
-      const asIs = { ...content, size: bytes.length, sha256: sha256Of(bytes), bytes: Readable.from([bytes]) };
+      const asIs = {
+        ...content,
+        size: bytes.length,
+        sha256: sha256Of(bytes),
+        bytes: Readable.from([bytes]),
+      };
       return real.put(path, asIs, expected, signal);
     },
     checksum: async (path, signal, etag) => {
@@ -171,7 +200,10 @@ test('it would be seen if a hostile archive were believed, left something behind
         return await real.captureSnapshot(input);
       } catch (error) {
         if (fault !== 'believed') throw error;
-        await world.site('sin').container.getBlockBlobClient('debian/dists/bookworm/InRelease').uploadData(Buffer.from('as it came'));
+        await world
+          .site('sin')
+          .container.getBlockBlobClient('debian/dists/bookworm/InRelease')
+          .uploadData(Buffer.from('as it came'));
         const roster = await real.loadRoster(input);
         return { outcome: 'captured', generation: roster.generation, roster };
       }
@@ -195,11 +227,14 @@ test('it would be seen if a hostile archive were believed, left something behind
   const [one] = firstOfEach;
 
   fault = 'leaves a row';
-  for await (const { accepted, changed } of runCases(stage, [one!])) assert.deepEqual([accepted, changed], [false, true]);
+  for await (const { accepted, changed } of runCases(stage, [one!]))
+    assert.deepEqual([accepted, changed], [false, true]);
   fault = 'no record';
-  for await (const { faults } of runCases(stage, [one!])) assert.deepEqual(faults, ['no incident on record']);
+  for await (const { faults } of runCases(stage, [one!]))
+    assert.deepEqual(faults, ['no incident on record']);
   // The sites take a pool file without comparing its digest.
-  for await (const { accepted, changed } of runCases(stage, flipped)) assert.deepEqual([accepted, changed], [true, true]);
+  for await (const { accepted, changed } of runCases(stage, flipped))
+    assert.deepEqual([accepted, changed], [true, true]);
   fault = 'believed';
   const believed = await Array.fromAsync(runCases(stage, firstOfEach));
   assert.equal(believed.length, 9);

@@ -1,6 +1,7 @@
 /**
- * What a log, a command, a table, a history or an error shows never holds a credential, whatever goes wrong. Sites answer with what they were
- * asked, as gateways do: the signed URL comes back in bodies and in Location.
+ * What a log, a command, a table, a history or an error shows never holds a credential, whatever
+ * goes wrong. Sites answer with what they were asked, as gateways do: the signed URL comes back in
+ * bodies and in Location.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -11,6 +12,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { inspect } from 'node:util';
+
 import {
   AccountSASPermissions,
   AccountSASResourceTypes,
@@ -20,12 +22,13 @@ import {
   StorageSharedKeyCredential,
 } from '@azure/storage-blob';
 import { sql } from 'kysely';
+
 import { connectDatabase } from '../../src/database/orm.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { createLog } from '../../src/log.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { loadCredential, type CredentialReference } from '../../src/site/credentials.ts';
-import { connectTemporal } from '../../src/temporal.ts';
+import { connectTemporal } from '../../src/temporal/temporal.ts';
 import type { Fault } from '../support/fault-proxy.ts';
 import { servers } from '../support/servers.ts';
 import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
@@ -55,13 +58,19 @@ test('neither a key, a SAS, a password nor an API key is in logs, outputs, table
   await world.startWorker();
   await world.release([aPackage('hello', '9.0')]);
   await world.look();
-  const denied = await world.until(({ sites }) => sites.every((site) => site.failure?.code === 'SITE_DENIED'), 'both sites refuse');
+  const denied = await world.until(
+    ({ sites }) => sites.every((site) => site.failure?.code === 'SITE_DENIED'),
+    'both sites refuse',
+  );
   const outputs = await runCommands(world);
   errors.push(...(await askSites(world)), ...(await connectBadly()));
   await world.stopWorker();
 
   assert.equal(denied.sites.length, 2);
-  assert.ok(lines.length > 50 && errors.length > 15 && outputs.length === 5, `${lines.length} ${errors.length} ${outputs.length}`);
+  assert.ok(
+    lines.length > 50 && errors.length > 15 && outputs.length === 5,
+    `${lines.length} ${errors.length} ${outputs.length}`,
+  );
   assertNone(secrets, 'log of the worker', lines);
   assertNone(secrets, 'output of a command', outputs);
   assertNone(secrets, 'table', await dumpTables(world));
@@ -69,7 +78,9 @@ test('neither a key, a SAS, a password nor an API key is in logs, outputs, table
   assertNone(
     secrets,
     'error',
-    errors.map((error) => inspect(error, { depth: Infinity, showHidden: true }) + JSON.stringify(error)),
+    errors.map(
+      (error) => inspect(error, { depth: Infinity, showHidden: true }) + JSON.stringify(error),
+    ),
   );
 });
 
@@ -79,15 +90,24 @@ test('an activity that logs the request of an error is found', async (t) => {
   const loggingRequests: Planted = (real, world) => ({
     ...real,
     async planSync(input) {
-      const signed = new BlobServiceClient(`${await accountUrlOf(world, 'sin')}?${await sasOf(world)}`);
+      const signed = new BlobServiceClient(
+        `${await accountUrlOf(world, 'sin')}?${await sasOf(world)}`,
+      );
       await signed
         .getContainerClient('no-such-container')
         .getProperties()
-        .catch((error: { request?: unknown }) => log.warn({ request: error.request }, 'a request failed'));
+        .catch((error: { request?: unknown }) =>
+          log.warn({ request: error.request }, 'a request failed'),
+        );
       return real.planSync(input);
     },
   });
-  const world = await aWorld(t, { sites: ['fra', 'sin'], worker: 'none', log, activities: loggingRequests });
+  const world = await aWorld(t, {
+    sites: ['fra', 'sin'],
+    worker: 'none',
+    log,
+    activities: loggingRequests,
+  });
   const secrets = await withSecrets(world);
   await world.startWorker();
   await world.release([aPackage('hello', '1.0')]);
@@ -97,7 +117,8 @@ test('an activity that logs the request of an error is found', async (t) => {
   assert.throws(() => assertNone(secrets, 'log of the worker', lines), assert.AssertionError);
 });
 
-const logInto = (lines: string[]) => createLog({ level: 'trace', into: { write: (line) => void lines.push(line) } });
+const logInto = (lines: string[]) =>
+  createLog({ level: 'trace', into: { write: (line) => void lines.push(line) } });
 
 /** fra keeps its account key in a variable; sin gets a SAS in a file. */
 const withSecrets = async (world: World): Promise<Secrets> => {
@@ -143,8 +164,14 @@ const rotateToWrong = async (world: World, secrets: Secrets): Promise<void> => {
 };
 
 const siteRow = async (world: World, site: string) => {
-  const { rows } = await sql<{ account_url: string; container: string; credential: CredentialReference }>`
-    select account_url, container, credential from replication_sites where name = ${site}`.execute(world.database.read.kysely);
+  const { rows } = await sql<{
+    account_url: string;
+    container: string;
+    credential: CredentialReference;
+  }>`
+    select account_url, container, credential from replication_sites where name = ${site}`.execute(
+    world.database.read.kysely,
+  );
   return rows[0]!;
 };
 const credentialOf = async (world: World, site: string) => (await siteRow(world, site)).credential;
@@ -169,11 +196,18 @@ const suffer = async (world: World, fault: Fault): Promise<unknown[]> => {
   for (const { proxy } of world.sites.values()) await proxy.setRules([{ fault }]);
   await world.release([aPackage('hello', `1.${++version}`)]);
   await world.look();
-  await world.until(({ sites }) => sites.every((site) => site.failure !== null), `failures: ${JSON.stringify(fault.kind)}`);
+  await world.until(
+    ({ sites }) => sites.every((site) => site.failure !== null),
+    `failures: ${JSON.stringify(fault.kind)}`,
+  );
   const errors = await askSites(world);
   for (const { proxy } of world.sites.values()) await proxy.setRules([]);
   await world.order('retry');
-  await world.until(({ sites, generation }) => sites.every((site) => site.state === 'synced' && site.served === generation), 'back');
+  await world.until(
+    ({ sites, generation }) =>
+      sites.every((site) => site.state === 'synced' && site.served === generation),
+    'back',
+  );
   return errors;
 };
 
@@ -191,7 +225,11 @@ const sufferCancel = async (world: World): Promise<void> => {
   await world.until(({ sites }) => sites.every((site) => site.state === 'cancelled'), 'cancelled');
   for (const { proxy } of world.sites.values()) await proxy.setRules([]);
   await world.order('retry');
-  await world.until(({ sites, generation }) => sites.every((site) => site.state === 'synced' && site.served === generation), 'back');
+  await world.until(
+    ({ sites, generation }) =>
+      sites.every((site) => site.state === 'synced' && site.served === generation),
+    'back',
+  );
 };
 
 /** The errors of every kind of request, as they leave the store. */
@@ -209,7 +247,10 @@ const askSites = async (world: World): Promise<unknown[]> => {
   };
   for (const name of world.sites.keys()) {
     const { account_url: accountUrl, container, credential } = await siteRow(world, name);
-    const store = createAzureSiteStore({ name, accountUrl, container, prefix: '' }, await loadCredential(credential, accountUrl));
+    const store = createAzureSiteStore(
+      { name, accountUrl, container, prefix: '' },
+      await loadCredential(credential, accountUrl),
+    );
     for (const ask of [
       () => store.remove(path, '"0x1"', AbortSignal.timeout(10_000)),
       () => store.checksum(path, AbortSignal.timeout(10_000)),
@@ -239,12 +280,21 @@ const connectBadly = async (): Promise<unknown[]> => {
     connectTemporal({ address: NOBODY, namespace: 'default', apiKey: API_KEY, tls: true }, 500),
   ];
   const outcomes = await Promise.allSettled(attempts);
-  return outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));
+  return outcomes.flatMap((outcome) =>
+    outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
+  );
 };
 
-/** Standard output and error of commands that go well and of commands that fail, as processes of their own. */
+/**
+ * Standard output and error of commands that go well and of commands that fail, as processes of
+ * their own.
+ */
 const runCommands = async (world: World): Promise<string[]> => {
-  const good = { DATABASE_URL: world.databaseUrl, TEMPORAL_ADDRESS: world.temporalAddress, TEMPORAL_NAMESPACE: world.namespace };
+  const good = {
+    DATABASE_URL: world.databaseUrl,
+    TEMPORAL_ADDRESS: world.temporalAddress,
+    TEMPORAL_NAMESPACE: world.namespace,
+  };
   const wrongPassword = new URL(world.databaseUrl);
   wrongPassword.username = 'nobody';
   wrongPassword.password = DATABASE_PASSWORD;
@@ -255,7 +305,11 @@ const runCommands = async (world: World): Promise<string[]> => {
     ['status', { DATABASE_URL: `postgres:${DATABASE_PASSWORD}@${NOBODY}/debgeo` }],
     [`update ${world.suite}`, { TEMPORAL_API_KEY: API_KEY }],
   ] as const;
-  return Promise.all(commands.map(([command, environment]) => outputOf(command, { ...good, DEBGEO_LOG_LEVEL: 'trace', ...environment })));
+  return Promise.all(
+    commands.map(([command, environment]) =>
+      outputOf(command, { ...good, DEBGEO_LOG_LEVEL: 'trace', ...environment }),
+    ),
+  );
 };
 
 const outputOf = async (command: string, environment: NodeJS.ProcessEnv): Promise<string> => {
@@ -264,17 +318,25 @@ const outputOf = async (command: string, environment: NodeJS.ProcessEnv): Promis
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const killed = setTimeout(() => child.kill('SIGKILL'), 60_000);
-  const [stdout, stderr] = await Promise.all([child.stdout.toArray(), child.stderr.toArray(), once(child, 'close')]);
+  const [stdout, stderr] = await Promise.all([
+    child.stdout.toArray(),
+    child.stderr.toArray(),
+    once(child, 'close'),
+  ]);
   clearTimeout(killed);
   return `${stdout.join('')}${stderr.join('')}`;
 };
 
 const dumpTables = async (world: World): Promise<string[]> => {
   const { kysely } = world.database.read;
-  const tables = await sql<{ name: string }>`select tablename as name from pg_tables where schemaname = 'public'`.execute(kysely);
+  const tables = await sql<{
+    name: string;
+  }>`select tablename as name from pg_tables where schemaname = 'public'`.execute(kysely);
   const found: string[] = [];
   for (const { name } of tables.rows) {
-    const rows = await sql<{ row: string }>`select to_jsonb(t)::text as row from ${sql.table(name)} t`.execute(kysely);
+    const rows = await sql<{
+      row: string;
+    }>`select to_jsonb(t)::text as row from ${sql.table(name)} t`.execute(kysely);
     found.push(...rows.rows.map(({ row }) => row));
   }
   assert.ok(found.length > 20, 'the tables hold rows');
@@ -305,12 +367,18 @@ const textOf = (value: unknown): string => {
 
 /** How a secret may be written: as it is, in a URL, as the bytes of a key or of text. */
 const formsOf = (secret: string): string[] => {
-  const bytes = [Buffer.from(secret, 'base64'), Buffer.from(secret)].map((buffer) => buffer.subarray(0, 16));
+  const bytes = [Buffer.from(secret, 'base64'), Buffer.from(secret)].map((buffer) =>
+    buffer.subarray(0, 16),
+  );
   return [
     secret,
     encodeURIComponent(secret),
     Buffer.from(secret).toString('base64'),
-    ...bytes.flatMap((one) => [one.toString('hex'), one.toString('hex').match(/../g)!.join(' '), [...one].join(',')]),
+    ...bytes.flatMap((one) => [
+      one.toString('hex'),
+      one.toString('hex').match(/../g)!.join(' '),
+      [...one].join(','),
+    ]),
   ];
 };
 
@@ -320,7 +388,8 @@ const assertNone = (secrets: Secrets, where: string, texts: readonly string[]): 
     for (const form of formsOf(secret))
       for (const text of texts) {
         const at = text.indexOf(form);
-        if (at >= 0) assert.fail(`${where} shows the ${what}: ${text.slice(Math.max(0, at - 200), at)}…`);
+        if (at >= 0)
+          assert.fail(`${where} shows the ${what}: ${text.slice(Math.max(0, at - 200), at)}…`);
       }
   }
 };

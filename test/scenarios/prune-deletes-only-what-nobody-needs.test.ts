@@ -1,16 +1,27 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+
 import { sql } from 'kysely';
+
 import type { Activities } from '../../activities/index.ts';
-import type { ReleaseContent } from '../../src/demo/signed-archive.ts';
-import { askPrune } from '../../src/temporal.ts';
+import type { ReleaseContent } from '../../src/made-archive/signed-archive.ts';
+import { askPrune } from '../../src/temporal/temporal.ts';
 import { assertWhole } from '../support/whole.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
-/** Every file that a release consists of, apart from the names that the next one replaces, is there. */
-const assertThere = async (world: World, site: string, release: ReleaseContent, what: string): Promise<void> => {
+/**
+ * Every file that a release consists of, apart from the names that the next one replaces, is there.
+ */
+const assertThere = async (
+  world: World,
+  site: string,
+  release: ReleaseContent,
+  what: string,
+): Promise<void> => {
   const contents = await world.site(site).contents();
-  const missing = release.files.filter(({ kind, path }) => (kind === 'pool' || kind === 'by-hash') && !contents.has(`debian/${path}`));
+  const missing = release.files.filter(
+    ({ kind, path }) => (kind === 'pool' || kind === 'by-hash') && !contents.has(`debian/${path}`),
+  );
   assert.deepEqual(
     missing.map(({ path }) => path),
     [],
@@ -28,33 +39,53 @@ const rowsAt = async (world: World, site: string): Promise<number> =>
   ).rows[0]!.count;
 
 const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
-  const world = await aWorld(t, { suites: ['bookworm', 'bookworm-updates'], ...(activities && { activities, settleMs: 2 * PLANTED_MS }) });
+  const world = await aWorld(t, {
+    suites: ['bookworm', 'bookworm-updates'],
+    ...(activities && { activities, settleMs: 2 * PLANTED_MS }),
+  });
   const [shared, everywhere] = [aPackage('shared', '1.0'), aPackage('everywhere', '1.0')];
   const releases: ReleaseContent[] = [];
   for (const version of ['1.0', '2.0', '3.0']) {
     const dropped = version === '1.0' ? [shared] : [];
-    releases.push(await world.release([everywhere, aPackage('hello', version), ...dropped], {}, 'bookworm'));
+    releases.push(
+      await world.release([everywhere, aPackage('hello', version), ...dropped], {}, 'bookworm'),
+    );
     await world.update('bookworm');
   }
   const updates = await world.release([shared], {}, 'bookworm-updates');
   await world.update('bookworm-updates');
-  await sql`update replication_sites set grace_ms = 3600000, kept_generations = 1`.execute(world.database.read.kysely);
+  await sql`update replication_sites set grace_ms = 3600000, kept_generations = 1`.execute(
+    world.database.read.kysely,
+  );
   await sql`
     update publications p set replaced_at = now() - interval '2 hours' from replication_sites s
-    where s.id = p.site_id and s.name = 'fra' and p.generation = 1 and p.replaced_at is not null`.execute(world.database.read.kysely);
+    where s.id = p.site_id and s.name = 'fra' and p.generation = 1 and p.replaced_at is not null`.execute(
+    world.database.read.kysely,
+  );
   const before = await world.site('sin').contents();
 
-  const [fra, sin] = await world.withTemporal((client) => Promise.all([askPrune(client, 'fra'), askPrune(client, 'sin')]));
+  const [fra, sin] = await world.withTemporal((client) =>
+    Promise.all([askPrune(client, 'fra'), askPrune(client, 'sin')]),
+  );
 
   assert.deepEqual([fra.outcome, sin.outcome], ['pruned', 'pruned'], JSON.stringify([fra, sin]));
-  for (const site of ['fra', 'sin']) for (const suite of ['bookworm', 'bookworm-updates']) await assertWhole(world, site, suite);
+  for (const site of ['fra', 'sin'])
+    for (const suite of ['bookworm', 'bookworm-updates']) await assertWhole(world, site, suite);
   await assertThere(world, 'fra', updates, 'what the other suite shares');
   await assertThere(world, 'fra', releases[1]!, 'what is in its grace');
-  assert.deepEqual(await world.site('sin').contents(), before, 'sin stopped serving the first release a moment ago');
+  assert.deepEqual(
+    await world.site('sin').contents(),
+    before,
+    'sin stopped serving the first release a moment ago',
+  );
 
   const contents = await world.site('fra').contents();
-  const old = releases[0]!.files.filter(({ kind }) => kind === 'pool' || kind === 'by-hash').map(({ path }) => path);
-  const kept = new Set([...releases[1]!.files, ...releases[2]!.files, ...updates.files].map(({ path }) => path));
+  const old = releases[0]!.files
+    .filter(({ kind }) => kind === 'pool' || kind === 'by-hash')
+    .map(({ path }) => path);
+  const kept = new Set(
+    [...releases[1]!.files, ...releases[2]!.files, ...updates.files].map(({ path }) => path),
+  );
   const left = old.filter((path) => !kept.has(path) && contents.has(`debian/${path}`));
   assert.deepEqual(left, []);
   assert.ok(contents.size < before.size);
@@ -70,7 +101,8 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   await assertWhole(world, 'fra', 'bookworm');
 };
 
-test('a prune deletes what no kept snapshot of any suite names, and nothing else', (t) => promise(t));
+test('a prune deletes what no kept snapshot of any suite names, and nothing else', (t) =>
+  promise(t));
 
 const planted =
   (wrong: (world: World) => Promise<unknown>): Planted =>
@@ -101,7 +133,9 @@ test('it would be seen if a prune ignored the other suite of the archive', async
       update blob_registry r set state = 4, verification_state = 3, attempt = 0
       where not exists (
         select from snapshot_blobs m join debian_distributions d on d.id = m.distribution_id
-        where m.blob_id = r.blob_id and d.name = 'bookworm' and m.to_generation > 1)`.execute(database.read.kysely);
+        where m.blob_id = r.blob_id and d.name = 'bookworm' and m.to_generation > 1)`.execute(
+      database.read.kysely,
+    );
   });
 
   await assert.rejects(promise(t, narrow), assert.AssertionError);

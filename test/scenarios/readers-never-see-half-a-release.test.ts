@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+
 import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { readAllTheTime } from '../support/readers.ts';
@@ -26,8 +27,10 @@ const promise = async (t: TestContext, releases: number, activities?: Planted): 
   for (const site of world.sites.keys()) await assertWhole(world, site);
 };
 
-test('readers never see half a release while the archive releases again and again', { ...NEEDS_APT, timeout: 240_000 }, (t) =>
-  promise(t, 8),
+test(
+  'readers never see half a release while the archive releases again and again',
+  { ...NEEDS_APT, timeout: 240_000 },
+  (t) => promise(t, 8),
 );
 
 test('it would be seen if InRelease came first', { ...NEEDS_APT, timeout: 240_000 }, async (t) => {

@@ -1,6 +1,6 @@
 /**
- * A stranger's view: the demo runs as its own process and is kept; `debgeo status --json` is compared with a walk from InRelease down over
- * anonymous HTTP. Imports nothing of debgeo.
+ * A stranger's view: the demo runs as its own process and is kept; `debgeo status --json` is
+ * compared with a walk from InRelease down over anonymous HTTP. Imports nothing of debgeo.
  */
 import assert from 'node:assert/strict';
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
@@ -24,41 +24,60 @@ interface SiteStatus {
   members: number;
 }
 
-test('the status of a kept demo equals what a stranger finds at the sites', { timeout: 300_000 }, async (t) => {
-  const folder = await mkdtemp(join(tmpdir(), 'debgeo-kept-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  const environment = { ...process.env, DEBGEO_DATA_DIR: folder };
-  const demo = spawn(process.execPath, ['src/demo/main.ts', '--keep'], {
-    cwd: ROOT,
-    env: environment,
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  t.after(async () => {
-    if (demo.exitCode !== null) return;
-    const gone = once(demo, 'exit');
-    demo.kill('SIGTERM');
-    await gone;
-  });
-  const printed = await printedUntil(demo, /^demo: .*\n/m);
-  assert.match(
-    printed,
-    /^demo: 2 of 2 sites serve generation \d+, \d+ blobs verified, .* fetched \d+ packages from each, 0 failures in \d+ cycles, 1 forgery refused, 1 corruption found and repaired$/m,
-  );
+test(
+  'the status of a kept demo equals what a stranger finds at the sites',
+  { timeout: 300_000 },
+  async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'debgeo-kept-'));
+    t.after(() => rm(folder, { recursive: true, force: true }));
+    const environment = { ...process.env, DEBGEO_DATA_DIR: folder };
+    const demo = spawn(process.execPath, ['src/demo/main.ts', '--keep'], {
+      cwd: ROOT,
+      env: environment,
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    t.after(async () => {
+      if (demo.exitCode !== null) return;
+      const gone = once(demo, 'exit');
+      demo.kill('SIGTERM');
+      await gone;
+    });
+    const printed = await printedUntil(demo, /^demo: .*\n/m);
+    assert.match(
+      printed,
+      /^demo: 2 of 2 sites serve generation \d+, \d+ blobs verified, .* fetched \d+ packages from each, 0 failures in \d+ cycles, 1 forgery refused, 1 corruption found and repaired$/m,
+    );
 
-  const { stdout } = await promisify(execFile)(process.execPath, ['src/main.ts', 'status', '--json', '--demo'], {
-    cwd: ROOT,
-    env: environment,
-  });
-  const [status] = JSON.parse(stdout) as { suite: string; generation: number; sites: SiteStatus[] }[];
+    const { stdout } = await promisify(execFile)(
+      process.execPath,
+      ['src/main.ts', 'status', '--json', '--demo'],
+      {
+        cwd: ROOT,
+        env: environment,
+      },
+    );
+    const [status] = JSON.parse(stdout) as {
+      suite: string;
+      generation: number;
+      sites: SiteStatus[];
+    }[];
 
-  assert.equal(status!.sites.length, 2);
-  for (const site of status!.sites) {
-    const found = await walk(`${site.publicUrl}/debian`, status!.suite);
-    assert.deepEqual([site.served, site.synced, site.verified, site.members], [status!.generation, found, found, found], site.site);
-  }
-});
+    assert.equal(status!.sites.length, 2);
+    for (const site of status!.sites) {
+      const found = await walk(`${site.publicUrl}/debian`, status!.suite);
+      assert.deepEqual(
+        [site.served, site.synced, site.verified, site.members],
+        [status!.generation, found, found, found],
+        site.site,
+      );
+    }
+  },
+);
 
-/** What the process printed up to a line, or up to its end. Its pipe stays open: it goes on printing. */
+/**
+ * What the process printed up to a line, or up to its end. Its pipe stays open: it goes on
+ * printing.
+ */
 const printedUntil = (process: ChildProcess, line: RegExp): Promise<string> =>
   new Promise((resolve) => {
     let printed = '';
@@ -91,8 +110,11 @@ const walk = async (root: string, suite: string): Promise<number> => {
       const bytes = await bytesAt(`${root}/${byHash}`);
       assert.equal(createHash(name).update(bytes).digest('hex'), digest, byHash);
       files.set(byHash, digest);
-      if (/\/Packages\.gz$/.test(path)) for (const file of poolOf(gunzipSync(bytes).toString())) files.set(file.path, file.sha256);
-      if (/\/Sources\.gz$/.test(path)) for (const file of sourcesOf(gunzipSync(bytes).toString())) files.set(file.path, file.sha256);
+      if (/\/Packages\.gz$/.test(path))
+        for (const file of poolOf(gunzipSync(bytes).toString())) files.set(file.path, file.sha256);
+      if (/\/Sources\.gz$/.test(path))
+        for (const file of sourcesOf(gunzipSync(bytes).toString()))
+          files.set(file.path, file.sha256);
     }
   for (const [path, sha256] of files)
     if (path.startsWith('pool/'))
@@ -130,7 +152,10 @@ const poolOf = (packages: string): { path: string; sha256: string }[] =>
   packages
     .split('\n\n')
     .filter((stanza) => stanza.trim() !== '')
-    .map((stanza) => ({ path: /^Filename: (.*)$/m.exec(stanza)![1]!, sha256: /^SHA256: (.*)$/m.exec(stanza)![1]! }));
+    .map((stanza) => ({
+      path: /^Filename: (.*)$/m.exec(stanza)![1]!,
+      sha256: /^SHA256: (.*)$/m.exec(stanza)![1]!,
+    }));
 
 const sourcesOf = (sources: string): { path: string; sha256: string }[] =>
   sources
@@ -141,5 +166,8 @@ const sourcesOf = (sources: string): { path: string; sha256: string }[] =>
       const lines = /^Checksums-Sha256:\s*\n((?: .*(?:\n|$))+)/m.exec(stanza)![1]!.split('\n');
       return lines
         .filter((line) => line.trim() !== '')
-        .map((line) => ({ path: `${folder}/${line.trim().split(/\s+/)[2]}`, sha256: line.trim().split(/\s+/)[0]! }));
+        .map((line) => ({
+          path: `${folder}/${line.trim().split(/\s+/)[2]}`,
+          sha256: line.trim().split(/\s+/)[0]!,
+        }));
     });

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { defaultPayloadConverter, type Payload } from '@temporalio/common';
+
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
 test(
@@ -23,16 +25,23 @@ test(
 
     await world.withTemporal(async (client) => {
       const handle = client.workflow.getHandle('distribution/bookworm');
-      const metadata = await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata');
+      const metadata = await handle.query<{ currentDetails?: string }>(
+        '__temporal_workflow_metadata',
+      );
       assert.match(metadata.currentDetails ?? '', /fra/);
       assert.match(metadata.currentDetails ?? '', /sin.*SITE_UNREACHABLE/);
 
       const { events } = await handle.fetchHistory();
-      const scheduled = (events ?? []).filter((event) => event.activityTaskScheduledEventAttributes);
+      const scheduled = (events ?? []).filter(
+        (event) => event.activityTaskScheduledEventAttributes,
+      );
       assert.ok(scheduled.length > 0);
       for (const event of scheduled) {
         const summary = textOf(event.userMetadata?.summary as Payload | null | undefined);
-        assert.ok(summary, `${event.activityTaskScheduledEventAttributes?.activityType?.name} has no summary`);
+        assert.ok(
+          summary,
+          `${event.activityTaskScheduledEventAttributes?.activityType?.name} has no summary`,
+        );
       }
       const summaries = scheduled.map((event) => textOf(event.userMetadata?.summary as Payload));
       assert.ok(
@@ -43,7 +52,10 @@ test(
       const deadline = Date.now() + 20_000;
       for (;;) {
         const found: string[] = [];
-        for await (const run of client.workflow.list({ query: 'FailedSites = "sin" AND LaggingSites = "sin"' })) found.push(run.workflowId);
+        for await (const run of client.workflow.list({
+          query: 'FailedSites = "sin" AND LaggingSites = "sin"',
+        }))
+          found.push(run.workflowId);
         if (found.includes('distribution/bookworm')) break;
         assert.ok(Date.now() < deadline, 'the run is found by FailedSites');
         await sleep(200);
@@ -52,41 +64,58 @@ test(
   },
 );
 
-test('histories carry ids and counts: no file names, no digests, no credentials', { timeout: 120_000 }, async (t) => {
-  const world = await aWorld(t);
-  await world.release([aPackage('secretly-named-package', '1.0')]);
-  await world.update();
-  await world.verify();
+test(
+  'histories carry ids and counts: no file names, no digests, no credentials',
+  { timeout: 120_000 },
+  async (t) => {
+    const world = await aWorld(t);
+    await world.release([aPackage('secretly-named-package', '1.0')]);
+    await world.update();
+    await world.verify();
 
-  const words = await wordsOfHistory(world);
-  assert.match(words, /"filesTotal"/, 'results are decoded');
-  assert.doesNotMatch(words, /secretly-named-package/);
-  assert.doesNotMatch(words, /[0-9a-f]{64}/);
-  assert.doesNotMatch(words, /AccountKey|Eby8vdM0|SharedAccessSignature|postgresql:/);
-});
+    const words = await wordsOfHistory(world);
+    assert.match(words, /"filesTotal"/, 'results are decoded');
+    assert.doesNotMatch(words, /secretly-named-package/);
+    assert.doesNotMatch(words, /[0-9a-f]{64}/);
+    assert.doesNotMatch(words, /AccountKey|Eby8vdM0|SharedAccessSignature|postgresql:/);
+  },
+);
 
-test('it would be seen if an activity answered with file names', { timeout: 120_000 }, async (t) => {
-  const world = await aWorld(t, {
-    activities: (real) => ({
-      ...real,
-      planSync: async (input) => ({ ...(await real.planSync(input)), paths: ['pool/main/s/secretly-named-package.deb'] }),
-    }),
-  });
-  await world.release([aPackage('secretly-named-package', '1.0')]);
-  await world.update();
+test(
+  'it would be seen if an activity answered with file names',
+  { timeout: 120_000 },
+  async (t) => {
+    const world = await aWorld(t, {
+      activities: (real) => ({
+        ...real,
+        planSync: async (input) => ({
+          ...(await real.planSync(input)),
+          paths: ['pool/main/s/secretly-named-package.deb'],
+        }),
+      }),
+    });
+    await world.release([aPackage('secretly-named-package', '1.0')]);
+    await world.update();
 
-  assert.match(await wordsOfHistory(world), /secretly-named-package/);
-});
+    assert.match(await wordsOfHistory(world), /secretly-named-package/);
+  },
+);
 
 const textOf = (payload: Payload | null | undefined): string | undefined =>
   payload ? defaultPayloadConverter.fromPayload<string>(payload) : undefined;
 
-/** Everything in a history that we put there: payloads (inputs, results, details, summaries) decoded, and the words of failures. */
+/**
+ * Everything in a history that we put there: payloads (inputs, results, details, summaries)
+ * decoded, and the words of failures.
+ */
 const wordsOf = (value: unknown): string[] => {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([key, inner]) => {
-    if (key === 'data' && typeof inner === 'string') return [Buffer.from(inner, 'base64').toString()];
-    return (key === 'message' || key === 'stackTrace') && typeof inner === 'string' ? [inner] : wordsOf(inner);
+    if (key === 'data' && typeof inner === 'string')
+      return [Buffer.from(inner, 'base64').toString()];
+    return (key === 'message' || key === 'stackTrace') && typeof inner === 'string'
+      ? [inner]
+      : wordsOf(inner);
   });
 };
 

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+
 import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
 const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
-  const world = await aWorld(t, { suites: ['bookworm', 'bookworm-updates'], ...(activities && { activities, settleMs: PLANTED_MS }) });
+  const world = await aWorld(t, {
+    suites: ['bookworm', 'bookworm-updates'],
+    ...(activities && { activities, settleMs: PLANTED_MS }),
+  });
   const shared = Array.from({ length: 60 }, (_, index) => aPackage(`shared-${index}`, '1.0'));
   await world.release([...shared, aPackage('old', '1.0')], {}, 'bookworm');
   await world.release([...shared, aPackage('new', '2.0')], {}, 'bookworm-updates');
@@ -19,9 +23,14 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
     assert.equal(await world.site(site).aptSees('old', 'bookworm'), '1.0');
     assert.equal(await world.site(site).aptSees('new', 'bookworm-updates'), '2.0');
     const puts = (await world.site(site).proxy.requests()).filter(
-      (request) => request.method === 'PUT' && request.status === 201 && request.path.includes('/pool/'),
+      (request) =>
+        request.method === 'PUT' && request.status === 201 && request.path.includes('/pool/'),
     );
-    assert.equal(new Set(puts.map((put) => put.path)).size, puts.length, `${site}: a shared pool file was written twice`);
+    assert.equal(
+      new Set(puts.map((put) => put.path)).size,
+      puts.length,
+      `${site}: a shared pool file was written twice`,
+    );
     assert.equal(puts.length, 62);
   }
 };
@@ -34,7 +43,8 @@ const theSecondParks = async (t: TestContext, activities?: Planted): Promise<voi
   });
   await world.release([aPackage('same', '1.0')], {}, 'bookworm');
   await world.update('bookworm');
-  // An archive that overwrites a released file; createSignedArchive refuses to, so its pool is emptied first.
+  // An archive that overwrites a released file; createSignedArchive refuses to, so its pool is
+  // emptied first.
   await world.forgetPool();
   await world.release([aPackage('same', '1.0')], {}, 'trixie');
 
@@ -46,9 +56,15 @@ const theSecondParks = async (t: TestContext, activities?: Planted): Promise<voi
   await assertWhole(world, 'fra', 'bookworm');
 };
 
-test('two suites share one pool: a shared file is written once and both are whole', NEEDS_APT, (t) => promise(t));
-test('two suites that need other bytes at one path: the second parks and says why, the first is unharmed', NEEDS_APT, (t) =>
-  theSecondParks(t),
+test(
+  'two suites share one pool: a shared file is written once and both are whole',
+  NEEDS_APT,
+  (t) => promise(t),
+);
+test(
+  'two suites that need other bytes at one path: the second parks and says why, the first is unharmed',
+  NEEDS_APT,
+  (t) => theSecondParks(t),
 );
 
 test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
@@ -59,9 +75,14 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
         publishSnapshot: async (input) => {
           const answer = await real.publishSnapshot(input);
           if (input.distribution !== 'bookworm-updates') return answer;
-          await world.until(({ sites }) => sites.every((site) => site.served > 0), 'the other suite is there', 'bookworm');
+          await world.until(
+            ({ sites }) => sites.every((site) => site.served > 0),
+            'the other suite is there',
+            'bookworm',
+          );
           const { container } = world.site(input.site);
-          for (const path of (await world.site(input.site).contents()).keys()) if (path.includes('/old_')) await container.deleteBlob(path);
+          for (const path of (await world.site(input.site).contents()).keys())
+            if (path.includes('/old_')) await container.deleteBlob(path);
           return answer;
         },
       });
@@ -75,7 +96,9 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
           if (input.distribution === 'trixie')
             for (const path of (await world.site(input.site).contents()).keys())
               if (path.endsWith('.deb'))
-                await container.getBlockBlobClient(path).uploadData(await world.releasedFile(path.replace('debian/', '')));
+                await container
+                  .getBlockBlobClient(path)
+                  .uploadData(await world.releasedFile(path.replace('debian/', '')));
           return real.planSync(input);
         },
       });

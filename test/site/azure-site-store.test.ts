@@ -4,13 +4,26 @@ import { once } from 'node:events';
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { ContainerSASPermissions, generateBlobSASQueryParameters, RestError, SASProtocol, type ContainerClient } from '@azure/storage-blob';
+
+import {
+  ContainerSASPermissions,
+  generateBlobSASQueryParameters,
+  RestError,
+  SASProtocol,
+  type ContainerClient,
+} from '@azure/storage-blob';
+
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath, type RepoPath } from '../../src/domain/repo-path.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { SasToken } from '../../src/site/credentials.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
-import { contentOf, hasCode, siteStoreContract, type StoreUnderTest } from './site-store-contract.ts';
+import {
+  contentOf,
+  hasCode,
+  siteStoreContract,
+  type StoreUnderTest,
+} from './site-store-contract.ts';
 
 const NEVER = new AbortController().signal;
 const LIMITS = {
@@ -25,15 +38,24 @@ const LIMITS = {
 };
 const PATH = parseRepoPath('debian/dists/bookworm/InRelease');
 
-function behind(container: ContainerClient, prefix: string): Pick<StoreUnderTest, 'read' | 'tamper'> {
-  const blobAt = (path: RepoPath) => container.getBlockBlobClient(prefix === '' ? path : `${prefix}/${path}`);
+function behind(
+  container: ContainerClient,
+  prefix: string,
+): Pick<StoreUnderTest, 'read' | 'tamper'> {
+  const blobAt = (path: RepoPath) =>
+    container.getBlockBlobClient(prefix === '' ? path : `${prefix}/${path}`);
   return {
     read: async (path) => {
       const blob = blobAt(path);
       if (!(await blob.exists())) return null;
       const head = await blob.getProperties();
       const md5 = head.contentMD5 === undefined ? undefined : Buffer.from(head.contentMD5);
-      return { bytes: await blob.downloadToBuffer(), contentType: head.contentType, cacheControl: head.cacheControl, md5 };
+      return {
+        bytes: await blob.downloadToBuffer(),
+        contentType: head.contentType,
+        cacheControl: head.cacheControl,
+        md5,
+      };
     },
     tamper: async (path, bytes) => {
       const blob = blobAt(path);
@@ -41,7 +63,10 @@ function behind(container: ContainerClient, prefix: string): Pick<StoreUnderTest
       // Put Block List stores any MD5 unchecked.
       const id = Buffer.alloc(24, 7).toString('base64');
       await blob.stageBlock(id, bytes, bytes.length);
-      await blob.commitBlockList([id], { blobHTTPHeaders: { blobContentMD5: head.contentMD5! }, metadata: head.metadata! });
+      await blob.commitBlockList([id], {
+        blobHTTPHeaders: { blobContentMD5: head.contentMD5! },
+        metadata: head.metadata!,
+      });
     },
   };
 }
@@ -54,7 +79,13 @@ async function startStore(prefix: string): Promise<StoreUnderTest> {
     site.credential,
     LIMITS,
   );
-  return { store, proxy: site.proxy, putBytes: LIMITS.putBytes, ...behind(container, prefix), stop: () => site.stop() };
+  return {
+    store,
+    proxy: site.proxy,
+    putBytes: LIMITS.putBytes,
+    ...behind(container, prefix),
+    stop: () => site.stop(),
+  };
 }
 
 siteStoreContract('AzureSiteStore on Azurite', () => startStore('apt/eu'));
@@ -66,7 +97,11 @@ describe('AzureSiteStore', () => {
   });
   after(() => site?.stop());
 
-  const storeIn = (container: string, credential: ConstructorParameters<typeof SasToken>[0] | null = null, prefix = '') =>
+  const storeIn = (
+    container: string,
+    credential: ConstructorParameters<typeof SasToken>[0] | null = null,
+    prefix = '',
+  ) =>
     createAzureSiteStore(
       { name: 'fra', accountUrl: site.proxiedAccountUrl, container, prefix },
       credential === null ? site.credential : new SasToken(credential),
@@ -79,9 +114,16 @@ describe('AzureSiteStore', () => {
     await site.proxy.clear();
 
     await store.put(PATH, contentOf(randomBytes(LIMITS.putBytes)), 'nothing', NEVER);
-    await store.put(parseRepoPath('debian/large'), contentOf(randomBytes(LIMITS.putBytes * 2)), 'nothing', NEVER);
+    await store.put(
+      parseRepoPath('debian/large'),
+      contentOf(randomBytes(LIMITS.putBytes * 2)),
+      'nothing',
+      NEVER,
+    );
 
-    const steps = (await site.proxy.requests()).map(({ method, query }) => `${method} ${/comp=\w+/.exec(query)?.[0] ?? ''}`);
+    const steps = (await site.proxy.requests()).map(
+      ({ method, query }) => `${method} ${/comp=\w+/.exec(query)?.[0] ?? ''}`,
+    );
     assert.deepEqual(steps, ['PUT ', 'PUT comp=block', 'PUT comp=block', 'PUT comp=blocklist']);
   });
 
@@ -89,7 +131,8 @@ describe('AzureSiteStore', () => {
     const container = await site.container();
     const target = new URL(site.accountUrl);
     const sockets = new Set<Socket>();
-    // A site in front of which connections are lost unseen: this end of them answers what comes next with a reset.
+    // A site in front of which connections are lost unseen: this end of them answers what comes
+    // next with a reset.
     const front = createServer((socket) => {
       const behind = connect(Number(target.port), target.hostname);
       socket.pipe(behind).pipe(socket);
@@ -111,7 +154,10 @@ describe('AzureSiteStore', () => {
           .resume();
       sockets.clear();
     };
-    const accountUrl = site.accountUrl.replace(target.port, String((front.address() as AddressInfo).port));
+    const accountUrl = site.accountUrl.replace(
+      target.port,
+      String((front.address() as AddressInfo).port),
+    );
     const store = createAzureSiteStore(
       { name: 'fra', accountUrl, container: container.containerName, prefix: '' },
       site.credential,
@@ -119,13 +165,20 @@ describe('AzureSiteStore', () => {
     );
     const pathOf = (at: number) => parseRepoPath(`debian/pool/${at}`);
     const putAll = (from: number) =>
-      Promise.all([...Array(10).keys()].map((at) => store.put(pathOf(from + at), contentOf(Buffer.from('x')), 'nothing', NEVER)));
+      Promise.all(
+        [...Array(10).keys()].map((at) =>
+          store.put(pathOf(from + at), contentOf(Buffer.from('x')), 'nothing', NEVER),
+        ),
+      );
     await putAll(0);
     assert.ok(sockets.size >= 8, 'many connections are kept');
 
     closeAll();
     for (let at = 0; at < 10; at += 1)
-      assert.notEqual(await store.put(pathOf(20 + at), contentOf(Buffer.from('x')), 'nothing', NEVER), 'conflict');
+      assert.notEqual(
+        await store.put(pathOf(20 + at), contentOf(Buffer.from('x')), 'nothing', NEVER),
+        'conflict',
+      );
   });
 
   it('works at the root of a container, without a prefix', async () => {
@@ -150,7 +203,10 @@ describe('AzureSiteStore', () => {
   it('says that the container is missing', async () => {
     const store = storeIn('never-made');
 
-    await assert.rejects(store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER), hasCode('SITE_CONTAINER_MISSING'));
+    await assert.rejects(
+      store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER),
+      hasCode('SITE_CONTAINER_MISSING'),
+    );
     await assert.rejects(store.checksum(PATH, NEVER), hasCode('SITE_CONTAINER_MISSING'));
     await assert.rejects(store.remove(PATH, '"0x1"', NEVER), hasCode('SITE_CONTAINER_MISSING'));
   });
@@ -159,7 +215,10 @@ describe('AzureSiteStore', () => {
     const container = await site.container();
     const store = storeIn(container.containerName, sasFor(container, 'r'));
 
-    await assert.rejects(store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER), hasCode('SITE_DENIED'));
+    await assert.rejects(
+      store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER),
+      hasCode('SITE_DENIED'),
+    );
   });
 
   it('lets no part of a SAS into an error', async () => {
@@ -177,7 +236,10 @@ describe('AzureSiteStore', () => {
     ] as const;
     for (const fault of faults) {
       await site.proxy.setRules([{ fault }]);
-      for (const call of [store.checksum(PATH, NEVER), store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER)]) {
+      for (const call of [
+        store.checksum(PATH, NEVER),
+        store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER),
+      ]) {
         const error = await call.then(
           () => assert.fail('it must fail'),
           (failure: unknown) => failure,
@@ -185,7 +247,8 @@ describe('AzureSiteStore', () => {
 
         assert.ok(error instanceof DebgeoError, inspect(error));
         const shown = inspect(error, { depth: null, showHidden: true }) + JSON.stringify(error);
-        for (const secret of [signature, encodeURIComponent(signature)]) assert.ok(!shown.includes(secret));
+        for (const secret of [signature, encodeURIComponent(signature)])
+          assert.ok(!shown.includes(secret));
         assert.ok(!(error.cause instanceof RestError));
       }
     }
@@ -197,7 +260,9 @@ describe('AzureSiteStore', () => {
     const container = await site.container();
     const store = storeIn(container.containerName);
     await store.put(PATH, contentOf(randomBytes(90_000)), 'nothing', NEVER);
-    await site.proxy.setRules([{ method: 'GET', times: 1, fault: { kind: 'truncate', bytes: 20_000 } }]);
+    await site.proxy.setRules([
+      { method: 'GET', times: 1, fault: { kind: 'truncate', bytes: 20_000 } },
+    ]);
     await site.proxy.clear();
 
     await assert.rejects(store.checksum(PATH, NEVER), hasCode('SITE_UNREACHABLE'));

@@ -1,6 +1,12 @@
 /** A real Azurite with a fault proxy before it, for the tests of this folder. */
 import { randomBytes } from 'node:crypto';
-import { BlobServiceClient, StorageSharedKeyCredential, type ContainerClient } from '@azure/storage-blob';
+
+import {
+  BlobServiceClient,
+  StorageSharedKeyCredential,
+  type ContainerClient,
+} from '@azure/storage-blob';
+
 import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts';
 import { servers } from '../support/servers.ts';
 

@@ -4,9 +4,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
 import { inspect } from 'node:util';
+
 import { StorageSharedKeyCredential } from '@azure/storage-blob';
+
 import type { DebgeoError } from '../../src/domain/errors.ts';
-import { fingerprintOf, loadCredential, SasToken, type CredentialReference } from '../../src/site/credentials.ts';
+import {
+  fingerprintOf,
+  loadCredential,
+  SasToken,
+  type CredentialReference,
+} from '../../src/site/credentials.ts';
 import { hasCode } from './site-store-contract.ts';
 
 const URL_OF_SITE = 'https://debfra.blob.core.windows.net';
@@ -26,13 +33,24 @@ describe('loadCredential', () => {
 
   it('tells a rotated secret from the one before, and does not show it', async () => {
     const other = Buffer.alloc(64, 'another').toString('base64');
-    const secrets = [`AccountName=debfra;AccountKey=${KEY}`, `AccountName=debfra;AccountKey=${other}`, SAS, SAS.replace('2027', '2028')];
+    const secrets = [
+      `AccountName=debfra;AccountKey=${KEY}`,
+      `AccountName=debfra;AccountKey=${other}`,
+      SAS,
+      SAS.replace('2027', '2028'),
+    ];
 
-    const fingerprints = await Promise.all(secrets.map(async (secret) => fingerprintOf(await load(secret))));
+    const fingerprints = await Promise.all(
+      secrets.map(async (secret) => fingerprintOf(await load(secret))),
+    );
 
     assert.equal(new Set(fingerprints).size, secrets.length);
-    assert.deepEqual(fingerprints, await Promise.all(secrets.map(async (secret) => fingerprintOf(await load(secret)))));
-    for (const fingerprint of fingerprints) assert.ok(!secrets.some((secret) => secret.includes(fingerprint)));
+    assert.deepEqual(
+      fingerprints,
+      await Promise.all(secrets.map(async (secret) => fingerprintOf(await load(secret)))),
+    );
+    for (const fingerprint of fingerprints)
+      assert.ok(!secrets.some((secret) => secret.includes(fingerprint)));
   });
 
   it('reads the account and its key from a connection string and from its two fields', async () => {
@@ -82,7 +100,11 @@ describe('loadCredential', () => {
 
   it('names the variable or file that is missing or empty', async () => {
     process.env[VARIABLE] = '  ';
-    const references: CredentialReference[] = [{ env: VARIABLE }, { env: 'DEBGEO_TEST_NOT_SET' }, { file: '/nonexistent/credential' }];
+    const references: CredentialReference[] = [
+      { env: VARIABLE },
+      { env: 'DEBGEO_TEST_NOT_SET' },
+      { file: '/nonexistent/credential' },
+    ];
     for (const reference of references) {
       const attempt = loadCredential(reference, URL_OF_SITE);
 
@@ -106,14 +128,23 @@ describe('loadCredential', () => {
     for (const [value, accountUrl] of cases) {
       await assert.rejects(load(value, accountUrl), (error) => {
         const shown = inspect(error, { depth: null, showHidden: true });
-        return hasCode('CONFIG_INVALID')(error) && !shown.includes('canary') && !shown.includes(KEY);
+        return (
+          hasCode('CONFIG_INVALID')(error) && !shown.includes('canary') && !shown.includes(KEY)
+        );
       });
     }
   });
 
   it('takes any account where the URL does not show one', async () => {
-    for (const accountUrl of ['https://cdn.example.org', 'https://debfra-secondary.blob.core.windows.net', 'http://[::1]:10000/debfra']) {
-      assert.ok((await load(`AccountName=debfra;AccountKey=${KEY}`, accountUrl)) instanceof StorageSharedKeyCredential);
+    for (const accountUrl of [
+      'https://cdn.example.org',
+      'https://debfra-secondary.blob.core.windows.net',
+      'http://[::1]:10000/debfra',
+    ]) {
+      assert.ok(
+        (await load(`AccountName=debfra;AccountKey=${KEY}`, accountUrl)) instanceof
+          StorageSharedKeyCredential,
+      );
     }
   });
 
@@ -123,7 +154,12 @@ describe('loadCredential', () => {
 
     for (const credential of [sas, key]) {
       const shown = inspect(credential, { depth: null }) + JSON.stringify(credential);
-      const secrets = [KEY, 'canary', Buffer.from(KEY, 'base64').toString('hex').slice(0, 12), '63 61 6e'];
+      const secrets = [
+        KEY,
+        'canary',
+        Buffer.from(KEY, 'base64').toString('hex').slice(0, 12),
+        '63 61 6e',
+      ];
       for (const secret of secrets) assert.ok(!shown.includes(secret));
     }
   });

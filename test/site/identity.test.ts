@@ -1,4 +1,7 @@
-/** `credential: default`, from the place that gives a token (a managed identity's endpoint, played) to a real Azurite that asks for one over TLS. */
+/**
+ * `credential: default`, from the place that gives a token (a managed identity's endpoint, played)
+ * to a real Azurite that asks for one over TLS.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,7 +15,9 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import tls from 'node:tls';
 import { inspect } from 'node:util';
+
 import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-blob';
+
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
@@ -43,11 +48,19 @@ const jwt = (): string => {
     .join('.');
 };
 
-/** The endpoint that a managed identity has in Azure; a worker finds it by IDENTITY_ENDPOINT and IDENTITY_HEADER. */
+/**
+ * The endpoint that a managed identity has in Azure; a worker finds it by IDENTITY_ENDPOINT and
+ * IDENTITY_HEADER.
+ */
 const managedIdentity = async (t: TestContext): Promise<string> => {
   const token = jwt();
   const expiresOn = Math.floor(Date.now() / 1000) + 3600;
-  const body = { access_token: token, expires_on: expiresOn, resource: 'https://storage.azure.com', token_type: 'Bearer' };
+  const body = {
+    access_token: token,
+    expires_on: expiresOn,
+    resource: 'https://storage.azure.com',
+    token_type: 'Bearer',
+  };
   const server = createServer((_, response) => {
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   });
@@ -97,12 +110,27 @@ const azuriteWithTls = async (t: TestContext): Promise<string> => {
   tls.setDefaultCACertificates([...known, await readFile(cert, 'utf8')]);
   const port = await freePort(null, new Set());
   const main = createRequire(import.meta.url).resolve('azurite/dist/src/blob/main.js');
-  const options = ['--blobHost', '127.0.0.1', '--blobPort', String(port), '--oauth', 'basic', '--cert', cert, '--key', key];
-  const child = spawn(process.execPath, [main, ...options, '--inMemoryPersistence', '--silent', '--disableTelemetry'], {
-    cwd: folder,
-    env: { ...process.env, AZURITE_ACCOUNTS: `${ACCOUNT}:${KEY}` },
-    stdio: 'ignore',
-  });
+  const options = [
+    '--blobHost',
+    '127.0.0.1',
+    '--blobPort',
+    String(port),
+    '--oauth',
+    'basic',
+    '--cert',
+    cert,
+    '--key',
+    key,
+  ];
+  const child = spawn(
+    process.execPath,
+    [main, ...options, '--inMemoryPersistence', '--silent', '--disableTelemetry'],
+    {
+      cwd: folder,
+      env: { ...process.env, AZURITE_ACCOUNTS: `${ACCOUNT}:${KEY}` },
+      stdio: 'ignore',
+    },
+  );
   t.after(async () => {
     tls.setDefaultCACertificates(known);
     const gone = once(child, 'exit');
@@ -111,7 +139,9 @@ const azuriteWithTls = async (t: TestContext): Promise<string> => {
     await rm(folder, { recursive: true, force: true });
   });
   const url = `https://127.0.0.1:${port}/${ACCOUNT}`;
-  const owner = new BlobServiceClient(url, new StorageSharedKeyCredential(ACCOUNT, KEY), { retryOptions: { maxTries: 1 } });
+  const owner = new BlobServiceClient(url, new StorageSharedKeyCredential(ACCOUNT, KEY), {
+    retryOptions: { maxTries: 1 },
+  });
   for (const deadline = Date.now() + 20_000; ; await sleep(100)) {
     const made = await owner.createContainer('apt').catch((error: unknown) => error);
     if (!(made instanceof Error)) return url;
@@ -124,24 +154,32 @@ const stateless = (text: string, ...secrets: string[]): void => {
 };
 
 describe('the default identity', () => {
-  it('writes, reads and deletes at a site that takes tokens over TLS, and shows none', NEEDS_OPENSSL, async (t) => {
-    const token = await managedIdentity(t);
-    const accountUrl = await azuriteWithTls(t);
-    const credential = await loadCredential({ identity: 'default' }, accountUrl);
-    const store = createAzureSiteStore({ name: 'fra', accountUrl, container: 'apt', prefix: '' }, credential);
-    const content = contentOf(Buffer.from('InRelease'));
+  it(
+    'writes, reads and deletes at a site that takes tokens over TLS, and shows none',
+    NEEDS_OPENSSL,
+    async (t) => {
+      const token = await managedIdentity(t);
+      const accountUrl = await azuriteWithTls(t);
+      const credential = await loadCredential({ identity: 'default' }, accountUrl);
+      const store = createAzureSiteStore(
+        { name: 'fra', accountUrl, container: 'apt', prefix: '' },
+        credential,
+      );
+      const content = contentOf(Buffer.from('InRelease'));
 
-    const written = await store.put(PATH, content, 'nothing', AbortSignal.timeout(20_000));
-    assert.ok(written !== 'conflict');
-    const back = await store.checksum(PATH, AbortSignal.timeout(20_000));
-    assert.ok(back !== null && back !== 'changed');
-    assert.equal(back.sha256, content.sha256);
-    assert.equal(await store.remove(PATH, written.etag, AbortSignal.timeout(20_000)), 'gone');
-    const shown = [credential, store].map(
-      (value) => inspect(value, { depth: Infinity }) + JSON.stringify(value) + fingerprintOf(credential),
-    );
-    stateless(shown.join(), token, token.split('.')[1]!);
-  });
+      const written = await store.put(PATH, content, 'nothing', AbortSignal.timeout(20_000));
+      assert.ok(written !== 'conflict');
+      const back = await store.checksum(PATH, AbortSignal.timeout(20_000));
+      assert.ok(back !== null && back !== 'changed');
+      assert.equal(back.sha256, content.sha256);
+      assert.equal(await store.remove(PATH, written.etag, AbortSignal.timeout(20_000)), 'gone');
+      const shown = [credential, store].map(
+        (value) =>
+          inspect(value, { depth: Infinity }) + JSON.stringify(value) + fingerprintOf(credential),
+      );
+      stateless(shown.join(), token, token.split('.')[1]!);
+    },
+  );
 
   it('goes over https only: neither the loader nor the SDK sends a token in the clear', async () => {
     let asked = 0;
@@ -152,10 +190,18 @@ describe('the default identity', () => {
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const accountUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/fra`;
-    const identity = new Identity(async () => ({ getToken: async () => ({ token: jwt(), expiresOnTimestamp: Date.now() + 3_600_000 }) }));
+    const identity = new Identity(async () => ({
+      getToken: async () => ({ token: jwt(), expiresOnTimestamp: Date.now() + 3_600_000 }),
+    }));
 
-    await assert.rejects(loadCredential({ identity: 'default' }, accountUrl), hasCode('CONFIG_INVALID'));
-    const store = createAzureSiteStore({ name: 'fra', accountUrl, container: 'apt', prefix: '' }, identity);
+    await assert.rejects(
+      loadCredential({ identity: 'default' }, accountUrl),
+      hasCode('CONFIG_INVALID'),
+    );
+    const store = createAzureSiteStore(
+      { name: 'fra', accountUrl, container: 'apt', prefix: '' },
+      identity,
+    );
     await assert.rejects(store.checksum(PATH, AbortSignal.timeout(20_000)));
 
     server.close();
@@ -165,19 +211,32 @@ describe('the default identity', () => {
   it('that is not there is an error of its own, at once', async (t) => {
     process.env['AZURE_TOKEN_CREDENTIALS'] = 'EnvironmentCredential'; // and none of its variables
     t.after(() => delete process.env['AZURE_TOKEN_CREDENTIALS']);
-    const place = { name: 'fra', accountUrl: 'https://127.0.0.1:1/fra', container: 'apt', prefix: '' };
+    const place = {
+      name: 'fra',
+      accountUrl: 'https://127.0.0.1:1/fra',
+      container: 'apt',
+      prefix: '',
+    };
 
-    const attempt = createAzureSiteStore(place, new Identity()).checksum(PATH, AbortSignal.timeout(60_000));
+    const attempt = createAzureSiteStore(place, new Identity()).checksum(
+      PATH,
+      AbortSignal.timeout(60_000),
+    );
 
     await assert.rejects(attempt, hasCode('SITE_IDENTITY_MISSING'));
   });
 
   it('that never answers ends in bounded time; a caller who gives up gets its own error', async () => {
-    const silent = new Identity(async () => ({ getToken: () => new Promise<never>(() => undefined) }), 50);
+    const silent = new Identity(
+      async () => ({ getToken: () => new Promise<never>(() => undefined) }),
+      50,
+    );
     const keepsAlive = setInterval(() => undefined, 1_000);
     try {
       await assert.rejects(silent.getToken(SCOPE), hasCode('SITE_IDENTITY_MISSING'));
-      await assert.rejects(silent.getToken(SCOPE, { abortSignal: AbortSignal.abort() }), { name: 'AbortError' });
+      await assert.rejects(silent.getToken(SCOPE, { abortSignal: AbortSignal.abort() }), {
+        name: 'AbortError',
+      });
     } finally {
       clearInterval(keepsAlive);
     }
@@ -188,9 +247,15 @@ describe('the default identity', () => {
       Object.assign(new Error('canary'), {
         name: 'AuthenticationError',
         statusCode,
-        errorResponse: { error: 'invalid_client', errorDescription: 'canary', errorCodes: [7_000_215], traceId: 'canary' },
+        errorResponse: {
+          error: 'invalid_client',
+          errorDescription: 'canary',
+          errorCodes: [7_000_215],
+          traceId: 'canary',
+        },
       });
-    const failing = (error: Error) => new Identity(async () => ({ getToken: () => Promise.reject(error) })).getToken(SCOPE);
+    const failing = (error: Error) =>
+      new Identity(async () => ({ getToken: () => Promise.reject(error) })).getToken(SCOPE);
 
     await assert.rejects(failing(refusal(401)), (error) => {
       assert.ok(error instanceof DebgeoError && error.code === 'SITE_DENIED');

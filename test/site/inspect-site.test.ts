@@ -1,13 +1,24 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { ContainerSASPermissions, generateBlobSASQueryParameters, SASProtocol } from '@azure/storage-blob';
+
+import {
+  ContainerSASPermissions,
+  generateBlobSASQueryParameters,
+  SASProtocol,
+} from '@azure/storage-blob';
+
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { SasToken } from '../../src/site/credentials.ts';
 import { inspectAzureSite, judgeSite, type SiteFacts } from '../../src/site/inspect-site.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
 
-const SITE = { name: 'fra', accountUrl: 'https://aptfra.blob.core.windows.net', container: 'apt', prefix: 'mirrors' };
+const SITE = {
+  name: 'fra',
+  accountUrl: 'https://aptfra.blob.core.windows.net',
+  container: 'apt',
+  prefix: 'mirrors',
+};
 const seenOf = <T>(fact: { seen: T } | { notSeen: string }): T => {
   assert.ok('seen' in fact);
   return fact.seen;
@@ -15,7 +26,14 @@ const seenOf = <T>(fact: { seen: T } | { notSeen: string }): T => {
 
 /** A new general-purpose account with a container for apt. */
 const GOOD = {
-  container: { seen: { publicAccess: 'blob', immutabilityPolicy: false, legalHold: false, versionLevelImmutability: false } },
+  container: {
+    seen: {
+      publicAccess: 'blob',
+      immutabilityPolicy: false,
+      legalHold: false,
+      versionLevelImmutability: false,
+    },
+  },
   account: { seen: { kind: 'StorageV2', sku: 'Standard_ZRS', hierarchical: false } },
   service: { seen: { softDeleteDays: null } },
   blob: { seen: { versionId: null, tier: 'Hot', immutableUntil: null, legalHold: false } },
@@ -29,7 +47,10 @@ describe('the judgement of a site', () => {
 
     assert.deepEqual(wrong, []);
     assert.equal(notes.length, 1);
-    assert.match(notes[0]!, /^lifecycle .*management-policy show --account-name aptfra .*apt\/mirrors\/$/);
+    assert.match(
+      notes[0]!,
+      /^lifecycle .*management-policy show --account-name aptfra .*apt\/mirrors\/$/,
+    );
   });
 
   for (const [what, part, types] of [
@@ -38,7 +59,11 @@ describe('the judgement of a site', () => {
       { container: { seen: { ...GOOD.container.seen, immutabilityPolicy: true } } },
       /immutability-policy delete --account-name aptfra/,
     ],
-    ['a legal hold', { container: { seen: { ...GOOD.container.seen, legalHold: true } } }, /legal-hold clear --account-name aptfra/],
+    [
+      'a legal hold',
+      { container: { seen: { ...GOOD.container.seen, legalHold: true } } },
+      /legal-hold clear --account-name aptfra/,
+    ],
     [
       'a default immutability of versions',
       { blob: { seen: { ...GOOD.blob.seen, immutableUntil: 1_800_000_000_000 } } },
@@ -46,7 +71,11 @@ describe('the judgement of a site', () => {
     ],
     ['a blob that is held', { blob: { seen: { ...GOOD.blob.seen, legalHold: true } } }, /no hold/],
     ['the archive tier', { blob: { seen: { ...GOOD.blob.seen, tier: 'Archive' } } }, /Hot/],
-    ['an account for files', { account: { seen: { ...GOOD.account.seen, kind: 'FileStorage' } } }, /StorageV2/],
+    [
+      'an account for files',
+      { account: { seen: { ...GOOD.account.seen, kind: 'FileStorage' } } },
+      /StorageV2/,
+    ],
   ] satisfies [string, Partial<SiteFacts>, RegExp][])
     it(`${what} is wrong, and it says what to type`, () => {
       const { wrong } = judged(part);
@@ -57,12 +86,28 @@ describe('the judgement of a site', () => {
     });
 
   for (const [what, part, says] of [
-    ['versioning', { blob: { seen: { ...GOOD.blob.seen, versionId: '2026-11-23T00:00:00.0000000Z' } } }, /--enable-versioning false/],
+    [
+      'versioning',
+      { blob: { seen: { ...GOOD.blob.seen, versionId: '2026-11-23T00:00:00.0000000Z' } } },
+      /--enable-versioning false/,
+    ],
     ['soft delete', { service: { seen: { softDeleteDays: 7 } } }, /7 days.*delete-policy update/],
     ['a cold tier', { blob: { seen: { ...GOOD.blob.seen, tier: 'Cold' } } }, /--access-tier Hot/],
-    ['a hierarchical namespace', { account: { seen: { ...GOOD.account.seen, hierarchical: true } } }, /hierarchical/],
-    ['a listing for everybody', { container: { seen: { ...GOOD.container.seen, publicAccess: 'container' } } }, /set-permission/],
-    ['immutability that is possible', { container: { seen: { ...GOOD.container.seen, versionLevelImmutability: true } } }, /immutability/],
+    [
+      'a hierarchical namespace',
+      { account: { seen: { ...GOOD.account.seen, hierarchical: true } } },
+      /hierarchical/,
+    ],
+    [
+      'a listing for everybody',
+      { container: { seen: { ...GOOD.container.seen, publicAccess: 'container' } } },
+      /set-permission/,
+    ],
+    [
+      'immutability that is possible',
+      { container: { seen: { ...GOOD.container.seen, versionLevelImmutability: true } } },
+      /immutability/,
+    ],
     [
       'what the credential may not ask',
       { service: { notSeen: '403 AuthorizationPermissionMismatch' } },
@@ -89,16 +134,34 @@ describe('inspectAzureSite', () => {
   const written = async () => {
     const container = await azurite.container();
     await container.getBlockBlobClient(`eu/${PATH}`).upload('x', 1);
-    return { container, place: { name: 'fra', accountUrl: azurite.accountUrl, container: container.containerName, prefix: 'eu' } };
+    return {
+      container,
+      place: {
+        name: 'fra',
+        accountUrl: azurite.accountUrl,
+        container: container.containerName,
+        prefix: 'eu',
+      },
+    };
   };
 
   it('sees the container, the account, the service and a blob with an account key', async () => {
     const { place } = await written();
 
-    const facts = await inspectAzureSite(place, azurite.credential, PATH, AbortSignal.timeout(10_000));
+    const facts = await inspectAzureSite(
+      place,
+      azurite.credential,
+      PATH,
+      AbortSignal.timeout(10_000),
+    );
 
     assert.equal(seenOf(facts.account).kind, 'StorageV2');
-    assert.deepEqual(seenOf(facts.blob), { versionId: null, tier: 'Hot', immutableUntil: null, legalHold: false });
+    assert.deepEqual(seenOf(facts.blob), {
+      versionId: null,
+      tier: 'Hot',
+      immutableUntil: null,
+      legalHold: false,
+    });
     assert.deepEqual(seenOf(facts.container).immutabilityPolicy, false);
     assert.deepEqual(judgeSite(place, facts).wrong, []);
   });
@@ -108,11 +171,21 @@ describe('inspectAzureSite', () => {
     const permissions = ContainerSASPermissions.parse('racwd');
     const expiresOn = new Date(Date.now() + 3_600_000);
     const sas = generateBlobSASQueryParameters(
-      { containerName: container.containerName, permissions, expiresOn, protocol: SASProtocol.HttpsAndHttp },
+      {
+        containerName: container.containerName,
+        permissions,
+        expiresOn,
+        protocol: SASProtocol.HttpsAndHttp,
+      },
       azurite.credential,
     );
 
-    const facts = await inspectAzureSite(place, new SasToken(sas.toString()), PATH, AbortSignal.timeout(10_000));
+    const facts = await inspectAzureSite(
+      place,
+      new SasToken(sas.toString()),
+      PATH,
+      AbortSignal.timeout(10_000),
+    );
 
     assert.ok('seen' in facts.blob && 'notSeen' in facts.service);
     const judgement = judgeSite(place, facts);

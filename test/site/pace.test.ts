@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+
 import { LIMITS as REAL } from '../../src/domain/limits.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
@@ -10,7 +11,13 @@ import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
 import { contentOf } from './site-store-contract.ts';
 
 const NEVER = new AbortController().signal;
-const LIMITS = { widthMin: 1, widthStart: 4, widthMax: 16, bytesInFlight: 100, throttlePatienceMs: 3_000 };
+const LIMITS = {
+  widthMin: 1,
+  widthStart: 4,
+  widthMax: 16,
+  bytesInFlight: 100,
+  throttlePatienceMs: 3_000,
+};
 
 describe('Pace', () => {
   it('runs as many operations as its width, in the order in which they came', async () => {
@@ -137,7 +144,10 @@ describe('Pace', () => {
     });
 
     const deadline = performance.now() + 20_000;
-    while (!(seen.size > 2 && seen.has(pace.width) && Math.max(...seen) > pace.width) && performance.now() < deadline) {
+    while (
+      !(seen.size > 2 && seen.has(pace.width) && Math.max(...seen) > pace.width) &&
+      performance.now() < deadline
+    ) {
       seen.add(pace.width);
       await sleep(50);
     }
@@ -159,7 +169,12 @@ describe('Pace before an Azurite', () => {
   it('keeps a byte rate within 5 percent, both ways together, whatever the sizes', async () => {
     const container = await site.container();
     const pace = new Pace(REAL);
-    const place = { name: 'fra', accountUrl: site.accountUrl, container: container.containerName, prefix: '' };
+    const place = {
+      name: 'fra',
+      accountUrl: site.accountUrl,
+      container: container.containerName,
+      prefix: '',
+    };
     const store = createAzureSiteStore(place, site.credential, REAL, pace);
     const rate = 5_000_000;
     const sizes = [...Array(150).keys()].map((at) => (at % 30 === 0 ? 500_000 : 5_000 + at * 37));

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
+
 import type { ContainerClient } from '@azure/storage-blob';
+
 import type { DebgeoError, ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
@@ -55,7 +57,12 @@ describe('readPublic', () => {
 
     assert.equal(read?.sha256, sha256Of(Buffer.from('x')));
     const [request] = await site.proxy.requests();
-    assert.ok(request?.path.endsWith('/apt/debian/pool/main/g/g%2b%2b%20%c3%bc_1.0%2bb1%7erc%253a2:3_all.deb'), request?.path);
+    assert.ok(
+      request?.path.endsWith(
+        '/apt/debian/pool/main/g/g%2b%2b%20%c3%bc_1.0%2bb1%7erc%253a2:3_all.deb',
+      ),
+      request?.path,
+    );
   });
 
   it('says that Azurite does not let the public read, or has no such container', async () => {
@@ -70,7 +77,11 @@ describe('readPublic', () => {
   });
 
   it('answers null for the 404 of Azure, of a private container, too', async () => {
-    await site.proxy.setRules([{ fault: { kind: 'answer', status: 404, headers: { 'x-ms-error-code': 'ResourceNotFound' } } }]);
+    await site.proxy.setRules([
+      {
+        fault: { kind: 'answer', status: 404, headers: { 'x-ms-error-code': 'ResourceNotFound' } },
+      },
+    ]);
 
     assert.equal(await readPublic(publicUrl, PATH, 10, NEVER), null);
   });
@@ -97,7 +108,10 @@ describe('readPublic', () => {
       );
 
       assert.ok(hasCode(code)(error), `${status}`);
-      assert.equal((error as DebgeoError).report.retryAfterMs, code === 'SITE_THROTTLED' ? 9000 : undefined);
+      assert.equal(
+        (error as DebgeoError).report.retryAfterMs,
+        code === 'SITE_THROTTLED' ? 9000 : undefined,
+      );
       assert.equal((await site.proxy.requests()).length, 1);
     }
   });
@@ -118,7 +132,10 @@ describe('readPublic', () => {
 
     await site.proxy.refuse(true);
     try {
-      await assert.rejects(readPublic(publicUrl, PATH, 200_000, NEVER), hasCode('SITE_UNREACHABLE'));
+      await assert.rejects(
+        readPublic(publicUrl, PATH, 200_000, NEVER),
+        hasCode('SITE_UNREACHABLE'),
+      );
     } finally {
       await site.proxy.refuse(false);
     }
@@ -139,7 +156,10 @@ describe('readPublic', () => {
     for (const fault of [{ kind: 'hang' }, { kind: 'stall', bytes: 70_000 }] as const) {
       await site.proxy.setRules([{ fault }]);
 
-      await assert.rejects(readPublic(publicUrl, PATH, 200_000, NEVER, PATIENCE), hasCode('SITE_STALLED'));
+      await assert.rejects(
+        readPublic(publicUrl, PATH, 200_000, NEVER, PATIENCE),
+        hasCode('SITE_STALLED'),
+      );
     }
   });
 

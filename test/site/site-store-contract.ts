@@ -1,10 +1,11 @@
 /**
- * What every SiteStore promises. A site for it is a store that splits above `putBytes`, a proxy through which all of its requests go,
- * and a way to look behind it.
+ * What every SiteStore promises. A site for it is a store that splits above `putBytes`, a proxy
+ * through which all of its requests go, and a way to look behind it.
  */
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
+
 import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath, type RepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
@@ -17,10 +18,16 @@ export interface StoreUnderTest {
   /** Of the store's injected limits. */
   readonly putBytes: number;
   /** What is at a path, not through the store. */
-  read(
-    path: RepoPath,
-  ): Promise<{ bytes: Buffer; contentType: string | undefined; cacheControl: string | undefined; md5: Buffer | undefined } | null>;
-  /** Replaces the bytes behind the store's back, keeping every header that claims something about them. */
+  read(path: RepoPath): Promise<{
+    bytes: Buffer;
+    contentType: string | undefined;
+    cacheControl: string | undefined;
+    md5: Buffer | undefined;
+  } | null>;
+  /**
+   * Replaces the bytes behind the store's back, keeping every header that claims something about
+   * them.
+   */
   tamper(path: RepoPath, bytes: Buffer): Promise<void>;
   stop(): Promise<void>;
 }
@@ -39,11 +46,15 @@ async function* inPieces(bytes: Buffer, pieceBytes: number): AsyncGenerator<Uint
   for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
 }
 
-export const hasCode = (code: ErrorCode) => (error: unknown) => error instanceof DebgeoError && error.code === code;
+export const hasCode = (code: ErrorCode) => (error: unknown) =>
+  error instanceof DebgeoError && error.code === code;
 
 /** By digest: the difference of two large buffers takes assert minutes to print. */
 const assertBytes = (actual: Buffer | undefined, expected: Buffer | undefined) =>
-  assert.equal(actual === undefined ? 'nothing' : sha256Of(actual), expected === undefined ? 'nothing' : sha256Of(expected));
+  assert.equal(
+    actual === undefined ? 'nothing' : sha256Of(actual),
+    expected === undefined ? 'nothing' : sha256Of(expected),
+  );
 
 const written = (outcome: Written | 'conflict'): Written => {
   assert.notEqual(outcome, 'conflict');
@@ -79,7 +90,12 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
         const first = written(await store.put(path, contentOf(bytes), 'nothing', NEVER));
         const read = await store.checksum(path, NEVER, first.etag);
 
-        assert.deepEqual(read, { etag: first.etag, size: bytes.length, sha256: sha256Of(bytes), lastModified: first.lastModified });
+        assert.deepEqual(read, {
+          etag: first.etag,
+          size: bytes.length,
+          sha256: sha256Of(bytes),
+          lastModified: first.lastModified,
+        });
         assert.ok(first.siteClock >= first.lastModified);
         const seen = await site.read(path);
         assertBytes(seen?.bytes, bytes);
@@ -115,7 +131,12 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
       it(`answers conflict ${way} when a version is expected and nothing is there`, async () => {
         const path = fresh();
 
-        const outcome = await store.put(path, contentOf(make()), { etag: '"0x8DC0FFEE0000000"' }, NEVER);
+        const outcome = await store.put(
+          path,
+          contentOf(make()),
+          { etag: '"0x8DC0FFEE0000000"' },
+          NEVER,
+        );
 
         assert.equal(outcome, 'conflict');
         assert.equal(await site.read(path), null);
@@ -131,7 +152,12 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
         for (const bytes of wrong) {
           const path = fresh();
 
-          const attempt = store.put(path, { ...contentOf(right), bytes: inPieces(bytes, 10_000) }, 'nothing', NEVER);
+          const attempt = store.put(
+            path,
+            { ...contentOf(right), bytes: inPieces(bytes, 10_000) },
+            'nothing',
+            NEVER,
+          );
 
           await assert.rejects(attempt, hasCode('BLOB_MISMATCH'));
           assert.equal(await site.read(path), null);
@@ -144,7 +170,12 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
         const old = make();
         const first = written(await store.put(path, contentOf(old), 'nothing', NEVER));
 
-        const attempt = store.put(path, { ...contentOf(make()), bytes: inPieces(old, 10_000) }, { etag: first.etag }, NEVER);
+        const attempt = store.put(
+          path,
+          { ...contentOf(make()), bytes: inPieces(old, 10_000) },
+          { etag: first.etag },
+          NEVER,
+        );
 
         await assert.rejects(attempt, hasCode('BLOB_MISMATCH'));
         assertBytes((await site.read(path))?.bytes, old);
@@ -168,7 +199,10 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
         const last = way === 'in blocks' ? 'comp=blocklist' : '.';
         await proxy.setRules([{ method: 'PUT', target: last, times: 2, fault: { kind: 'drop' } }]);
 
-        await assert.rejects(store.put(path, contentOf(bytes), 'nothing', NEVER), hasCode('SITE_UNREACHABLE'));
+        await assert.rejects(
+          store.put(path, contentOf(bytes), 'nothing', NEVER),
+          hasCode('SITE_UNREACHABLE'),
+        );
         const again = await store.put(path, contentOf(bytes), 'nothing', NEVER);
         const look = await store.checksum(path, NEVER);
 
@@ -181,7 +215,9 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
         const path = fresh();
         const candidates = Array.from({ length: 6 }, make);
 
-        const outcomes = await Promise.all(candidates.map((bytes) => store.put(path, contentOf(bytes), 'nothing', NEVER)));
+        const outcomes = await Promise.all(
+          candidates.map((bytes) => store.put(path, contentOf(bytes), 'nothing', NEVER)),
+        );
 
         const winners = candidates.filter((_, i) => outcomes[i] !== 'conflict');
         assert.equal(winners.length, 1);
@@ -192,7 +228,10 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
         const path = fresh();
         await proxy.setRules([{ method: 'PUT', fault: { kind: 'flip', in: 'request' } }]);
 
-        await assert.rejects(store.put(path, contentOf(make()), 'nothing', NEVER), hasCode('SITE_UNREACHABLE'));
+        await assert.rejects(
+          store.put(path, contentOf(make()), 'nothing', NEVER),
+          hasCode('SITE_UNREACHABLE'),
+        );
         assert.equal(await site.read(path), null);
       });
 
@@ -205,7 +244,10 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
           throw broken;
         }
 
-        await assert.rejects(store.put(path, { ...contentOf(bytes), bytes: breaking() }, 'nothing', NEVER), broken);
+        await assert.rejects(
+          store.put(path, { ...contentOf(bytes), bytes: breaking() }, 'nothing', NEVER),
+          broken,
+        );
         assert.equal(await site.read(path), null);
       });
     }
@@ -256,7 +298,11 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
       for (const text of hostile) {
         const path = text as RepoPath;
 
-        await assert.rejects(store.put(path, contentOf(Buffer.from('EVIL')), 'nothing', NEVER), hasCode('HOSTILE_PATH'), text);
+        await assert.rejects(
+          store.put(path, contentOf(Buffer.from('EVIL')), 'nothing', NEVER),
+          hasCode('HOSTILE_PATH'),
+          text,
+        );
         await assert.rejects(store.checksum(path, NEVER), hasCode('HOSTILE_PATH'), text);
         await assert.rejects(store.open(path, NEVER), hasCode('HOSTILE_PATH'), text);
         await assert.rejects(store.remove(path, '"0x1"', NEVER), hasCode('HOSTILE_PATH'), text);
@@ -278,7 +324,9 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
     it('says changed when another version is there, null when none is', async () => {
       const path = fresh();
       const first = written(await store.put(path, contentOf(Buffer.from('one')), 'nothing', NEVER));
-      const second = written(await store.put(path, contentOf(Buffer.from('two')), { etag: first.etag }, NEVER));
+      const second = written(
+        await store.put(path, contentOf(Buffer.from('two')), { etag: first.etag }, NEVER),
+      );
 
       assert.equal(await store.checksum(path, NEVER, first.etag), 'changed');
       assert.equal(await store.remove(path, second.etag, NEVER), 'gone');
@@ -302,7 +350,9 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
     it('deletes the version named and no other; gone stays gone', async () => {
       const path = fresh();
       const first = written(await store.put(path, contentOf(Buffer.from('one')), 'nothing', NEVER));
-      const second = written(await store.put(path, contentOf(Buffer.from('two')), { etag: first.etag }, NEVER));
+      const second = written(
+        await store.put(path, contentOf(Buffer.from('two')), { etag: first.etag }, NEVER),
+      );
 
       assert.equal(await store.remove(path, first.etag, NEVER), 'conflict');
       assertBytes((await site.read(path))?.bytes, Buffer.from('two'));
@@ -364,7 +414,9 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
     it('says throttled with the time to wait, after one request', async () => {
       const path = fresh();
       for (const status of [429, 503]) {
-        await proxy.setRules([{ fault: { kind: 'answer', status, headers: { 'retry-after': '7' } } }]);
+        await proxy.setRules([
+          { fault: { kind: 'answer', status, headers: { 'retry-after': '7' } } },
+        ]);
         const calls = [
           () => store.put(path, contentOf(Buffer.from('x')), 'nothing', NEVER),
           () => store.checksum(path, NEVER),
@@ -373,7 +425,12 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
         for (const call of calls) {
           await proxy.clear();
 
-          await assert.rejects(call, (error) => hasCode('SITE_THROTTLED')(error) && (error as DebgeoError).report.retryAfterMs === 7000);
+          await assert.rejects(
+            call,
+            (error) =>
+              hasCode('SITE_THROTTLED')(error) &&
+              (error as DebgeoError).report.retryAfterMs === 7000,
+          );
           assert.equal((await proxy.requests()).length, 1);
         }
       }
@@ -381,7 +438,9 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
 
     it('waits for a short while that a throttled site asks for, and sends again', async () => {
       const path = fresh();
-      await proxy.setRules([{ times: 1, fault: { kind: 'answer', status: 503, headers: { 'retry-after': '1' } } }]);
+      await proxy.setRules([
+        { times: 1, fault: { kind: 'answer', status: 503, headers: { 'retry-after': '1' } } },
+      ]);
       await proxy.clear();
       const from = performance.now();
 
@@ -396,10 +455,13 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
     });
 
     it('ends while it waits for a throttled site, when the caller does', async () => {
-      await proxy.setRules([{ fault: { kind: 'answer', status: 503, headers: { 'retry-after': '1' } } }]);
+      await proxy.setRules([
+        { fault: { kind: 'answer', status: 503, headers: { 'retry-after': '1' } } },
+      ]);
       const stop = new AbortController();
       const call = store.checksum(fresh(), stop.signal);
-      while ((await proxy.requests()).length === 0) await new Promise((resolve) => setImmediate(resolve));
+      while ((await proxy.requests()).length === 0)
+        await new Promise((resolve) => setImmediate(resolve));
 
       stop.abort();
 
@@ -422,8 +484,16 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
         const headers: Record<string, string> = code === '' ? {} : { 'x-ms-error-code': code };
         await proxy.setRules([{ fault: { kind: 'answer', status, headers } }]);
 
-        await assert.rejects(store.put(fresh(), contentOf(Buffer.from('x')), 'nothing', NEVER), hasCode(expected), `put ${status} ${code}`);
-        await assert.rejects(store.checksum(fresh(), NEVER), hasCode(expected), `checksum ${status} ${code}`);
+        await assert.rejects(
+          store.put(fresh(), contentOf(Buffer.from('x')), 'nothing', NEVER),
+          hasCode(expected),
+          `put ${status} ${code}`,
+        );
+        await assert.rejects(
+          store.checksum(fresh(), NEVER),
+          hasCode(expected),
+          `checksum ${status} ${code}`,
+        );
       }
     });
 
@@ -431,7 +501,10 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
       const path = fresh();
       await proxy.setRules([{ fault: { kind: 'cut' } }]);
       await assert.rejects(store.checksum(path, NEVER), hasCode('SITE_UNREACHABLE'));
-      await assert.rejects(store.put(path, contentOf(Buffer.from('x')), 'nothing', NEVER), hasCode('SITE_UNREACHABLE'));
+      await assert.rejects(
+        store.put(path, contentOf(Buffer.from('x')), 'nothing', NEVER),
+        hasCode('SITE_UNREACHABLE'),
+      );
 
       await proxy.refuse(true);
       try {
@@ -447,7 +520,10 @@ export function siteStoreContract(title: string, start: () => Promise<StoreUnder
       const reason = new Error('cancelled by an operator');
 
       await assert.rejects(store.checksum(path, AbortSignal.abort(reason)), reason);
-      await assert.rejects(store.put(fresh(), contentOf(Buffer.from('x')), 'nothing', AbortSignal.abort(reason)), reason);
+      await assert.rejects(
+        store.put(fresh(), contentOf(Buffer.from('x')), 'nothing', AbortSignal.abort(reason)),
+        reason,
+      );
 
       await proxy.setRules([
         { method: 'PUT', fault: { kind: 'hang' } },

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+
 import { Watchdog } from '../../src/site/watchdog.ts';
 
 const PATIENCE = { stallMs: 1_000, bytesPerSecondMin: 1_000 };

@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readFile, readlink, rm, truncate, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import { Spool, type Fetch, type Spooled } from '../../src/spool/spool.ts';
@@ -42,7 +43,10 @@ for (const [way, size] of [
       const flipped = Buffer.from(bytes);
       flipped[size - 1]! ^= 1;
       for (const wrong of [flipped, bytes.subarray(1), Buffer.concat([bytes, bytes])]) {
-        await assert.rejects(spool.open(blob, anOrigin(wrong).fetch, NEVER), hasCode('BLOB_MISMATCH'));
+        await assert.rejects(
+          spool.open(blob, anOrigin(wrong).fetch, NEVER),
+          hasCode('BLOB_MISMATCH'),
+        );
       }
 
       assert.deepEqual(await bytesOf(await spool.open(blob, anOrigin(bytes).fetch, NEVER)), bytes);
@@ -76,7 +80,8 @@ for (const [way, size] of [
 
       const outcomes = await Promise.allSettled([1, 2].map(() => spool.open(blob, fail, NEVER)));
 
-      for (const outcome of outcomes) assert.ok(outcome.status === 'rejected' && hasCode('ARCHIVE_UNREACHABLE')(outcome.reason));
+      for (const outcome of outcomes)
+        assert.ok(outcome.status === 'rejected' && hasCode('ARCHIVE_UNREACHABLE')(outcome.reason));
       assert.equal(await spool.open(blob, missing, NEVER), null);
     });
 
@@ -89,7 +94,10 @@ for (const [way, size] of [
       ];
       for (const fetch of elsewhere) {
         const first = Promise.allSettled([spool.open(blob, fetch, NEVER)]);
-        assert.deepEqual(await bytesOf(await spool.open(blob, anOrigin(bytes).fetch, NEVER)), bytes);
+        assert.deepEqual(
+          await bytesOf(await spool.open(blob, anOrigin(bytes).fetch, NEVER)),
+          bytes,
+        );
         await first;
         spool.forget(blob.sha256);
       }
@@ -98,7 +106,9 @@ for (const [way, size] of [
     it('shares a fetch that began in the very moment in which another one failed', async (t) => {
       for (let ticks = 0; ticks < 30; ticks += 1) {
         const { spool, blob, bytes } = aSpool(t, size);
-        const failed = Promise.allSettled([spool.open(blob, () => Promise.reject(new Error('away')), NEVER)]);
+        const failed = Promise.allSettled([
+          spool.open(blob, () => Promise.reject(new Error('away')), NEVER),
+        ]);
         for (let tick = 0; tick < ticks; tick += 1) await Promise.resolve();
         const origin = anOrigin(bytes, 'held');
         const second = spool.open(blob, origin.fetch, NEVER);
@@ -106,7 +116,8 @@ for (const [way, size] of [
         await new Promise((resolve) => setImmediate(resolve));
         const third = spool.open(blob, origin.fetch, NEVER);
         origin.go();
-        for (const one of await Promise.all([second, third])) assert.deepEqual(await bytesOf(one), bytes);
+        for (const one of await Promise.all([second, third]))
+          assert.deepEqual(await bytesOf(one), bytes);
         assert.equal(origin.asked, 1, `after ${ticks} ticks`);
       }
     });
@@ -147,11 +158,18 @@ for (const [way, size] of [
     it('holds no more than its bound, forgets the oldest first, and counts what is fetched again', async (t) => {
       const { spool } = aSpool(t, size);
       const blobs = Array.from({ length: 2_000_000 / size }, () => randomBytes(size));
-      for (const bytes of blobs) await bytesOf(await spool.open({ size, sha256: sha256Of(bytes) }, anOrigin(bytes).fetch, NEVER));
+      for (const bytes of blobs)
+        await bytesOf(
+          await spool.open({ size, sha256: sha256Of(bytes) }, anOrigin(bytes).fetch, NEVER),
+        );
       const [oldest, newest] = [blobs[0]!, blobs.at(-1)!];
       const before = { ...spool.counts };
 
-      const held = await spool.open({ size, sha256: sha256Of(oldest) }, anOrigin(oldest).fetch, NEVER);
+      const held = await spool.open(
+        { size, sha256: sha256Of(oldest) },
+        anOrigin(oldest).fetch,
+        NEVER,
+      );
       await spool.open({ size, sha256: sha256Of(newest) }, () => assert.fail('it is here'), NEVER);
 
       assert.deepEqual(await bytesOf(held), oldest);
@@ -169,7 +187,9 @@ for (const [way, size] of [
       const opened = await spool.open(blob, origin.fetch, NEVER);
       for (let filled = 0; filled < 2 * BOUNDS.spoolBytes; filled += size) {
         const other = randomBytes(size);
-        await bytesOf(await spool.open({ size, sha256: sha256Of(other) }, anOrigin(other).fetch, NEVER));
+        await bytesOf(
+          await spool.open({ size, sha256: sha256Of(other) }, anOrigin(other).fetch, NEVER),
+        );
       }
 
       assert.deepEqual(await bytesOf(opened), bytes);
@@ -202,8 +222,15 @@ describe('the spool, what it holds in memory', () => {
   const size = 5_000;
   const fetchAll = async (spool: Spool, blobs: readonly Buffer[]) => {
     const origins = blobs.map((bytes) => anOrigin(bytes));
-    const opened = await Promise.all(blobs.map((bytes, at) => spool.open({ size, sha256: sha256Of(bytes) }, origins[at]!.fetch, NEVER)));
-    return { given: await Promise.all(opened.map(bytesOf)), asked: origins.reduce((sum, { asked }) => sum + asked, 0) };
+    const opened = await Promise.all(
+      blobs.map((bytes, at) =>
+        spool.open({ size, sha256: sha256Of(bytes) }, origins[at]!.fetch, NEVER),
+      ),
+    );
+    return {
+      given: await Promise.all(opened.map(bytesOf)),
+      asked: origins.reduce((sum, { asked }) => sum + asked, 0),
+    };
   };
 
   it('is written when it is enough, and read from the disk once as much came behind it', async (t) => {
@@ -292,4 +319,5 @@ async function bytesOf(opened: Spooled | null): Promise<Buffer> {
   return Buffer.concat(await Array.fromAsync(opened.bytes));
 }
 
-const hasCode = (code: string) => (error: unknown) => error instanceof DebgeoError && error.code === code;
+const hasCode = (code: string) => (error: unknown) =>
+  error instanceof DebgeoError && error.code === code;

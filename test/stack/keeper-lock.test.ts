@@ -29,7 +29,9 @@ test('a process that only has the pid of a recorded server is left alone', async
 
 test('a zombie is not taken for a living process', async () => {
   // The shell starts a child that ends, and becomes a program that never asks for it.
-  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const [pid] = (await once(parent.stdout, 'data')) as [Buffer];
 
   const deadline = Date.now() + 5_000;
@@ -52,6 +54,9 @@ function recordOf(context: TestContext, identity: ProcessIdentity): string {
   const folder = mkdtempSync(join(tmpdir(), 'debgeo-keeper-'));
   context.after(() => rmSync(folder, { recursive: true }));
   const servers = [{ name: 'Temporal', stopBy: 'SIGTERM', identity }];
-  writeFileSync(join(folder, 'keeper.json'), JSON.stringify({ keeper: null, parent: identity, servers }));
+  writeFileSync(
+    join(folder, 'keeper.json'),
+    JSON.stringify({ keeper: null, parent: identity, servers }),
+  );
   return folder;
 }

@@ -1,10 +1,18 @@
-/** A process that starts a stack and, on Ctrl-C, drains as a worker does: it uses the database once more before it stops the servers. */
+/**
+ * A process that starts a stack and, on Ctrl-C, drains as a worker does: it uses the database once
+ * more before it stops the servers.
+ */
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../../src/database/orm.ts';
 import { startStack } from '../../src/stack/stack.ts';
 
-const stack = await startStack({ folder: process.argv[2]!, blobs: ['fra'], say: () => undefined, durable: false });
+const stack = await startStack({
+  folder: process.argv[2]!,
+  blobs: ['fra'],
+  say: () => undefined,
+  durable: false,
+});
 
 process.once('SIGINT', () => void drain());
 process.stdout.write('ready\n');

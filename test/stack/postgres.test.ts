@@ -22,7 +22,10 @@ test('a postmaster.pid that names a living stranger neither stops the start nor 
   await first.server.stop();
   const stranger = spawn('sleep', ['60']);
   context.after(() => stranger.kill());
-  writeFileSync(join(folder, 'postgres', 'postmaster.pid'), `${stranger.pid}\n${join(folder, 'postgres')}\n1\n1\n\n127.0.0.1\n\nready\n`);
+  writeFileSync(
+    join(folder, 'postgres', 'postmaster.pid'),
+    `${stranger.pid}\n${join(folder, 'postgres')}\n1\n1\n\n127.0.0.1\n\nready\n`,
+  );
 
   const second = await start(folder);
 
@@ -75,9 +78,17 @@ function temporaryFolder(context: TestContext): string {
   return folder;
 }
 
-async function start(folder: string, privilege?: Privilege): Promise<{ server: Server; url: string }> {
+async function start(
+  folder: string,
+  privilege?: Privilege,
+): Promise<{ server: Server; url: string }> {
   const port = await freePort(null, new Set());
-  const started = await startPostgres({ folder, port, durable: false, ...(privilege ? { privilege } : {}) });
+  const started = await startPostgres({
+    folder,
+    port,
+    durable: false,
+    ...(privilege ? { privilege } : {}),
+  });
   await untilReady(started.server, PATIENT);
   return started;
 }

@@ -9,18 +9,23 @@ import { after, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
-import { BlobServiceClient, StorageSharedKeyCredential, type ContainerClient } from '@azure/storage-blob';
+import {
+  BlobServiceClient,
+  StorageSharedKeyCredential,
+  type ContainerClient,
+} from '@azure/storage-blob';
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../../src/database/orm.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
+import { readStackFile, type StackUrls } from '../../src/settings/stack-file.ts';
 import { readRecord } from '../../src/stack/keeper-lock.ts';
 import { isAlive } from '../../src/stack/process-identity.ts';
-import { readStackFile, type StackUrls } from '../../src/stack/stack-file.ts';
 import { startStack, type Stack } from '../../src/stack/stack.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'debgeo-stack-'));
-const start = (): Promise<Stack> => startStack({ folder, blobs: ['fra'], say: () => undefined, durable: false });
+const start = (): Promise<Stack> =>
+  startStack({ folder, blobs: ['fra'], say: () => undefined, durable: false });
 after(() => rmSync(folder, { recursive: true }));
 
 test('after stop no process is left, and a second start serves the same data at the same URLs', async () => {
@@ -42,7 +47,10 @@ test('after stop no process is left, and a second start serves the same data at 
 test('a second start beside a living one is refused and disturbs nothing', async () => {
   const stack = await start();
 
-  await assert.rejects(start(), (error) => error instanceof DebgeoError && error.code === 'STACK_BUSY');
+  await assert.rejects(
+    start(),
+    (error) => error instanceof DebgeoError && error.code === 'STACK_BUSY',
+  );
 
   await assertKept(stack, 'first');
   await stack.stop();
@@ -51,9 +59,17 @@ test('a second start beside a living one is refused and disturbs nothing', async
 test('a start that is given up halfway leaves no process', async () => {
   const giveUp = new AbortController();
 
-  const starting = startStack({ folder, blobs: ['fra'], say: () => undefined, durable: false, signal: giveUp.signal });
+  const starting = startStack({
+    folder,
+    blobs: ['fra'],
+    say: () => undefined,
+    durable: false,
+    signal: giveUp.signal,
+  });
   const rejected = assert.rejects(starting);
-  await until(() => readRecord(folder)?.servers.some(({ name }) => name === 'Azurite fra') ?? false);
+  await until(
+    () => readRecord(folder)?.servers.some(({ name }) => name === 'Azurite fra') ?? false,
+  );
   giveUp.abort();
   await rejected;
 
@@ -121,7 +137,10 @@ const PARENT = fileURLToPath(new URL('parent.ts', import.meta.url));
 
 /** In a process group of its own, as a shell starts what runs in the foreground. */
 async function startParent(): Promise<ChildProcess> {
-  const parent = spawn(process.execPath, [PARENT, folder], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
+  const parent = spawn(process.execPath, [PARENT, folder], {
+    detached: true,
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   await once(parent.stdout, 'data');
   return parent;
 }
@@ -150,7 +169,10 @@ async function rowsOf(urls: StackUrls): Promise<string[]> {
 
 function containerOf(urls: StackUrls): ContainerClient {
   const { url, account, key } = urls.blobs[0]!;
-  return new BlobServiceClient(url, new StorageSharedKeyCredential(account, key)).getContainerClient('kept');
+  return new BlobServiceClient(
+    url,
+    new StorageSharedKeyCredential(account, key),
+  ).getContainerClient('kept');
 }
 
 const urlsOf = ({ databaseUrl, temporalAddress, temporalUi, blobs }: StackUrls): StackUrls => ({
@@ -160,7 +182,10 @@ const urlsOf = ({ databaseUrl, temporalAddress, temporalUi, blobs }: StackUrls):
   blobs,
 });
 
-/** Every process that works in the folder, found without our own records: its working directory or command line says so. */
+/**
+ * Every process that works in the folder, found without our own records: its working directory or
+ * command line says so.
+ */
 function processesIn(place: string): string[] {
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)

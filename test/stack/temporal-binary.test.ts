@@ -1,7 +1,19 @@
-/** The search with small scripts in the place of the Temporal CLI, of Go and of the download: what is searched for where, and what is left behind. */
+/**
+ * The search with small scripts in the place of the Temporal CLI, of Go and of the download: what
+ * is searched for where, and what is left behind.
+ */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -106,7 +118,10 @@ test('a build that is given up ends its processes and leaves nothing', async () 
 
 test('a build that fails and a host without Go are both told apart from a binary', async () => {
   fakeGo('echo no such module >&2; exit 1');
-  await assert.rejects(find(), (error) => isMissing(error) && error.report.found === 'no such module');
+  await assert.rejects(
+    find(),
+    (error) => isMissing(error) && error.report.found === 'no such module',
+  );
 
   rmSync(join(bin, 'go'));
   process.env['PATH'] = bin;
@@ -114,9 +129,15 @@ test('a build that fails and a host without Go are both told apart from a binary
 });
 
 const find = (over: { signal?: AbortSignal; downloadUrl?: string } = {}): Promise<string> =>
-  findTemporalBinary({ say: () => undefined, signal: new AbortController().signal, downloadUrl: NO_DOWNLOAD, ...over });
+  findTemporalBinary({
+    say: () => undefined,
+    signal: new AbortController().signal,
+    downloadUrl: NO_DOWNLOAD,
+    ...over,
+  });
 
-const isMissing = (error: unknown): error is DebgeoError => error instanceof DebgeoError && error.code === 'TEMPORAL_BINARY_MISSING';
+const isMissing = (error: unknown): error is DebgeoError =>
+  error instanceof DebgeoError && error.code === 'TEMPORAL_BINARY_MISSING';
 
 function script(path: string, body: string): string {
   writeFileSync(path, `#!/bin/sh\n${body}\n`);
@@ -124,4 +145,5 @@ function script(path: string, body: string): string {
   return path;
 }
 
-const fakeGo = (install: string): string => script(join(bin, 'go'), `case $1 in version|env) exit 0;; esac\n${install}`);
+const fakeGo = (install: string): string =>
+  script(join(bin, 'go'), `case $1 in version|env) exit 0;; esac\n${install}`);

@@ -1,6 +1,9 @@
-import type { AppliedConfiguration } from '../../src/database/apply-configuration.ts';
+import type { AppliedConfiguration } from '../../src/database/configuration/apply-configuration.ts';
 
-/** One archive at `debian`, and each of these suites of it at each of these sites, the first one primary; looked at only when asked. */
+/**
+ * One archive at `debian`, and each of these suites of it at each of these sites, the first one
+ * primary; looked at only when asked.
+ */
 export const aConfiguration = (of: {
   readonly archiveUrl: string;
   readonly keyring: Uint8Array;
@@ -20,7 +23,9 @@ export const aConfiguration = (of: {
     state: 'present',
   });
   return {
-    archives: { debian: { url: of.archiveUrl, mount: 'debian', keyring: of.keyring, redirect_origins: [] } },
+    archives: {
+      debian: { url: of.archiveUrl, mount: 'debian', keyring: of.keyring, redirect_origins: [] },
+    },
     sites: of.sites,
     distributions: Object.fromEntries(of.suites.map((suite) => [suite, distribution(suite)])),
   };

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import http from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, it } from 'node:test';
+
 import { spawnFaultProxy, startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 
 const BODY = 'a'.repeat(100_000);
@@ -21,7 +22,9 @@ for (const [where, start] of [
         const chunks: Buffer[] = [];
         request.on('data', (chunk: Buffer) => chunks.push(chunk));
         request.on('end', () =>
-          response.writeHead(request.url === '/absent' ? 404 : 200).end(request.method === 'PUT' ? Buffer.concat(chunks) : BODY),
+          response
+            .writeHead(request.url === '/absent' ? 404 : 200)
+            .end(request.method === 'PUT' ? Buffer.concat(chunks) : BODY),
         );
       });
       await new Promise<void>((resolve) => target.listen(0, '127.0.0.1', resolve));
@@ -47,7 +50,13 @@ for (const [where, start] of [
 
     it('hits only what the rule says', async () => {
       await proxy.setRules([
-        { method: 'GET', target: '^/hit', skip: 1, times: 1, fault: { kind: 'answer', status: 429, headers: { 'retry-after': '3' } } },
+        {
+          method: 'GET',
+          target: '^/hit',
+          skip: 1,
+          times: 1,
+          fault: { kind: 'answer', status: 429, headers: { 'retry-after': '3' } },
+        },
       ]);
       const statuses: number[] = [];
       for (const path of ['/hit', '/miss', '/hit', '/hit']) {
@@ -104,7 +113,10 @@ for (const [where, start] of [
       await proxy.setRules([{ fault: { kind: 'flip', in: 'answer' } }]);
       assert.equal(await (await fetch(`${proxy.origin}/x`)).text(), `\`${BODY.slice(1)}`);
       await proxy.setRules([{ fault: { kind: 'flip', in: 'request' } }]);
-      assert.equal(await (await fetch(`${proxy.origin}/x`, { method: 'PUT', body: 'abc' })).text(), '`bc');
+      assert.equal(
+        await (await fetch(`${proxy.origin}/x`, { method: 'PUT', body: 'abc' })).text(),
+        '`bc',
+      );
 
       await proxy.setRules([{ fault: { kind: 'delay', ms: 200 } }]);
       assert.ok((await millisecondsOf(`${proxy.origin}/x`)) >= 190);

@@ -1,10 +1,13 @@
 /**
- * An HTTP proxy in front of a site or an archive that misbehaves as told, and keeps a list of the requests that it saw.
- * It is the witness of tests, so it imports nothing of the program that it watches.
+ * An HTTP proxy in front of a site or an archive that misbehaves as told, and keeps a list of the
+ * requests that it saw. It is the witness of tests, so it imports nothing of the program that it
+ * watches.
  *
- * In the process of a test: `await startFaultProxy(target)`. As a child of its own: `await spawnFaultProxy(target)`, or by hand
+ * In the process of a test: `await startFaultProxy(target)`. As a child of its own: `await
+ * spawnFaultProxy(target)`, or by hand
  *   node test/support/fault-proxy.ts --target http://127.0.0.1:10000
- * which prints {"port":…,"control":…} and takes PUT /rules, PUT /refuse, GET /requests, DELETE /requests on the control port until stdin ends.
+ * which prints {"port":…,"control":…} and takes PUT /rules, PUT /refuse, GET /requests, DELETE
+ * /requests on the control port until stdin ends.
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -76,7 +79,10 @@ export interface FaultProxy {
 
 export async function startFaultProxy(target: string): Promise<FaultProxy> {
   const base = new URL(target);
-  const agent = base.protocol === 'https:' ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true });
+  const agent =
+    base.protocol === 'https:'
+      ? new https.Agent({ keepAlive: true })
+      : new http.Agent({ keepAlive: true });
   let rules: (Rule & { seen: number })[] = [];
   let seen: SeenRequest[] = [];
 
@@ -127,7 +133,9 @@ export async function startFaultProxy(target: string): Promise<FaultProxy> {
 
 /** The same as a process of its own, which ends with the one that started it. */
 export async function spawnFaultProxy(target: string): Promise<FaultProxy> {
-  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), '--target', target], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [fileURLToPath(import.meta.url), '--target', target], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const [line] = (await once(child.stdout, 'data')) as [Buffer];
   const { port, control } = JSON.parse(line.toString()) as { port: number; control: number };
 
@@ -192,7 +200,10 @@ async function serve(
   await pipeline(answer, (body: AsyncIterable<Buffer>) => spoil(body, fault, response), response);
 }
 
-/** Resolves with the target's answer. The Host header becomes the target's; a shared-key signature does not cover it. */
+/**
+ * Resolves with the target's answer. The Host header becomes the target's; a shared-key signature
+ * does not cover it.
+ */
 function forward(
   base: URL,
   agent: http.Agent,
@@ -215,7 +226,9 @@ function forward(
   );
   onward.on('error', reject);
   response.once('close', () => onward.destroy());
-  pipeline(request, (body: AsyncIterable<Buffer>) => spoilUpload(body, fault), onward).catch(reject);
+  pipeline(request, (body: AsyncIterable<Buffer>) => spoilUpload(body, fault), onward).catch(
+    reject,
+  );
   return promise;
 }
 
@@ -224,7 +237,11 @@ function spoilUpload(body: AsyncIterable<Buffer>, fault: Fault | null): AsyncIte
   return fault?.kind === 'flip' && fault.in === 'request' ? flipped(body) : body;
 }
 
-async function* spoil(body: AsyncIterable<Buffer>, fault: Fault | null, response: http.ServerResponse): AsyncGenerator<Buffer> {
+async function* spoil(
+  body: AsyncIterable<Buffer>,
+  fault: Fault | null,
+  response: http.ServerResponse,
+): AsyncGenerator<Buffer> {
   if (fault?.kind === 'rate') return yield* paced(body, fault.bytesPerSecond);
   if (fault?.kind === 'flip' && fault.in === 'answer') return yield* flipped(body);
   if (fault?.kind !== 'truncate' && fault?.kind !== 'stall') return yield* body;
@@ -234,7 +251,8 @@ async function* spoil(body: AsyncIterable<Buffer>, fault: Fault | null, response
     if (left > 0) yield chunk.subarray(0, left);
     left -= chunk.length;
     if (left > 0) continue;
-    // What was yielded is on its way to the socket: end() sends it out first, destroy() would throw it away.
+    // What was yielded is on its way to the socket: end() sends it out first, destroy() would throw
+    // it away.
     if (fault.kind === 'truncate') response.socket?.end();
     await once(response, 'close');
     return;
@@ -275,7 +293,12 @@ async function main(): Promise<void> {
     obey(proxy, request).then(say, fail);
   });
   await listen(control, 0);
-  console.log(JSON.stringify({ port: Number(new URL(proxy.origin).port), control: (control.address() as AddressInfo).port }));
+  console.log(
+    JSON.stringify({
+      port: Number(new URL(proxy.origin).port),
+      control: (control.address() as AddressInfo).port,
+    }),
+  );
   process.stdin.on('end', () => process.exit()).resume();
 }
 

@@ -1,4 +1,7 @@
-/** For `node --test --test-global-setup`: one stack for all test files. They find it through an environment variable that they inherit. */
+/**
+ * For `node --test --test-global-setup`: one stack for all test files. They find it through an
+ * environment variable that they inherit.
+ */
 import { SHARED_STACK, startTestStack } from './servers.ts';
 
 let stop: (() => Promise<void>) | null = null;

@@ -1,19 +1,29 @@
 /** An apt per site that reads the whole distribution all the time, until stopped. */
-import type { TestContext } from 'node:test';
 import { createHash } from 'node:crypto';
-import { startClientLoop, type Cycle } from '../../src/demo/client-loop.ts';
+import type { TestContext } from 'node:test';
+
+import { startClientLoop, type Cycle } from '../../src/witness/client-loop.ts';
 import type { World } from './world.ts';
 
 export interface Readers {
   readonly cycles: () => number;
-  stop(): Promise<{ readonly cycles: readonly Cycle[]; readonly failures: readonly string[]; readonly overlaps: number }>;
+  stop(): Promise<{
+    readonly cycles: readonly Cycle[];
+    readonly failures: readonly string[];
+    readonly overlaps: number;
+  }>;
 }
 
-export const readAllTheTime = async (t: TestContext, world: World, suite: string = world.suite): Promise<Readers> => {
+export const readAllTheTime = async (
+  t: TestContext,
+  world: World,
+  suite: string = world.suite,
+): Promise<Readers> => {
   const loops = await Promise.all(
     [...world.sites.values()].map(async (site) => {
       const client = await site.apt(suite);
-      const inSuite = (name: string): Promise<Response> => fetch(`${site.aptUrl}/dists/${suite}/${name}`);
+      const inSuite = (name: string): Promise<Response> =>
+        fetch(`${site.aptUrl}/dists/${suite}/${name}`);
       return startClientLoop({
         client,
         expected: (name) => world.releasedSha256(name),
@@ -28,7 +38,8 @@ export const readAllTheTime = async (t: TestContext, world: World, suite: string
     }),
   );
   let stopped: Promise<readonly (readonly Cycle[])[]> | undefined;
-  const stopAll = (): Promise<readonly (readonly Cycle[])[]> => (stopped ??= Promise.all(loops.map((loop) => loop.stop())));
+  const stopAll = (): Promise<readonly (readonly Cycle[])[]> =>
+    (stopped ??= Promise.all(loops.map((loop) => loop.stop())));
   t.after(stopAll);
   return {
     cycles: () => loops.reduce((sum, loop) => sum + loop.cycles.length, 0),

@@ -1,14 +1,24 @@
 /**
- * Records the histories of test/histories on a real server, with scripted activities: `node test/support/record-histories.ts [NAME …]`.
+ * Records the histories of test/histories on a real server, with scripted activities: `node
+ * test/support/record-histories.ts [NAME …]`.
  *
- * Run by hand, and only when commands were changed on purpose. A history that runs in production is not recorded anew but kept, and the change is
- * put behind `patched()`: that is what the replay test asks for.
+ * Run by hand, and only when commands were changed on purpose. A history that runs in production is
+ * not recorded anew but kept, and the change is put behind `patched()`: that is what the replay
+ * test asks for.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import { askPrune, look, sendDistributionChanged, sendOrder, signalVerify } from '../../src/temporal.ts';
+
+import {
+  askPrune,
+  look,
+  sendDistributionChanged,
+  sendOrder,
+  signalVerify,
+} from '../../src/temporal/temporal.ts';
 import { siteWorkflowId, workflowId } from '../../workflows/messages.ts';
 import { startHarness, type Harness } from '../workflows/harness.ts';
 import { eventually } from '../workflows/stand-ins.ts';
@@ -16,7 +26,10 @@ import { eventually } from '../workflows/stand-ins.ts';
 const FOLDER = fileURLToPath(new URL('../histories/', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
-/** Each brings a distribution of its own name to where its history says what it shall, and may answer the run to record; else it is the newest. */
+/**
+ * Each brings a distribution of its own name to where its history says what it shall, and may
+ * answer the run to record; else it is the newest.
+ */
 const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<string | void>>> = {
   async capture(h, name) {
     h.world.add(name, []);
@@ -104,7 +117,9 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     await look(h.client, name);
     await eventually(
       'the slice is cancelled',
-      async () => (await h.client.workflow.getHandle(workflowId(name)).describe()).raw.pendingActivities?.length === 0,
+      async () =>
+        (await h.client.workflow.getHandle(workflowId(name)).describe()).raw.pendingActivities
+          ?.length === 0,
     );
   },
   async 'continue-as-new'(h, name) {
@@ -128,22 +143,32 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
   },
   async 'prune-failure'(h) {
     h.world.backoffMs = 3_600_000;
-    const recorded = pruneAsked(h, 'sin', () => h.world.fail('pruneBlobs', '', 'sin', 'SITE_UNREACHABLE'));
+    const recorded = pruneAsked(h, 'sin', () =>
+      h.world.fail('pruneBlobs', '', 'sin', 'SITE_UNREACHABLE'),
+    );
     return recorded.finally(() => (h.world.backoffMs = 100));
   },
 };
 
 /** Those that are not of a distribution. */
-const WORKFLOWS: Readonly<Record<string, string>> = { prune: siteWorkflowId('fra'), 'prune-failure': siteWorkflowId('sin') };
+const WORKFLOWS: Readonly<Record<string, string>> = {
+  prune: siteWorkflowId('fra'),
+  'prune-failure': siteWorkflowId('sin'),
+};
 
 /** The run that prunes because somebody asks; it continues as new behind that. */
-async function pruneAsked(h: Harness, site: string, before: () => void = () => {}): Promise<string> {
+async function pruneAsked(
+  h: Harness,
+  site: string,
+  before: () => void = () => {},
+): Promise<string> {
   h.world.addPruned(site);
   before();
   const asked = askPrune(h.client, site);
   const handle = h.client.workflow.getHandle(siteWorkflowId(site));
   let first: string | null = null;
-  await eventually('it runs', async () => (first = await handle.describe().then((run) => run.runId, () => null)) !== null); // prettier-ignore
+  // prettier-ignore
+  await eventually('it runs', async () => (first = await handle.describe().then((run) => run.runId, () => null)) !== null);
   await asked;
   return first!;
 }
@@ -162,7 +187,11 @@ async function renew(h: Harness, name: string): Promise<{ first: string; second:
 
 /** Who ran it, and where, is nobody's business and changes nothing. */
 const anonymous = (json: string): string =>
-  JSON.stringify(JSON.parse(json), (key, value: unknown) => (key === 'identity' ? 'recorder' : value), 1).replaceAll(ROOT, '/debgeo');
+  JSON.stringify(
+    JSON.parse(json),
+    (key, value: unknown) => (key === 'identity' ? 'recorder' : value),
+    1,
+  ).replaceAll(ROOT, '/debgeo');
 
 const wanted = process.argv.slice(2);
 
@@ -173,8 +202,11 @@ test('histories are recorded', async () => {
   for (const [name, scenario] of Object.entries(SCENARIOS)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;
     const runId = (await scenario(h, name)) ?? undefined;
-    await new Promise((resolve) => setTimeout(resolve, 300)); // the workflow task behind the last answer belongs to the history, too
-    const history = await h.client.workflow.getHandle(WORKFLOWS[name] ?? workflowId(name), runId).fetchHistory();
+    // the workflow task behind the last answer belongs to the history, too
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const history = await h.client.workflow
+      .getHandle(WORKFLOWS[name] ?? workflowId(name), runId)
+      .fetchHistory();
     await writeFile(`${FOLDER}${name}.json`, `${anonymous(historyToJSON(history))}\n`);
   }
   await h.stop();

@@ -5,15 +5,18 @@ import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-bl
 import { Client, Connection } from '@temporalio/client';
 import { sql } from 'kysely';
 
-import { assertMigrated, migrate } from '../../src/database/migrate.ts';
 import { connectDatabase } from '../../src/database/orm.ts';
+import { assertMigrated, migrate } from '../../src/database/server/migrate.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { freshDatabase, freshNamespace, migratedDatabase, servers } from './servers.ts';
 
 test('a fresh database has no tables, and takes the migrations', async () => {
   const database = await connectDatabase(await freshDatabase());
 
-  await assert.rejects(assertMigrated(database), (error) => error instanceof DebgeoError && error.code === 'SCHEMA_OUTDATED');
+  await assert.rejects(
+    assertMigrated(database),
+    (error) => error instanceof DebgeoError && error.code === 'SCHEMA_OUTDATED',
+  );
   const applied = await migrate(database);
 
   assert.ok(applied.length > 0);
@@ -26,7 +29,9 @@ test('migrated databases are asked for side by side and share nothing', async ()
 
   await Promise.all(databases.map((database) => assertMigrated(database)));
   await sql`create table only_left ()`.execute(databases[0].read.kysely);
-  const seen = await sql<{ found: boolean }>`select to_regclass('only_left') is not null as found`.execute(databases[1].read.kysely);
+  const seen = await sql<{
+    found: boolean;
+  }>`select to_regclass('only_left') is not null as found`.execute(databases[1].read.kysely);
 
   assert.equal(seen.rows[0]?.found, false);
   await Promise.all(databases.map((database) => database.close()));
@@ -51,7 +56,10 @@ test('both blob servers take containers with their own key', async () => {
     ['fra', 'sin'],
   );
   for (const { url, account, key } of blobs) {
-    const container = new BlobServiceClient(url, new StorageSharedKeyCredential(account, key)).getContainerClient(`c${Date.now()}`);
+    const container = new BlobServiceClient(
+      url,
+      new StorageSharedKeyCredential(account, key),
+    ).getContainerClient(`c${Date.now()}`);
     await container.create({ access: 'blob' });
     assert.equal(await container.exists(), true);
   }

@@ -1,6 +1,7 @@
 /**
- * Real servers for test files. Under `npm test` all files share one stack that the global setup started; a file that is run
- * by hand (`node --test test/site/x.test.ts`) starts one of its own with the first call, and stops it when it ends.
+ * Real servers for test files. Under `npm test` all files share one stack that the global setup
+ * started; a file that is run by hand (`node --test test/site/x.test.ts`) starts one of its own
+ * with the first call, and stops it when it ends.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -13,17 +14,26 @@ import { Connection } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time.js';
 import { sql } from 'kysely';
 
-import { migrate } from '../../src/database/migrate.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
-import { readStackFile, type StackUrls } from '../../src/stack/stack-file.ts';
-import { writeWorkflowBundle } from '../../src/workflow-bundle.ts';
+import { migrate } from '../../src/database/server/migrate.ts';
+import { readStackFile, type StackUrls } from '../../src/settings/stack-file.ts';
 import { FAST_INTERVALS, startStack, type Stack } from '../../src/stack/stack.ts';
+import { writeWorkflowBundle } from '../../src/worker/workflow-bundle.ts';
 
-/** Names the folder of the shared stack; set by the global setup, inherited by every test process. */
+/**
+ * Names the folder of the shared stack; set by the global setup, inherited by every test process.
+ */
 export const SHARED_STACK = 'DEBGEO_TEST_STACK';
 
-/** PostgreSQL, Temporal and the Azurites `fra` and `sin`, empty, in a temporary folder that `stop` removes. */
-export async function startTestStack(): Promise<{ folder: string; stack: Stack; stop: () => Promise<void> }> {
+/**
+ * PostgreSQL, Temporal and the Azurites `fra` and `sin`, empty, in a temporary folder that `stop`
+ * removes.
+ */
+export async function startTestStack(): Promise<{
+  folder: string;
+  stack: Stack;
+  stop: () => Promise<void>;
+}> {
   const folder = mkdtempSync(join(tmpdir(), 'debgeo-test-'));
   const say = (line: string) => process.stderr.write(`${line}\n`);
   const [stack] = await Promise.all([
@@ -62,13 +72,19 @@ export async function freshDatabase(): Promise<string> {
   return onServer((server) => createDatabase(server));
 }
 
-/** The URL of a new database with all tables: a clone of a template that the first caller of a run migrates. */
+/**
+ * The URL of a new database with all tables: a clone of a template that the first caller of a run
+ * migrates.
+ */
 export async function migratedDatabase(): Promise<string> {
   return onServer(async (server) => {
-    // A connection and not `server.transaction`: MikroORM finds its transaction through the async context, and migrate() would join this one.
+    // A connection and not `server.transaction`: MikroORM finds its transaction through the async
+    // context, and migrate() would join this one.
     await server.read.kysely.connection().execute(async (session) => {
       await sql`select pg_advisory_lock(1)`.execute(session);
-      const found = await sql`select 1 from pg_database where datname = ${TEMPLATE}`.execute(session);
+      const found = await sql`select 1 from pg_database where datname = ${TEMPLATE}`.execute(
+        session,
+      );
       if (found.rows.length === 0) await createTemplate(server);
       await sql`select pg_advisory_unlock(1)`.execute(session);
     });
@@ -86,12 +102,16 @@ async function createTemplate(server: Database): Promise<void> {
   } finally {
     await database.close();
   }
-  await sql`alter database ${sql.id(new URL(url).pathname.slice(1))} rename to ${sql.id(TEMPLATE)}`.execute(server.read.kysely);
+  await sql`alter database ${sql.id(new URL(url).pathname.slice(1))} rename to ${sql.id(TEMPLATE)}`.execute(
+    server.read.kysely,
+  );
 }
 
 async function createDatabase(server: Database, template = 'template0'): Promise<string> {
   const name = `test_${randomBytes(6).toString('hex')}`;
-  await sql`create database ${sql.id(name)} template ${sql.id(template)}`.execute(server.read.kysely);
+  await sql`create database ${sql.id(name)} template ${sql.id(template)}`.execute(
+    server.read.kysely,
+  );
   return urlOf(name);
 }
 
@@ -110,12 +130,18 @@ async function onServer<T>(work: (server: Database) => Promise<T>): Promise<T> {
   }
 }
 
-/** The name of a new Temporal namespace that can be used at once; the dev server needs about 10 ms for it. */
+/**
+ * The name of a new Temporal namespace that can be used at once; the dev server needs about 10 ms
+ * for it.
+ */
 export async function freshNamespace(): Promise<string> {
   const namespace = `test-${randomBytes(6).toString('hex')}`;
   const connection = await Connection.connect({ address: (await servers()).temporalAddress });
   try {
-    await connection.workflowService.registerNamespace({ namespace, workflowExecutionRetentionPeriod: msToTs('1 day') });
+    await connection.workflowService.registerNamespace({
+      namespace,
+      workflowExecutionRetentionPeriod: msToTs('1 day'),
+    });
     await untilKnown(connection, namespace);
     return namespace;
   } finally {
@@ -123,12 +149,18 @@ export async function freshNamespace(): Promise<string> {
   }
 }
 
-/** The frontend keeps namespaces in a cache: known means that a call within the namespace is answered. */
+/**
+ * The frontend keeps namespaces in a cache: known means that a call within the namespace is
+ * answered.
+ */
 async function untilKnown(connection: Connection, namespace: string): Promise<void> {
   const deadline = Date.now() + 30_000;
   for (;;) {
     try {
-      await connection.workflowService.listOpenWorkflowExecutions({ namespace, maximumPageSize: 1 });
+      await connection.workflowService.listOpenWorkflowExecutions({
+        namespace,
+        maximumPageSize: 1,
+      });
       return;
     } catch (error) {
       if (Date.now() > deadline) throw error;

@@ -1,5 +1,6 @@
 /**
- * A world for one test: an archive, sites, a worker, clients. Everything in it is real; what is replaced is said by the test that replaces it.
+ * A world for one test: an archive, sites, a worker, clients. Everything in it is real; what is
+ * replaced is said by the test that replaces it.
  *
  *   const world = await aWorld(t, { sites: ['fra', 'sin'] });
  *   await world.release(aPackage('hello', '1.0'));
@@ -16,37 +17,60 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { BlobServiceClient, StorageSharedKeyCredential, type ContainerClient } from '@azure/storage-blob';
+
+import {
+  BlobServiceClient,
+  StorageSharedKeyCredential,
+  type ContainerClient,
+} from '@azure/storage-blob';
 import { sql } from 'kysely';
 import { pino, type Logger } from 'pino';
-import { createActivities, type Activities } from '../../activities/index.ts';
+
 import type { Deps } from '../../activities/deps.ts';
-import { applyConfiguration, type AppliedConfiguration } from '../../src/database/apply-configuration.ts';
-import { aConfiguration } from './configuration.ts';
+import { createActivities, type Activities } from '../../activities/index.ts';
+import {
+  applyConfiguration,
+  type AppliedConfiguration,
+} from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
-import { readStatus, type DistributionStatus, type SiteStatus } from '../../src/database/status.ts';
-import { readReplication } from '../../src/database/replications.ts';
+import { readReplication } from '../../src/database/replications/replications.ts';
+import {
+  readStatus,
+  type DistributionStatus,
+  type SiteStatus,
+} from '../../src/database/views/status.ts';
+import { listDistributions, listSiteQueues, listSites } from '../../src/database/views/work.ts';
+import { createDeps } from '../../src/deps.ts';
 import type { Replication } from '../../src/domain/replication.ts';
-import { listDistributions, listSiteQueues, listSites } from '../../src/database/work.ts';
-import { createAptClient } from '../../src/demo/apt-client.ts';
-import { startArchiveServer, type ArchiveServer } from '../../src/demo/archive-server.ts';
-import type { Client } from '../../src/demo/client.ts';
-import { makeBinaryPackage, type Package } from '../../src/demo/deb-package.ts';
+import { startArchiveServer, type ArchiveServer } from '../../src/made-archive/archive-server.ts';
+import { makeBinaryPackage, type Package } from '../../src/made-archive/deb-package.ts';
 import {
   createSignedArchive,
   type ReleaseContent,
   type ReleaseOptions,
   type SignedArchive,
   type SignedArchiveOptions,
-} from '../../src/demo/signed-archive.ts';
-import { createSigningKey, type SigningKey } from '../../src/demo/signing-key.ts';
-import { createDeps } from '../../src/deps.ts';
-import { connectTemporal, look, sendDistributionChanged, sendOrder, signalVerify, type OrderName } from '../../src/temporal.ts';
-import { runWorker } from '../../src/worker.ts';
+} from '../../src/made-archive/signed-archive.ts';
+import { createSigningKey, type SigningKey } from '../../src/made-archive/signing-key.ts';
+import {
+  connectTemporal,
+  look,
+  sendDistributionChanged,
+  sendOrder,
+  signalVerify,
+  type OrderName,
+} from '../../src/temporal/temporal.ts';
+import { createAptClient } from '../../src/witness/apt-client.ts';
+import type { Client } from '../../src/witness/client.ts';
+import { runWorker } from '../../src/worker/worker.ts';
+import { aConfiguration } from './configuration.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import { freshNamespace, migratedDatabase, servers, workflowBundle } from './servers.ts';
 
-/** What the worker of a world does instead of the real activities: `(real) => ({ ...real, publishSnapshot: wrong })`. */
+/**
+ * What the worker of a world does instead of the real activities: `(real) => ({ ...real,
+ * publishSnapshot: wrong })`.
+ */
 export type Planted = (real: Activities, world: World) => Activities;
 
 export interface WorldOptions {
@@ -54,7 +78,10 @@ export interface WorldOptions {
   readonly suites?: readonly string[];
   readonly archive?: Partial<Omit<SignedArchiveOptions, 'folder' | 'suite' | 'key'>>;
   readonly activities?: Planted;
-  /** What the activities reach instead of the real: an archive with shorter times, a store that lies. */
+  /**
+   * What the activities reach instead of the real: an archive with shorter times, a store that
+   * lies.
+   */
   readonly deps?: (real: Deps) => Deps;
   /** `inside` the test's process (default), a `child` that can be killed, or `none` yet. */
   readonly worker?: 'inside' | 'child' | 'none';
@@ -62,9 +89,15 @@ export interface WorldOptions {
   /** For a child: what its environment says besides, and who takes the lines of its log. */
   readonly environment?: NodeJS.ProcessEnv;
   readonly logLines?: string[];
-  /** Where a worker inside of the test's process logs; what the SDK says goes to the first one of a process. */
+  /**
+   * Where a worker inside of the test's process logs; what the SDK says goes to the first one of a
+   * process.
+   */
   readonly log?: Logger;
-  /** How long `update` and `until` wait; short where a planted fault is expected to keep them waiting. */
+  /**
+   * How long `update` and `until` wait; short where a planted fault is expected to keep them
+   * waiting.
+   */
   readonly settleMs?: number;
 }
 
@@ -74,8 +107,11 @@ const SETTLE_MS = 60_000;
 /** For worlds with a planted fault: what does not come within this does not come. */
 export const PLANTED_MS = 15_000;
 
-export const aPackage = (name: string, version: string, payload: Uint8Array = randomBytes(2_000)): Package =>
-  makeBinaryPackage({ name, version, architecture: 'amd64', payload });
+export const aPackage = (
+  name: string,
+  version: string,
+  payload: Uint8Array = randomBytes(2_000),
+): Package => makeBinaryPackage({ name, version, architecture: 'amd64', payload });
 
 export class World {
   readonly key: SigningKey;
@@ -96,7 +132,15 @@ export class World {
   constructor(
     parts: Pick<
       World,
-      'key' | 'archiveServer' | 'archives' | 'sites' | 'database' | 'databaseUrl' | 'namespace' | 'folder' | 'temporalAddress'
+      | 'key'
+      | 'archiveServer'
+      | 'archives'
+      | 'sites'
+      | 'database'
+      | 'databaseUrl'
+      | 'namespace'
+      | 'folder'
+      | 'temporalAddress'
     >,
     options: WorldOptions,
     stop: (() => Promise<unknown>)[],
@@ -129,9 +173,17 @@ export class World {
   }
 
   /** The archive releases exactly these packages. */
-  async release(packages: readonly Package[], options?: ReleaseOptions, suite: string = this.suite): Promise<ReleaseContent> {
+  async release(
+    packages: readonly Package[],
+    options?: ReleaseOptions,
+    suite: string = this.suite,
+  ): Promise<ReleaseContent> {
     for (const one of packages)
-      if (one.kind === 'binary') this.#released.set(one.file.name, createHash('sha256').update(one.file.bytes).digest('hex'));
+      if (one.kind === 'binary')
+        this.#released.set(
+          one.file.name,
+          createHash('sha256').update(one.file.bytes).digest('hex'),
+        );
     return this.archive(suite).release(packages, options);
   }
 
@@ -140,14 +192,26 @@ export class World {
     return this.#released.get(fileName);
   }
 
-  async incidents(code: string): Promise<{ site: string | null; path: string | null; expected: string | null; found: string | null }[]> {
-    const { rows } = await sql<{ site: string | null; path: string | null; expected: string | null; found: string | null }>`
+  async incidents(
+    code: string,
+  ): Promise<
+    { site: string | null; path: string | null; expected: string | null; found: string | null }[]
+  > {
+    const { rows } = await sql<{
+      site: string | null;
+      path: string | null;
+      expected: string | null;
+      found: string | null;
+    }>`
       select s.name as site, i.path, i.expected, i.found from incidents i left join replication_sites s on s.id = i.site_id
       where i.code = ${code} order by i.id`.execute(this.database.read.kysely);
     return rows;
   }
 
-  /** The archive forgets its pool, so that another file can be released at an old path: what careful archives never do. */
+  /**
+   * The archive forgets its pool, so that another file can be released at an old path: what careful
+   * archives never do.
+   */
   async forgetPool(): Promise<void> {
     await rm(join(this.folder, 'archive/pool'), { recursive: true, force: true });
   }
@@ -164,9 +228,13 @@ export class World {
   /** `debgeo update --wait`: what each site serves is the newest generation, verified. */
   async update(suite: string = this.suite): Promise<number> {
     const found = await this.look(suite);
-    assert.ok(found.outcome === 'captured' || found.outcome === 'unchanged', `the look ended with ${JSON.stringify(found)}`);
+    assert.ok(
+      found.outcome === 'captured' || found.outcome === 'unchanged',
+      `the look ended with ${JSON.stringify(found)}`,
+    );
     await this.until(
-      (status) => status.sites.every((site) => site.served >= found.generation! && site.state === 'synced'),
+      (status) =>
+        status.sites.every((site) => site.served >= found.generation! && site.state === 'synced'),
       `generation ${found.generation} everywhere`,
       suite,
     );
@@ -184,7 +252,9 @@ export class World {
     return this.until(
       (status) =>
         status.sites.every(
-          (one) => (site !== undefined && one.site !== site) || ((one.verifyAnsweredAt ?? 0) >= askedAt && one.state === 'synced'),
+          (one) =>
+            (site !== undefined && one.site !== site) ||
+            ((one.verifyAnsweredAt ?? 0) >= askedAt && one.state === 'synced'),
         ),
       'verified as asked',
       suite,
@@ -218,7 +288,10 @@ export class World {
     return rows.map((row) => row.generation);
   }
 
-  /** Waits for the rows to say something; a deadline, so that a test that waits for ever fails with what it saw. */
+  /**
+   * Waits for the rows to say something; a deadline, so that a test that waits for ever fails with
+   * what it saw.
+   */
   async until(
     holds: (status: DistributionStatus) => boolean,
     what: string,
@@ -229,13 +302,19 @@ export class World {
     for (;;) {
       const status = await this.status(suite);
       if (holds(status)) return status;
-      if (Date.now() > deadline) assert.fail(`not within ${deadlineMs} ms: ${what}; ${JSON.stringify(status, null, 1)}`);
+      if (Date.now() > deadline)
+        assert.fail(`not within ${deadlineMs} ms: ${what}; ${JSON.stringify(status, null, 1)}`);
       await sleep(50);
     }
   }
 
-  async withTemporal<T>(work: (client: Awaited<ReturnType<typeof connectTemporal>>) => Promise<T>): Promise<T> {
-    const client = await connectTemporal({ address: this.temporalAddress, namespace: this.namespace });
+  async withTemporal<T>(
+    work: (client: Awaited<ReturnType<typeof connectTemporal>>) => Promise<T>,
+  ): Promise<T> {
+    const client = await connectTemporal({
+      address: this.temporalAddress,
+      namespace: this.namespace,
+    });
     try {
       return await work(client);
     } finally {
@@ -243,12 +322,18 @@ export class World {
     }
   }
 
-  /** Starts the worker that this world is made for. A child that was killed is replaced by the next call. */
+  /**
+   * Starts the worker that this world is made for. A child that was killed is replaced by the next
+   * call.
+   */
   async startWorker(): Promise<void> {
     if (this.#options.worker === 'child') return this.#startChild();
     const log = this.#options.log ?? pino({ level: process.env['DEBGEO_TEST_LOG'] ?? 'silent' });
     const joined = await createDeps({ databaseUrl: this.databaseUrl }, log);
-    const deps = { ...joined, ...(this.#options.sliceMs === undefined ? {} : { sliceMs: this.#options.sliceMs }) };
+    const deps = {
+      ...joined,
+      ...(this.#options.sliceMs === undefined ? {} : { sliceMs: this.#options.sliceMs }),
+    };
     const real = createActivities(this.#options.deps?.(deps) ?? deps);
     const worker = await runWorker({
       temporal: { address: this.temporalAddress, namespace: this.namespace },
@@ -279,18 +364,28 @@ export class World {
       TEMPORAL_NAMESPACE: this.namespace,
       DEBGEO_LOG_LEVEL: process.env['DEBGEO_TEST_LOG'] ?? 'error',
       ...this.#options.environment,
-      ...(this.#options.sliceMs === undefined ? {} : { DEBGEO_SLICE_MS: String(this.#options.sliceMs) }),
+      ...(this.#options.sliceMs === undefined
+        ? {}
+        : { DEBGEO_SLICE_MS: String(this.#options.sliceMs) }),
     };
-    const child = spawn(process.execPath, [join(import.meta.dirname, '../../src/main.ts'), 'worker'], {
-      env: environment,
-      stdio: ['ignore', 'ignore', this.#options.logLines === undefined ? 'inherit' : 'pipe'],
-    });
-    if (child.stderr !== null) createInterface(child.stderr).on('line', (line) => this.#options.logLines?.push(line));
+    const child = spawn(
+      process.execPath,
+      [join(import.meta.dirname, '../../src/main.ts'), 'worker'],
+      {
+        env: environment,
+        stdio: ['ignore', 'ignore', this.#options.logLines === undefined ? 'inherit' : 'pipe'],
+      },
+    );
+    if (child.stderr !== null)
+      createInterface(child.stderr).on('line', (line) => this.#options.logLines?.push(line));
     this.child = child;
     this.#stop.unshift(() => stopChild(child, 'SIGTERM'));
   }
 
-  /** SIGTERM, as systemd, Docker and Kubernetes stop a worker; its exit code, null if it was killed in the end. */
+  /**
+   * SIGTERM, as systemd, Docker and Kubernetes stop a worker; its exit code, null if it was killed
+   * in the end.
+   */
   async terminateWorker(): Promise<number | null> {
     assert.ok(this.child);
     await stopChild(this.child, 'SIGTERM');
@@ -304,7 +399,8 @@ export class World {
 
   /** For worlds whose worker may have been killed: starts it unless it runs. */
   async startWorkerIfGone(): Promise<void> {
-    if (this.child === null || this.child.exitCode !== null || this.child.signalCode !== null) await this.startWorker();
+    if (this.child === null || this.child.exitCode !== null || this.child.signalCode !== null)
+      await this.startWorker();
   }
 
   async stop(): Promise<void> {
@@ -354,7 +450,10 @@ export class WorldSite {
     return apt.versionOf(name);
   }
 
-  /** Every path below the mount and the bytes there, as the container holds them: for before and after. */
+  /**
+   * Every path below the mount and the bytes there, as the container holds them: for before and
+   * after.
+   */
   async contents(): Promise<Map<string, string>> {
     const found = new Map<string, string>();
     for await (const blob of this.container.listBlobsFlat())
@@ -377,12 +476,19 @@ export const aWorld = async (t: TestContext, options: WorldOptions = {}): Promis
     else await world.stop();
   });
 
-  const [urls, databaseUrl, namespace] = await Promise.all([servers(), migratedDatabase(), freshNamespace()]);
+  const [urls, databaseUrl, namespace] = await Promise.all([
+    servers(),
+    migratedDatabase(),
+    freshNamespace(),
+  ]);
   const folder = await mkdtemp(join(tmpdir(), 'debgeo-world-'));
   stop.unshift(() => rm(folder, { recursive: true, force: true }));
   const key = await createSigningKey('archive');
   const archives = new Map(
-    suites.map((suite) => [suite, createSignedArchive({ folder: join(folder, 'archive'), suite, key, ...options.archive })]),
+    suites.map((suite) => [
+      suite,
+      createSignedArchive({ folder: join(folder, 'archive'), suite, key, ...options.archive }),
+    ]),
   );
   const archiveServer = await startArchiveServer(join(folder, 'archive'));
   stop.unshift(() => archiveServer.close());
@@ -394,7 +500,9 @@ export const aWorld = async (t: TestContext, options: WorldOptions = {}): Promis
   for (const [index, name] of siteNames.entries()) {
     const azurite = urls.blobs[index % urls.blobs.length]!;
     const credential = new StorageSharedKeyCredential(azurite.account, azurite.key);
-    const container = new BlobServiceClient(azurite.url, credential).getContainerClient(`w-${randomBytes(6).toString('hex')}`);
+    const container = new BlobServiceClient(azurite.url, credential).getContainerClient(
+      `w-${randomBytes(6).toString('hex')}`,
+    );
     await container.create({ access: 'blob' });
     const proxy = await startFaultProxy(new URL(azurite.url).origin);
     stop.unshift(() => proxy.close());
@@ -418,18 +526,38 @@ export const aWorld = async (t: TestContext, options: WorldOptions = {}): Promis
         keyring: key.publicBinary,
         folder: join(folder, 'apt', name, suite),
       });
-    sites.set(name, new WorldSite({ name, proxy, container, aptUrl: `${container.url}/debian` }, client));
+    sites.set(
+      name,
+      new WorldSite({ name, proxy, container, aptUrl: `${container.url}/debian` }, client),
+    );
   }
 
   await applyConfiguration(
     database,
-    aConfiguration({ archiveUrl: archiveServer.url, keyring: key.publicBinary, suites, sites: places }),
+    aConfiguration({
+      archiveUrl: archiveServer.url,
+      keyring: key.publicBinary,
+      suites,
+      sites: places,
+    }),
     false,
   );
-  await sql`update debian_distributions set tuning = ${JSON.stringify(TUNING)}::jsonb`.execute(database.read.kysely);
+  await sql`update debian_distributions set tuning = ${JSON.stringify(TUNING)}::jsonb`.execute(
+    database.read.kysely,
+  );
 
   world = new World(
-    { key, archiveServer, archives, sites, database, databaseUrl, namespace, folder, temporalAddress: urls.temporalAddress },
+    {
+      key,
+      archiveServer,
+      archives,
+      sites,
+      database,
+      databaseUrl,
+      namespace,
+      folder,
+      temporalAddress: urls.temporalAddress,
+    },
     options,
     stop,
   );

@@ -1,6 +1,13 @@
-import { after, before, test } from 'node:test';
 import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
-import { look, queryStatus, reconcile, sendDistributionChanged, sendOrder } from '../../src/temporal.ts';
+import { after, before, test } from 'node:test';
+
+import {
+  look,
+  queryStatus,
+  reconcile,
+  sendDistributionChanged,
+  sendOrder,
+} from '../../src/temporal/temporal.ts';
 import { workflowId } from '../../workflows/messages.ts';
 import { startHarness, type Harness } from './harness.ts';
 import { coded, eventually } from './stand-ins.ts';
@@ -19,7 +26,10 @@ test('a burst of 200 changes is answered by a few captures, the last of which be
   await sendDistributionChanged(h.client, 'burst');
   await eventually('the last change is captured', () => h.world.row('burst', 'fra').target === 2);
 
-  ok(h.world.count('captureSnapshot', 'burst') <= 20, `${h.world.count('captureSnapshot', 'burst')} captures`);
+  ok(
+    h.world.count('captureSnapshot', 'burst') <= 20,
+    `${h.world.count('captureSnapshot', 'burst')} captures`,
+  );
 });
 
 test('the archive is looked at again when the poll is due', async () => {
@@ -74,7 +84,8 @@ test('a run that is full continues as new with its lanes, and an order that is n
   await hold.reached;
   await h.synced('renew', 'fra');
   const { runId } = await h.run('renew');
-  await sendOrder(h.client, 'pause', 'renew', 'sin'); // waits for the end of the slice, which does not come
+  // waits for the end of the slice, which does not come
+  await sendOrder(h.client, 'pause', 'renew', 'sin');
 
   for (let generation = 2; (await h.run('renew')).runId === runId; generation += 1) {
     h.world.release('renew');
@@ -111,7 +122,10 @@ test('nothing that is sent by hand stops a workflow, and what is not understood 
   ])
     await handle.signal('cancel', argument);
   await handle.signal('distributionChanged', { anything: 1 });
-  await eventually('the last one was received', () => h.world.count('captureSnapshot', 'hostile') === 2);
+  await eventually(
+    'the last one was received',
+    () => h.world.count('captureSnapshot', 'hostile') === 2,
+  );
   hold.release();
   await h.synced('hostile', 'fra');
 
@@ -124,10 +138,16 @@ test('a signal without input, as the Temporal UI sends it, means all sites', asy
   await h.synced('by-hand', 'fra', 'sin');
 
   await h.client.workflow.getHandle(workflowId('by-hand')).signal('pause');
-  await eventually('both are paused', () => h.world.row('by-hand', 'fra').paused && h.world.row('by-hand', 'sin').paused);
+  await eventually(
+    'both are paused',
+    () => h.world.row('by-hand', 'fra').paused && h.world.row('by-hand', 'sin').paused,
+  );
   await h.client.workflow.getHandle(workflowId('by-hand')).signal('resume', null);
 
-  await eventually('both go on', () => !h.world.row('by-hand', 'fra').paused && !h.world.row('by-hand', 'sin').paused);
+  await eventually(
+    'both go on',
+    () => !h.world.row('by-hand', 'fra').paused && !h.world.row('by-hand', 'sin').paused,
+  );
 });
 
 test('a removed distribution ends its workflow; made again, it starts anew', async () => {
@@ -177,7 +197,12 @@ test('a workflow that is cancelled from outside leaves no row that says started'
 
 test('bookkeeping that fails for good ends the run, which the reconciliation starts again from the rows', async () => {
   h.world.add('broken', ['fra']);
-  h.world.fail('applyOrder', 'broken', 'fra', coded({ code: 'SCHEMA_OUTDATED', message: 'scripted' }));
+  h.world.fail(
+    'applyOrder',
+    'broken',
+    'fra',
+    coded({ code: 'SCHEMA_OUTDATED', message: 'scripted' }),
+  );
   await sendDistributionChanged(h.client, 'broken');
   await h.synced('broken', 'fra');
 
@@ -199,11 +224,18 @@ test('the Temporal UI tells the story: summaries, details, search attributes', a
 
   await eventually(
     'found by FailedSites',
-    async () => (await h.client.workflow.count(`FailedSites = "sin" and LaggingSites = "sin" and ReplicationState = "failed"`)).count === 1,
+    async () =>
+      (
+        await h.client.workflow.count(
+          `FailedSites = "sin" and LaggingSites = "sin" and ReplicationState = "failed"`,
+        )
+      ).count === 1,
   );
   const { events } = await handle.fetchHistory();
   const bare = (events ?? []).filter(
-    (event) => (event.activityTaskScheduledEventAttributes ?? event.timerStartedEventAttributes) && !event.userMetadata?.summary,
+    (event) =>
+      (event.activityTaskScheduledEventAttributes ?? event.timerStartedEventAttributes) &&
+      !event.userMetadata?.summary,
   );
   const metadata = await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata');
 

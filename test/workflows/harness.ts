@@ -1,8 +1,13 @@
 /** A worker with scripted activities in a Temporal namespace of its own. */
-import { pino } from 'pino';
 import type { Client } from '@temporalio/client';
-import { connectTemporal, describeDistribution, type TemporalConfig } from '../../src/temporal.ts';
-import { runWorker } from '../../src/worker.ts';
+import { pino } from 'pino';
+
+import {
+  connectTemporal,
+  describeDistribution,
+  type TemporalConfig,
+} from '../../src/temporal/temporal.ts';
+import { runWorker } from '../../src/worker/worker.ts';
 import { siteQueue } from '../../workflows/messages.ts';
 import { freshNamespace, servers, workflowBundle } from '../support/servers.ts';
 import { eventually, World } from './stand-ins.ts';
@@ -49,9 +54,13 @@ export async function startHarness(sites: readonly string[]): Promise<Harness> {
     async synced(distribution, ...names) {
       const isSynced = (site: string): boolean => {
         const row = world.row(distribution, site);
-        return row.state === 'synced' && row.served === row.target && row.verifyRequestedAt === null;
+        return (
+          row.state === 'synced' && row.served === row.target && row.verifyRequestedAt === null
+        );
       };
-      await eventually(`${distribution} is synced at ${names.join(', ')}`, () => names.every(isSynced));
+      await eventually(`${distribution} is synced at ${names.join(', ')}`, () =>
+        names.every(isSynced),
+      );
     },
     async stop() {
       await worker.shutdown();

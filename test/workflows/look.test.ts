@@ -1,6 +1,12 @@
-import { after, before, test } from 'node:test';
 import { deepEqual, equal, rejects } from 'node:assert/strict';
-import { ensureSearchAttributes, connectTemporal, look, sendDistributionChanged } from '../../src/temporal.ts';
+import { after, before, test } from 'node:test';
+
+import {
+  ensureSearchAttributes,
+  connectTemporal,
+  look,
+  sendDistributionChanged,
+} from '../../src/temporal/temporal.ts';
 import { workflowId } from '../../workflows/messages.ts';
 import { freshNamespace } from '../support/servers.ts';
 import { startHarness, type Harness } from './harness.ts';
@@ -115,7 +121,13 @@ test('without a worker a look is queued, and NO_WORKER says so', async () => {
     await rejects(look(client, 'alone', { workerMs: 400 }), { code: 'NO_WORKER' });
 
     const { events } = await client.workflow.getHandle(workflowId('alone')).fetchHistory();
-    equal(events?.filter((event) => event.workflowExecutionSignaledEventAttributes?.signalName === 'distributionChanged').length, 1);
+    equal(
+      events?.filter(
+        (event) =>
+          event.workflowExecutionSignaledEventAttributes?.signalName === 'distributionChanged',
+      ).length,
+      1,
+    );
   } finally {
     await client.connection.close();
   }

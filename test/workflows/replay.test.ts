@@ -1,18 +1,22 @@
 /**
- * The replay gate. A run that is open when a worker is deployed is replayed by the new code: where that decides otherwise than the history says,
- * every workflow task of the run fails. So each committed history (recorded by test/support/record-histories.ts, never by a test) must replay,
- * and for each there is a change that a colleague might make and that must not get through: else the history guards nothing.
+ * The replay gate. A run that is open when a worker is deployed is replayed by the new code: where
+ * that decides otherwise than the history says, every workflow task of the run fails. So each
+ * committed history (recorded by test/support/record-histories.ts, never by a test) must replay,
+ * and for each there is a change that a colleague might make and that must not get through: else
+ * the history guards nothing.
  *
  * When the first test fails, put the change of commands behind `patched()`.
  */
-import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
-import { DeterminismViolationError } from '@temporalio/workflow';
-import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { deepEqual, equal, notEqual } from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+
+import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { DeterminismViolationError } from '@temporalio/workflow';
+
 import { workflowId } from '../../workflows/messages.ts';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
@@ -50,10 +54,34 @@ const CHANGES: readonly Change[] = [
     'if (!(error instanceof ActivityFailure)) throw error;',
     'if (error instanceof ActivityFailure) return void (run.lookWanted = true);',
   ),
-  change('burst', 'does not gather a burst', 'distribution', 'notBefore = Date.now() + run.roster!.tuning.gatherMs;', ''),
-  change('chain', 'does not plan', 'site-lane', "let step: Step | null = 'planSync';", "let step: Step | null = 'syncBlobs';"),
-  change('chain', 'takes the first slice for the last', 'site-lane', 'if (answer.more) continue;', ''),
-  change('chain', 'does not read back', 'activity-options', "'syncBlobs', 'checksumBlobs',", "'syncBlobs',"),
+  change(
+    'burst',
+    'does not gather a burst',
+    'distribution',
+    'notBefore = Date.now() + run.roster!.tuning.gatherMs;',
+    '',
+  ),
+  change(
+    'chain',
+    'does not plan',
+    'site-lane',
+    "let step: Step | null = 'planSync';",
+    "let step: Step | null = 'syncBlobs';",
+  ),
+  change(
+    'chain',
+    'takes the first slice for the last',
+    'site-lane',
+    'if (answer.more) continue;',
+    '',
+  ),
+  change(
+    'chain',
+    'does not read back',
+    'activity-options',
+    "'syncBlobs', 'checksumBlobs',",
+    "'syncBlobs',",
+  ),
   change(
     'chain',
     'publishes before judging',
@@ -61,8 +89,20 @@ const CHANGES: readonly Change[] = [
     "'verifySnapshot', 'publishSnapshot'",
     "'publishSnapshot', 'verifySnapshot'",
   ),
-  change('chain', 'does not publish', 'activity-options', "'publishSnapshot', 'probeSite'", "'probeSite'"),
-  change('chain', 'does not probe', 'activity-options', "'publishSnapshot', 'probeSite'", "'publishSnapshot'"),
+  change(
+    'chain',
+    'does not publish',
+    'activity-options',
+    "'publishSnapshot', 'probeSite'",
+    "'probeSite'",
+  ),
+  change(
+    'chain',
+    'does not probe',
+    'activity-options',
+    "'publishSnapshot', 'probeSite'",
+    "'publishSnapshot'",
+  ),
   change('chain', 'sets no search attributes', 'display', 'upsertSearchAttributes([', 'void (['),
   change(
     'failure',
@@ -71,7 +111,13 @@ const CHANGES: readonly Change[] = [
     'const deadline = isBehind(seen) ? seen.retryAt : null;',
     'const deadline = null;',
   ),
-  change('retry', 'only looks at the archive on retry', 'orders', "order: { want: 'retry' }", 'order: null'),
+  change(
+    'retry',
+    'only looks at the archive on retry',
+    'orders',
+    "order: { want: 'retry' }",
+    'order: null',
+  ),
   change(
     'cancel',
     'lets the slice end on cancel',
@@ -110,8 +156,20 @@ const CHANGES: readonly Change[] = [
     'workflowInfo().historyLength > run.roster!.tuning.historyEventsMax',
     'false',
   ),
-  change('carried', 'forgets orders that were carried over', 'distribution', 'run.carriedOrders.get(row.site) ?? null', 'null'),
-  change('prune', 'takes the first slice for the last', 'site', '({ more } = slice);', 'more = false;'),
+  change(
+    'carried',
+    'forgets orders that were carried over',
+    'distribution',
+    'run.carriedOrders.get(row.site) ?? null',
+    'null',
+  ),
+  change(
+    'prune',
+    'takes the first slice for the last',
+    'site',
+    '({ more } = slice);',
+    'more = false;',
+  ),
   change(
     'prune',
     'does not prune the catalog',
@@ -126,18 +184,33 @@ const CHANGES: readonly Change[] = [
     'bookkeeping.recordPruneFailure.executeWithOptions({ summary: `record ${report.code}` }, [{ ...input, report }])',
     'Promise.resolve(run.row!)',
   ),
-  change('removal', 'continues as new when removed', 'distribution', 'if (run.roster?.removed && !run.lookWanted) return;', ''),
+  change(
+    'removal',
+    'continues as new when removed',
+    'distribution',
+    'if (run.roster?.removed && !run.lookWanted) return;',
+    '',
+  ),
 ];
 
 let folder: string;
 let histories: Map<string, object>;
 
 before(async () => {
-  Runtime.install({ logger: new DefaultLogger('ERROR', () => undefined), telemetryOptions: { logging: { forward: {}, filter: 'OFF' } } });
+  Runtime.install({
+    logger: new DefaultLogger('ERROR', () => undefined),
+    telemetryOptions: { logging: { forward: {}, filter: 'OFF' } },
+  });
   const files = (await readdir(HISTORIES)).filter((file) => file.endsWith('.json'));
   histories = new Map(
     await Promise.all(
-      files.map(async (file) => [file.slice(0, -'.json'.length), JSON.parse(await readFile(join(HISTORIES, file), 'utf8'))] as const),
+      files.map(
+        async (file) =>
+          [
+            file.slice(0, -'.json'.length),
+            JSON.parse(await readFile(join(HISTORIES, file), 'utf8')),
+          ] as const,
+      ),
     ),
   );
   folder = await mkdtemp(join(tmpdir(), 'debgeo-replay-'));
@@ -147,7 +220,10 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 /** Names of the histories that the workflows in a folder do not replay. */
 async function broken(root: string, names: readonly string[]): Promise<string[]> {
-  const workflowBundle = await bundleWorkflowCode({ workflowsPath: join(root, 'workflows/index.ts'), logger: new DefaultLogger('ERROR') });
+  const workflowBundle = await bundleWorkflowCode({
+    workflowsPath: join(root, 'workflows/index.ts'),
+    logger: new DefaultLogger('ERROR'),
+  });
   const replayed = Worker.runReplayHistories(
     { workflowBundle },
     names.map((name) => ({ workflowId: workflowId(name), history: histories.get(name)! })),
@@ -155,8 +231,10 @@ async function broken(root: string, names: readonly string[]): Promise<string[]>
   const failed: string[] = [];
   for await (const { error, workflowId: id } of replayed) {
     if (error === undefined) continue;
-    // Commands that the history contradicts are a DeterminismViolationError, or fatal for the SDK's machines. A crash of our code guards nothing.
-    const contradicted = error instanceof DeterminismViolationError || error.message.includes('workflow machines');
+    // Commands that the history contradicts are a DeterminismViolationError, or fatal for the SDK's
+    // machines. A crash of our code guards nothing.
+    const contradicted =
+      error instanceof DeterminismViolationError || error.message.includes('workflow machines');
     if (!contradicted) throw error;
     failed.push(id.slice(workflowId('').length));
   }
@@ -170,13 +248,17 @@ test('every committed history replays', async () => {
 });
 
 test('every committed history guards against at least one change', () => {
-  deepEqual([...new Set(CHANGES.map(({ history }) => history))].sort(), [...histories.keys()].sort());
+  deepEqual(
+    [...new Set(CHANGES.map(({ history }) => history))].sort(),
+    [...histories.keys()].sort(),
+  );
 });
 
 for (const [index, { history, change: what, file, from, to }] of CHANGES.entries())
   test(`a workflow that ${what} does not replay the history ${history}`, async () => {
     const root = join(folder, String(index));
-    for (const room of ['workflows', 'src/domain']) await cp(join(ROOT, room), join(root, room), { recursive: true });
+    for (const room of ['workflows', 'src/domain'])
+      await cp(join(ROOT, room), join(root, room), { recursive: true });
     const text = await readFile(join(root, file), 'utf8');
     equal(text.split(from).length, 2, `the change must apply once: ${from}`);
     await writeFile(join(root, file), text.replace(from, to));

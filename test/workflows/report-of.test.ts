@@ -1,12 +1,27 @@
-import { describe, test } from 'node:test';
 import { deepEqual, equal, ok } from 'node:assert/strict';
-import { ActivityFailure, ApplicationFailure, TimeoutFailure, TimeoutType, RetryState } from '@temporalio/common';
+import { describe, test } from 'node:test';
+
+import {
+  ActivityFailure,
+  ApplicationFailure,
+  TimeoutFailure,
+  TimeoutType,
+  RetryState,
+} from '@temporalio/common';
+
 import type { ErrorReport } from '../../src/domain/errors.ts';
 import { siteOf } from '../../workflows/orders.ts';
 import { reportOf } from '../../workflows/report-of.ts';
 
 const failed = (cause: Error): ActivityFailure =>
-  new ActivityFailure('Activity task failed', 'syncBlobs', '1', RetryState.NON_RETRYABLE_FAILURE, 'w', cause);
+  new ActivityFailure(
+    'Activity task failed',
+    'syncBlobs',
+    '1',
+    RetryState.NON_RETRYABLE_FAILURE,
+    'w',
+    cause,
+  );
 
 describe('reportOf', () => {
   test('an activity that failed with a report is recorded with that report', () => {
@@ -19,20 +34,48 @@ describe('reportOf', () => {
       retryAfterMs: 5,
     };
 
-    deepEqual(reportOf(failed(ApplicationFailure.create({ type: 'SITE_DENIED', message: 'no', details: [report] }))), report);
+    deepEqual(
+      reportOf(
+        failed(
+          ApplicationFailure.create({ type: 'SITE_DENIED', message: 'no', details: [report] }),
+        ),
+      ),
+      report,
+    );
   });
 
   test('a code without a report is enough', () => {
-    equal(reportOf(failed(ApplicationFailure.create({ type: 'SITE_STALLED', message: 'late' }))).code, 'SITE_STALLED');
+    equal(
+      reportOf(failed(ApplicationFailure.create({ type: 'SITE_STALLED', message: 'late' }))).code,
+      'SITE_STALLED',
+    );
   });
 
   test('a worker that was lost or hung is STALLED', () => {
-    equal(reportOf(failed(new TimeoutFailure('activity Heartbeat timeout', undefined, TimeoutType.HEARTBEAT))).code, 'STALLED');
+    equal(
+      reportOf(
+        failed(new TimeoutFailure('activity Heartbeat timeout', undefined, TimeoutType.HEARTBEAT)),
+      ).code,
+      'STALLED',
+    );
   });
 
   test('what nobody can classify is UNKNOWN, whatever it carries', () => {
-    for (const details of [[], ['text'], [null], [{ code: 'NO_SUCH_CODE' }], [{ code: 'toString' }]])
-      equal(reportOf(failed(ApplicationFailure.create({ type: 'TypeError', message: 'x is undefined', details }))).code, 'UNKNOWN');
+    for (const details of [
+      [],
+      ['text'],
+      [null],
+      [{ code: 'NO_SUCH_CODE' }],
+      [{ code: 'toString' }],
+    ])
+      equal(
+        reportOf(
+          failed(
+            ApplicationFailure.create({ type: 'TypeError', message: 'x is undefined', details }),
+          ),
+        ).code,
+        'UNKNOWN',
+      );
     equal(reportOf(new Error('bug')).code, 'UNKNOWN');
   });
 
@@ -41,8 +84,15 @@ describe('reportOf', () => {
 
     ok(JSON.stringify(reportOf(failed(new Error(page)))).length < 2_000);
     ok(
-      JSON.stringify(reportOf(failed(ApplicationFailure.create({ details: [{ code: 'SITE_REFUSED', message: page, found: page }] }))))
-        .length < 3_000,
+      JSON.stringify(
+        reportOf(
+          failed(
+            ApplicationFailure.create({
+              details: [{ code: 'SITE_REFUSED', message: page, found: page }],
+            }),
+          ),
+        ),
+      ).length < 3_000,
     );
   });
 });
@@ -51,7 +101,16 @@ describe('siteOf', () => {
   test('nothing means all sites, a name one, anything else nothing', () => {
     for (const all of [undefined, null, {}]) equal(siteOf(all), 'all');
     deepEqual(siteOf({ site: 'fra' }), { name: 'fra' });
-    for (const malformed of ['fra', 1, true, [], ['fra'], { site: 1 }, { sites: ['fra'] }, { site: 'fra', all: true }])
+    for (const malformed of [
+      'fra',
+      1,
+      true,
+      [],
+      ['fra'],
+      { site: 1 },
+      { sites: ['fra'] },
+      { site: 'fra', all: true },
+    ])
       equal(siteOf(malformed), 'malformed');
   });
 });

@@ -1,6 +1,12 @@
-import { after, before, test } from 'node:test';
 import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
-import { look, sendDistributionChanged, sendOrder, signalVerify } from '../../src/temporal.ts';
+import { after, before, test } from 'node:test';
+
+import {
+  look,
+  sendDistributionChanged,
+  sendOrder,
+  signalVerify,
+} from '../../src/temporal/temporal.ts';
 import { startHarness, type Harness } from './harness.ts';
 import { eventually } from './stand-ins.ts';
 
@@ -8,7 +14,15 @@ let h: Harness;
 before(async () => void (h = await startHarness(['fra', 'sin'])));
 after(() => h.stop());
 
-const CHAIN = ['planSync', 'syncBlobs', 'syncBlobs', 'checksumBlobs', 'verifySnapshot', 'publishSnapshot', 'probeSite'];
+const CHAIN = [
+  'planSync',
+  'syncBlobs',
+  'syncBlobs',
+  'checksumBlobs',
+  'verifySnapshot',
+  'publishSnapshot',
+  'probeSite',
+];
 
 test('a lane plans, copies slice by slice, reads back, judges, publishes and probes', async () => {
   h.world.add('chain', ['fra']);
@@ -27,7 +41,10 @@ test('a stuck site holds up nobody', async () => {
   await hold.reached;
   h.world.release('stuck');
   await look(h.client, 'stuck');
-  await eventually('fra serves the second generation', () => h.world.row('stuck', 'fra').served === 2);
+  await eventually(
+    'fra serves the second generation',
+    () => h.world.row('stuck', 'fra').served === 2,
+  );
 
   equal(h.world.row('stuck', 'sin').served, 0);
   equal(h.world.row('stuck', 'sin').pinned, 1);
@@ -48,7 +65,9 @@ test('a newer snapshot does not take a slow site off the generation that it work
 
   deepEqual(
     h.world.calls
-      .filter(({ activity, distribution }) => activity === 'publishSnapshot' && distribution === 'slow')
+      .filter(
+        ({ activity, distribution }) => activity === 'publishSnapshot' && distribution === 'slow',
+      )
       .map(({ generation }) => generation),
     [1, 2],
   );
@@ -185,7 +204,10 @@ test('verify of a synced site reads everything back and repairs without a failur
   h.world.rot('verify', 'sin', 1);
 
   await signalVerify(h.client, 'verify', 'sin');
-  await eventually('the order is committed', () => h.world.count('applyOrder', 'verify', 'sin') === 1);
+  await eventually(
+    'the order is committed',
+    () => h.world.count('applyOrder', 'verify', 'sin') === 1,
+  );
   await h.synced('verify', 'sin');
 
   const anew = h.world.steps('verify', 'sin').slice(before);
@@ -262,7 +284,8 @@ test('orders that arrive together are applied with the last of each kind', async
   await sendDistributionChanged(h.client, 'last');
   await hold.reached;
 
-  for (const order of ['cancel', 'pause', 'retry', 'resume'] as const) await sendOrder(h.client, order, 'last');
+  for (const order of ['cancel', 'pause', 'retry', 'resume'] as const)
+    await sendOrder(h.client, order, 'last');
   hold.release();
   await h.synced('last', 'fra');
 

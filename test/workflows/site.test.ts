@@ -1,6 +1,7 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { askPrune, reconcile } from '../../src/temporal.ts';
+
+import { askPrune, reconcile } from '../../src/temporal/temporal.ts';
 import { pruneNow, siteWorkflowId } from '../../workflows/messages.ts';
 import { startHarness, type Harness } from './harness.ts';
 import { eventually, type ActivityName } from './stand-ins.ts';
@@ -36,7 +37,10 @@ test('who asks is answered by a prune that began after, also when one is in work
   const asked = h.client.workflow.getHandle(siteWorkflowId('sin'));
   await eventually(
     'the second has arrived',
-    async () => (await asked.fetchHistory()).events!.filter((event) => event.workflowExecutionUpdateAcceptedEventAttributes).length === 2,
+    async () =>
+      (await asked.fetchHistory()).events!.filter(
+        (event) => event.workflowExecutionUpdateAcceptedEventAttributes,
+      ).length === 2,
   );
   hold.release();
 
@@ -61,12 +65,17 @@ test('a slice waits for a worker of the site for a bounded time: those that have
     siteWorkflowId('ams'),
     events![0]!.workflowExecutionStartedEventAttributes!.firstExecutionRunId!,
   );
-  const scheduled = (await first.fetchHistory()).events!.flatMap((event) => event.activityTaskScheduledEventAttributes ?? []);
+  const scheduled = (await first.fetchHistory()).events!.flatMap(
+    (event) => event.activityTaskScheduledEventAttributes ?? [],
+  );
   const atSite = scheduled.filter(({ activityType }) => activityType!.name === 'pruneBlobs');
 
   equal(atSite.length, 1);
   for (const { scheduleToStartTimeout } of atSite)
-    ok(Number(scheduleToStartTimeout?.seconds) > 0 && Number(scheduleToStartTimeout?.seconds) < 2 * 3_600);
+    ok(
+      Number(scheduleToStartTimeout?.seconds) > 0 &&
+        Number(scheduleToStartTimeout?.seconds) < 2 * 3_600,
+    );
 });
 
 test('a refusal deletes nothing', async () => {
@@ -88,5 +97,10 @@ test('a site that is not enabled is not pruned, and its workflow ends', async ()
   equal((await askPrune(h.client, 'nrt')).outcome, 'removed');
 
   equal(h.world.count('pruneBlobs', '', 'nrt'), 0);
-  await eventually('ended', async () => (await h.client.workflow.getHandle(siteWorkflowId('nrt')).describe()).status.name === 'COMPLETED');
+  await eventually(
+    'ended',
+    async () =>
+      (await h.client.workflow.getHandle(siteWorkflowId('nrt')).describe()).status.name ===
+      'COMPLETED',
+  );
 });

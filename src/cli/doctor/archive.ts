@@ -1,6 +1,6 @@
 import { verifyReleaseSet } from '../../archive/verify-signature.ts';
-import { readDistribution } from '../../database/catalog.ts';
-import { type ReleaseAge, readReleaseAge } from '../../database/stale-releases.ts';
+import { readDistribution } from '../../database/catalog/catalog.ts';
+import { type ReleaseAge, readReleaseAge } from '../../database/replications/stale-releases.ts';
 import type { JoinedDeps } from '../../deps.ts';
 import { DebgeoError } from '../../domain/errors.ts';
 import { judgeAge } from '../../domain/freshness.ts';
@@ -9,7 +9,11 @@ import { ago, duration } from '../amount.ts';
 import type { Findings } from './findings.ts';
 import { within } from './within.ts';
 
-export const examineArchive = async (findings: Findings, deps: JoinedDeps, distribution: string): Promise<void> => {
+export const examineArchive = async (
+  findings: Findings,
+  deps: JoinedDeps,
+  distribution: string,
+): Promise<void> => {
   await findings.check(
     `archive of ${distribution}`,
     () => authenticate(deps, distribution),
@@ -34,12 +38,15 @@ const aged = (age: ReleaseAge | null): string =>
 
 const authenticate = async (deps: JoinedDeps, name: string): Promise<readonly string[]> => {
   const distribution = await readDistribution(deps.database.read, name);
-  if (distribution === null) throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
+  if (distribution === null)
+    throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
   const { archive, suite } = distribution;
   const found = await within(
     () => new DebgeoError('ARCHIVE_UNREACHABLE', `archive ${archive.name} did not answer in time`),
     (signal) => deps.archiveOf(archive).fetchReleaseSet(suiteFolder(suite), null, signal),
   );
-  if (found === 'unchanged') throw new DebgeoError('UNKNOWN', 'an unconditional request was answered with 304');
-  return (await verifyReleaseSet(found.releaseSet, distribution.archive.keyring, new Date())).signers;
+  if (found === 'unchanged')
+    throw new DebgeoError('UNKNOWN', 'an unconditional request was answered with 304');
+  return (await verifyReleaseSet(found.releaseSet, distribution.archive.keyring, new Date()))
+    .signers;
 };

@@ -1,10 +1,17 @@
 import { connectDatabase } from '../../database/orm.ts';
-import { judgeSettings, readSettings } from '../../database/settings.ts';
-import type { Config } from '../../config.ts';
+import { judgeSettings, readSettings } from '../../database/server/settings.ts';
+import type { Config } from '../../settings/servers.ts';
 import type { Findings } from './findings.ts';
 
-/** By a connection of its own: a server that is too old is told before its tables are asked for. False: it does not answer. */
-export const examineSettings = async (findings: Findings, config: Config, workers: number): Promise<boolean> => {
+/**
+ * By a connection of its own: a server that is too old is told before its tables are asked for.
+ * False: it does not answer.
+ */
+export const examineSettings = async (
+  findings: Findings,
+  config: Config,
+  workers: number,
+): Promise<boolean> => {
   const WHAT = 'settings of the database';
   const settings = await findings.check(
     'database',
@@ -21,6 +28,7 @@ export const examineSettings = async (findings: Findings, config: Config, worker
   if (settings === undefined) return false;
   const wrong = judgeSettings(settings, workers);
   for (const report of wrong) findings.wrong(WHAT, report);
-  if (wrong.length === 0) findings.ok(WHAT, 'a crash loses nothing, and there are connections enough');
+  if (wrong.length === 0)
+    findings.ok(WHAT, 'a crash loses nothing, and there are connections enough');
   return true;
 };

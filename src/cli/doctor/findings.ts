@@ -1,4 +1,7 @@
-/** What doctor prints: one line per subject. `ok`; `wrong` with what to type, and a bad exit; `note` for what only costs, or cannot be seen. */
+/**
+ * What doctor prints: one line per subject. `ok`; `wrong` with what to type, and a bad exit; `note`
+ * for what only costs, or cannot be seen.
+ */
 import { DebgeoError, type ErrorReport } from '../../domain/errors.ts';
 import { describeError } from '../print-error.ts';
 
@@ -19,7 +22,11 @@ export class Findings {
   }
 
   /** Undefined: it is wrong, and was said. */
-  async check<T>(what: string, work: () => Promise<T>, say: (result: T) => string): Promise<T | undefined> {
+  async check<T>(
+    what: string,
+    work: () => Promise<T>,
+    say: (result: T) => string,
+  ): Promise<T | undefined> {
     try {
       const result = await work();
       this.ok(what, say(result));

@@ -1,5 +1,9 @@
-/** A site by one small blob below `.debgeo/`, which is removed again: written, read back, looked at, read anonymously, deleted. */
+/**
+ * A site by one small blob below `.debgeo/`, which is removed again: written, read back, looked at,
+ * read anonymously, deleted.
+ */
 import { randomBytes } from 'node:crypto';
+
 import type { JoinedDeps } from '../../deps.ts';
 import { DebgeoError } from '../../domain/errors.ts';
 import { parseRepoPath, type RepoPath } from '../../domain/repo-path.ts';
@@ -9,14 +13,25 @@ import { readPublic } from '../../site/read-public.ts';
 import type { Findings } from './findings.ts';
 import { DEADLINE_MS, within } from './within.ts';
 
-export const examineSite = async (findings: Findings, deps: JoinedDeps, site: string): Promise<void> => {
+export const examineSite = async (
+  findings: Findings,
+  deps: JoinedDeps,
+  site: string,
+): Promise<void> => {
   const seen: { judgement: SiteJudgement | null } = { judgement: null };
   await findings.check(
     `site ${site}`,
     () =>
       within(
         () => new DebgeoError('SITE_STALLED', `site ${site} did not answer in time`),
-        (until) => tryOut(deps, site, until, async (path, signal) => void (seen.judgement = await deps.inspectSite(site, path, signal))),
+        (until) =>
+          tryOut(
+            deps,
+            site,
+            until,
+            async (path, signal) =>
+              void (seen.judgement = await deps.inspectSite(site, path, signal)),
+          ),
       ),
     () => 'writes, reads back, serves anonymously, deletes',
   );
@@ -60,6 +75,7 @@ const tryOut = async (
         found: seen?.sha256 ?? '404',
       });
   } finally {
-    await store.remove(path, written.etag, AbortSignal.timeout(DEADLINE_MS)); // in a time of its own: the other one may be over
+    // in a time of its own: the other one may be over
+    await store.remove(path, written.etag, AbortSignal.timeout(DEADLINE_MS));
   }
 };

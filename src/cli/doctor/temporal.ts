@@ -1,18 +1,30 @@
-import { DebgeoError } from '../../domain/errors.ts';
 import { QUEUE } from '../../../workflows/messages.ts';
-import { describePollers, describeServer, type ServerDescription } from '../../temporal.ts';
+import { DebgeoError } from '../../domain/errors.ts';
+import {
+  describePollers,
+  describeServer,
+  type ServerDescription,
+} from '../../temporal/temporal.ts';
 import { duration } from '../amount.ts';
 import { withTemporal, type Options } from '../connect.ts';
 import type { Findings } from './findings.ts';
 
 /** @returns how many workers poll; null: the server does not answer */
-export const examineTemporal = async (findings: Findings, options: Options): Promise<number | null> => {
-  const server = await findings.check('Temporal', () => withTemporal(options, describeServer), describe);
+export const examineTemporal = async (
+  findings: Findings,
+  options: Options,
+): Promise<number | null> => {
+  const server = await findings.check(
+    'Temporal',
+    () => withTemporal(options, describeServer),
+    describe,
+  );
   if (server === undefined) return null;
   await findings.check(
     'search attributes',
     async () => assertAttributes(server),
-    (count) => (count === null ? 'not seen: the server does not let us ask' : `${count} are registered`),
+    (count) =>
+      count === null ? 'not seen: the server does not let us ask' : `${count} are registered`,
   );
   return (await findings.check('worker', () => countPollers(options, QUEUE), polling)) ?? 0;
 };
@@ -20,15 +32,21 @@ export const examineTemporal = async (findings: Findings, options: Options): Pro
 const describe = ({ version, namespace, retentionMs }: ServerDescription): string =>
   `answers, version ${version}, namespace ${namespace}${retentionMs === null ? '' : ` keeps what ended for ${duration(retentionMs)}`}`;
 
-/** A worker registers those that are missing when it starts, where it may; none with another type. */
+/**
+ * A worker registers those that are missing when it starts, where it may; none with another type.
+ */
 const assertAttributes = (server: ServerDescription): number | null => {
   if (server.searchAttributes === null) return null;
   const wrong = server.searchAttributes.filter(({ isRight }) => !isRight);
   if (wrong.length === 0) return server.searchAttributes.length;
-  const create = wrong.map(({ name, type }) => `--name ${name} --type ${TYPES[type] ?? type}`).join(' ');
+  const create = wrong
+    .map(({ name, type }) => `--name ${name} --type ${TYPES[type] ?? type}`)
+    .join(' ');
   throw new DebgeoError('CONFIG_INVALID', 'search attributes are missing or have another type', {
     expected: `a worker that registers them when it starts; or: temporal operator search-attribute create --namespace ${server.namespace} ${create}`,
-    found: wrong.map(({ name, found }) => `${name}: ${found === null ? 'missing' : `type number ${found}`}`).join(', '),
+    found: wrong
+      .map(({ name, found }) => `${name}: ${found === null ? 'missing' : `type number ${found}`}`)
+      .join(', '),
   });
 };
 
@@ -38,7 +56,11 @@ const TYPES: Readonly<Record<string, string>> = { KEYWORD: 'Keyword', KEYWORD_LI
 export const countPollers = (options: Options, queue: string): Promise<number> =>
   withTemporal(options, async (client) => {
     const pollers = await describePollers(client, queue);
-    if (pollers === 0) throw new DebgeoError('NO_WORKER', `no worker polls ${queue}`, { expected: 'a worker', found: 'none' });
+    if (pollers === 0)
+      throw new DebgeoError('NO_WORKER', `no worker polls ${queue}`, {
+        expected: 'a worker',
+        found: 'none',
+      });
     return pollers;
   });
 

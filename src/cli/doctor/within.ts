@@ -4,12 +4,23 @@ import { LIMITS } from '../../domain/limits.ts';
 /** Longer than a request may be silent, whose own error says more. Milliseconds. */
 export const DEADLINE_MS = 2 * LIMITS.stallMs;
 
-/** @throws `late()` where the work did not end in its time: the error of the abort itself says nothing */
-export async function within<T>(late: () => DebgeoError, work: (signal: AbortSignal) => Promise<T>, ms: number = DEADLINE_MS): Promise<T> {
+/**
+ * @throws `late()` where the work did not end in its time: the error of the abort itself says
+ *   nothing
+ */
+export async function within<T>(
+  late: () => DebgeoError,
+  work: (signal: AbortSignal) => Promise<T>,
+  ms: number = DEADLINE_MS,
+): Promise<T> {
   const signal = AbortSignal.timeout(ms);
   try {
     return await work(signal);
   } catch (error) {
-    throw signal.aborted && error instanceof Error && ['TimeoutError', 'AbortError'].includes(error.name) ? late() : error;
+    throw signal.aborted &&
+      error instanceof Error &&
+      ['TimeoutError', 'AbortError'].includes(error.name)
+      ? late()
+      : error;
   }
 }

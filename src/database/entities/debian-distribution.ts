@@ -1,4 +1,5 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
+
 import type { ErrorCode, ErrorReport } from '../../domain/errors.ts';
 import type { ReplicationStatus, Tuning } from '../../domain/replication.ts';
 import { Archive } from './archive.ts';

@@ -1,4 +1,5 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
+
 import type { ErrorCode, ErrorReport } from '../../domain/errors.ts';
 import type { ReplicationState } from '../../domain/replication.ts';
 import { DebianDistribution } from './debian-distribution.ts';
@@ -11,7 +12,10 @@ const schema = defineEntity({
     distribution: () => p.manyToOne(DebianDistribution).primary().ref().deleteRule('cascade'),
     site: () => p.manyToOne(ReplicationSite).primary().ref(),
     desiredGeneration: p.integer().default(0),
-    /** What the lane works on; kept until published, failed without an open publication, or cancelled. */
+    /**
+     * What the lane works on; kept until published, failed without an open publication, or
+     * cancelled.
+     */
     pinnedGeneration: p.integer().nullable(),
     servedGeneration: p.integer().default(0),
     state: p.text().$type<ReplicationState>().default('pending'),
@@ -25,7 +29,10 @@ const schema = defineEntity({
     failureCode: p.text().$type<ErrorCode>().nullable(),
     failure: p.json<ErrorReport>().nullable(),
     verifyRequestedAt: p.datetime().columnType('timestamptz').nullable(),
-    /** The request that a chain reads for, until it is answered; a newer one waits in verifyRequestedAt. */
+    /**
+     * The request that a chain reads for, until it is answered; a newer one waits in
+     * verifyRequestedAt.
+     */
     verifyTakenAt: p.datetime().columnType('timestamptz').nullable(),
     verifyAnsweredAt: p.datetime().columnType('timestamptz').nullable(),
     filesDone: p.integer().default(0),

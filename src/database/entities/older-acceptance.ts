@@ -1,4 +1,5 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
+
 import { DebianDistribution } from './debian-distribution.ts';
 
 const schema = defineEntity({

@@ -1,5 +1,5 @@
-import { makePackage } from '../demo-packages.ts';
-import { createSigningKey } from '../signing-key.ts';
+import { makePackage } from '../../made-archive/demo-packages.ts';
+import { createSigningKey } from '../../made-archive/signing-key.ts';
 import { DISTRIBUTION, fetchEverything, servedBy, type OwnArchive } from '../own-archive.ts';
 import { hold, type Stage } from '../stage.ts';
 
@@ -20,7 +20,9 @@ export async function play(stage: Stage, own: OwnArchive): Promise<Refusal> {
   const { generation } = await stage.status();
   const forger = await createSigningKey('somebody else');
   await own.signed.release([...own.packages(), makePackage('trojan', 1)], { key: forger });
-  stage.say(`the archive now serves a distribution with another package, signed by ${forger.fingerprint}`);
+  stage.say(
+    `the archive now serves a distribution with another package, signed by ${forger.fingerprint}`,
+  );
 
   const updated = await stage.debgeo(['update', DISTRIBUTION, '--wait']);
 
@@ -28,7 +30,10 @@ export async function play(stage: Stage, own: OwnArchive): Promise<Refusal> {
   const after = await Promise.all(stage.sites.map((site) => servedBy(site)));
   const status = await stage.status();
   hold(status.failure?.code === 'SIGNATURE_UNKNOWN_KEY', 'status says why');
-  hold(status.generation === generation && before.join() === after.join(), 'no site serves anything else than before');
+  hold(
+    status.generation === generation && before.join() === after.join(),
+    'no site serves anything else than before',
+  );
   for (const site of stage.sites) await fetchEverything(stage, own, site);
   stage.say(`refused; ${stage.clientName} still fetches generation ${generation} from both sites`);
 

@@ -25,7 +25,9 @@ export async function play(stage: Stage, own: OwnArchive): Promise<Survival> {
   hold(installed.exitCode === 0, `${NEWCOMER} installs from sin\n${installed.output}`);
   const [file] = installed.files;
   hold(
-    file !== undefined && file.name.startsWith(`${NEWCOMER}_`) && own.expected(file.name) === file.sha256,
+    file !== undefined &&
+      file.name.startsWith(`${NEWCOMER}_`) &&
+      own.expected(file.name) === file.sha256,
     `${NEWCOMER} has the bytes that were released`,
   );
   stage.say(`${stage.clientName} with empty state installed (download only) ${file.name} from sin`);

@@ -3,7 +3,10 @@ import type { Stage } from '../stage.ts';
 
 export const title = 'The archive is captured, and reaches both sites.';
 
-/** A refusal ends the demo with the exit code of the command that refused: it has said why, and what to do. */
+/**
+ * A refusal ends the demo with the exit code of the command that refused: it has said why, and what
+ * to do.
+ */
 export async function play(stage: Stage): Promise<void> {
   for (const args of [
     ['apply', stage.configurationFile],

@@ -1,12 +1,15 @@
-import { digest } from '../ask-as-apt.ts';
-import type { Client, DownloadedFile } from '../client.ts';
+import { digest } from '../../witness/ask-as-apt.ts';
+import type { Client, DownloadedFile } from '../../witness/client.ts';
+import type { WalkedIndices } from '../../witness/walk-site.ts';
 import { readsOf, walkIndicesAt, type Reader } from '../foreign-archive.ts';
 import { hold, type DemoSite, type Stage } from '../stage.ts';
-import type { WalkedIndices } from '../walk-site.ts';
 
 export const title = 'A client reads both sites.';
 
-/** So many packages, or so many bytes, are downloaded from each site: minutes at most, however large the archive is. */
+/**
+ * So many packages, or so many bytes, are downloaded from each site: minutes at most, however large
+ * the archive is.
+ */
 const PACKAGES_MAX = 200;
 const BYTES_MAX = 512 * 1024 * 1024;
 
@@ -20,13 +23,19 @@ export async function play(stage: Stage, reader: Reader): Promise<Reading> {
   const readings: Reading[] = [];
   for (const site of stage.sites) readings.push(await readSite(stage, reader, site));
   const [first] = readings;
-  hold(first !== undefined && new Set(readings.map(({ listed }) => listed)).size === 1, 'both sites list equally many packages');
+  hold(
+    first !== undefined && new Set(readings.map(({ listed }) => listed)).size === 1,
+    'both sites list equally many packages',
+  );
   return first;
 }
 
 async function readSite(stage: Stage, reader: Reader, site: DemoSite): Promise<Reading> {
   const walked = await walkIndicesAt(reader, site);
-  hold(walked.faults.length === 0, `every index at ${site.name} is what its Release lists\n${walked.faults.join('\n')}`);
+  hold(
+    walked.faults.length === 0,
+    `every index at ${site.name} is what its Release lists\n${walked.faults.join('\n')}`,
+  );
   const reads = readsOf(reader, walked);
   const client = await stage.client(site, reads);
 
@@ -34,7 +43,9 @@ async function readSite(stage: Stage, reader: Reader, site: DemoSite): Promise<R
   hold(update.exitCode === 0, `${client.name} updates from ${site.name}\n${update.output}`);
   const names = await client.packages();
   const sample = sampleOf(names, walked);
-  stage.say(`${client.name} (${[reads.architecture, ...reads.components].join(' ')}) reads ${site.name}: ${names.length} packages`);
+  stage.say(
+    `${client.name} (${[reads.architecture, ...reads.components].join(' ')}) reads ${site.name}: ${names.length} packages`,
+  );
   if (sample.length === 0) return { packages: 0, listed: 0 };
 
   const download = await client.download(sample);
@@ -51,27 +62,51 @@ async function readSite(stage: Stage, reader: Reader, site: DemoSite): Promise<R
   return { packages: sample.length, listed: names.length };
 }
 
-function assertListed(files: readonly DownloadedFile[], { packages }: WalkedIndices, site: DemoSite): void {
+function assertListed(
+  files: readonly DownloadedFile[],
+  { packages }: WalkedIndices,
+  site: DemoSite,
+): void {
   for (const file of files)
     hold(
-      packages.some(({ name, size, sha256 }) => name === file.package && size === file.size && sha256 === file.sha256),
+      packages.some(
+        ({ name, size, sha256 }) =>
+          name === file.package && size === file.size && sha256 === file.sha256,
+      ),
       `${file.name} from ${site.name} has the size and SHA-256 that Packages says`,
     );
 }
 
-/** What an archive's packages depend on may be in another archive: one is installed that needs nothing, if there is one. */
-async function installAlone(stage: Stage, client: Client, sample: readonly string[], walked: WalkedIndices, site: DemoSite): Promise<void> {
+/**
+ * What an archive's packages depend on may be in another archive: one is installed that needs
+ * nothing, if there is one.
+ */
+async function installAlone(
+  stage: Stage,
+  client: Client,
+  sample: readonly string[],
+  walked: WalkedIndices,
+  site: DemoSite,
+): Promise<void> {
   const needy = new Set(walked.packages.filter((one) => !one.standsAlone).map(({ name }) => name));
-  const alone = sample.find((name) => !needy.has(name) && walked.packages.some((one) => one.name === name));
-  if (alone === undefined) return stage.say('  none of them stands alone: no installation is tried');
+  const alone = sample.find(
+    (name) => !needy.has(name) && walked.packages.some((one) => one.name === name),
+  );
+  if (alone === undefined)
+    return stage.say('  none of them stands alone: no installation is tried');
   const installed = await client.installDownloadOnly(alone);
-  hold(installed.exitCode === 0, `${client.name} installs ${alone} (download only) from ${site.name}\n${installed.output}`);
+  hold(
+    installed.exitCode === 0,
+    `${client.name} installs ${alone} (download only) from ${site.name}\n${installed.output}`,
+  );
   hold(installed.files.length === 1, `${alone} comes alone from ${site.name}`);
   assertListed(installed.files, walked, site);
   stage.say(`  installed (download only) ${alone}, which needs no other package`);
 }
 
-/** All of them if they are few; otherwise the same ones in every run, from all over the alphabet. */
+/**
+ * All of them if they are few; otherwise the same ones in every run, from all over the alphabet.
+ */
 function sampleOf(names: readonly string[], { packages }: WalkedIndices): string[] {
   const sizes = new Map<string, number>();
   for (const { name, size } of packages) sizes.set(name, Math.max(size, sizes.get(name) ?? 0));

@@ -19,13 +19,19 @@ export async function play(stage: Stage, reader: Reader): Promise<Comparison> {
     hold(walk !== undefined && said !== undefined, `status knows ${site.name}`);
     hold(walk.faults.length === 0, `${site.name} is whole\n${walk.faults.join('\n')}`);
     hold(
-      walk.members > 0 && said.members === walk.members && said.synced === walk.members && said.verified === walk.members,
+      walk.members > 0 &&
+        said.members === walk.members &&
+        said.synced === walk.members &&
+        said.verified === walk.members,
       `status of ${site.name} (${said.members} members, ${said.synced} there, ${said.verified} verified) is what a walk finds: ${walk.members}`,
     );
     stage.say(
       `a walk of ${site.name} from its Release down: ${walk.members} files right (${walk.byHash} indices by hash, ${walk.poolFiles} of the pool), 0 wrong`,
     );
   }
-  hold(new Set(walks.map((walk) => walk.releaseSha256)).size === 1, 'both sites serve the same release');
+  hold(
+    new Set(walks.map((walk) => walk.releaseSha256)).size === 1,
+    'both sites serve the same release',
+  );
   return { members: walks[0]?.members ?? 0 };
 }

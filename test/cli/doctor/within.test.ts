@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import test from 'node:test';
+
 import { within } from '../../../src/cli/doctor/within.ts';
 import { DebgeoError } from '../../../src/domain/errors.ts';
 
@@ -9,8 +10,10 @@ const isStalled = (error: unknown) => error instanceof DebgeoError && error.code
 
 test('what does not end in its time is told as that, in whatever way it takes the abort', async () => {
   const silent = async (signal: AbortSignal) => void (await once(signal, 'abort'));
-  const throwsReason = async (signal: AbortSignal) => silent(signal).then(() => signal.throwIfAborted());
-  const throwsOwn = async (signal: AbortSignal) => silent(signal).then(() => Promise.reject(new DOMException('ended', 'AbortError')));
+  const throwsReason = async (signal: AbortSignal) =>
+    silent(signal).then(() => signal.throwIfAborted());
+  const throwsOwn = async (signal: AbortSignal) =>
+    silent(signal).then(() => Promise.reject(new DOMException('ended', 'AbortError')));
 
   await assert.rejects(within(late, throwsReason, 1), isStalled);
   await assert.rejects(within(late, throwsOwn, 1), isStalled);

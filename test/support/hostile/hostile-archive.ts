@@ -1,16 +1,25 @@
 /**
- * An archive that somebody has put their hands on: a good one, over http or as a folder, and whatever a case lays over it; and how hostile releases
- * are made. Most of them are rightly signed: who holds the key is the worst enemy.
+ * An archive that somebody has put their hands on: a good one, over http or as a folder, and
+ * whatever a case lays over it; and how hostile releases are made. Most of them are rightly signed:
+ * who holds the key is the worst enemy.
  */
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { dirname, join } from 'node:path';
-import type { SigningKey } from '../../../src/demo/signing-key.ts';
 
-/** What lies at a path: bytes, nothing (null), a link (folders only), or whatever an answer does (http only). */
-export type Laid = Buffer | null | { readonly linkTo: string } | ((request: IncomingMessage, response: ServerResponse) => void);
+import type { SigningKey } from '../../../src/made-archive/signing-key.ts';
+
+/**
+ * What lies at a path: bytes, nothing (null), a link (folders only), or whatever an answer does
+ * (http only).
+ */
+export type Laid =
+  | Buffer
+  | null
+  | { readonly linkTo: string }
+  | ((request: IncomingMessage, response: ServerResponse) => void);
 /** By path below the root of the archive. */
 export type Overlay = Readonly<Record<string, Laid>>;
 
@@ -31,24 +40,47 @@ export interface Hand {
 export const SUITE_FOLDER = 'dists/bookworm';
 export const PACKAGES = 'main/binary-amd64/Packages';
 
-export const sha256 = (bytes: Uint8Array | string): string => createHash('sha256').update(bytes).digest('hex');
+export const sha256 = (bytes: Uint8Array | string): string =>
+  createHash('sha256').update(bytes).digest('hex');
 
 /** Release text that lists these files, or says exactly these lines. */
 export function releaseText(
   hand: Hand,
   files: Readonly<Record<string, Uint8Array>>,
-  change: { readonly lines?: readonly string[]; readonly date?: string | null; readonly fields?: readonly string[] } = {},
+  change: {
+    readonly lines?: readonly string[];
+    readonly date?: string | null;
+    readonly fields?: readonly string[];
+  } = {},
 ): string {
-  const listed = Object.entries(files).map(([path, bytes]) => ` ${sha256(bytes)} ${bytes.length} ${path}`);
+  const listed = Object.entries(files).map(
+    ([path, bytes]) => ` ${sha256(bytes)} ${bytes.length} ${path}`,
+  );
   const date = change.date === undefined ? dateOf(hand.date) : change.date;
-  const fields = ['Suite: bookworm', 'Architectures: amd64', 'Components: main', ...(date === null ? [] : [`Date: ${date}`])];
-  return [...fields, ...(change.fields ?? []), 'SHA256:', ...listed, ...(change.lines ?? []), ''].join('\n');
+  const fields = [
+    'Suite: bookworm',
+    'Architectures: amd64',
+    'Components: main',
+    ...(date === null ? [] : [`Date: ${date}`]),
+  ];
+  return [
+    ...fields,
+    ...(change.fields ?? []),
+    'SHA256:',
+    ...listed,
+    ...(change.lines ?? []),
+    '',
+  ].join('\n');
 }
 
 export const dateOf = (date: Date): string => date.toUTCString().replace('GMT', 'UTC');
 
 /** A Release set of InRelease alone, signed by the archive's own key unless another is given. */
-export const signed = async (hand: Hand, text: string, key: SigningKey = hand.key): Promise<Overlay> => ({
+export const signed = async (
+  hand: Hand,
+  text: string,
+  key: SigningKey = hand.key,
+): Promise<Overlay> => ({
   [`${SUITE_FOLDER}/InRelease`]: Buffer.from(await key.signClear(text)),
 });
 
@@ -58,11 +90,16 @@ export async function releaseOf(
   files: Readonly<Record<string, Buffer>>,
   change: Parameters<typeof releaseText>[2] = {},
 ): Promise<Overlay> {
-  const laid = Object.entries(files).map(([path, bytes]) => [`${SUITE_FOLDER}/${path}`, bytes] as const);
+  const laid = Object.entries(files).map(
+    ([path, bytes]) => [`${SUITE_FOLDER}/${path}`, bytes] as const,
+  );
   return { ...(await signed(hand, releaseText(hand, files, change))), ...Object.fromEntries(laid) };
 }
 
-/** A stanza of Packages; a field that is null is left out. Bytes are Latin-1, so that anything can be said. */
+/**
+ * A stanza of Packages; a field that is null is left out. Bytes are Latin-1, so that anything can
+ * be said.
+ */
 export function stanza(fields: Readonly<Record<string, string | null>>): Buffer {
   const all = {
     Package: 'hostile',
@@ -73,7 +110,9 @@ export function stanza(fields: Readonly<Record<string, string | null>>): Buffer 
     SHA256: '0'.repeat(64),
     ...fields,
   };
-  const lines = Object.entries(all).flatMap(([name, value]) => (value === null ? [] : [`${name}: ${value}\n`]));
+  const lines = Object.entries(all).flatMap(([name, value]) =>
+    value === null ? [] : [`${name}: ${value}\n`],
+  );
   return Buffer.from(`${lines.join('')}\n`, 'latin1');
 }
 
@@ -97,11 +136,18 @@ export class HostileArchive {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
     const archive = new HostileArchive(server, folder, mirror);
-    server.on('request', (request: IncomingMessage, response: ServerResponse) => void archive.#answer(request, response));
+    server.on(
+      'request',
+      (request: IncomingMessage, response: ServerResponse) =>
+        void archive.#answer(request, response),
+    );
     return archive;
   }
 
-  /** Over http this is what is there from now on; with `folder` a copy of the archive has it on disk, too. */
+  /**
+   * Over http this is what is there from now on; with `folder` a copy of the archive has it on
+   * disk, too.
+   */
   async lay(over: Overlay, at: 'http' | 'folder'): Promise<void> {
     this.#over = over;
     if (at === 'http') return;
@@ -119,7 +165,9 @@ export class HostileArchive {
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     response.on('error', () => {}); // whoever reads has gone
     const path = decodeURIComponent((request.url ?? '/').slice(1));
-    const laid = Object.hasOwn(this.#over, path) ? this.#over[path]! : await readFile(join(this.#folder, path)).catch(() => null);
+    const laid = Object.hasOwn(this.#over, path)
+      ? this.#over[path]!
+      : await readFile(join(this.#folder, path)).catch(() => null);
     if (typeof laid === 'function') return laid(request, response);
     response.writeHead(Buffer.isBuffer(laid) ? 200 : 404);
     response.end(Buffer.isBuffer(laid) ? laid : undefined);

@@ -1,7 +1,17 @@
 import type { ErrorCode } from '../../../src/domain/errors.ts';
 import type { Hand, Overlay } from './hostile-archive.ts';
 
-export type Group = 'signature' | 'index' | 'path' | 'size' | 'digest' | 'bulk' | 'transport' | 'link' | 'change' | 'pool';
+export type Group =
+  | 'signature'
+  | 'index'
+  | 'path'
+  | 'size'
+  | 'digest'
+  | 'bulk'
+  | 'transport'
+  | 'link'
+  | 'change'
+  | 'pool';
 
 /** One thing that an archive may do to us, and the code that it is refused with. */
 export interface HostileCase {
@@ -11,7 +21,10 @@ export interface HostileCase {
   readonly over: (hand: Hand) => Promise<Overlay>;
   /** Over http unless said. */
   readonly at?: 'folder';
-  /** The release itself is right, so it is captured; its files cannot be had right, so no site may change what it serves. */
+  /**
+   * The release itself is right, so it is captured; its files cannot be had right, so no site may
+   * change what it serves.
+   */
   readonly captured?: true;
 }
 

@@ -1,9 +1,14 @@
-/** Runs a table of hostile cases through one world, and says of each whether it was refused, and what it changed. */
+/**
+ * Runs a table of hostile cases through one world, and says of each whether it was refused, and
+ * what it changed.
+ */
 import { isDeepStrictEqual } from 'node:util';
+
 import { sql } from 'kysely';
+
+import type { DistributionStatus } from '../../../src/database/views/status.ts';
 import { ruleOf } from '../../../src/domain/errors.ts';
-import type { DistributionStatus } from '../../../src/database/status.ts';
-import { connectTemporal, look } from '../../../src/temporal.ts';
+import { connectTemporal, look } from '../../../src/temporal/temporal.ts';
 import type { World } from '../world.ts';
 import type { Hand, HostileArchive } from './hostile-archive.ts';
 import type { HostileCase } from './hostile-case.ts';
@@ -26,7 +31,10 @@ interface Stage {
   readonly hand: Hand;
 }
 
-/** Captured rows, without the bytes of indices: what was fetched of a refused release may stay there, named by nobody. */
+/**
+ * Captured rows, without the bytes of indices: what was fetched of a refused release may stay
+ * there, named by nobody.
+ */
 const CATALOG = [
   'distribution_snapshots',
   'snapshot_indices',
@@ -39,7 +47,10 @@ const CATALOG = [
 ];
 const MUTATIONS = ['PUT', 'DELETE', 'POST', 'PATCH'];
 
-export async function* runCases(stage: Stage, cases: readonly HostileCase[]): AsyncGenerator<Verdict, void, undefined> {
+export async function* runCases(
+  stage: Stage,
+  cases: readonly HostileCase[],
+): AsyncGenerator<Verdict, void, undefined> {
   const { temporalAddress: address, namespace, suite } = stage.world;
   const client = await connectTemporal({ address, namespace });
   const lookNow = (): ReturnType<typeof look> => look(client, suite);
@@ -72,27 +83,42 @@ async function runCase(
   await archive.lay(over, at);
   await readFrom(world, at === 'folder' ? new URL(`file://${archive.mirror}`).href : archive.url);
   const found = await lookNow();
-  const settled = captured === undefined || found.generation === undefined ? null : await lanesEnded(world, found.generation);
+  const settled =
+    captured === undefined || found.generation === undefined
+      ? null
+      : await lanesEnded(world, found.generation);
   const ms = Math.round(performance.now() - began);
   const grown = peakBytes() - peak;
   const after = await stateOf(world);
 
   const failures = settled === null ? [found.report] : settled.map(({ failure }) => failure);
   const codes = [...new Set(failures.map((report) => report?.code ?? 'none'))];
-  const accepted = settled === null ? found.outcome !== 'failed' : settled.some(({ isServed }) => isServed);
-  const changes = captured === undefined ? differences(before, after) : differencesServed(before, after);
+  const accepted =
+    settled === null ? found.outcome !== 'failed' : settled.some(({ isServed }) => isServed);
+  const changes =
+    captured === undefined ? differences(before, after) : differencesServed(before, after);
   const writes = captured === undefined ? await writesAt(world) : [];
   const faults = [
     ...(accepted ? ['accepted'] : []),
     ...changes.map((what) => `${what} changed`),
     ...writes.map((what) => `written: ${what}`),
-    ...(codes.length === 1 && codes[0] === code ? [] : [`expected ${code}, found ${codes.join(', ')}`]),
-    ...(failures.some((report) => !report?.message || (report.expected ?? report.found) == null) ? ['does not say what was found'] : []),
-    ...([1, 3].includes(ruleOf(code).exit) && ruleOf(code).remedy !== '' ? [] : ['neither refused nor failed, or without a remedy']),
+    ...(codes.length === 1 && codes[0] === code
+      ? []
+      : [`expected ${code}, found ${codes.join(', ')}`]),
+    ...(failures.some((report) => !report?.message || (report.expected ?? report.found) == null)
+      ? ['does not say what was found']
+      : []),
+    ...([1, 3].includes(ruleOf(code).exit) && ruleOf(code).remedy !== ''
+      ? []
+      : ['neither refused nor failed, or without a remedy']),
     ...((await incidentsOf(world, code)) > incidentsBefore ? [] : ['no incident on record']),
   ];
 
-  const verdict = accepted ? 'accepted' : changes.length + writes.length > 0 ? 'changed' : 'refused';
+  const verdict = accepted
+    ? 'accepted'
+    : changes.length + writes.length > 0
+      ? 'changed'
+      : 'refused';
   const line = `${verdict.padEnd(9)} ${hostile.group.padEnd(10)} ${hostile.name.padEnd(58)} ${codes.join(', ').padEnd(22)} exit ${ruleOf(code).exit} ${String(ms).padStart(6)} ms ${String(Math.round(grown / 1e6)).padStart(4)} MB`;
   return {
     hostile,
@@ -108,12 +134,17 @@ async function runCase(
 const readFrom = (world: World, url: string): Promise<unknown> =>
   sql`update archives set url = ${url} where url <> ${url}`.execute(world.database.read.kysely);
 
-/** Each site serves the generation, or has failed at it: a lane that still waits after another failure is told to go on. */
+/**
+ * Each site serves the generation, or has failed at it: a lane that still waits after another
+ * failure is told to go on.
+ */
 async function lanesEnded(world: World, generation: number): Promise<Ended[]> {
   const endedOf = ({ sites, incidents }: DistributionStatus): Ended[] =>
     sites.map(({ site, served }) => ({
       isServed: served === generation,
-      failure: incidents.find((incident) => incident.site === site && incident.generation === generation),
+      failure: incidents.find(
+        (incident) => incident.site === site && incident.generation === generation,
+      ),
     }));
   const hasEnded = ({ isServed, failure }: Ended): boolean => isServed || failure !== undefined;
 
@@ -123,18 +154,26 @@ async function lanesEnded(world: World, generation: number): Promise<Ended[]> {
     if (state === 'failed' && !hasEnded(ended)) await world.order('retry', site);
   }
   return endedOf(
-    await world.until((status) => endedOf(status).every(hasEnded), `each site serves generation ${generation} or has failed at it`),
+    await world.until(
+      (status) => endedOf(status).every(hasEnded),
+      `each site serves generation ${generation} or has failed at it`,
+    ),
   );
 }
 
 interface Ended {
   readonly isServed: boolean;
-  /** As the incident says it, which names the generation; the lane's own row may be of another moment. */
+  /**
+   * As the incident says it, which names the generation; the lane's own row may be of another
+   * moment.
+   */
   readonly failure: DistributionStatus['incidents'][number] | undefined;
 }
 
 const incidentsOf = async (world: World, code: string): Promise<number> => {
-  const { rows } = await sql<{ times: number }>`select coalesce(sum(times), 0)::int as times from incidents where code = ${code}`.execute(
+  const { rows } = await sql<{
+    times: number;
+  }>`select coalesce(sum(times), 0)::int as times from incidents where code = ${code}`.execute(
     world.database.read.kysely,
   );
   return rows[0]!.times;
@@ -155,14 +194,18 @@ interface State {
 async function stateOf(world: World): Promise<State> {
   const [status, contents, catalog] = await Promise.all([
     world.status(),
-    Promise.all([...world.sites.values()].map(async (site) => [site.name, await site.contents()] as const)),
+    Promise.all(
+      [...world.sites.values()].map(async (site) => [site.name, await site.contents()] as const),
+    ),
     Promise.all(CATALOG.map(async (table) => [table, await digestOf(world, table)] as const)),
   ]);
   return {
     sites: new Map(contents),
     catalog: Object.fromEntries(catalog),
     generation: status.generation,
-    lanes: status.sites.map((site) => [site.site, site.served, site.target, site.state, site.verified] as const),
+    lanes: status.sites.map(
+      (site) => [site.site, site.served, site.target, site.state, site.verified] as const,
+    ),
   };
 }
 
@@ -175,16 +218,23 @@ const digestOf = async (world: World, table: string): Promise<string> => {
 };
 
 const differences = (before: State, after: State): string[] => [
-  ...[...before.sites].filter(([site, blobs]) => !isDeepStrictEqual(blobs, after.sites.get(site))).map(([site]) => site),
+  ...[...before.sites]
+    .filter(([site, blobs]) => !isDeepStrictEqual(blobs, after.sites.get(site)))
+    .map(([site]) => site),
   ...CATALOG.filter((table) => before.catalog[table] !== after.catalog[table]),
   ...(before.generation === after.generation ? [] : ['generation']),
   ...(isDeepStrictEqual(before.lanes, after.lanes) ? [] : ['what lanes say']),
 ];
 
-/** Immutable files may have come; whatever was there is as it was, and nothing new is named to clients. */
+/**
+ * Immutable files may have come; whatever was there is as it was, and nothing new is named to
+ * clients.
+ */
 const differencesServed = (before: State, after: State): string[] => [
   ...[...before.sites].flatMap(([site, blobs]) => [
-    ...[...blobs].filter(([name, version]) => after.sites.get(site)!.get(name) !== version).map(([name]) => `${site}: ${name}`),
+    ...[...blobs]
+      .filter(([name, version]) => after.sites.get(site)!.get(name) !== version)
+      .map(([name]) => `${site}: ${name}`),
     ...[...after.sites.get(site)!.keys()]
       .filter((name) => !blobs.has(name) && !/^debian\/(?:pool\/|dists\/.*\/by-hash\/)/.test(name))
       .map((name) => `${site}: ${name}`),

@@ -1,0 +1,265 @@
+/**
+ * Archive → catalog (ARCHITECTURE: the way of one change, step 2). Reads top to bottom: look,
+ * judge, fetch, read, save. Nothing is saved before all of it was fetched and checked; a capture
+ * that is killed leaves only index bytes behind, which the next one finds.
+ */
+import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
+import {
+  indexDigestsOf,
+  isSameReleaseSet,
+  readDistribution,
+  saveResigned,
+  saveSnapshot,
+} from '../../src/database/catalog/catalog.ts';
+import { KeptContents } from '../../src/database/catalog/index-contents.ts';
+import { takeOlderAcceptance } from '../../src/database/replications/older-acceptances.ts';
+import { loadRoster, recordLook } from '../../src/database/replications/replications.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { isOlder, judgeFreshness } from '../../src/domain/freshness.ts';
+import { parseRelease, selectEntries, suiteFolder } from '../../src/domain/release.ts';
+import type { Roster } from '../../src/domain/replication.ts';
+import { joinPath, type RepoPath } from '../../src/domain/repo-path.ts';
+import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
+import type { Validator } from '../../src/domain/snapshot.ts';
+import type { ReleaseSet } from '../../src/domain/snapshot.ts';
+import { activityContext, withHeartbeat } from '../context.ts';
+import type { Deps } from '../deps.ts';
+import type { AcceptedRelease, Capture } from './capture.ts';
+import { assertStillReleased, fetchIndices, ReleasedMeanwhile } from './fetch-indices.ts';
+import { readPoolFiles } from './read-pool-files.ts';
+
+export interface CaptureInput {
+  readonly distribution: string;
+  /** Ask without If-None-Match: after `update` and after a failure. */
+  readonly unconditional: boolean;
+}
+
+export interface CaptureResult {
+  readonly outcome: 'captured' | 'unchanged';
+  readonly generation: number;
+  readonly roster: Roster;
+}
+
+const NO_VALIDATOR: Validator = { etag: null, lastModified: null };
+/**
+ * Every so often the archive is asked unconditionally: a validator that never changes would hide
+ * every release.
+ */
+const UNCONDITIONAL_EVERY = 10;
+/** A capture starts over this often, in all, when the archive releases meanwhile. */
+const STARTS_MAX = 3;
+/**
+ * Looks at the archive of a distribution and, if it released, saves that as the next generation.
+ * Errors: those of Archive; SIGNATURE_*, RELEASE_*, SELECTION_UNKNOWN, HOSTILE_PATH, INDEX_*,
+ * LIMIT_EXCEEDED, SNAPSHOT_EMPTY, ARCHIVE_CHANGING.
+ */
+export const createCaptureSnapshot =
+  (deps: Deps) =>
+  async (input: CaptureInput): Promise<CaptureResult> => {
+    const context = activityContext();
+    const counts = { listed: 0, fetched: 0, read: 0, poolFiles: 0 };
+    return withHeartbeat(
+      context,
+      () => ({ ...counts }),
+      async () => {
+        const record = await readDistribution(deps.database.read, input.distribution);
+        if (record === null)
+          return {
+            outcome: 'unchanged',
+            generation: 0,
+            roster: await loadRoster(deps.database, input.distribution),
+          };
+        const capture = {
+          deps,
+          record,
+          olderAcceptance: await takeOlderAcceptance(deps.database, record.id),
+          archive: deps.archiveOf(record.archive),
+          folder: suiteFolder(record.suite),
+          signal: context.signal,
+          counts,
+        };
+        const unconditional =
+          input.unconditional || record.newest === null || record.looks + 1 >= UNCONDITIONAL_EVERY;
+
+        const { generation, validator } = await captureRelease(
+          capture,
+          unconditional ? null : record.validator,
+        );
+        const outcome = generation > record.latestGeneration ? 'captured' : 'unchanged';
+        deps.log.info(
+          { distribution: record.name, outcome, generation, ...counts },
+          'looked at the archive',
+        );
+        const roster = await recordLook(deps.database, record.name, { validator, unconditional });
+        return { outcome, generation, roster };
+      },
+    );
+  };
+
+async function captureRelease(
+  capture: Capture,
+  known: Validator | null,
+): Promise<{ generation: number; validator: Validator }> {
+  let asked = known;
+  for (let start = 1; start <= STARTS_MAX; start += 1) {
+    const { releaseSet, validator } = await fetchReleaseSet(capture, asked);
+    try {
+      return await saveRelease(capture, releaseSet, validator);
+    } catch (error) {
+      if (!(error instanceof ReleasedMeanwhile)) throw error;
+      asked = null;
+    }
+  }
+  throw new DebgeoError(
+    'ARCHIVE_CHANGING',
+    `the archive released ${STARTS_MAX} times while it was read`,
+    {
+      expected: 'the same Release set before and after',
+      found: 'another one each time',
+    },
+  );
+}
+
+/**
+ * An unchanged Release set is the stored one: keys and dates are judged again, and the selection
+ * may have changed.
+ */
+async function fetchReleaseSet(
+  capture: Capture,
+  validator: Validator | null,
+): Promise<{ releaseSet: ReleaseSet; validator: Validator }> {
+  const { archive, folder, record, signal } = capture;
+  const fetched = await archive.fetchReleaseSet(folder, validator, signal);
+  if (fetched !== 'unchanged') return fetched;
+  if (validator === null || record.newest === null)
+    throw new Error('the archive calls unchanged what it was not asked');
+  return { releaseSet: record.newest.releaseSet, validator };
+}
+
+async function saveRelease(
+  capture: Capture,
+  fetched: ReleaseSet,
+  asked: Validator,
+): Promise<{ readonly generation: number; readonly validator: Validator }> {
+  const accepted = await acceptRelease(capture, fetched);
+  // The validator is of InRelease, which has not changed when the files beside it agree with it at
+  // last: the next look asks for all of them.
+  const validator = accepted.releaseSet === fetched ? asked : NO_VALIDATOR;
+  return { generation: await saveAccepted(capture, accepted, asked, validator), validator };
+}
+
+/**
+ * @param asked answers whether the archive released meanwhile; `validator` is what the next look
+ *   begins with
+ */
+async function saveAccepted(
+  capture: Capture,
+  accepted: AcceptedRelease,
+  asked: Validator,
+  validator: Validator,
+): Promise<number> {
+  const { deps, record, olderAcceptance } = capture;
+  const { newest } = record;
+  const { releaseSet, signers, bodySha256, release, entries } = accepted;
+  const untorn = release.acquireByHash && releaseSet.inRelease !== null;
+
+  const before =
+    newest === null
+      ? new Map<RepoPath, Sha256 | null>()
+      : await indexDigestsOf(deps.database.read, record.id, newest.generation);
+  const isSameSelection =
+    before.size === entries.length && entries.every(({ path }) => before.has(path));
+  if (newest !== null && isSameSelection && isSameReleaseSet(newest.releaseSet, releaseSet))
+    return newest.generation;
+  if (newest !== null && isSameSelection && newest.bodySha256 === bodySha256)
+    return (
+      await saveResigned(
+        deps.database,
+        record.id,
+        newest.generation,
+        { releaseSet, signers, untorn },
+        validator,
+      )
+    ).generation;
+
+  const { indices, absent, poolFiles } = await readIndices(capture, accepted, before, asked);
+  const { date, validUntil } = release;
+  const snapshot = {
+    releaseSet,
+    bodySha256,
+    date,
+    validUntil,
+    signers,
+    untorn,
+    indices,
+    absent,
+    poolFiles,
+  };
+  const acceptance = isOlder(release, newest) ? olderAcceptance : null;
+  return (
+    await saveSnapshot(
+      deps.database,
+      record.id,
+      snapshot,
+      validator,
+      record.latestGeneration,
+      acceptance,
+    )
+  ).generation;
+}
+
+async function readIndices(
+  capture: Capture,
+  accepted: AcceptedRelease,
+  before: ReadonlyMap<RepoPath, Sha256 | null>,
+  asked: Validator,
+) {
+  await using kept = new KeptContents();
+  const { indices, absent } = await fetchIndices(capture, accepted, before, kept);
+  if (absent.length > 0) await assertStillReleased(capture, accepted.fetched, asked);
+  return { indices, absent, poolFiles: await readPoolFiles(capture, accepted, indices, kept) };
+}
+
+async function acceptRelease(capture: Capture, fetched: ReleaseSet): Promise<AcceptedRelease> {
+  const { record, olderAcceptance, folder } = capture;
+  const now = new Date();
+  const { body, signers, taken } = await verifyReleaseSet(fetched, record.archive.keyring, now);
+  const release = parseRelease(body);
+  judgeFreshness(release, record.newest, now, {
+    acceptUndated: record.acceptUndated,
+    acceptOlder: olderAcceptance !== null,
+  });
+  const entries = selectEntries(release, record.selection).map((entry) => ({
+    path: joinPath(folder, entry.path),
+    entry,
+  }));
+  return {
+    fetched,
+    releaseSet: standing(capture, fetched, taken),
+    signers,
+    bodySha256: sha256Of(body),
+    release,
+    entries,
+  };
+}
+
+/**
+ * What stands in the place of files that do not belong to InRelease: of the same InRelease the
+ * newest generation may have those that do. An archive that has begun to write its next release
+ * takes nothing away from the sites.
+ */
+function standing({ deps, record }: Capture, fetched: ReleaseSet, taken: ReleaseSet): ReleaseSet {
+  if (taken === fetched) return fetched;
+  deps.log.warn(
+    {
+      distribution: record.name,
+      release: taken.release !== null,
+      releaseGpg: taken.releaseGpg !== null,
+    },
+    'Release or Release.gpg does not belong to InRelease and is left out',
+  );
+  const before = record.newest?.releaseSet;
+  const isSame =
+    before?.inRelease && taken.inRelease && Buffer.compare(before.inRelease, taken.inRelease) === 0;
+  return isSame ? before : taken;
+}

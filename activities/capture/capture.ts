@@ -1,0 +1,41 @@
+import type { Archive } from '../../src/archive/archive.ts';
+import type { DistributionRecord } from '../../src/database/catalog/catalog.ts';
+import type { DebgeoError } from '../../src/domain/errors.ts';
+import type { Release, ReleaseEntry } from '../../src/domain/release.ts';
+import type { RepoPath } from '../../src/domain/repo-path.ts';
+import type { Sha256 } from '../../src/domain/sha256.ts';
+import type { ReleaseSet } from '../../src/domain/snapshot.ts';
+import type { Deps } from '../deps.ts';
+
+/** What one capture works with. */
+export interface Capture {
+  readonly deps: Deps;
+  readonly record: DistributionRecord;
+  /** Somebody's word that this look may take an older release; null: nobody's. */
+  readonly olderAcceptance: number | null;
+  readonly archive: Archive;
+  readonly folder: string;
+  readonly signal: AbortSignal;
+  /** For the heartbeats. */
+  readonly counts: { listed: number; fetched: number; read: number; poolFiles: number };
+}
+
+/** A Release set that was authenticated and judged fresh, with what the selection takes of it. */
+export interface AcceptedRelease {
+  /** As the archive has it: what is compared to see whether it released meanwhile. */
+  readonly fetched: ReleaseSet;
+  /** What of it is saved, and served. */
+  readonly releaseSet: ReleaseSet;
+  readonly signers: readonly string[];
+  readonly bodySha256: Sha256;
+  readonly release: Release;
+  readonly entries: readonly { readonly path: RepoPath; readonly entry: ReleaseEntry }[];
+}
+
+/** What an error found, to be told again with the file that it was found in. */
+export const factsOf = ({
+  report: { expected, found },
+}: DebgeoError): { expected?: string; found?: string } => ({
+  ...(expected === undefined ? {} : { expected }),
+  ...(found === undefined ? {} : { found }),
+});

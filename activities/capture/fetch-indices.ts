@@ -1,0 +1,159 @@
+import { isSameReleaseSet } from '../../src/database/catalog/catalog.ts';
+import {
+  missingContents,
+  storeIndexContent,
+  type KeptContents,
+} from '../../src/database/catalog/index-contents.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { isPackages, isSources } from '../../src/domain/index-file.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { byHashPaths, type ReleaseEntry } from '../../src/domain/release.ts';
+import type { RepoPath } from '../../src/domain/repo-path.ts';
+import type { Sha256 } from '../../src/domain/sha256.ts';
+import type { Validator } from '../../src/domain/snapshot.ts';
+import type { ReleaseSet, SnapshotIndex } from '../../src/domain/snapshot.ts';
+import { inParallel } from '../in-parallel.ts';
+import { factsOf, type AcceptedRelease, type Capture } from './capture.ts';
+
+/** The archive released while it was read: what was fetched so far may be of two releases. */
+export class ReleasedMeanwhile extends Error {}
+
+/**
+ * Fetches what the catalog lacks. Listed is not existing: what is neither by-hash nor at its
+ * canonical name is absent.
+ * @param kept takes what is fetched and will be read
+ */
+export async function fetchIndices(
+  capture: Capture,
+  accepted: AcceptedRelease,
+  before: ReadonlyMap<RepoPath, Sha256 | null>,
+  kept: KeptContents,
+): Promise<{ indices: SnapshotIndex[]; absent: RepoPath[] }> {
+  const { deps, counts, signal } = capture;
+  refuseTooMuch(accepted, (deps.indexLimits ?? LIMITS).snapshotIndexBytes);
+  const listed = accepted.entries.flatMap(({ entry }) => entry.hashes.SHA256 ?? []) as Sha256[];
+  const missing = await missingContents(deps.database.read, listed);
+  const found = new Map<RepoPath, Sha256 | null>();
+  counts.listed = accepted.entries.length;
+  counts.fetched = 0;
+
+  await inParallel(
+    accepted.entries,
+    LIMITS.archiveConcurrency,
+    signal,
+    async ({ path, entry }, both) => {
+      const sha256 = (entry.hashes.SHA256 ?? null) as Sha256 | null;
+      const isStored = sha256 !== null && !missing.has(sha256);
+      const isKept = isStored && before.get(path) === sha256;
+      found.set(
+        path,
+        isKept
+          ? sha256
+          : await fetchIndex(
+              { ...capture, signal: both },
+              path,
+              entry,
+              isStored,
+              accepted.fetched,
+              kept,
+            ),
+      );
+      counts.fetched += 1;
+    },
+  );
+
+  const indices: SnapshotIndex[] = [];
+  const absent: RepoPath[] = [];
+  for (const { path, entry } of accepted.entries) {
+    const sha256 = found.get(path) ?? null;
+    if (sha256 === null) absent.push(path);
+    else
+      indices.push({
+        path,
+        size: entry.size,
+        sha256,
+        byHashPaths: byHashPaths(path, entry.hashes),
+      });
+  }
+  return { indices, absent };
+}
+
+function refuseTooMuch(accepted: AcceptedRelease, max: number): void {
+  const bytes = accepted.entries.reduce((sum, { entry }) => sum + entry.size, 0);
+  if (bytes <= max) return;
+  throw new DebgeoError('LIMIT_EXCEEDED', 'the indices of the selection are too large together', {
+    expected: `at most ${max} bytes`,
+    found: `${bytes} bytes`,
+  });
+}
+
+/**
+ * One listed file: by-hash under the strongest hash, else at its canonical name.
+ * @param isStored the catalog has these bytes, of another index: only whether the archive has this
+ *   one is asked
+ * @returns its digest, null: the archive has it at neither place
+ */
+async function fetchIndex(
+  capture: Capture,
+  path: RepoPath,
+  entry: ReleaseEntry,
+  isStored: boolean,
+  releaseSet: ReleaseSet,
+  kept: KeptContents,
+): Promise<Sha256 | null> {
+  const { archive, deps, signal } = capture;
+  const sha256 = (entry.hashes.SHA256 ?? null) as Sha256 | null;
+  let mismatch: DebgeoError | null = null;
+  for (const place of [...byHashPaths(path, entry.hashes).slice(0, 1), path]) {
+    try {
+      const bytes = await archive.open(place, entry.size, signal);
+      if (bytes === null) continue;
+      if (!isStored || sha256 === null)
+        return await storeIndexContent(
+          deps.database,
+          { size: entry.size, sha256, hashes: entry.hashes },
+          bytes,
+          isRead(path) ? kept : null,
+        );
+      await closeStream(bytes);
+      return sha256;
+    } catch (error) {
+      if (!isOtherBytes(error)) throw error;
+      mismatch = new DebgeoError(
+        'INDEX_MISMATCH',
+        `${place} differs from what Release says`,
+        factsOf(error),
+        error,
+      );
+    }
+  }
+  if (mismatch === null) return null;
+  await assertStillReleased(capture, releaseSet, null);
+  throw mismatch;
+}
+
+const isRead = (path: RepoPath): boolean => isPackages(path) || isSources(path);
+
+/**
+ * Longer than Release says is LIMIT_EXCEEDED to the archive, which was told the size, and a
+ * mismatch to us.
+ */
+const isOtherBytes = (error: unknown): error is DebgeoError =>
+  error instanceof DebgeoError &&
+  (error.code === 'INDEX_MISMATCH' || error.code === 'LIMIT_EXCEEDED');
+
+async function closeStream(bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  for await (const _ of bytes) return;
+}
+
+/** What is wrong or absent because the archive released meanwhile is no fault of the archive. */
+export async function assertStillReleased(
+  capture: Capture,
+  releaseSet: ReleaseSet,
+  validator: Validator | null,
+): Promise<void> {
+  const { archive, folder, signal } = capture;
+  const fetched = await archive.fetchReleaseSet(folder, validator, signal);
+  if (fetched !== 'unchanged' && !isSameReleaseSet(fetched.releaseSet, releaseSet))
+    throw new ReleasedMeanwhile();
+}

@@ -1,0 +1,184 @@
+import { createHash } from 'node:crypto';
+
+import { decompress } from '../../src/archive/decompress.ts';
+import { openIndexContent, type KeptContents } from '../../src/database/catalog/index-contents.ts';
+import { BlobSet } from '../../src/domain/blob-set.ts';
+import type { Blob } from '../../src/domain/blob.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import {
+  compressionOf,
+  isPackages,
+  isSources,
+  PackagesReader,
+  SourcesReader,
+  stemOf,
+  type Compression,
+} from '../../src/domain/index-file.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { releaseSetPaths } from '../../src/domain/repo-path.ts';
+import type { Sha256 } from '../../src/domain/sha256.ts';
+import type { SnapshotIndex } from '../../src/domain/snapshot.ts';
+import { factsOf, type AcceptedRelease, type Capture } from './capture.ts';
+
+/** Of the variants of one index, the cheapest to decompress is parsed. */
+const PARSED_FIRST: readonly Compression[] = ['gz', 'zst', 'xz', 'none'];
+
+/**
+ * The pool files that the selected Packages and Sources name, each read once; all variants of an
+ * index must hold the same.
+ * @param kept what fetchIndices fetched
+ */
+export async function readPoolFiles(
+  capture: Capture,
+  accepted: AcceptedRelease,
+  indices: readonly SnapshotIndex[],
+  kept: KeptContents,
+): Promise<BlobSet> {
+  const { folder, counts, deps } = capture;
+  const published = [...releaseSetPaths(folder), ...accepted.entries.map(({ path }) => path)];
+  const limits = deps.indexLimits ?? LIMITS;
+  const poolFiles = new BlobSet(published, limits);
+  const budget = { bytes: limits.snapshotIndexBytes, unlisted: limits.decompressedBytesUnlisted };
+  const open = (variant: SnapshotIndex) => openIndexContent(deps.database, variant.sha256, kept);
+  const stems = new Set(
+    accepted.entries
+      .map(({ path }) => stemOf(path))
+      .filter((stem) => isPackages(stem) || isSources(stem)),
+  );
+  for (const stem of stems) {
+    const variants = indices.filter(({ path }) => stemOf(path) === stem);
+    await readVariants(
+      { ...capture, open },
+      budget,
+      stem,
+      variants,
+      listedContent(accepted, stem),
+      (blob) => poolFiles.add(blob),
+    );
+    counts.read += 1;
+    counts.poolFiles = poolFiles.size;
+  }
+  return poolFiles;
+}
+
+interface Reading extends Capture {
+  open(variant: SnapshotIndex): ReturnType<typeof openIndexContent>;
+}
+
+interface Content {
+  readonly size: number;
+  readonly sha256: Sha256 | null;
+}
+
+/** What Release says of the uncompressed index: often listed, rarely there. */
+function listedContent(accepted: AcceptedRelease, stem: string): Content | null {
+  const uncompressed = accepted.entries.find(({ path }) => path === stem)?.entry;
+  return uncompressed === undefined
+    ? null
+    : { size: uncompressed.size, sha256: (uncompressed.hashes.SHA256 ?? null) as Sha256 | null };
+}
+
+/**
+ * What may still come out of the indices of this snapshot, and out of one whose size Release does
+ * not give. Bytes.
+ */
+interface Budget {
+  bytes: number;
+  readonly unlisted: number;
+}
+
+async function readVariants(
+  capture: Reading,
+  budget: Budget,
+  stem: string,
+  variants: readonly SnapshotIndex[],
+  listed: Content | null,
+  onBlob: (blob: Blob) => void,
+): Promise<void> {
+  const readable = PARSED_FIRST.flatMap((compression) =>
+    variants.filter(({ path }) => compressionOf(path) === compression),
+  );
+  if (readable.length === 0) {
+    const found = variants.map(({ path }) => path).join(', ') || 'none';
+    throw new DebgeoError('INDEX_MISSING', `no variant of ${stem} can be read`, {
+      expected: PARSED_FIRST.join(', '),
+      found,
+    });
+  }
+  let content = listed;
+  for (const [position, variant] of readable.entries()) {
+    const reader = isPackages(stem)
+      ? new PackagesReader('', onBlob)
+      : new SourcesReader('', onBlob);
+    const read = await readVariant(
+      capture,
+      budget,
+      variant,
+      content,
+      position === 0 ? reader : null,
+    );
+    if (
+      content !== null &&
+      (read.size !== content.size || (content.sha256 !== null && read.sha256 !== content.sha256))
+    ) {
+      const expected = `${content.size} bytes, SHA-256 ${content.sha256 ?? 'not listed'}`;
+      throw contradiction(variant, expected, `${read.size} bytes, SHA-256 ${read.sha256}`);
+    }
+    content = read;
+  }
+}
+
+/** Decompresses an index as a stream, hashes what comes out and lets the reader see it. */
+async function readVariant(
+  capture: Reading,
+  budget: Budget,
+  variant: SnapshotIndex,
+  content: Content | null,
+  reader: PackagesReader | SourcesReader | null,
+): Promise<{ size: number; sha256: Sha256 }> {
+  const compression = compressionOf(variant.path);
+  const bytes = await capture.open(variant);
+  if (bytes === null || compression === 'unsupported')
+    throw new Error(`the catalog cannot read ${variant.path}`);
+  const sizeMax = Math.min(content?.size ?? budget.unlisted, budget.bytes);
+  const hash = createHash('sha256');
+  let size = 0;
+  try {
+    for await (const chunk of decompress(bytes, compression, sizeMax)) {
+      capture.signal.throwIfAborted();
+      hash.update(chunk);
+      size += chunk.length;
+      reader?.push(chunk);
+    }
+    reader?.end();
+    budget.bytes -= size;
+  } catch (error) {
+    throw named(error, variant, content);
+  }
+  return { size, sha256: hash.digest('hex') as Sha256 };
+}
+
+/**
+ * With the index that it happened in. More bytes than the uncompressed entry lists contradict that
+ * entry.
+ */
+function named(error: unknown, variant: SnapshotIndex, content: Content | null): unknown {
+  if (!(error instanceof DebgeoError)) return error;
+  if (
+    error.code === 'LIMIT_EXCEEDED' &&
+    content !== null &&
+    error.report.expected === `at most ${content.size} bytes`
+  )
+    return contradiction(variant, `${content.size} bytes`, 'more');
+  return new DebgeoError(error.code, `${variant.path}: ${error.message}`, factsOf(error), error);
+}
+
+const contradiction = (variant: SnapshotIndex, expected: string, found: string): DebgeoError =>
+  new DebgeoError(
+    'INDEX_CONTRADICTION',
+    `${variant.path} does not decompress to what Release lists, or to what its other variants hold`,
+    {
+      expected,
+      found,
+    },
+  );

@@ -1,0 +1,33 @@
+import type { RepoPath } from '../../src/domain/repo-path.ts';
+
+/**
+ * Headers of what is written to a site. Content-Encoding is never set: apt wants the stored bytes.
+ * by-hash names never change. Pool files are kept long, but a repaired one must reach readers some
+ * day. Published names change with every release.
+ */
+const CACHE = {
+  'by-hash': 'public, max-age=31536000, immutable',
+  pool: 'public, max-age=604800',
+  published: 'no-cache',
+} as const;
+
+const TYPES: readonly (readonly [RegExp, string])[] = [
+  [/(?:^|\/)(?:InRelease|Release)$/, 'text/plain; charset=utf-8'],
+  [/\.(?:gpg|asc)$/, 'application/pgp-signature'],
+  [/\.gz$/, 'application/gzip'],
+  [/\.xz$/, 'application/x-xz'],
+  [/\.zst$/, 'application/zstd'],
+  [/\.bz2$/, 'application/x-bzip2'],
+  [/\.u?deb$/, 'application/vnd.debian.binary-package'],
+];
+
+export const isByHash = (path: RepoPath): boolean => /(?:^|\/)by-hash\/[^/]+\/[^/]+$/.test(path);
+
+export function headersOf(
+  path: RepoPath,
+  kind: keyof typeof CACHE,
+): { contentType: string; cacheControl: string } {
+  const contentType =
+    TYPES.find(([pattern]) => pattern.test(path))?.[1] ?? 'application/octet-stream';
+  return { contentType, cacheControl: CACHE[kind] };
+}

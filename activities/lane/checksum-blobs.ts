@@ -1,0 +1,104 @@
+import {
+  blobsToChecksum,
+  recordChecksums,
+  type BlobToChecksum,
+} from '../../src/database/registry/checksums.ts';
+import type { LaneKey } from '../../src/database/registry/lane.ts';
+import { openBlobs } from '../../src/database/registry/registry.ts';
+import { takeVerify } from '../../src/database/replications/replications.ts';
+import type { Checksum } from '../../src/domain/checksum.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { isWorkerStopping, withHeartbeat } from '../context.ts';
+import type { Deps } from '../deps.ts';
+import { inParallel } from '../in-parallel.ts';
+import { Ledger } from '../ledger.ts';
+import { look } from './copy-blob.ts';
+import { countsOf, startSiteLane, type StepAnswer, type StepInput } from './lane.ts';
+
+/**
+ * Reads back for one slice, and hashes, what is not verified; everything, where somebody asked to
+ * verify. Judges nothing: the registry compares what was read with the catalog. Given twice: what
+ * was booked is not read again.
+ * @returns repair: blobs of the generation that are not at the site, or not right, once everything
+ *   was read
+ */
+export const createChecksumBlobs =
+  (deps: Deps) =>
+  async (input: StepInput): Promise<StepAnswer> => {
+    const lane = await startSiteLane(deps, input);
+    const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
+    let { row } = lane;
+
+    /** @returns how many blobs it read */
+    const readUntil = async (asked: number | null): Promise<number> => {
+      let read = 0;
+      const ledger = new Ledger<BlobToChecksum & { checksum: Checksum | null }>(
+        LIMITS.batchFiles,
+        async (set) => {
+          ({ row } = await recordChecksums(deps.database, lane.key, set));
+        },
+      );
+      try {
+        await inParallel(
+          blobsUntil(deps, lane.key, asked, end),
+          LIMITS.laneConcurrency,
+          lane.context.signal,
+          async (blob, signal) => {
+            read += 1;
+            await ledger.add({
+              ...blob,
+              checksum: await look(lane.store, lane.placeOf(blob.path), signal),
+            });
+          },
+        );
+      } finally {
+        await ledger.close();
+      }
+      return read;
+    };
+
+    const work = async (): Promise<StepAnswer> => {
+      const asked =
+        lane.row.verifyRequestedAt === null
+          ? null
+          : await takeVerify(deps.database, lane.at, lane.key.attempt);
+      while ((await readUntil(asked)) > 0) {
+        if (Date.now() >= end) return { more: true, repair: 0, row };
+      }
+      const { claimable, elsewhere, failed } = await openBlobs(deps.database.read, lane.key);
+      return { more: false, repair: claimable + elsewhere + (failed?.count ?? 0), row };
+    };
+    try {
+      return await withHeartbeat(lane.context, () => countsOf(row), work);
+    } catch (error) {
+      if (isWorkerStopping(lane.context)) return { more: true, repair: 0, row };
+      throw error;
+    }
+  };
+
+/**
+ * One page ahead of what is being read. The first blob is read whatever the time is, so that every
+ * slice gets on.
+ */
+async function* blobsUntil(
+  deps: Deps,
+  key: LaneKey,
+  asked: number | null,
+  end: number,
+): AsyncGenerator<BlobToChecksum> {
+  const pageBehind = (pathId: number): Promise<BlobToChecksum[]> => {
+    const page = blobsToChecksum(deps.database.read, key, asked, pathId, LIMITS.batchFiles);
+    page.catch(() => undefined); // told when it is its turn
+    return page;
+  };
+  let isFirst = true;
+  let next = pageBehind(0);
+  for (let page = await next; page.length > 0; page = await next) {
+    next = pageBehind(page.at(-1)!.pathId);
+    for (const blob of page) {
+      if (!isFirst && Date.now() >= end) return;
+      isFirst = false;
+      yield blob;
+    }
+  }
+}

@@ -1,0 +1,166 @@
+/**
+ * One blob to one site: written conditionally, an unknown outcome resolved by looking, and read
+ * back.
+ */
+import type { WantedBlob } from '../../src/database/registry/registry.ts';
+import type { Checksum } from '../../src/domain/checksum.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import type { RepoPath } from '../../src/domain/repo-path.ts';
+import type { Expected, SiteStore, Written } from '../../src/site/site-store.ts';
+import { headersOf, isByHash } from './blob-headers.ts';
+import type { BlobOrigin, BlobSource } from './blob-source.ts';
+import type { SiteLane } from './lane.ts';
+
+/**
+ * Told of wrong bytes at an immutable path that nobody had on record: a leftover of an installation
+ * before this one, perhaps.
+ */
+export type OnCorrupt = (blob: WantedBlob, found: Checksum) => Promise<void>;
+
+/**
+ * Makes the blob stand at the site and answers with what was read back after the last write;
+ * whether that is right is judged by the registry.
+ * @throws BLOB_MISSING, BLOB_MISMATCH no origin has it, or none has it right
+ * @throws ARCHIVE_*, HOSTILE_PATH the archive could not be asked, or is a folder that leads
+ *   elsewhere, and no other origin has it
+ * @throws SITE_* the site itself; FOREIGN_WRITE if others keep writing here
+ */
+export async function copyBlob(
+  lane: Pick<SiteLane, 'store' | 'placeOf'>,
+  source: BlobSource,
+  blob: WantedBlob,
+  signal: AbortSignal,
+  onCorrupt: OnCorrupt,
+): Promise<Checksum> {
+  const place = lane.placeOf(blob.path);
+  let badEtag = blob.badEtag;
+  for (let conflicts = 0; conflicts < LIMITS.conflictsMax;) {
+    const expected = badEtag === null ? 'nothing' : { etag: badEtag };
+    const outcome = await writeFrom(lane, source, { ...blob, badEtag }, expected, signal);
+    const found = await look(lane.store, place, signal);
+
+    // The version that was to be replaced is never taken, whatever its bytes: it was read wrong
+    // before, or prune is deleting it at this moment.
+    const isRight =
+      found !== null &&
+      found.etag !== blob.badEtag &&
+      found.size === blob.size &&
+      found.sha256 === blob.sha256;
+    if (found !== null && (isRight || outcome !== 'conflict')) return found;
+    if (found !== null && found.etag !== badEtag) await onCorrupt(blob, found);
+    badEtag = found?.etag ?? null;
+    conflicts += 1;
+  }
+  throw new DebgeoError('FOREIGN_WRITE', `somebody else keeps writing to ${place}`, {
+    expected: blob.sha256,
+  });
+}
+
+/** All bytes that stand at a path, of one version. */
+export async function look(
+  store: SiteStore,
+  place: RepoPath,
+  signal: AbortSignal,
+): Promise<Checksum | null> {
+  const found = await store.checksum(place, signal);
+  if (found === 'changed')
+    throw new DebgeoError(
+      'SITE_REFUSED',
+      `${place} was read without a condition and answered as if with one`,
+    );
+  return found;
+}
+
+async function writeFrom(
+  lane: Pick<SiteLane, 'store' | 'placeOf'>,
+  source: BlobSource,
+  blob: WantedBlob,
+  expected: Expected,
+  signal: AbortSignal,
+): Promise<Written | 'conflict'> {
+  const tried: { readonly name: string; readonly error: DebgeoError | null }[] = [];
+  for await (const origin of source.originsOf(blob)) {
+    const taken = await takeFrom(origin, lane, blob, expected, signal);
+    if ('outcome' in taken) return taken.outcome;
+    tried.push({ name: origin.name, error: taken.error });
+  }
+
+  const unasked = tried.find(({ error }) => error !== null && saysWhy(error));
+  if (unasked?.error) throw unasked.error;
+  const differs = tried.some(({ error }) => error !== null && isMismatch(error));
+  throw new DebgeoError(
+    differs ? 'BLOB_MISMATCH' : 'BLOB_MISSING',
+    `no origin has ${blob.path} as its index says`,
+    {
+      expected: `${blob.size} bytes, SHA-256 ${blob.sha256}`,
+      found: tried
+        .map(
+          ({ name, error }) =>
+            `${name}: ${error === null ? 'missing' : (error.report.found ?? error.code)}`,
+        )
+        .join('; '),
+    },
+  );
+}
+
+/**
+ * The archive could not be asked, or its folder leads elsewhere: which is not that a file is
+ * missing.
+ */
+const saysWhy = (error: DebgeoError): boolean =>
+  error.code.startsWith('ARCHIVE_') || error.code === 'HOSTILE_PATH';
+
+/** LIMIT_EXCEEDED: the origin sends more bytes than the index says. */
+const isMismatch = (error: DebgeoError): boolean =>
+  error.code === 'BLOB_MISMATCH' || error.code === 'LIMIT_EXCEEDED';
+
+/** The origin lacks it. */
+class NotThere extends Error {}
+
+/**
+ * An origin that lacks it (null), has it wrong or cannot be asked: the next one is tried. What the
+ * site itself says is thrown. The origin is opened when the site takes the bytes, and not before:
+ * an archive cuts off who lets it wait.
+ */
+async function takeFrom(
+  origin: BlobOrigin,
+  lane: Pick<SiteLane, 'store' | 'placeOf'>,
+  blob: WantedBlob,
+  expected: Expected,
+  signal: AbortSignal,
+): Promise<{ readonly outcome: Written | 'conflict' } | { readonly error: DebgeoError | null }> {
+  let ofOrigin: unknown = null;
+  let md5: Uint8Array | null = null;
+  async function* bytesOfOrigin(): AsyncGenerator<Uint8Array> {
+    try {
+      const opened = await origin.open(signal);
+      if (opened === null) throw new NotThere();
+      md5 = opened.md5;
+      yield* opened.bytes;
+    } catch (error) {
+      ofOrigin = error;
+      throw error;
+    }
+  }
+  const kind = isByHash(blob.path) ? 'by-hash' : 'pool';
+  const content = {
+    size: blob.size,
+    sha256: blob.sha256,
+    bytes: bytesOfOrigin(),
+    md5: () => md5,
+    ...headersOf(blob.path, kind),
+  };
+  try {
+    return { outcome: await lane.store.put(lane.placeOf(blob.path), content, expected, signal) };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    if (ofOrigin instanceof NotThere) return { error: null };
+    if (ofOrigin instanceof DebgeoError) return { error: ofOrigin };
+    if (ofOrigin === null && error instanceof DebgeoError && error.code === 'BLOB_MISMATCH') {
+      origin.reject?.();
+      return { error };
+    }
+    throw ofOrigin ?? error;
+  }
+}

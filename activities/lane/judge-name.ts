@@ -1,0 +1,40 @@
+import type { RecordedName } from '../../src/database/publications/publications.ts';
+import type { Checksum } from '../../src/domain/checksum.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import type { PublishedName } from '../../src/domain/snapshot.ts';
+import type { Expected } from '../../src/site/site-store.ts';
+
+export type NameVerdict =
+  | { readonly is: 'right' }
+  /**
+   * `expected` is the condition of the write; `corrupt`: what we wrote there is gone or has other
+   * bytes now.
+   */
+  | { readonly is: 'to write'; readonly expected: Expected; readonly corrupt: boolean };
+
+/**
+ * What is to be done about a published name, given what the snapshot wants there, what we left
+ * there and what stands there.
+ *
+ * Bytes that we did not leave and do not want, under an ETag that we did not get, are somebody
+ * else's and stay. Nothing at all is nobody's: a name that was lost is written again with
+ * If-None-Match. Our ETag with other bytes is rot inside the site's storage.
+ * @throws FOREIGN_WRITE
+ */
+export function judgeName(
+  wanted: PublishedName,
+  recorded: RecordedName,
+  seen: Checksum | null,
+): NameVerdict {
+  if ((seen?.sha256 ?? null) === wanted.sha256) return { is: 'right' };
+  if (seen === null)
+    return { is: 'to write', expected: 'nothing', corrupt: recorded.sha256 !== null };
+  const isWhatWeLeft = seen.sha256 === recorded.sha256;
+  if (isWhatWeLeft || seen.etag === recorded.etag)
+    return { is: 'to write', expected: { etag: seen.etag }, corrupt: !isWhatWeLeft };
+  throw new DebgeoError('FOREIGN_WRITE', `somebody else wrote to ${wanted.path}`, {
+    expected: recorded.sha256 === null ? 'nothing' : `${recorded.sha256}, ETag ${recorded.etag}`,
+    found: `${seen.sha256}, ETag ${seen.etag}`,
+    state: 'these bytes were left as they are; delete them if nobody needs them',
+  });
+}

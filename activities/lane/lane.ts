@@ -1,0 +1,79 @@
+import { readDistribution, type DistributionRecord } from '../../src/database/catalog/catalog.ts';
+import { findLane, type LaneKey } from '../../src/database/registry/lane.ts';
+import { startAttempt, type LaneAt } from '../../src/database/replications/replications.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import type { Replication } from '../../src/domain/replication.ts';
+import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
+import type { SiteStore } from '../../src/site/site-store.ts';
+import { activityContext, withHeartbeat, type ActivityContext } from '../context.ts';
+import type { Deps } from '../deps.ts';
+
+/** One step of a lane: ids only, never lists or bytes (I4). */
+export interface StepInput extends LaneAt {
+  readonly generation: number;
+}
+
+export interface StepAnswer {
+  /** The slice ended before the work did. */
+  readonly more: boolean;
+  /** Blobs that are to be copied again before this step makes sense. */
+  readonly repair: number;
+  /** As committed last. */
+  readonly row: Replication;
+}
+
+/** What a step knows once it holds the fence. */
+export interface Lane {
+  readonly at: LaneAt;
+  readonly key: LaneKey;
+  readonly row: Replication;
+  readonly distribution: DistributionRecord;
+  readonly context: ActivityContext;
+}
+
+/** A lane whose site this worker can reach. */
+export interface SiteLane extends Lane {
+  readonly store: SiteStore;
+  readonly publicUrl: string;
+  /** Where a path of the archive stands at the site. */
+  placeOf(path: RepoPath): RepoPath;
+}
+
+/**
+ * Begins an attempt: whatever it writes is conditional on the fence that it takes here. Heartbeats:
+ * a capture may hold the distribution's row for as long as it takes to save a large snapshot.
+ * @throws FENCED, CANCELLED, NAME_UNKNOWN
+ */
+export function startLane(deps: Deps, input: StepInput): Promise<Lane> {
+  const context = activityContext();
+  const at = { distribution: input.distribution, site: input.site };
+  const start = async (): Promise<Lane> => {
+    const key = await findLane(deps.database.read, at, input.generation, context.attempt);
+    const row = await startAttempt(deps.database, at, input.generation, context.attempt);
+    const distribution = await readDistribution(deps.database.read, at.distribution);
+    if (distribution === null)
+      throw new DebgeoError('NAME_UNKNOWN', `the distribution ${at.distribution} was removed`);
+    return { at, key, row, distribution, context };
+  };
+  return withHeartbeat(context, () => ({}), start);
+}
+
+/** @throws FENCED, CANCELLED, NAME_UNKNOWN, SITE_CREDENTIAL_MISSING */
+export async function startSiteLane(deps: Deps, input: StepInput): Promise<SiteLane> {
+  const lane = await startLane(deps, input);
+  const { store, publicUrl } = await deps.siteOf(input.site);
+  return {
+    ...lane,
+    store,
+    publicUrl,
+    placeOf: (path) => sitePath(lane.distribution.archive.mount, path),
+  };
+}
+
+/** What a heartbeat shows of a lane. */
+export const countsOf = (row: Replication): Record<string, number> => ({
+  filesDone: row.filesDone,
+  filesTotal: row.filesTotal,
+  bytesDone: row.bytesDone,
+  bytesTotal: row.bytesTotal,
+});

@@ -1,0 +1,107 @@
+import { canonicalPathsOf } from '../../src/database/catalog/catalog.ts';
+import { openIndexContent } from '../../src/database/catalog/index-contents.ts';
+import { verifiedSitesOf } from '../../src/database/registry/registry.ts';
+import type { WantedBlob } from '../../src/database/registry/registry.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
+import type { Fetch } from '../../src/spool/spool.ts';
+import type { Deps } from '../deps.ts';
+import { isByHash } from './blob-headers.ts';
+import type { BlobOrigin, BlobSource } from './blob-source.ts';
+import type { Lane } from './lane.ts';
+
+/**
+ * The origins of one lane.
+ *
+ * An index: as captured, at the archive by hash and by name, at sites where it is verified. A pool
+ * file: at the archive, then at such sites; for a repair the primary site comes before the archive,
+ * which may no longer have it. A place that could not be asked is not asked again by this source,
+ * so that a dead archive costs a slice one timeout; a lane makes a new source for each slice. What
+ * a place says of one file is not held against others: some archives answer 403 for a file that
+ * they lack.
+ *
+ * A distribution of several sites reads through the spool, so that what one lane fetched is there
+ * for the others.
+ */
+export function createOrigins(deps: Deps, lane: Pick<Lane, 'distribution'>): BlobSource {
+  const { archive, primarySite, id } = lane.distribution;
+  const { read } = deps.database;
+  const unreachable = new Map<string, unknown>();
+
+  const { spool } = deps;
+  /** Without a spool, and where only one site wants it: straight through. */
+  const shared = (blob: WantedBlob, { name, open }: DirectOrigin): BlobOrigin => {
+    if (spool === undefined || lane.distribution.siteCount < 2) {
+      return {
+        name,
+        open: async (signal) => {
+          const bytes = await open(signal);
+          return bytes && { bytes, md5: null };
+        },
+      };
+    }
+    return {
+      name,
+      open: (signal) => spool.open(blob, open, signal),
+      reject: () => spool.forget(blob.sha256),
+    };
+  };
+  const reachedOnce = (name: string, open: Fetch): DirectOrigin => ({
+    name,
+    open: async (signal) => {
+      if (unreachable.has(name)) throw unreachable.get(name);
+      try {
+        return await open(signal);
+      } catch (error) {
+        if (!signal.aborted && !isOfOneFile(error)) unreachable.set(name, error);
+        throw error;
+      }
+    },
+  });
+  const atArchive = (path: RepoPath, sizeMax: number): DirectOrigin =>
+    reachedOnce('archive', (signal) => deps.archiveOf(archive).open(path, sizeMax, signal));
+  const atSite = (site: string, path: RepoPath): DirectOrigin =>
+    reachedOnce(`site ${site}`, async (signal) => {
+      const { store } = await deps.siteOf(site);
+      return (await store.open(sitePath(archive.mount, path), signal))?.bytes ?? null;
+    });
+
+  async function* directOriginsOf(blob: WantedBlob): AsyncGenerator<DirectOrigin> {
+    let primary: string | undefined;
+    if (isByHash(blob.path)) {
+      yield { name: 'capture', open: () => openIndexContent(deps.database, blob.sha256) };
+      yield atArchive(blob.path, blob.size);
+      for (const path of await canonicalPathsOf(read, id, blob.sha256))
+        yield atArchive(path, blob.size);
+    } else {
+      if (blob.badEtag !== null)
+        primary = (await verifiedSitesOf(read, blob)).find((site) => site === primarySite);
+      if (primary !== undefined) yield atSite(primary, blob.path);
+      yield atArchive(blob.path, blob.size);
+    }
+    for (const site of await verifiedSitesOf(read, blob))
+      if (site !== primary) yield atSite(site, blob.path);
+  }
+
+  return {
+    async *originsOf(blob) {
+      for await (const origin of directOriginsOf(blob)) yield shared(blob, origin);
+    },
+  };
+}
+
+interface DirectOrigin {
+  readonly name: string;
+  readonly open: Fetch;
+}
+
+/** What an archive says of one file: others may be had all the same. */
+export const isOfOneFile = (error: unknown): boolean =>
+  error instanceof DebgeoError &&
+  [
+    'LIMIT_EXCEEDED',
+    'ARCHIVE_DENIED',
+    'ARCHIVE_REDIRECT',
+    'ARCHIVE_CHANGING',
+    'HOSTILE_PATH',
+  ].includes(error.code);

@@ -1,0 +1,137 @@
+import { publishedNamesOf, readSnapshot } from '../../src/database/catalog/catalog.ts';
+import { byHashMembers, samplePool } from '../../src/database/catalog/members.ts';
+import { finishReplication } from '../../src/database/replications/replications.ts';
+import type { Blob } from '../../src/domain/blob.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { suiteFolder } from '../../src/domain/release.ts';
+import { releaseSetPaths } from '../../src/domain/repo-path.ts';
+import type { PublishedName } from '../../src/domain/snapshot.ts';
+import { readPublic } from '../../src/site/read-public.ts';
+import { withHeartbeat } from '../context.ts';
+import type { Deps } from '../deps.ts';
+import { inParallel } from '../in-parallel.ts';
+import { countsOf, startSiteLane, type SiteLane, type StepAnswer, type StepInput } from './lane.ts';
+
+/**
+ * Reads the site anonymously at its public URL, as apt does: the Release set; indices by their
+ * strongest hash, or by name where apt would; absent names, which must be 404; some pool files.
+ * With that the replication of this generation is finished. Given twice: reads again.
+ * @throws SITE_NOT_PUBLIC what was written is not there for readers
+ * @throws SITE_SERVES_OTHER readers get other bytes, or a file that should not be there
+ */
+export const createProbeSite =
+  (deps: Deps) =>
+  async (input: StepInput): Promise<StepAnswer> => {
+    const lane = await startSiteLane(deps, input);
+    if (lane.row.served !== input.generation || lane.row.publishing)
+      throw new DebgeoError('NOT_VERIFIED', `generation ${input.generation} is not published`, {
+        found: `generation ${lane.row.served} is served`,
+      });
+    return withHeartbeat(
+      lane.context,
+      () => countsOf(lane.row),
+      async () => {
+        await probe(deps, lane);
+        const row = await finishReplication(
+          deps.database,
+          lane.at,
+          input.generation,
+          lane.context.attempt,
+        );
+        return { more: false, repair: 0, row };
+      },
+    );
+  };
+
+async function probe(deps: Deps, lane: SiteLane): Promise<void> {
+  const { read } = deps.database;
+  const folder = suiteFolder(lane.distribution.suite);
+  const names = await publishedNamesOf(read, lane.key.distributionId, lane.key.generation, folder);
+  const untorn =
+    (await readSnapshot(read, lane.key.distributionId, lane.key.generation))?.untorn ?? false;
+  const releaseSet = releaseSetPaths(folder);
+  const ofReleaseSet = names.filter((name) => releaseSet.includes(name.path));
+  const indices = names.filter((name) => !ofReleaseSet.includes(name));
+  const sampled = sampleIndices(indices);
+
+  for (const name of ofReleaseSet)
+    await assertShown(lane, name, 'SITE_NOT_PUBLIC', lane.context.signal);
+  const blobs = [
+    ...(untorn ? await strongestByHash(deps, lane, sampled) : sampled),
+    ...(await samplePool(read, lane.key, LIMITS.probePoolFiles)),
+  ];
+  const absent = indices.filter((name) => name.sha256 === null).slice(0, LIMITS.probeIndices);
+  await inParallel(
+    [...blobs, ...absent],
+    LIMITS.laneConcurrency,
+    lane.context.signal,
+    (name, signal) => assertShown(lane, name, 'SITE_SERVES_OTHER', signal),
+  );
+}
+
+/**
+ * @param whenMissing a file that is known to stand at the site and is 404 for readers: not public;
+ *   once others were seen, something else
+ */
+async function assertShown(
+  lane: SiteLane,
+  name: PublishedName,
+  whenMissing: 'SITE_NOT_PUBLIC' | 'SITE_SERVES_OTHER',
+  signal: AbortSignal,
+): Promise<void> {
+  const seen = await readPublic(lane.publicUrl, lane.placeOf(name.path), name.size, signal);
+  if ((seen?.sha256 ?? null) === name.sha256) return;
+  throw new DebgeoError(
+    seen === null ? whenMissing : 'SITE_SERVES_OTHER',
+    `${lane.publicUrl} does not show ${name.path} as it was published`,
+    {
+      expected: name.sha256 ?? '404',
+      found: seen?.sha256 ?? '404',
+      state: `generation ${lane.key.generation} was written; what readers get differs`,
+    },
+  );
+}
+
+/**
+ * The smallest existing indices, as many as the bounds allow: always the same ones, and Packages
+ * among them.
+ */
+function sampleIndices(
+  indices: readonly PublishedName[],
+): (PublishedName & { sha256: NonNullable<PublishedName['sha256']> })[] {
+  const existing = indices.flatMap((name) =>
+    name.sha256 === null ? [] : [{ ...name, sha256: name.sha256 }],
+  );
+  const sampled = existing
+    .toSorted((a, b) => a.size - b.size || (a.path < b.path ? -1 : 1))
+    .slice(0, LIMITS.probeIndices);
+  let bytes = 0;
+  return sampled.filter((name) => (bytes += name.size) <= LIMITS.probeBytes);
+}
+
+const STRENGTH = ['SHA512', 'SHA256', 'SHA1', 'MD5Sum'];
+
+/**
+ * Of each index the one by-hash path that apt asks for: the strongest hash that Release lists for
+ * it.
+ */
+async function strongestByHash(
+  deps: Deps,
+  lane: SiteLane,
+  indices: readonly (PublishedName & { sha256: Blob['sha256'] })[],
+): Promise<Blob[]> {
+  const members = await byHashMembers(
+    deps.database.read,
+    lane.key,
+    indices.map((index) => index.sha256),
+  );
+  const strength = (path: string): number => STRENGTH.indexOf(path.split('/').at(-2) ?? '');
+  return indices.flatMap((index) => {
+    const folder = index.path.slice(0, index.path.lastIndexOf('/') + 1);
+    const ofIndex = members.filter(
+      (blob) => blob.sha256 === index.sha256 && blob.path.startsWith(`${folder}by-hash/`),
+    );
+    return ofIndex.toSorted((a, b) => strength(a.path) - strength(b.path)).slice(0, 1);
+  });
+}

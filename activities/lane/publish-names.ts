@@ -1,0 +1,216 @@
+/**
+ * The published names of one generation at one site, in the order in which no reader sees a Release
+ * before what it lists.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Database } from '../../src/database/orm.ts';
+import {
+  recordCorruptName,
+  recordName,
+  type Publication,
+  type RecordedName,
+} from '../../src/database/publications/publications.ts';
+import type { Checksum } from '../../src/domain/checksum.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import type { PublicationOrder } from '../../src/domain/publication-order.ts';
+import type { RepoPath } from '../../src/domain/repo-path.ts';
+import type { PublishedName } from '../../src/domain/snapshot.ts';
+import type { Expected, Written } from '../../src/site/site-store.ts';
+import { inParallel } from '../in-parallel.ts';
+import { headersOf } from './blob-headers.ts';
+import { look } from './copy-blob.ts';
+import { judgeName } from './judge-name.ts';
+import type { SiteLane } from './lane.ts';
+
+/**
+ * The bytes of a published name, from one place after the other; each is hashed on its way to the
+ * site.
+ */
+export type ContentOf = (
+  name: PublishedName,
+  signal: AbortSignal,
+) => AsyncIterable<AsyncIterable<Uint8Array>>;
+
+const NOTHING: RecordedName = { sha256: null, etag: null, lastModified: null };
+const SECOND_MS = 1_000;
+
+export class NamesPublisher {
+  readonly #database: Database;
+  readonly #lane: SiteLane;
+  readonly #publication: Publication;
+  readonly #contentOf: ContentOf;
+  /** Read every name back, also those that are on record as right. */
+  readonly #verifying: boolean;
+  #firstWriteAt: number | null = null;
+  /** The site's clock minus ours, as its last answer said; milliseconds. */
+  #clockOffset = 0;
+
+  constructor(
+    database: Database,
+    lane: SiteLane,
+    publication: Publication,
+    contentOf: ContentOf,
+    verifying: boolean,
+  ) {
+    this.#database = database;
+    this.#lane = lane;
+    this.#publication = publication;
+    this.#contentOf = contentOf;
+    this.#verifying = verifying;
+  }
+
+  /**
+   * Every name is read back before InRelease is written, and InRelease is last, also when it is
+   * deleted.
+   * @returns how long published names were changing, milliseconds
+   * @throws FOREIGN_WRITE, SITE_SERVES_OTHER, BLOB_MISSING
+   */
+  async publish(order: PublicationOrder): Promise<number> {
+    const { signal } = this.#lane.context;
+    const indices = [
+      ...order.indices,
+      ...order.removals.map((path) => ({ path, sha256: null, size: 0 })),
+    ];
+    const askedFirst =
+      order.inRelease.sha256 === null && order.release !== null ? order.release : order.inRelease;
+    // Most of a needed wait is taken here, before anything changes, so that it does not lengthen
+    // the window.
+    if (this.#isOpen(askedFirst))
+      await this.#waitOut(this.#recordOf(askedFirst).lastModified, signal);
+
+    await inParallel(indices, LIMITS.laneConcurrency, signal, (name, either) =>
+      this.#settle(name, either),
+    );
+    if (order.releaseGpg !== null) await this.#settle(order.releaseGpg, signal);
+    if (order.release !== null)
+      await this.#settle(order.release, signal, { increasing: order.release === askedFirst });
+    await this.#settle(order.inRelease, signal, { increasing: true });
+    return this.#firstWriteAt === null ? 0 : Date.now() - this.#firstWriteAt;
+  }
+
+  #recordOf(name: PublishedName): RecordedName {
+    return this.#publication.names.get(name.path) ?? NOTHING;
+  }
+
+  #isOpen(name: PublishedName): boolean {
+    return this.#verifying || this.#recordOf(name).sha256 !== name.sha256;
+  }
+
+  /**
+   * Makes one name what the snapshot wants, by looking and conditional writes; only a look that
+   * finds the wanted bytes ends it. A publication that another attempt began looks before it
+   * writes.
+   */
+  async #settle(
+    name: PublishedName,
+    signal: AbortSignal,
+    options = { increasing: false },
+  ): Promise<void> {
+    if (!this.#isOpen(name)) return;
+    const place = this.#lane.placeOf(name.path);
+    const before = this.#recordOf(name);
+    const after = options.increasing ? before.lastModified : null;
+    let recorded = before;
+    let expected: Expected = before.etag === null ? 'nothing' : { etag: before.etag };
+    let isToLook = this.#verifying || this.#publication.resumed;
+
+    for (let writes = 0; writes <= LIMITS.conflictsMax;) {
+      if (isToLook) {
+        const seen = await look(this.#lane.store, place, signal);
+        const verdict = judgeName(name, recorded, seen);
+        if (verdict.is === 'right') return this.#book(name, seen, after);
+        if (verdict.corrupt) await this.#reportCorrupt(name, recorded, seen);
+        expected = verdict.expected;
+      }
+      isToLook = true;
+      const written = await this.#write(name, place, expected, after, signal);
+      writes += 1;
+      if (written === 'conflict') continue;
+      recorded =
+        written === 'gone'
+          ? NOTHING
+          : { sha256: name.sha256, etag: written.etag, lastModified: written.lastModified };
+      if (written !== 'gone' && after !== null && written.lastModified <= after) {
+        isToLook = false;
+        expected = { etag: written.etag };
+      }
+    }
+    throw new DebgeoError(
+      'SITE_SERVES_OTHER',
+      `the site does not keep what is written to ${place}`,
+      {
+        expected: name.sha256 ?? 'nothing',
+        state: 'the publication stays open and is taken up again',
+      },
+    );
+  }
+
+  async #write(
+    name: PublishedName,
+    place: RepoPath,
+    expected: Expected,
+    after: number | null,
+    signal: AbortSignal,
+  ): Promise<Written | 'gone' | 'conflict'> {
+    await this.#waitOut(after, signal);
+    this.#firstWriteAt ??= Date.now();
+    if (name.sha256 === null)
+      return expected === 'nothing'
+        ? 'gone'
+        : this.#lane.store.remove(place, expected.etag, signal);
+
+    for await (const bytes of this.#contentOf(name, signal)) {
+      const content = {
+        size: name.size,
+        sha256: name.sha256,
+        bytes,
+        ...headersOf(name.path, 'published'),
+      };
+      try {
+        const written = await this.#lane.store.put(place, content, expected, signal);
+        if (written !== 'conflict') this.#clockOffset = written.siteClock - Date.now();
+        return written;
+      } catch (error) {
+        if (!(error instanceof DebgeoError && error.code === 'BLOB_MISMATCH')) throw error;
+      }
+    }
+    throw new DebgeoError('BLOB_MISSING', `the bytes of ${name.path} are nowhere any more`, {
+      expected: name.sha256,
+    });
+  }
+
+  /**
+   * apt asks with If-Modified-Since and stays on an InRelease, or a Release where there is no
+   * other, whose Last-Modified did not grow; it has whole seconds.
+   */
+  async #waitOut(lastModified: number | null, signal: AbortSignal): Promise<void> {
+    if (lastModified === null) return;
+    const wait = lastModified + SECOND_MS - (Date.now() + this.#clockOffset);
+    if (wait > 0) await sleep(Math.min(wait, 5 * SECOND_MS), undefined, { signal });
+  }
+
+  /** The time of a deleted InRelease is kept: one that comes back must be newer. */
+  #book(name: PublishedName, seen: Checksum | null, lastModified: number | null): Promise<void> {
+    const recorded = {
+      sha256: seen?.sha256 ?? null,
+      etag: seen?.etag ?? null,
+      lastModified: seen?.lastModified ?? lastModified,
+    };
+    return recordName(this.#database, this.#publication, name.path, recorded);
+  }
+
+  #reportCorrupt(
+    name: PublishedName,
+    recorded: RecordedName,
+    seen: Checksum | null,
+  ): Promise<void> {
+    const facts = {
+      path: name.path,
+      expected: recorded.sha256 ?? 'nothing',
+      found: seen?.sha256 ?? 'nothing',
+    };
+    return recordCorruptName(this.#database, this.#lane.key, facts);
+  }
+}

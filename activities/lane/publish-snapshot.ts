@@ -1,0 +1,151 @@
+import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
+import {
+  publishedNamesOf,
+  readSnapshot,
+  type StoredSnapshot,
+} from '../../src/database/catalog/catalog.ts';
+import { openIndexContent } from '../../src/database/catalog/index-contents.ts';
+import { byHashMembers, smallestMember } from '../../src/database/catalog/members.ts';
+import {
+  finishPublication,
+  openPublication,
+} from '../../src/database/publications/publications.ts';
+import { assertSettled, barrier } from '../../src/database/registry/registry.ts';
+import { readReplication } from '../../src/database/replications/replications.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { judgeFreshness } from '../../src/domain/freshness.ts';
+import { publicationOrder } from '../../src/domain/publication-order.ts';
+import { suiteFolder } from '../../src/domain/release.ts';
+import { releaseSetPaths, type RepoPath } from '../../src/domain/repo-path.ts';
+import type { ReleaseSet } from '../../src/domain/snapshot.ts';
+import { readPublic } from '../../src/site/read-public.ts';
+import { withHeartbeat } from '../context.ts';
+import type { Deps } from '../deps.ts';
+import { countsOf, startSiteLane, type SiteLane, type StepAnswer, type StepInput } from './lane.ts';
+import { NamesPublisher, type ContentOf } from './publish-names.ts';
+
+/**
+ * Makes the generation visible at the site: canonical indices, Release.gpg, Release, and InRelease
+ * last; only what differs is written.
+ *
+ * Before the first write, what cannot be taken back is made sure: the barrier, signature and
+ * freshness as they are judged now, and that the public URL shows what is at the site. From then on
+ * there is no other way than through: the intent stays open, and pins the generation, until
+ * InRelease is there. Given twice, or killed anywhere: an open publication is taken up by looking
+ * at each name before writing it; one that is finished writes nothing. Where somebody asked to
+ * verify, and after a failure, every published name is read back and repaired.
+ * @returns repair: immutable blobs that the barrier misses; nothing was written
+ * @throws GENERATION_BACKWARDS, FOREIGN_WRITE, SITE_NOT_PUBLIC, SITE_SERVES_OTHER, RELEASE_EXPIRED,
+ *   RELEASE_FUTURE, SIGNATURE_*
+ */
+export const createPublishSnapshot =
+  (deps: Deps) =>
+  async (input: StepInput): Promise<StepAnswer> => {
+    const lane = await startSiteLane(deps, input);
+    return withHeartbeat(
+      lane.context,
+      () => countsOf(lane.row),
+      () => publish(deps, lane),
+    );
+  };
+
+async function publish(deps: Deps, lane: SiteLane): Promise<StepAnswer> {
+  const { key, row, distribution } = lane;
+  const { database } = deps;
+  const isServed = row.served === key.generation && !row.publishing;
+  // After a failure, too: what the probe found wrong at a published name is mended here.
+  const isVerifying = row.verifyRequestedAt !== null || row.retryCount > 0;
+  if (isServed && !isVerifying) return { more: false, repair: 0, row };
+
+  const behind = await barrier(database.read, key);
+  const repair = behind.unsettled - behind.unplanned;
+  if (repair > 0) return { more: false, repair, row };
+  assertSettled(behind, key.generation);
+
+  const snapshot = await readSnapshot(database.read, key.distributionId, key.generation);
+  if (snapshot === null)
+    throw new Error(`generation ${key.generation} of ${distribution.name} is not stored`);
+  if (!isServed && !row.publishing) await judgeAgain(lane, snapshot);
+  if (!isServed) await assertPublic(deps, lane);
+
+  const publication = await openPublication(database, key);
+  const folder = suiteFolder(distribution.suite);
+  const wanted = await publishedNamesOf(database.read, key.distributionId, key.generation, folder);
+  const present = [...publication.names]
+    .filter(([, name]) => name.sha256 !== null)
+    .map(([path]) => path);
+  const publisher = new NamesPublisher(
+    database,
+    lane,
+    publication,
+    contentsOf(deps, lane, snapshot.releaseSet, folder),
+    isVerifying,
+  );
+  const windowMs = await publisher.publish(publicationOrder(wanted, present, folder));
+
+  if (publication.id !== null)
+    return {
+      more: false,
+      repair: 0,
+      row: await finishPublication(database, publication, windowMs),
+    };
+  return { more: false, repair: 0, row: (await readReplication(database.read, lane.at)) ?? row };
+}
+
+/** Keys expire and are withdrawn, and releases expire, between capture and publication. */
+async function judgeAgain({ distribution }: SiteLane, snapshot: StoredSnapshot): Promise<void> {
+  const now = new Date();
+  await verifyReleaseSet(snapshot.releaseSet, distribution.archive.keyring, now);
+  judgeFreshness(snapshot, null, now, distribution);
+}
+
+/** A file that is verified at the site must be there for anybody, under the public URL. */
+async function assertPublic(deps: Deps, lane: SiteLane): Promise<void> {
+  const sample = await smallestMember(deps.database.read, lane.key);
+  if (sample === null) return;
+  const seen = await readPublic(
+    lane.publicUrl,
+    lane.placeOf(sample.path),
+    sample.size,
+    lane.context.signal,
+  );
+  if (seen?.sha256 === sample.sha256) return;
+  throw new DebgeoError(
+    seen === null ? 'SITE_NOT_PUBLIC' : 'SITE_SERVES_OTHER',
+    `${lane.publicUrl} does not show what is at the site: ${sample.path}`,
+    {
+      expected: sample.sha256,
+      found: seen?.sha256 ?? '404',
+      state: 'nothing was published',
+    },
+  );
+}
+
+/**
+ * The Release set as captured; indices as captured, else from their by-hash copy at this very site.
+ * The archive is not needed.
+ */
+function contentsOf(deps: Deps, lane: SiteLane, releaseSet: ReleaseSet, folder: string): ContentOf {
+  const [inRelease, release, releaseGpg] = releaseSetPaths(folder);
+  const ofReleaseSet = new Map<RepoPath, Uint8Array | null>([
+    [inRelease, releaseSet.inRelease],
+    [release, releaseSet.release],
+    [releaseGpg, releaseSet.releaseGpg],
+  ]);
+  return async function* (name, signal) {
+    const stored = ofReleaseSet.get(name.path);
+    if (stored) yield once(stored);
+    if (stored !== undefined || name.sha256 === null) return;
+
+    const captured = await openIndexContent(deps.database, name.sha256);
+    if (captured !== null) yield captured;
+    for (const member of await byHashMembers(deps.database.read, lane.key, [name.sha256])) {
+      const blob = await lane.store.open(lane.placeOf(member.path), signal);
+      if (blob !== null) yield blob.bytes;
+    }
+  };
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

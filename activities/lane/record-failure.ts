@@ -1,0 +1,17 @@
+import { recordFailure, type LaneAt } from '../../src/database/replications/replications.ts';
+import type { ErrorReport } from '../../src/domain/errors.ts';
+import type { Replication } from '../../src/domain/replication.ts';
+import { activityContext } from '../context.ts';
+import type { Deps } from '../deps.ts';
+
+/**
+ * Commits that a step of a lane failed, and with it when the lane tries again. Null: the
+ * distribution is not replicated there any more.
+ */
+export const createRecordFailure =
+  (deps: Deps) =>
+  (input: LaneAt & { readonly report: ErrorReport }): Promise<Replication | null> => {
+    const { distribution, site, report } = input;
+    deps.log.warn(input, 'replication failed');
+    return recordFailure(deps.database, { distribution, site }, report, activityContext().attempt);
+  };

@@ -1,0 +1,207 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { recordCorrupt } from '../../src/database/registry/lane.ts';
+import {
+  claimBlobs,
+  countProgress,
+  failBlobs,
+  finishBlobs,
+  openBlobs,
+  releaseBlobs,
+  type WantedBlob,
+} from '../../src/database/registry/registry.ts';
+import type { Checksum } from '../../src/domain/checksum.ts';
+import { DebgeoError, type ErrorReport } from '../../src/domain/errors.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import type { Replication } from '../../src/domain/replication.ts';
+import { isWorkerStopping, withHeartbeat } from '../context.ts';
+import type { Deps } from '../deps.ts';
+import { inParallel } from '../in-parallel.ts';
+import { Ledger } from '../ledger.ts';
+import type { BlobSource } from './blob-source.ts';
+import { copyBlob, type OnCorrupt } from './copy-blob.ts';
+import { countsOf, startSiteLane, type SiteLane, type StepAnswer, type StepInput } from './lane.ts';
+import { createOrigins, isOfOneFile } from './origins.ts';
+
+/**
+ * Copies for one slice what the site lacks of the generation, and reads back what it wrote. The
+ * registry is the only cursor.
+ *
+ * Given twice, or killed anywhere: what was written and not booked is found by the next attempt's
+ * conditional write and taken over. A blob that no origin has right does not stop the others; the
+ * lane fails with it when nothing else is left.
+ * @returns more: the slice ended first, also because its worker stops
+ * @throws BLOB_MISSING, BLOB_MISMATCH, SITE_SERVES_OTHER; SUPERSEDED where a newer generation makes
+ *   the missing blob pointless
+ */
+export const createSyncBlobs =
+  (deps: Deps) =>
+  async (input: StepInput): Promise<StepAnswer> => {
+    const lane = await startSiteLane(deps, input);
+    const { signal } = lane.context;
+    const slice = new Slice(deps, lane);
+    const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
+
+    const work = async (): Promise<StepAnswer> => {
+      do {
+        signal.throwIfAborted();
+        if ((await slice.copyUntil(end)) > 0) continue;
+        if (await slice.isDone())
+          return { more: false, repair: 0, row: await countProgress(deps.database, lane.key) };
+        await sleep(LIMITS.claimPollMs, undefined, { signal });
+      } while (Date.now() < end);
+      return { more: true, repair: 0, row: slice.row };
+    };
+    try {
+      const answer = await withHeartbeat(lane.context, () => countsOf(slice.row), work);
+      deps.log.debug(
+        { ...lane.at, ...deps.spool?.counts },
+        'a slice ended; what this worker read, and shared',
+      );
+      return answer;
+    } catch (error) {
+      await releaseBlobs(deps.database, lane.key).catch((cause: unknown) =>
+        deps.log.warn({ ...lane.at, cause }, 'claims are freed by the next attempt'),
+      );
+      if (isWorkerStopping(lane.context)) return { more: true, repair: 0, row: slice.row };
+      throw error;
+    }
+  };
+
+interface Done {
+  readonly pathId: number;
+  readonly blobId: number;
+  readonly checksum: Checksum;
+}
+
+const isOfOneBlob = (error: DebgeoError): boolean =>
+  error.code === 'BLOB_MISSING' || error.code === 'BLOB_MISMATCH';
+
+class Slice {
+  /** As committed by the last batch. */
+  row: Replication;
+  readonly #deps: Deps;
+  readonly #lane: SiteLane;
+  readonly #source: BlobSource;
+  readonly #onCorrupt: OnCorrupt;
+  #firstFailure: ErrorReport | null = null;
+  /**
+   * Why blobs stay claimed that the archive does not give out: the slice goes on without them, and
+   * ends with this when nothing else is left.
+   */
+  #heldBack: DebgeoError | null = null;
+
+  constructor(deps: Deps, lane: SiteLane) {
+    this.row = lane.row;
+    this.#deps = deps;
+    this.#lane = lane;
+    this.#source = createOrigins(deps, lane);
+    this.#onCorrupt = (blob, found) =>
+      recordCorrupt(deps.database.read, lane.key, {
+        path: blob.path,
+        expected: blob.sha256,
+        found: found.sha256,
+      });
+  }
+
+  /**
+   * Copies what it can claim, and books it in sets as it goes: also what was done before an error
+   * or a cancel ended it. @returns how many it claimed
+   */
+  async copyUntil(end: number): Promise<number> {
+    const { database } = this.#deps;
+    const { key, context } = this.#lane;
+    const failed: { pathId: number; report: ErrorReport }[] = [];
+    let archiveError: DebgeoError | null = null;
+    let claimed = 0;
+    const done = new Ledger<Done>(LIMITS.bookFiles, async (set) => {
+      this.row = await finishBlobs(database, key, set);
+    });
+
+    const copyOne = async (blob: WantedBlob, signal: AbortSignal): Promise<void> => {
+      claimed += 1;
+      try {
+        const checksum = await copyBlob(this.#lane, this.#source, blob, signal, this.#onCorrupt);
+        await done.add({ pathId: blob.pathId, blobId: blob.blobId, checksum });
+      } catch (error) {
+        if (!(error instanceof DebgeoError)) throw error;
+        if (isOfOneBlob(error)) failed.push({ pathId: blob.pathId, report: error.report });
+        else if (isOfOneFile(error)) this.#heldBack ??= error;
+        else if (error.code.startsWith('ARCHIVE_')) archiveError ??= error;
+        else throw error;
+      }
+    };
+    try {
+      await inParallel(
+        this.#claim(end, () => archiveError !== null),
+        LIMITS.laneConcurrency,
+        context.signal,
+        copyOne,
+      );
+      if (archiveError !== null) throw archiveError as DebgeoError;
+    } finally {
+      this.#firstFailure ??= failed[0]?.report ?? null;
+      await done.close();
+      if (failed.length > 0) await failBlobs(database, key, failed);
+    }
+    return claimed;
+  }
+
+  /** One batch ahead of what is being copied: a claim costs a round trip to the database. */
+  async *#claim(end: number, isOver: () => boolean): AsyncGenerator<WantedBlob> {
+    const claimBehind = (pathId: number): Promise<WantedBlob[]> => {
+      const batch =
+        Date.now() >= end || isOver()
+          ? Promise.resolve([])
+          : claimBlobs(
+              this.#deps.database,
+              this.#lane.key,
+              LIMITS.batchFiles,
+              LIMITS.batchBytes,
+              pathId,
+            );
+      batch.catch(() => undefined); // told when it is its turn
+      return batch;
+    };
+    let next = claimBehind(0);
+    try {
+      for (let batch = await next; batch.length > 0; batch = await next) {
+        next = claimBehind(batch.at(-1)!.pathId);
+        yield* batch;
+      }
+    } finally {
+      await next.catch(() => undefined);
+    }
+  }
+
+  /**
+   * Whether nothing is left to claim; false also while lanes of other distributions copy blobs that
+   * this generation shares with them.
+   */
+  async isDone(): Promise<boolean> {
+    const open = await openBlobs(this.#deps.database.read, this.#lane.key);
+    if (open.claimable > 0) return false;
+    if (this.#heldBack !== null) throw this.#heldBack;
+    if (open.elsewhere > 0) return false;
+    if (open.failed !== null) throw this.#failureOf(open.failed);
+    return true;
+  }
+
+  #failureOf(failed: { count: number; code: ErrorReport['code']; path: string }): DebgeoError {
+    const { generation } = this.#lane.key;
+    const pointless =
+      (failed.code === 'BLOB_MISSING' || failed.code === 'BLOB_MISMATCH') &&
+      this.row.target > generation &&
+      !this.row.publishing;
+    const { expected, found } = this.#firstFailure ?? {};
+    return new DebgeoError(
+      pointless ? 'SUPERSEDED' : failed.code,
+      `${failed.count} of the files of generation ${generation} cannot be had right, the first is ${failed.path}`,
+      {
+        ...(expected === undefined ? {} : { expected }),
+        ...(found === undefined ? {} : { found }),
+        state: 'everything else of the generation is at the site; nothing was published',
+      },
+    );
+  }
+}

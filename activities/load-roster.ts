@@ -1,9 +1,0 @@
-import type { Roster } from '../src/domain/replication.ts';
-import { loadRoster } from '../src/database/replications.ts';
-import type { Deps } from './deps.ts';
-
-/** All that the workflow of a distribution decides on. Not there, or marked removed: `removed`. */
-export const createLoadRoster =
-  (deps: Deps) =>
-  (input: { readonly distribution: string }): Promise<Roster> =>
-    loadRoster(deps.database, input.distribution);

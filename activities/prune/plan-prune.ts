@@ -1,0 +1,25 @@
+import { findSite, markUnneeded } from '../../src/database/prune/prune-blobs.ts';
+import { loadPrune, recordMarked, startPrune } from '../../src/database/prune/prunes.ts';
+import type { SitePrune } from '../../src/domain/replication.ts';
+import { activityContext, withHeartbeat } from '../context.ts';
+import type { Deps } from '../deps.ts';
+import type { SiteInput } from './prune-blobs.ts';
+
+/**
+ * Marks what the site may lose, as far as the share of one run reaches. Touches nothing but the
+ * database. Given twice: marks no more than once.
+ * @throws PRUNE_REFUSED it is not certain what is to be kept
+ */
+export const createPlanPrune =
+  (deps: Deps) =>
+  async ({ site }: SiteInput): Promise<SitePrune> => {
+    const plan = async (): Promise<SitePrune> => {
+      const row = await loadPrune(deps.database, site);
+      if (!row.enabled) return row;
+      const { id } = await findSite(deps.database.read, site);
+      await startPrune(deps.database, id);
+      const { more } = await markUnneeded(deps.database, id);
+      return recordMarked(deps.database, site, more);
+    };
+    return withHeartbeat(activityContext(), () => ({}), plan);
+  };

@@ -1,0 +1,171 @@
+import {
+  bookFound,
+  bookGone,
+  findSite,
+  takeMarked,
+  type Left,
+  type UnneededBlob,
+} from '../../src/database/prune/prune-blobs.ts';
+import { loadPrune } from '../../src/database/prune/prunes.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import type { SitePrune } from '../../src/domain/replication.ts';
+import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
+import type { SiteStore } from '../../src/site/site-store.ts';
+import {
+  activityContext,
+  isWorkerStopping,
+  withHeartbeat,
+  type ActivityContext,
+} from '../context.ts';
+import type { Deps } from '../deps.ts';
+import { inParallel } from '../in-parallel.ts';
+import { look } from '../lane/copy-blob.ts';
+
+/** One site: ids only (I4). */
+export interface SiteInput {
+  readonly site: string;
+}
+
+export interface PruneAnswer {
+  /** The slice ended before the work did. */
+  readonly more: boolean;
+  /** As committed last. */
+  readonly row: SitePrune;
+}
+
+/**
+ * Deletes for one slice what is marked at the site. Each deletion names the version that it means,
+ * and that version is booked before.
+ *
+ * Given twice, or killed anywhere: rows stay marked until they are booked as gone; the next attempt
+ * takes them, and what is gone already is gone.
+ * @throws SITE_* the site itself; what was deleted before is booked
+ */
+export const createPruneBlobs =
+  (deps: Deps) =>
+  async ({ site }: SiteInput): Promise<PruneAnswer> => {
+    const context = activityContext();
+    const counts = { deleted: 0 };
+    const work = async (): Promise<PruneAnswer> => {
+      const { id } = await findSite(deps.database.read, site);
+      const { store } = await deps.siteOf(site);
+      const pruner = new Pruner(deps, id, store, context);
+      const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
+      for (;;) {
+        const batch = await takeMarked(deps.database, id, context.attempt, LIMITS.batchFiles);
+        if (batch.length === 0) return { more: false, row: await loadPrune(deps.database, site) };
+        counts.deleted += await pruner.deleteAll(batch);
+        if (Date.now() >= end) return { more: true, row: await loadPrune(deps.database, site) };
+      }
+    };
+    try {
+      return await withHeartbeat(context, () => counts, work);
+    } catch (error) {
+      if (isWorkerStopping(context))
+        return { more: true, row: await loadPrune(deps.database, site) };
+      throw error;
+    }
+  };
+
+class Pruner {
+  readonly #deps: Deps;
+  readonly #siteId: number;
+  readonly #store: SiteStore;
+  readonly #context: ActivityContext;
+
+  constructor(deps: Deps, siteId: number, store: SiteStore, context: ActivityContext) {
+    this.#deps = deps;
+    this.#siteId = siteId;
+    this.#store = store;
+    this.#context = context;
+  }
+
+  /**
+   * Deletes a batch and books it in one commit, also what was done before an error or a cancel
+   * ended it.
+   */
+  async deleteAll(batch: readonly UnneededBlob[]): Promise<number> {
+    const gone: UnneededBlob[] = [];
+    const left: Left[] = [];
+    try {
+      await inParallel(
+        batch,
+        LIMITS.laneConcurrency,
+        this.#context.signal,
+        async (blob, signal) => {
+          const outcome = await this.#delete(blob, signal);
+          if (outcome === 'gone') gone.push(blob);
+          else if (outcome !== 'needed') left.push({ blob, report: outcome });
+        },
+      );
+    } finally {
+      await bookGone(this.#deps.database, this.#siteId, this.#context.attempt, gone, left);
+    }
+    for (const { blob, report } of left)
+      this.#deps.log.warn({ site: this.#store.site, path: blob.path, report }, 'left at the site');
+    return gone.length;
+  }
+
+  /** `needed`: somebody needs the blob by now, or another attempt deletes it. */
+  async #delete(
+    blob: UnneededBlob,
+    signal: AbortSignal,
+  ): Promise<'gone' | 'needed' | Left['report']> {
+    const place = sitePath(blob.mount, blob.path);
+    const state = 'these bytes were left as they are; delete them if nobody needs them';
+    let { etag } = blob;
+    for (let conflicts = 0; ; conflicts += 1) {
+      const removed = etag === null ? 'conflict' : await this.#remove(place, etag, signal);
+      if (removed === 'gone') return 'gone';
+      if (typeof removed === 'object') return { ...removed, state };
+
+      // Nobody knows what is there, or it is another version: ours by its bytes, or somebody
+      // else's.
+      const found = await look(this.#store, place, signal);
+      if (found === null) return 'gone';
+      if (found.etag === etag || conflicts > LIMITS.conflictsMax)
+        return {
+          code: 'SITE_REFUSED',
+          message: `the site does not delete ${place}: an immutability policy or a lease, perhaps`,
+          state,
+        };
+      if (found.sha256 !== blob.sha256)
+        return {
+          code: 'FOREIGN_WRITE',
+          message: `somebody else wrote to ${blob.path}, which nothing needs any more`,
+          expected: blob.sha256,
+          found: found.sha256,
+          state,
+        };
+      if (
+        !(await bookFound(
+          this.#deps.database,
+          this.#siteId,
+          this.#context.attempt,
+          blob.pathId,
+          found.etag,
+        ))
+      )
+        return 'needed';
+      etag = found.etag;
+    }
+  }
+
+  /**
+   * A blob that the site keeps (a lease, a legal hold, a version that may not be deleted) holds up
+   * no other.
+   */
+  async #remove(
+    place: RepoPath,
+    etag: string,
+    signal: AbortSignal,
+  ): Promise<'gone' | 'conflict' | Left['report']> {
+    try {
+      return await this.#store.remove(place, etag, signal);
+    } catch (error) {
+      if (!(error instanceof DebgeoError) || error.code !== 'SITE_REFUSED') throw error;
+      return { ...error.report, code: 'SITE_REFUSED' };
+    }
+  }
+}

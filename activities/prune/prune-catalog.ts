@@ -1,0 +1,21 @@
+import { pruneArchives } from '../../src/database/prune/prune-catalog.ts';
+import { finishPrune } from '../../src/database/prune/prunes.ts';
+import type { SitePrune } from '../../src/domain/replication.ts';
+import { activityContext, withHeartbeat } from '../context.ts';
+import type { Deps } from '../deps.ts';
+import type { SiteInput } from './prune-blobs.ts';
+
+/**
+ * Deletes from the catalog what no site needs, a bounded part of it, and ends the run of this site.
+ * Every site's run does so: one after the other, under the lock of each archive. Given twice:
+ * deletes the next part.
+ * @throws PRUNE_REFUSED it is not certain what is to be kept
+ */
+export const createPruneCatalog =
+  (deps: Deps) =>
+  ({ site }: SiteInput): Promise<SitePrune> =>
+    withHeartbeat(
+      activityContext(),
+      () => ({}),
+      async () => finishPrune(deps.database, site, await pruneArchives(deps.database)),
+    );

@@ -1,0 +1,203 @@
+/**
+ * The bytes of captured indices, by SHA-256: what slow lanes publish from, long after the archive
+ * has moved on.
+ */
+import { createHash } from 'node:crypto';
+import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { sql } from 'kysely';
+
+import { DebgeoError } from '../../domain/errors.ts';
+import { LIMITS } from '../../domain/limits.ts';
+import type { Hashes, HashName } from '../../domain/release.ts';
+import type { Sha256 } from '../../domain/sha256.ts';
+import { first, type Database, type Tx } from '../orm.ts';
+
+/** What Release says of an index: its size and every hash that it lists. */
+export interface ExpectedContent {
+  /** bytes */
+  readonly size: number;
+  /** Null where Release lists SHA512 only: then `hashes` has it. */
+  readonly sha256: Sha256 | null;
+  readonly hashes?: Hashes;
+}
+
+/**
+ * Open files at a time: all Packages and Sources of sid in two compressions are fewer. What is
+ * beyond is read from the database.
+ */
+const KEPT_MAX = 128;
+
+/**
+ * Bytes of indices that were stored a moment ago, in files without a name: nothing is left of them
+ * when their process is killed.
+ */
+export class KeptContents implements AsyncDisposable {
+  readonly #files = new Map<Sha256, FileHandle>();
+
+  /** @param path  of a file that is unlinked next */
+  async keep(sha256: Sha256, path: string): Promise<void> {
+    if (this.#files.size >= KEPT_MAX) return;
+    const file = await open(path);
+    // Several indices may have the same bytes, and come at once.
+    if (this.#files.has(sha256)) await file.close();
+    else this.#files.set(sha256, file);
+  }
+
+  open(sha256: Sha256): AsyncIterable<Uint8Array> | null {
+    return this.#files.get(sha256)?.createReadStream({ start: 0, autoClose: false }) ?? null;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const file of this.#files.values()) await file.close();
+  }
+}
+
+const ALGORITHMS: Readonly<Record<HashName, string>> = {
+  SHA512: 'sha512',
+  SHA256: 'sha256',
+  SHA1: 'sha1',
+  MD5Sum: 'md5',
+};
+
+/**
+ * Those of the digests that the catalog does not have the bytes of. The others are taken up again
+ * where prune has found them unused: whoever asks is about to save a snapshot that names them.
+ */
+export async function missingContents(tx: Tx, digests: readonly Sha256[]): Promise<Set<Sha256>> {
+  const wanted = sql`select decode(h, 'hex') from unnest(${[...digests]}::text[]) h`;
+  await sql`
+    update index_contents set unused_since = null where chunk = 0 and unused_since is not null and sha256 in (${wanted})`.execute(
+    tx.kysely,
+  );
+  const { rows } = await sql<{ sha256: Sha256 }>`
+    select distinct h as sha256 from unnest(${[...digests]}::text[]) h
+    where not exists (select from index_contents c where c.sha256 = decode(h, 'hex') and c.chunk = 0)`.execute(
+    tx.kysely,
+  );
+  return new Set(rows.map((row) => row.sha256));
+}
+
+/**
+ * Keeps the bytes of an index if they are right. They wait in a temporary file until the last one
+ * has come and been hashed: so a slow archive holds no transaction open, and a wrong file leaves
+ * nothing behind.
+ * @param kept takes that file, for openIndexContent
+ * @returns their SHA-256
+ * @throws INDEX_MISMATCH another size, or another digest than one of those expected
+ */
+export async function storeIndexContent(
+  db: Database,
+  expected: ExpectedContent,
+  bytes: AsyncIterable<Uint8Array>,
+  kept: KeptContents | null = null,
+): Promise<Sha256> {
+  const folder = await mkdtemp(join(tmpdir(), 'debgeo-index-'));
+  try {
+    const file = join(folder, 'content');
+    const sha256 = await receive(file, expected, bytes);
+    await db.transaction((tx) => insertChunks(tx, sha256, file));
+    await kept?.keep(sha256, file);
+    return sha256;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+async function receive(
+  path: string,
+  expected: ExpectedContent,
+  bytes: AsyncIterable<Uint8Array>,
+): Promise<Sha256> {
+  const wanted: Hashes = {
+    ...expected.hashes,
+    ...(expected.sha256 === null ? {} : { SHA256: expected.sha256 }),
+  };
+  const names = Object.keys(wanted) as HashName[];
+  const hashes = new Map(
+    [...names, 'SHA256' as const].map((name) => [name, createHash(ALGORITHMS[name])]),
+  );
+  let size = 0;
+  await using file = await open(path, 'wx', 0o600);
+  for await (const chunk of bytes) {
+    size += chunk.length;
+    if (size > expected.size) throw mismatch(`${expected.size} bytes`, 'more');
+    for (const hash of hashes.values()) hash.update(chunk);
+    await file.writeFile(chunk);
+  }
+
+  if (size !== expected.size) throw mismatch(`${expected.size} bytes`, `${size} bytes`);
+  const digests = new Map([...hashes].map(([name, hash]) => [name, hash.digest('hex')]));
+  for (const name of names) {
+    if (digests.get(name) !== wanted[name])
+      throw mismatch(`${name} ${wanted[name]}`, `${name} ${digests.get(name)}`);
+  }
+  return digests.get('SHA256') as Sha256;
+}
+
+/** Every content has a chunk 0, the empty one too: that is how it is known to be here. */
+async function insertChunks(tx: Tx, sha256: Sha256, path: string): Promise<void> {
+  await using file = await open(path);
+  const { size } = await file.stat();
+  const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(size, LIMITS.chunkBytes)));
+  for (let chunk = 0, left = size; chunk === 0 || left > 0; chunk += 1) {
+    const { bytesRead } = await file.read(buffer);
+    if (bytesRead === 0 && left > 0) throw new Error(`${path} became shorter`);
+    await sql`
+      insert into index_contents as c (sha256, chunk, bytes)
+      values (${Buffer.from(sha256, 'hex')}, ${chunk}, ${buffer.subarray(0, bytesRead)})
+      on conflict (sha256, chunk) do update set unused_since = null where c.unused_since is not null`.execute(
+      tx.kysely,
+    );
+    left -= bytesRead;
+  }
+}
+
+/**
+ * Opens the bytes of an index for streaming; null if the catalog does not have them.
+ * @param kept where storeIndexContent may have kept them a moment ago: out of the database they
+ *   take several times their size in memory
+ */
+export async function openIndexContent(
+  db: Database,
+  sha256: Sha256,
+  kept: KeptContents | null = null,
+): Promise<AsyncIterable<Uint8Array> | null> {
+  const file = kept?.open(sha256);
+  if (file) return file;
+  const head = await readChunk(db, sha256, 0);
+  return head && chunksFrom(db, sha256, head);
+}
+
+async function* chunksFrom(
+  db: Database,
+  sha256: Sha256,
+  head: Buffer,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  yield head;
+  for (let chunk = 1; ; chunk += 1) {
+    const bytes = await readChunk(db, sha256, chunk);
+    if (bytes === null) return;
+    yield bytes;
+  }
+}
+
+/**
+ * As Base64: the hexadecimal digits of a bytea are half as long again, and several copies of them
+ * stand in memory until they are collected.
+ */
+async function readChunk(db: Database, sha256: Sha256, chunk: number): Promise<Buffer | null> {
+  const row = first(
+    await sql<{
+      base64: string;
+    }>`select encode(bytes, 'base64') as base64 from index_contents where sha256 = ${Buffer.from(sha256, 'hex')} and chunk = ${chunk}`.execute(
+      db.read.kysely,
+    ),
+  );
+  return row && Buffer.from(row.base64, 'base64');
+}
+
+const mismatch = (expected: string, found: string): DebgeoError =>
+  new DebgeoError('INDEX_MISMATCH', 'an index differs from what Release says', { expected, found });

@@ -1,0 +1,49 @@
+/** The immutable members of one generation, asked for by what they are. */
+import { sql, type RawBuilder } from 'kysely';
+
+import type { Blob } from '../../domain/blob.ts';
+import type { RepoPath } from '../../domain/repo-path.ts';
+import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
+import type { Tx } from '../orm.ts';
+import { members, type LaneKey } from '../registry/lane.ts';
+
+const isByHash = sql`p.path ~ '(^|/)by-hash/[^/]+/[^/]+$'`;
+
+/** The by-hash members with these digests, all hashes and folders. */
+export function byHashMembers(tx: Tx, lane: LaneKey, digests: readonly Sha256[]): Promise<Blob[]> {
+  const wanted = sql`b.sha256 = any(${digests.map((digest) => Buffer.from(digest, 'hex'))}::bytea[])`;
+  return select(tx, lane, sql`where ${isByHash} and ${wanted} order by p.path`);
+}
+
+/**
+ * The smallest member, a by-hash index where there is one: what a site must show before anything is
+ * published on it.
+ */
+export async function smallestMember(tx: Tx, lane: LaneKey): Promise<Blob | null> {
+  const [smallest] = await select(tx, lane, sql`order by ${isByHash} desc, b.size, p.path limit 1`);
+  return smallest ?? null;
+}
+
+/** A few pool files, always the same ones: the smallest, and those whose names apt quotes. */
+export async function samplePool(tx: Tx, lane: LaneKey, count: number): Promise<Blob[]> {
+  const half = Math.ceil(count / 2);
+  const quoted = await select(
+    tx,
+    lane,
+    sql`where not ${isByHash} and p.path ~ '[+~%]' order by b.size, p.path limit ${half}`,
+  );
+  const smallest = await select(
+    tx,
+    lane,
+    sql`where not ${isByHash} order by b.size, p.path limit ${count - quoted.length}`,
+  );
+  return [...new Map([...quoted, ...smallest].map((blob) => [blob.path, blob])).values()];
+}
+
+async function select(tx: Tx, lane: LaneKey, which: RawBuilder<unknown>): Promise<Blob[]> {
+  const found = await sql<{ path: RepoPath; size: number; digest: Uint8Array }>`
+    select p.path, b.size, b.sha256 as digest from ${members(lane)} join paths p on p.id = b.path_id ${which}`.execute(
+    tx.kysely,
+  );
+  return found.rows.map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }));
+}

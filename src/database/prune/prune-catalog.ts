@@ -1,0 +1,129 @@
+/**
+ * What the catalog may lose, of one archive: snapshots that no site needs, then ranges in which no
+ * stored snapshot lies, then blobs that neither a range nor a site names, then paths without a
+ * blob. Always in this order and under the exclusive lock of the archive: a range goes only with
+ * the last snapshot of it, so that a snapshot which is stored is whole, and a lane that comes too
+ * late finds no snapshot (plan-blobs.ts) rather than half of one.
+ */
+import { sql, type RawBuilder } from 'kysely';
+
+import { LIMITS } from '../../domain/limits.ts';
+import { lockArchiveForPrune, type Database, type Tx } from '../orm.ts';
+import { assertKnown, isKept, keptGenerations, rankedPublications } from './kept-generations.ts';
+
+/** Deletes of every archive as much as one run may. @returns how many snapshots */
+export async function pruneArchives(db: Database): Promise<number> {
+  const { rows } = await sql<{
+    id: number;
+    name: string;
+  }>`select id, name from archives order by id`.execute(db.read.kysely);
+  let snapshots = 0;
+  for (const archive of rows) snapshots += await pruneArchive(db, archive);
+  await prunePublications(db.read);
+  await pruneIndexContents(db.read);
+  return snapshots;
+}
+
+async function pruneArchive(
+  db: Database,
+  archive: { readonly id: number; readonly name: string },
+): Promise<number> {
+  // Looked for outside of the lock, since that reads the whole catalog; judged again inside.
+  const [blobs, paths] = [
+    await ids(db.read, unnamedBlobs(archive.id)),
+    await ids(db.read, unnamedPaths(archive.id)),
+  ];
+  const unneeded = await sql`
+    with kept as materialized (${keptGenerations(null)}) select ${unneededSnapshots(archive.id)} limit 1`.execute(
+    db.read.kysely,
+  );
+  if (unneeded.rows.length > 0) await assertKnown(db.read, archive, null);
+
+  return db.transaction(async (tx) => {
+    await lockArchiveForPrune(tx, archive.id);
+    const snapshots = await sql`
+      with kept as materialized (${keptGenerations(null)})
+      delete from distribution_snapshots where (distribution_id, generation) in (
+        select s.distribution_id, s.generation ${unneededSnapshots(archive.id)}
+        order by s.distribution_id, s.generation limit ${LIMITS.pruneSnapshots})`.execute(
+      tx.kysely,
+    );
+    await sql`
+      delete from snapshot_blobs where (distribution_id, blob_id, from_generation) in (
+        select m.distribution_id, m.blob_id, m.from_generation
+        from snapshot_blobs m join debian_distributions d on d.id = m.distribution_id and d.archive_id = ${archive.id}
+        where m.to_generation < 2147483647 and not exists (
+          select from distribution_snapshots s
+          where s.distribution_id = m.distribution_id and s.generation >= m.from_generation and s.generation < m.to_generation)
+        order by m.distribution_id, m.to_generation limit ${LIMITS.pruneCatalogRows})`.execute(
+      tx.kysely,
+    );
+    await sql`delete from blobs where id in (select id from (${unnamedBlobs(archive.id, blobs)}) unnamed)`.execute(
+      tx.kysely,
+    );
+    await sql`delete from paths where id in (select id from (${unnamedPaths(archive.id, paths)}) unnamed)`.execute(
+      tx.kysely,
+    );
+    return Number(snapshots.numAffectedRows ?? 0n);
+  });
+}
+
+/** `from` and `where`, behind `with kept`. */
+const unneededSnapshots = (archiveId: number): RawBuilder<unknown> => sql`
+  from distribution_snapshots s join debian_distributions d on d.id = s.distribution_id and d.archive_id = ${archiveId}
+  where not exists (select from kept k where k.distribution_id = s.distribution_id and k.generation = s.generation)`;
+
+const within = (column: string, among: readonly number[] | undefined): RawBuilder<boolean> =>
+  among === undefined
+    ? sql<boolean>`true`
+    : sql<boolean>`${sql.ref(column)} = any(${[...among]}::bigint[])`;
+
+const unnamedBlobs = (
+  archiveId: number,
+  among?: readonly number[],
+): RawBuilder<{ id: number }> => sql<{ id: number }>`
+  select b.id from blobs b join paths p on p.id = b.path_id and p.archive_id = ${archiveId}
+  where ${within('b.id', among)} and not exists (select from snapshot_blobs m where m.blob_id = b.id)
+    and not exists (select from blob_registry r where r.blob_id = b.id)
+  order by b.id limit ${LIMITS.pruneCatalogRows}`;
+
+const unnamedPaths = (
+  archiveId: number,
+  among?: readonly number[],
+): RawBuilder<{ id: number }> => sql<{ id: number }>`
+  select p.id from paths p
+  where p.archive_id = ${archiveId} and ${within('p.id', among)} and not exists (select from blobs b where b.path_id = p.id)
+  order by p.id limit ${LIMITS.pruneCatalogRows}`;
+
+const ids = async (tx: Tx, query: RawBuilder<{ id: number }>): Promise<number[]> =>
+  (await query.execute(tx.kysely)).rows.map((row) => row.id);
+
+/**
+ * Intents that ended, with the ETags of a thousand names each: what was published when stays in
+ * distribution_events.
+ */
+const prunePublications = (tx: Tx): Promise<unknown> =>
+  sql`
+    delete from publications where id in (
+      select p.id from (${rankedPublications(null)}) p
+      where p.published_at is not null and p.replaced_at is not null and not ${isKept}
+      order by p.id limit ${LIMITS.pruneCatalogRows})`.execute(tx.kysely);
+
+/**
+ * Bytes of indices that no stored snapshot names are marked first, and deleted when they were
+ * unused for long. A capture that finds them here takes the mark away (index-contents.ts) in the
+ * same row that is deleted: one of the two comes first, and the other sees it.
+ */
+async function pruneIndexContents(tx: Tx): Promise<void> {
+  const isUnnamed = sql`chunk = 0 and not exists (select from snapshot_indices i where i.sha256 = c.sha256)`;
+  await sql`
+    with gone as (
+      delete from index_contents c where ${isUnnamed} and unused_since < now() - ${LIMITS.unusedIndexMs}::bigint * interval '1 millisecond'
+      returning sha256)
+    delete from index_contents c using gone where c.sha256 = gone.sha256 and c.chunk > 0`.execute(
+    tx.kysely,
+  );
+  await sql`update index_contents c set unused_since = now() where unused_since is null and ${isUnnamed}`.execute(
+    tx.kysely,
+  );
+}

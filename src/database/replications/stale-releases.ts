@@ -1,0 +1,63 @@
+/**
+ * How old the newest release of a distribution is, and the incident of its age: one from the look
+ * that finds it stale to the first that does not.
+ */
+import { sql } from 'kysely';
+
+import type { ErrorReport } from '../../domain/errors.ts';
+import { judgeAge } from '../../domain/freshness.ts';
+import { recordIncident, resolveIncident } from '../incidents.ts';
+import { first, ms, type Tx } from '../orm.ts';
+
+export interface ReleaseAge {
+  readonly generation: number;
+  /**
+   * Its Date; where it has none, when its text was captured first, whoever signed it again since.
+   */
+  readonly releasedAt: Date;
+  /** Null: no age is too old. */
+  readonly staleAfterMs: number | null;
+}
+
+/** Of the newest captured generation; null before the first. */
+export async function readReleaseAge(tx: Tx, distributionId: number): Promise<ReleaseAge | null> {
+  const row = first(
+    await sql<{ generation: number; releasedAt: number; staleAfterMs: number | null }>`
+      select newest.generation, d.stale_after_ms as "staleAfterMs",
+             ${ms(sql`coalesce(newest.date, (
+               select min(same.captured_at) from distribution_snapshots same
+               where same.distribution_id = d.id and same.generation > coalesce((
+                 select max(other.generation) from distribution_snapshots other
+                 where other.distribution_id = d.id and other.body_sha256 <> newest.body_sha256), 0)))`)} as "releasedAt"
+      from debian_distributions d
+      join distribution_snapshots newest on newest.distribution_id = d.id and newest.generation = d.latest_generation
+      where d.id = ${distributionId}`.execute(tx.kysely),
+  );
+  return row && { ...row, releasedAt: new Date(row.releasedAt) };
+}
+
+/** Null: it is not too old, or there is none. */
+export async function readStaleness(
+  tx: Tx,
+  distributionId: number,
+  now: Date,
+): Promise<ErrorReport | null> {
+  const age = await readReleaseAge(tx, distributionId);
+  return age && judgeAge(age.releasedAt, age.staleAfterMs, now);
+}
+
+/**
+ * A look at the archive has ended, well or not, with something new or not: is the newest release
+ * too old now? On record while it is; the state of the distribution stays as it is. The caller
+ * holds the lock of the distribution.
+ */
+export async function recordStaleness(tx: Tx, distributionId: number): Promise<void> {
+  const report = await readStaleness(tx, distributionId, new Date());
+  if (report === null)
+    await resolveIncident(
+      tx,
+      { distributionId, code: 'RELEASE_STALE' },
+      'the newest release is not too old any more',
+    );
+  else await recordIncident(tx, { distributionId, report });
+}

@@ -1,0 +1,28 @@
+/**
+ * Statistics for tables that just grew. PostgreSQL analyzes by itself within minutes; a first sync
+ * has its hot statements before that, and a planner that believes in ten rows joins tens of
+ * thousands with tens of thousands, once per batch.
+ */
+import { sql } from 'kysely';
+
+import type { Database } from '../orm.ts';
+
+/** What is below this many pages (of 8 KiB) is read fast in any way. */
+const PAGES_MIN = 16;
+
+type Table = 'paths' | 'blobs' | 'snapshot_blobs' | 'blob_registry';
+
+/**
+ * Of these tables, analyzes those that are half as large again as when they were analyzed last. One
+ * that somebody analyzes or vacuums now is left to him.
+ */
+export async function analyzeGrown(db: Database, tables: readonly Table[]): Promise<void> {
+  const { rows } = await sql<{ name: Table }>`
+    select c.relname as name from pg_class c
+    where c.oid = any(${[...tables]}::text[]::regclass[])
+      and pg_relation_size(c.oid) / 8192 > greatest(${PAGES_MIN}, case when c.reltuples < 0 then 0 else c.relpages * 1.5 end)`.execute(
+    db.read.kysely,
+  );
+  for (const { name } of rows)
+    await sql`analyze (skip_locked) ${sql.table(name)}`.execute(db.read.kysely);
+}

@@ -1,0 +1,41 @@
+import { sql } from 'kysely';
+
+import { DebgeoError } from '../../domain/errors.ts';
+import { MIGRATIONS } from '../migrations/index.ts';
+import { first, type Database } from '../orm.ts';
+
+/** Far beyond the ids of archives, which are advisory locks too. */
+const MIGRATION_LOCK = 7_270_010_000_000;
+
+/**
+ * Applies what is missing, in one transaction; starters side by side wait for each other, the
+ * migrator itself knows no lock. Returns the names applied. The entity manager's transaction,
+ * because the migrator sets savepoints in it.
+ */
+export function migrate(db: Database): Promise<string[]> {
+  return db.orm.em.fork().transactional(async (em) => {
+    await em.execute(`select pg_advisory_xact_lock(${MIGRATION_LOCK}::bigint)`);
+    const applied = await db.orm.migrator.up({ transaction: em.getTransactionContext()! });
+    return applied.map((migration) => migration.name);
+  });
+}
+
+/** @throws SCHEMA_OUTDATED  a migration of this version is not applied */
+export async function assertMigrated(db: Database): Promise<void> {
+  const { kysely } = db.read;
+  const table = first(
+    await sql<{
+      found: boolean;
+    }>`select to_regclass('mikro_orm_migrations') is not null as found`.execute(kysely),
+  );
+  const applied = table?.found
+    ? (await sql<{ name: string }>`select name from mikro_orm_migrations`.execute(kysely)).rows
+    : [];
+  const names = new Set(applied.map((row) => row.name));
+  const missing = MIGRATIONS.filter((migration) => !names.has(migration.name));
+  if (missing.length === 0) return;
+  throw new DebgeoError('SCHEMA_OUTDATED', 'the database lacks tables of this version', {
+    expected: missing.map((migration) => migration.name).join(', '),
+    found: applied.length === 0 ? 'no migration applied' : `${applied.length} applied`,
+  });
+}

@@ -1,0 +1,154 @@
+/**
+ * What an operator sees: one statement per distribution for the lanes, exact counts from the
+ * registry, open incidents. Reads only.
+ */
+import { sql } from 'kysely';
+
+import type { ErrorCode, ErrorReport } from '../../domain/errors.ts';
+import type { ReplicationState, ReplicationStatus } from '../../domain/replication.ts';
+import { ms, type Database, type Tx } from '../orm.ts';
+import { readStaleness } from '../replications/stale-releases.ts';
+
+export interface SiteStatus {
+  readonly site: string;
+  /** Advertised, and the first source of repair. */
+  readonly primary: boolean;
+  readonly publicUrl: string;
+  /** Generations; 0 nothing. */
+  readonly served: number;
+  readonly target: number;
+  /** The generation in work, null none. */
+  readonly pinned: number | null;
+  /**
+   * Of the served generation: untorn holds at every instant for apt, windowed has a window while
+   * published names change (I1).
+   */
+  readonly class: 'untorn' | 'windowed' | null;
+  readonly windowMs: number | null;
+  readonly state: ReplicationState;
+  readonly paused: boolean;
+  readonly filesDone: number;
+  readonly filesTotal: number;
+  readonly bytesDone: number;
+  readonly bytesTotal: number;
+  /**
+   * Of the served generation, counted now: its members, those at the site, those of them that are
+   * verified.
+   */
+  readonly members: number;
+  readonly synced: number;
+  readonly verified: number;
+  /**
+   * When the member that was read back longest ago was; null unless all are verified. Milliseconds
+   * since 1970.
+   */
+  readonly verifiedAt: number | null;
+  readonly retryAt: number | null;
+  readonly retryCount: number;
+  readonly failure: ErrorReport | null;
+  readonly verifyRequestedAt: number | null;
+  /** The request that was satisfied last, as its verifyRequestedAt was. */
+  readonly verifyAnsweredAt: number | null;
+}
+
+interface IncidentStatus {
+  readonly site: string | null;
+  readonly generation: number | null;
+  readonly code: ErrorCode;
+  readonly path: string | null;
+  readonly message: string;
+  readonly expected: string | null;
+  readonly found: string | null;
+  readonly times: number;
+  /** Milliseconds since 1970. */
+  readonly firstAt: number;
+  readonly lastAt: number;
+}
+
+export interface DistributionStatus {
+  readonly distribution: string;
+  readonly archive: string;
+  readonly suite: string;
+  readonly status: ReplicationStatus;
+  /** The newest captured one, 0 before the first. */
+  readonly generation: number;
+  /** Milliseconds since 1970. */
+  readonly lookedAt: number | null;
+  readonly nextLookAt: number;
+  /** Of the last look at the archive, null when it was fine. */
+  readonly failure: ErrorReport | null;
+  /**
+   * RELEASE_STALE where the newest release is older now than `stale_after` of the distribution,
+   * else null. No failure: sites serve it.
+   */
+  readonly stale: ErrorReport | null;
+  readonly sites: readonly SiteStatus[];
+  /** Open ones, the latest first. */
+  readonly incidents: readonly IncidentStatus[];
+}
+
+const INCIDENTS_SHOWN = 20;
+
+/**
+ * Of one distribution, or of all, by name. A name that is not there, or removed, is not in the
+ * answer.
+ */
+export async function readStatus(
+  db: Database,
+  distribution?: string,
+): Promise<DistributionStatus[]> {
+  const tx = db.read;
+  const { rows } = await sql<
+    Omit<DistributionStatus, 'stale' | 'sites' | 'incidents'> & { id: number }
+  >`
+    select d.id, d.name as distribution, a.name as archive, d.suite, d.replication_status as status, d.latest_generation as generation,
+           ${ms('d.looked_at')} as "lookedAt", ${ms('d.next_look_at')} as "nextLookAt", d.failure
+    from debian_distributions d join archives a on a.id = d.archive_id
+    where not d.removed and (${distribution ?? null}::text is null or d.name = ${distribution ?? null})
+    order by d.name`.execute(tx.kysely);
+  const statuses: DistributionStatus[] = [];
+  for (const { id, ...row } of rows) {
+    const stale = await readStaleness(tx, id, new Date());
+    statuses.push({
+      ...row,
+      stale,
+      sites: await readSites(tx, id),
+      incidents: await readIncidents(tx, id),
+    });
+  }
+  return statuses;
+}
+
+async function readSites(tx: Tx, distributionId: number): Promise<SiteStatus[]> {
+  const { rows } = await sql<SiteStatus>`
+    select s.name as site, s.id is not distinct from d.replication_site_id as "primary", s.public_url as "publicUrl",
+           r.served_generation as served, r.desired_generation as target, r.pinned_generation as pinned,
+           case when served.untorn then 'untorn' when not served.untorn then 'windowed' end as class, r.window_ms as "windowMs", r.state, r.paused,
+           r.files_done as "filesDone", r.files_total as "filesTotal", r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
+           counts.members, counts.synced, counts.verified, ${ms('counts.oldest')} as "verifiedAt", ${ms('r.retry_at')} as "retryAt",
+           r.retry_count as "retryCount", r.failure, ${ms('r.verify_requested_at')} as "verifyRequestedAt",
+           ${ms('r.verify_answered_at')} as "verifyAnsweredAt"
+    from distribution_replications r
+    join replication_sites s on s.id = r.site_id
+    join debian_distributions d on d.id = r.distribution_id
+    left join distribution_snapshots served on served.distribution_id = r.distribution_id and served.generation = r.served_generation
+    cross join lateral (
+      select count(*) as members, count(*) filter (where g.state = 2) as synced, count(*) filter (where g.settled) as verified,
+             case when bool_and(g.settled is true) then min(g.verified_at) end as oldest
+      from snapshot_blobs m
+      join blobs b on b.id = m.blob_id
+      left join blob_registry g on g.site_id = r.site_id and g.path_id = b.path_id and g.blob_id = b.id
+      where m.distribution_id = r.distribution_id and m.from_generation <= r.served_generation and m.to_generation > r.served_generation) counts
+    where r.distribution_id = ${distributionId} and s.enabled
+    order by s.id is distinct from d.replication_site_id, s.name`.execute(tx.kysely);
+  return rows;
+}
+
+async function readIncidents(tx: Tx, distributionId: number): Promise<IncidentStatus[]> {
+  const { rows } = await sql<IncidentStatus>`
+    select s.name as site, i.generation, i.code, i.path, i.message, i.expected, i.found, i.times, ${ms('i.first_at')} as "firstAt", ${ms('i.last_at')} as "lastAt"
+    from incidents i left join replication_sites s on s.id = i.site_id
+    where i.distribution_id = ${distributionId} and i.resolved_at is null
+    order by i.last_at desc, i.id desc limit ${INCIDENTS_SHOWN}`.execute(tx.kysely);
+  return rows;
+}

@@ -1,0 +1,237 @@
+/**
+ * The worker process: polls `debgeo` (workflows, capture, bookkeeping) and one queue per enabled
+ * site (activities only), each with slots of its own, so that a hanging site takes none of another.
+ * Site queues are added and removed as the table changes.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Client } from '@temporalio/client';
+import { IllegalStateError, NativeConnection, Runtime, Worker } from '@temporalio/worker';
+import type { Logger } from 'pino';
+
+import type { Activities } from '../../activities/index.ts';
+import { QUEUE } from '../../workflows/messages.ts';
+import { DebgeoError } from '../domain/errors.ts';
+import { sayWhose, sdkLoggerInto } from '../log.ts';
+import {
+  connectTemporal,
+  ensureSearchAttributes,
+  reconcile,
+  type TemporalConfig,
+} from '../temporal/temporal.ts';
+import { withWorkflowBundle } from './workflow-bundle.ts';
+
+export interface WorkerOptions {
+  readonly temporal: TemporalConfig;
+  readonly activities: Activities;
+  /** The enabled sites that this worker can reach, with the queue that their lanes use. */
+  readonly sites: () => Promise<readonly { readonly queue: string }[]>;
+  /** The distributions that should run. */
+  readonly distributions: () => Promise<readonly string[]>;
+  readonly log: Logger;
+  /** The enabled sites: each has a workflow that prunes it. */
+  readonly prunes: () => Promise<readonly string[]>;
+  /** How often workflows that should run and do not are started. */
+  readonly reconcileMs?: number;
+  /** How often the table of sites is read. */
+  readonly sitesMs?: number;
+  /**
+   * How long activities may still work after a signal to stop; then they are cancelled and go on
+   * elsewhere.
+   */
+  readonly graceMs?: number;
+  /** Stops the worker as SIGTERM does. */
+  readonly signal?: AbortSignal;
+  /**
+   * A bundle of workflows/index.ts made before, by this version of the SDK; otherwise it is made at
+   * start (a second).
+   */
+  readonly codePath?: string;
+}
+
+export interface RunningWorker {
+  /**
+   * Ends after SIGINT, SIGTERM or `shutdown()`, when nothing works any more. Rejects when a worker
+   * failed for good.
+   */
+  readonly done: Promise<void>;
+  shutdown(): Promise<void>;
+}
+
+/**
+ * Slices at one site at a time, of as many distributions; each has LIMITS.laneConcurrency requests
+ * in flight.
+ */
+const SITE_SLOTS = 8;
+
+/**
+ * Polls already when it resolves. The SDK's own signal handling stops all workers of a process.
+ * @throws TEMPORAL_UNREACHABLE, CONFIG_INVALID
+ */
+export async function runWorker(options: WorkerOptions): Promise<RunningWorker> {
+  const { log, reconcileMs = 60_000, sitesMs = 2_000 } = options;
+  installRuntime(log);
+  const client = await connectTemporal(options.temporal);
+  const stop = new AbortController();
+  try {
+    await ensureSearchAttributes(client);
+    const fleet = await startFleet(options, client);
+    const loops = Promise.all([
+      every(sitesMs, stop.signal, log, async () =>
+        fleet.adjust((await options.sites()).map((site) => site.queue)),
+      ),
+      every(reconcileMs, stop.signal, log, async () =>
+        reconcile(client, await options.distributions(), await options.prunes()),
+      ),
+    ]);
+    const done = (async () => {
+      try {
+        await fleet.ended;
+      } finally {
+        stop.abort();
+        await loops;
+        await fleet.stop();
+        await client.connection.close();
+      }
+    })();
+    done.catch((error: unknown) => log.error({ error }, 'the worker failed'));
+    const shutdown = async (): Promise<void> => {
+      fleet.stopMain();
+      await done;
+    };
+    if (options.signal?.aborted) fleet.stopMain();
+    options.signal?.addEventListener('abort', () => fleet.stopMain(), { once: true });
+    return { done, shutdown };
+  } catch (error) {
+    stop.abort();
+    await client.connection.close();
+    throw error;
+  }
+}
+
+interface Polling {
+  readonly worker: Worker;
+  readonly ended: Promise<void>;
+}
+
+/**
+ * The workers of one process over one connection. `ended` settles with the main one, or when any of
+ * them fails.
+ */
+async function startFleet(options: WorkerOptions, client: Client) {
+  const { temporal, activities, log, graceMs = 5_000 } = options;
+  const { namespace, ...connectionOptions } = temporal;
+  const connection = await connectNative(connectionOptions);
+  const interceptors = { activity: [sayWhose] };
+  const ALL = {
+    connection,
+    namespace,
+    activities,
+    identity: client.options.identity,
+    maxHeartbeatThrottleInterval: '1s', // a cancel reaches an activity with its heartbeat
+    shutdownGraceTime: graceMs,
+    interceptors,
+  } as const;
+  const sites = new Map<string, Polling>();
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined);
+
+  const run = (worker: Worker): Polling => {
+    const ended = worker.run();
+    ended.catch(failed.reject);
+    return { worker, ended };
+  };
+  let main: Polling;
+  try {
+    const create = (codePath: string): Promise<Worker> =>
+      Worker.create({ ...ALL, taskQueue: QUEUE, workflowBundle: { codePath } });
+    main = run(
+      await (options.codePath === undefined
+        ? withWorkflowBundle(create)
+        : create(options.codePath)),
+    );
+  } catch (error) {
+    await connection.close();
+    throw error;
+  }
+  return {
+    ended: Promise.race([main.ended, failed.promise]),
+    stopMain: () => end(main),
+    async adjust(queues: readonly string[]): Promise<void> {
+      for (const queue of new Set(queues)) {
+        if (sites.has(queue) || main.worker.getState() !== 'RUNNING') continue;
+        sites.set(
+          queue,
+          run(
+            await Worker.create({
+              ...ALL,
+              taskQueue: queue,
+              maxConcurrentActivityTaskExecutions: SITE_SLOTS,
+            }),
+          ),
+        );
+        log.info({ queue }, 'polls the queue of a site');
+      }
+      for (const [queue, polling] of sites) {
+        if (queues.includes(queue)) continue;
+        sites.delete(queue);
+        end(polling);
+        await polling.ended;
+        log.info({ queue }, 'left the queue of a site');
+      }
+    },
+    async stop(): Promise<void> {
+      const all = [main, ...sites.values()];
+      for (const polling of all) end(polling);
+      await Promise.allSettled(all.map((polling) => polling.ended));
+      await connection.close();
+    },
+  };
+}
+
+function end({ worker }: Polling): void {
+  if (worker.getState() === 'RUNNING') worker.shutdown(); // it throws in any other state
+}
+
+async function connectNative(
+  options: Omit<TemporalConfig, 'namespace'>,
+): Promise<NativeConnection> {
+  try {
+    return await NativeConnection.connect(options);
+  } catch (error) {
+    throw new DebgeoError(
+      'TEMPORAL_UNREACHABLE',
+      `Temporal does not answer at ${options.address}`,
+      { found: String(error) },
+      error,
+    );
+  }
+}
+
+/**
+ * At once, then every `ms` until stopped. What fails is logged and tried again: the database may be
+ * away for a while.
+ */
+async function every(
+  ms: number,
+  stop: AbortSignal,
+  log: Logger,
+  work: () => Promise<void>,
+): Promise<void> {
+  while (!stop.aborted) {
+    await work().catch((error: unknown) => log.error({ error }, 'will try again'));
+    await sleep(ms, undefined, { signal: stop }).catch(() => undefined);
+  }
+}
+
+function installRuntime(log: Logger): void {
+  const logger = sdkLoggerInto(log);
+  try {
+    Runtime.install({
+      logger,
+      telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } } },
+    });
+  } catch (error) {
+    if (!(error instanceof IllegalStateError)) throw error; // one for all workers of a process
+  }
+}

@@ -1,0 +1,520 @@
+import assert from 'node:assert/strict';
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { after, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+
+import { sql } from 'kysely';
+import { pino } from 'pino';
+
+import { createCaptureSnapshot } from '../../../activities/capture/capture-snapshot.ts';
+import type { Archive } from '../../../src/archive/archive.ts';
+import { createHttpArchive } from '../../../src/archive/http-archive.ts';
+import { indexDigestsOf, readSnapshot } from '../../../src/database/catalog/catalog.ts';
+import { missingContents } from '../../../src/database/catalog/index-contents.ts';
+import { loadRoster } from '../../../src/database/replications/replications.ts';
+import { DebgeoError, type ErrorCode } from '../../../src/domain/errors.ts';
+import {
+  makeBinaryPackage,
+  makeSourcePackage,
+  type Package,
+} from '../../../src/made-archive/deb-package.ts';
+import { hashOf } from '../../../src/made-archive/release-files.ts';
+import type { SignedArchiveOptions } from '../../../src/made-archive/signed-archive.ts';
+import { createSigningKey } from '../../../src/made-archive/signing-key.ts';
+import { aDistribution, DISTRIBUTION } from '../../database/distribution-fixture.ts';
+import { serveArchive, SUITE } from '../../made-archive/served-archive.ts';
+import { inActivity } from '../lane/lanes.ts';
+
+const isCode = (code: ErrorCode) => (error: unknown) =>
+  error instanceof DebgeoError && error.code === code;
+const closers: (() => Promise<void>)[] = [];
+after(async () => {
+  for (const close of closers) await close();
+});
+
+const packagesOf = (version: string): Package[] => [
+  makeBinaryPackage({
+    name: 'hello',
+    version,
+    architecture: 'amd64',
+    payload: Buffer.from(`hello ${version}`),
+  }),
+  makeBinaryPackage({
+    name: 'libc++x',
+    version: '2.0~b1+c',
+    architecture: 'all',
+    payload: Buffer.from('x'),
+  }),
+  makeSourcePackage({ name: 'hello', version, payload: Buffer.from(`source ${version}`) }),
+];
+
+/**
+ * A signed archive over HTTP, a distribution of it, and the activity. `around` may come between the
+ * two.
+ */
+async function anArchive(
+  options: { archive?: Partial<SignedArchiveOptions>; around?: (archive: Archive) => Archive } = {},
+) {
+  const origin = await serveArchive(options.archive);
+  const { archive, server } = origin;
+  const fixture = await aDistribution({
+    sites: ['fra'],
+    url: server.url,
+    keyring: archive.key.publicBinary,
+  });
+  closers.push(
+    () => fixture.close(),
+    () => origin.close(),
+  );
+  const served = createHttpArchive({ url: server.url, redirectOrigins: [] });
+  closers.push(() => served.close());
+  let around = options.around ?? ((one: Archive) => one);
+  const capture = createCaptureSnapshot({
+    database: fixture.db,
+    archiveOf: () => around(served),
+    siteOf: () => Promise.reject(new Error('capture speaks to no site')),
+    log: pino({ level: 'silent' }),
+  });
+  return {
+    ...fixture,
+    archive,
+    server,
+    file: (path: string) => join(archive.folder, path),
+    interpose: (other: (archive: Archive) => Archive) => (around = other),
+    look: (unconditional = false, signal?: AbortSignal) =>
+      inActivity(
+        () => capture({ distribution: DISTRIBUTION, unconditional }),
+        signal === undefined ? {} : { signal },
+      ),
+    members: async (generation: number) =>
+      new Map(
+        (
+          await sql<{ path: string; sha256: string }>`
+            select p.path, encode(b.sha256, 'hex') as sha256 from snapshot_blobs m join blobs b on b.id = m.blob_id join paths p on p.id = b.path_id
+            where m.from_generation <= ${generation} and m.to_generation > ${generation}`.execute(
+            fixture.db.read.kysely,
+          )
+        ).rows.map(({ path, sha256 }) => [path, sha256]),
+      ),
+  };
+}
+
+const requestsOf = (server: { requests: ReadonlyMap<string, number> }) =>
+  new Map(
+    [...server.requests].filter(
+      ([path]) => !/(?:InRelease|Release|Release\.gpg)$/.test(path) || path.includes('binary'),
+    ),
+  );
+
+test('a release becomes a snapshot: its pool files, its indices at every by-hash path, and what it lists without having it', async () => {
+  const one = await anArchive();
+  const content = await one.archive.release(packagesOf('1'));
+
+  const { outcome, generation, roster } = await one.look();
+
+  assert.deepEqual(
+    [outcome, generation, roster.generation, roster.replications[0]!.target],
+    ['captured', 1, 1, 1],
+  );
+  const expected = content.files.filter(({ kind }) => kind === 'pool' || kind === 'by-hash');
+  assert.deepEqual(
+    await one.members(1),
+    new Map(expected.map(({ path, bytes }) => [path, hashOf('SHA256', bytes)])),
+  );
+  const digests = await indexDigestsOf(one.db.read, one.distributionId, 1);
+  assert.deepEqual(
+    [...digests]
+      .filter(([, sha256]) => sha256 === null)
+      .map(([path]) => path)
+      .sort(),
+    [...content.absent].sort(),
+  );
+  const kept = [...digests.values()].filter((sha256) => sha256 !== null);
+  assert.equal((await missingContents(one.db.read, kept)).size, 0);
+  const stored = await readSnapshot(one.db.read, one.distributionId, 1);
+  assert.deepEqual(
+    [stored!.untorn, stored!.signers, stored!.date],
+    [true, [one.archive.key.fingerprint], content.date],
+  );
+});
+
+test('an unchanged archive is asked one thing, and every tenth time without a condition', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await one.look();
+  const costs: number[] = [];
+
+  for (let i = 0; i < 10; i += 1) {
+    const before = one.server.requestCount();
+    assert.deepEqual(await one.look().then(({ outcome, generation }) => [outcome, generation]), [
+      'unchanged',
+      1,
+    ]);
+    costs.push(one.server.requestCount() - before);
+  }
+
+  assert.deepEqual(costs, [1, 1, 1, 1, 1, 1, 1, 1, 1, 3]);
+});
+
+test('an unchanged archive is judged again: its key may have gone meanwhile', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await one.look();
+  const other = await createSigningKey('another');
+  await sql`update archives set keyring = ${other.publicBinary}`.execute(one.db.read.kysely);
+
+  await assert.rejects(one.look(), isCode('SIGNATURE_UNKNOWN_KEY'));
+});
+
+test('of the next release only what changed is fetched', async () => {
+  const one = await anArchive({ archive: { components: ['main', 'contrib'] } });
+  await one.archive.release(packagesOf('1'));
+  await one.look();
+  const before = requestsOf(one.server);
+  const content = await one.archive.release(packagesOf('2'));
+
+  const { outcome, generation } = await one.look();
+
+  assert.deepEqual([outcome, generation], ['captured', 2]);
+  const asked = [...requestsOf(one.server)]
+    .filter(([path, times]) => times !== before.get(path))
+    .map(([path]) => path.slice(1));
+  const there = new Set(content.files.map(({ path }) => path));
+  const fetched = asked.filter((path) => there.has(path));
+  assert.ok(fetched.length > 0);
+  assert.ok(
+    fetched.every((path) => path.includes('/main/')),
+    'contrib did not change',
+  );
+  assert.deepEqual(
+    [...(await one.members(2)).keys()].filter((path) => path.startsWith('pool/')).sort(),
+    [...content.pool.keys()].sort(),
+  );
+});
+
+test('signed again with the same body: a new generation, and nothing is fetched', async () => {
+  const one = await anArchive();
+  const packages = packagesOf('1');
+  const { date } = await one.archive.release(packages);
+  await one.look();
+  const before = requestsOf(one.server);
+  await one.archive.release(packages, { date, signedAt: new Date(Date.now() + 2_000) });
+
+  const { outcome, generation } = await one.look();
+
+  assert.deepEqual([outcome, generation], ['captured', 2]);
+  assert.deepEqual(requestsOf(one.server), before);
+  assert.deepEqual(await one.members(2), await one.members(1));
+});
+
+test('another selection is another generation of the same release', async () => {
+  const one = await anArchive({ archive: { components: ['main', 'contrib'] } });
+  await one.archive.release(packagesOf('1'));
+  await one.look();
+  await sql`update debian_distributions set components = '{main}'`.execute(one.db.read.kysely);
+
+  const { outcome, generation } = await one.look();
+
+  assert.deepEqual([outcome, generation], ['captured', 2]);
+  assert.ok(
+    [...(await indexDigestsOf(one.db.read, one.distributionId, 2)).keys()].every(
+      (path) => !path.includes('/contrib/'),
+    ),
+  );
+});
+
+test('an index is fetched by hash: a canonical name that differs is not asked', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await writeFile(one.file(`dists/${SUITE}/main/binary-amd64/Packages.gz`), 'rotten');
+
+  assert.equal((await one.look()).outcome, 'captured');
+});
+
+test('without by-hash files the canonical name is fetched, and one that differs is INDEX_MISMATCH', async () => {
+  const one = await anArchive({ archive: { acquireByHash: false, releaseSet: 'detached' } });
+  await one.archive.release(packagesOf('1'));
+
+  assert.equal((await one.look()).outcome, 'captured');
+  assert.equal((await readSnapshot(one.db.read, one.distributionId, 1))!.untorn, false);
+  await one.archive.release(packagesOf('2'));
+  await writeFile(one.file(`dists/${SUITE}/main/binary-amd64/Packages.gz`), 'rotten');
+  await assert.rejects(one.look(), isCode('INDEX_MISMATCH'));
+  assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
+});
+
+test('selected Packages of which no variant is there are INDEX_MISSING; a missing Translation is recorded as absent', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await rm(one.file(`dists/${SUITE}/main/i18n`), { recursive: true });
+  await rename(one.file(`dists/${SUITE}/main/binary-amd64`), one.file('aside'));
+
+  await assert.rejects(one.look(), isCode('INDEX_MISSING'));
+  await rename(one.file('aside'), one.file(`dists/${SUITE}/main/binary-amd64`));
+  await one.look();
+
+  const digests = await indexDigestsOf(one.db.read, one.distributionId, 1);
+  assert.deepEqual(
+    [...digests].filter(([path]) => path.includes('i18n')).map(([, sha256]) => sha256),
+    [null, null, null],
+  );
+});
+
+test('an older, an expired and a forged release are refused, and change nothing', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await one.look();
+  const hour = 3_600_000;
+  const key = await createSigningKey('a stranger');
+
+  for (const [options, code] of [
+    [{ date: new Date(Date.now() - hour) }, 'RELEASE_ROLLBACK'],
+    [{ validUntil: new Date(Date.now() - hour) }, 'RELEASE_EXPIRED'],
+    [{ key }, 'SIGNATURE_UNKNOWN_KEY'],
+  ] as const) {
+    await one.archive.release(packagesOf('2'), options);
+    await assert.rejects(one.look(), isCode(code), code);
+  }
+
+  assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
+});
+
+test('a Release.gpg that lags behind InRelease is left out, and comes with the next look at which it does not', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await one.look();
+  const releaseGpg = one.file(`dists/${SUITE}/Release.gpg`);
+  const lagging = await readFile(releaseGpg);
+  const { files } = await one.archive.release(packagesOf('2'));
+  const fresh = await readFile(releaseGpg);
+  await writeFile(releaseGpg, lagging);
+
+  const looks = [await one.look(), await one.look()];
+  await writeFile(releaseGpg, fresh);
+  looks.push(await one.look());
+
+  const generations = looks.map(({ generation }) => generation);
+  const stored = await Promise.all(
+    generations.map((generation) => readSnapshot(one.db.read, one.distributionId, generation)),
+  );
+  assert.deepEqual(generations, [2, 2, 3]);
+  assert.deepEqual(
+    stored.map((snapshot) => snapshot!.releaseSet.releaseGpg),
+    [null, null, fresh],
+  );
+  const bytesOf = (name: string) =>
+    Buffer.from(files.find(({ path }) => path === `dists/${SUITE}/${name}`)!.bytes);
+  for (const snapshot of stored) {
+    assert.deepEqual(snapshot!.releaseSet.inRelease, bytesOf('InRelease'));
+    assert.deepEqual(snapshot!.releaseSet.release, bytesOf('Release'));
+  }
+});
+
+test('a Release that differs from InRelease is left out, and takes nothing away of what the same InRelease has', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await one.look();
+  const { releaseSet } = (await readSnapshot(one.db.read, one.distributionId, 1))!;
+  const next = await one.archive.prepare(packagesOf('2'));
+  const isInRelease = ({ path }: { path: string }) => path.endsWith('/InRelease');
+
+  await one.archive.write(next.files.filter((file) => !isInRelease(file)));
+  const begun = await one.look(true);
+  await rm(one.file(`dists/${SUITE}/Release.gpg`));
+  await writeFile(one.file(`dists/${SUITE}/Release`), Buffer.from(releaseSet.release!));
+  await one.archive.write(next.files.filter(isInRelease));
+  const behind = await one.look();
+
+  assert.deepEqual(
+    [begun.outcome, begun.generation, behind.outcome, behind.generation],
+    ['unchanged', 1, 'captured', 2],
+  );
+  const second = await readSnapshot(one.db.read, one.distributionId, 2);
+  assert.deepEqual(
+    [second!.releaseSet.release, second!.releaseSet.releaseGpg, second!.untorn],
+    [null, null, true],
+  );
+});
+
+/**
+ * Calls `released` when a variant of Packages is opened, up to `times` times, one after the other:
+ * the archive releases while it is read.
+ */
+function releasing(times: number, released: () => Promise<unknown>): (archive: Archive) => Archive {
+  let turn: Promise<unknown> = Promise.resolve();
+  return (archive) => ({
+    fetchReleaseSet: (folder, validator, signal) =>
+      archive.fetchReleaseSet(folder, validator, signal),
+    close: () => archive.close(),
+    open: async (path, sizeMax, signal) => {
+      if (path.includes('/Packages') && times > 0) {
+        times -= 1;
+        await (turn = turn.then(released));
+      }
+      return archive.open(path, sizeMax, signal);
+    },
+  });
+}
+
+test('an archive that releases while it is read is read again', async () => {
+  const one = await anArchive({ archive: { acquireByHash: false } });
+  await one.archive.release(packagesOf('1'));
+  one.interpose(releasing(1, () => one.archive.release(packagesOf('2'))));
+
+  const { generation } = await one.look();
+
+  assert.equal(generation, 1);
+  assert.ok([...(await one.members(1)).keys()].some((path) => path.endsWith('hello_2_amd64.deb')));
+});
+
+test('an archive that never stops releasing is ARCHIVE_CHANGING', async () => {
+  const one = await anArchive({ archive: { acquireByHash: false } });
+  await one.archive.release(packagesOf('0'));
+  let version = 1;
+  one.interpose(releasing(100, () => one.archive.release(packagesOf(String(version++)))));
+
+  await assert.rejects(one.look(), isCode('ARCHIVE_CHANGING'));
+
+  assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 0);
+});
+
+test('a slow capture that a newer one has overtaken does not bring back the older release', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  let asked = 0;
+  one.interpose((archive) => ({
+    open: (path, sizeMax, signal) => archive.open(path, sizeMax, signal),
+    close: () => archive.close(),
+    fetchReleaseSet: async (folder, validator, signal) => {
+      const answer = await archive.fetchReleaseSet(folder, validator, signal);
+      if ((asked += 1) === 2) {
+        await one.archive.release(packagesOf('2')); // behind the last question of the slow capture
+        await one.look();
+      }
+      return answer;
+    },
+  }));
+
+  await assert.rejects(one.look(), isCode('ARCHIVE_CHANGING'));
+
+  assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
+  assert.ok([...(await one.members(1)).keys()].some((path) => path.endsWith('hello_2_amd64.deb')));
+});
+
+/** A release whose entries are given one by one: listed with these bytes, and there or not. */
+async function releaseOf(
+  one: Awaited<ReturnType<typeof anArchive>>,
+  files: Record<string, { listed: Buffer; there: boolean }>,
+): Promise<void> {
+  const lines = Object.entries(files).map(
+    ([path, { listed }]) => ` ${hashOf('SHA256', listed)} ${listed.length} ${path}`,
+  );
+  const date = new Date().toUTCString().replace('GMT', 'UTC');
+  const text = `Suite: ${SUITE}\nDate: ${date}\nArchitectures: amd64\nComponents: main\nSHA256:\n${lines.join('\n')}\n`;
+  const all = {
+    ...files,
+    InRelease: { listed: Buffer.from(await one.archive.key.signClear(text)), there: true },
+  };
+  for (const [path, { listed, there }] of Object.entries(all)) {
+    const file = one.file(`dists/${SUITE}/${path}`);
+    await mkdir(dirname(file), { recursive: true });
+    if (there) await writeFile(file, listed);
+  }
+}
+
+const stanza = (name: string): Buffer =>
+  Buffer.from(
+    `Package: ${name}\nFilename: pool/${name}.deb\nSize: 1\nSHA256: ${hashOf('SHA256', Buffer.from(name))}\n`,
+  );
+
+test('variants that do not decompress to what is listed, or to each other, are INDEX_CONTRADICTION', async () => {
+  const packages = 'main/binary-amd64/Packages';
+  for (const files of [
+    {
+      [packages]: { listed: stanza('a'), there: false },
+      [`${packages}.gz`]: { listed: gzipSync(stanza('b')), there: true },
+    },
+    {
+      [packages]: { listed: stanza('a'), there: false },
+      [`${packages}.gz`]: { listed: gzipSync(stanza('longer')), there: true },
+    },
+    {
+      [packages]: { listed: stanza('a'), there: true },
+      [`${packages}.gz`]: { listed: gzipSync(stanza('b')), there: true },
+    },
+  ]) {
+    const one = await anArchive();
+    await releaseOf(one, files);
+
+    await assert.rejects(one.look(), isCode('INDEX_CONTRADICTION'));
+  }
+});
+
+test('a pool file that two indices name differently is INDEX_CONTRADICTION', async () => {
+  const one = await anArchive();
+  const other = Buffer.from(stanza('a').toString().replace('Size: 1', 'Size: 2'));
+  await releaseOf(one, {
+    'main/binary-amd64/Packages': { listed: stanza('a'), there: true },
+    'main/debian-installer/binary-amd64/Packages': { listed: other, there: true },
+  });
+
+  await assert.rejects(one.look(), isCode('INDEX_CONTRADICTION'));
+});
+
+test('listed bytes that the archive has at another path only are absent here', async () => {
+  const one = await anArchive();
+  const empty = Buffer.alloc(0);
+  const files = {
+    'main/binary-amd64/Packages': { listed: stanza('a'), there: true },
+    'main/i18n/Translation-en': { listed: empty, there: true },
+    'main/Contents-amd64': { listed: empty, there: false },
+  };
+  await releaseOf(one, files);
+
+  await one.look();
+  await releaseOf(one, { ...files, 'main/Contents-all': { listed: empty, there: false } });
+  await one.look();
+
+  for (const generation of [1, 2]) {
+    const digests = await indexDigestsOf(one.db.read, one.distributionId, generation);
+    const kept = [...digests].filter(([, sha256]) => sha256 !== null).map(([path]) => path);
+    assert.deepEqual(kept.sort(), [
+      `dists/${SUITE}/main/binary-amd64/Packages`,
+      `dists/${SUITE}/main/i18n/Translation-en`,
+    ]);
+  }
+});
+
+test('an index that Release lists under SHA512 only is kept under its SHA-256', async () => {
+  const one = await anArchive({ archive: { hashes: ['SHA512'] } });
+  const content = await one.archive.release(packagesOf('1'));
+
+  await one.look();
+
+  assert.ok([...(await one.members(1)).keys()].some((path) => path.includes('/by-hash/SHA512/')));
+  assert.equal(
+    [...(await one.members(1)).keys()].filter((path) => path.startsWith('pool/')).length,
+    content.pool.size,
+  );
+});
+
+test('a cancelled capture ends and saves nothing', async () => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  const stop = new AbortController();
+  one.interpose(releasing(1, async () => stop.abort()));
+
+  await assert.rejects(one.look(true, stop.signal));
+
+  assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 0);
+});
+
+test('a distribution that is not there is an empty roster, not an error', async () => {
+  const one = await anArchive();
+  await sql`update debian_distributions set removed = true`.execute(one.db.read.kysely);
+
+  const { outcome, roster } = await one.look();
+
+  assert.deepEqual([outcome, roster.removed], ['unchanged', true]);
+});

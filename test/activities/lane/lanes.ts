@@ -1,0 +1,226 @@
+/**
+ * Activities run one by one, without a Temporal server: real PostgreSQL, real Azurite, a real
+ * signed archive over HTTP.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { TestContext } from 'node:test';
+
+import type { ContainerClient } from '@azure/storage-blob';
+import { asyncLocalStorage, Context } from '@temporalio/activity';
+import { pino } from 'pino';
+
+import type { Deps } from '../../../activities/deps.ts';
+import { createActivities, type Activities } from '../../../activities/index.ts';
+import type { StepAnswer } from '../../../activities/lane/lane.ts';
+import { createHttpArchive } from '../../../src/archive/http-archive.ts';
+import {
+  applyConfiguration,
+  type AppliedConfiguration,
+} from '../../../src/database/configuration/apply-configuration.ts';
+import { connectDatabase, type Database } from '../../../src/database/orm.ts';
+import {
+  startArchiveServer,
+  type ArchiveServer,
+} from '../../../src/made-archive/archive-server.ts';
+import { makeBinaryPackage, type Package } from '../../../src/made-archive/deb-package.ts';
+import {
+  createSignedArchive,
+  type ReleaseContent,
+  type SignedArchive,
+  type SignedArchiveOptions,
+} from '../../../src/made-archive/signed-archive.ts';
+import { createSigningKey } from '../../../src/made-archive/signing-key.ts';
+import { createAzureSiteStore } from '../../../src/site/azure-site-store.ts';
+import type { SiteStore } from '../../../src/site/site-store.ts';
+import { startAzuriteSite } from '../../site/azurite-site.ts';
+import { aConfiguration } from '../../support/configuration.ts';
+import { migratedDatabase } from '../../support/servers.ts';
+
+export const aPackage = (name: string, version: string): Package =>
+  makeBinaryPackage({ name, version, architecture: 'amd64', payload: randomBytes(500) });
+
+export interface Site {
+  readonly container: ContainerClient;
+  readonly store: SiteStore;
+  readonly publicUrl: string;
+}
+
+let lastAttempt = Date.now();
+
+/** Runs work as the worker would: with an attempt later than all before, unless one is given. */
+export function inActivity<T>(
+  work: () => Promise<T>,
+  options: { attempt?: number; signal?: AbortSignal; heartbeat?: () => void } = {},
+): Promise<T> {
+  const attempt = options.attempt ?? (lastAttempt += 1);
+  const signal = options.signal ?? new AbortController().signal;
+  const nothing = {} as any;
+  const context = new Context(
+    { currentAttemptScheduledTimestampMs: attempt } as any,
+    new Promise<never>(() => {}),
+    signal,
+    options.heartbeat ?? (() => {}),
+    undefined,
+    nothing,
+    nothing,
+    nothing,
+  );
+  return asyncLocalStorage.run(context, work);
+}
+
+export const code = (error: any): string => error?.type ?? error?.code ?? String(error);
+
+export interface LanesOptions {
+  readonly sites?: readonly string[];
+  readonly suites?: readonly string[];
+  readonly archive?: Partial<SignedArchiveOptions>;
+}
+
+export class Lanes {
+  readonly database: Database;
+  readonly archives: ReadonlyMap<string, SignedArchive>;
+  readonly server: ArchiveServer;
+  readonly sites: ReadonlyMap<string, Site>;
+  readonly folder: string;
+  /** By generation, of the first suite. */
+  readonly released: (ReleaseContent | null)[] = [null];
+
+  constructor(parts: Pick<Lanes, 'database' | 'archives' | 'server' | 'sites' | 'folder'>) {
+    this.database = parts.database;
+    this.archives = parts.archives;
+    this.server = parts.server;
+    this.sites = parts.sites;
+    this.folder = parts.folder;
+  }
+
+  get suite(): string {
+    return [...this.archives.keys()][0]!;
+  }
+
+  site(name = 'fra'): Site {
+    return this.sites.get(name)!;
+  }
+
+  deps(
+    replaced: {
+      stores?: ReadonlyMap<string, SiteStore>;
+      database?: Database;
+      sliceMs?: number;
+      publicUrl?: string;
+    } = {},
+  ): Deps {
+    const database = replaced.database ?? this.database;
+    return {
+      database,
+      log: pino({ level: 'silent' }),
+      ...(replaced.sliceMs === undefined ? {} : { sliceMs: replaced.sliceMs }),
+      archiveOf: (archive) =>
+        createHttpArchive({ url: archive.url, redirectOrigins: archive.redirectOrigins }),
+      siteOf: async (name) => ({
+        id: 0,
+        name,
+        publicUrl: replaced.publicUrl ?? this.site(name).publicUrl,
+        store: replaced.stores?.get(name) ?? this.site(name).store,
+      }),
+    };
+  }
+
+  activities(replaced?: Parameters<Lanes['deps']>[0]): Activities {
+    return createActivities(this.deps(replaced));
+  }
+
+  /** The archive releases, and debgeo captures it. */
+  async capture(
+    packages: readonly Package[],
+    suite = this.suite,
+    prepare?: (content: ReleaseContent) => ReleaseContent,
+  ): Promise<number> {
+    const archive = this.archives.get(suite)!;
+    const content = await archive.prepare(packages);
+    await archive.write((prepare?.(content) ?? content).files);
+    const { generation } = await inActivity(() =>
+      this.activities().captureSnapshot({ distribution: suite, unconditional: true }),
+    );
+    if (suite === this.suite) this.released[generation] = content;
+    return generation;
+  }
+
+  /**
+   * The steps of a lane in the order in which the workflow gives them, until the generation is
+   * served or a step fails.
+   */
+  async replicate(
+    generation: number,
+    site = 'fra',
+    activities = this.activities(),
+    suite = this.suite,
+  ): Promise<StepAnswer> {
+    const input = { distribution: suite, site, generation };
+    const whole = async (step: (at: typeof input) => Promise<StepAnswer>): Promise<StepAnswer> => {
+      for (;;) {
+        const answer = await inActivity(() => step(input));
+        if (!answer.more) return answer;
+      }
+    };
+    await whole(activities.planSync);
+    for (let rounds = 0; rounds < 5; rounds += 1) {
+      await whole(activities.syncBlobs);
+      if ((await whole(activities.checksumBlobs)).repair > 0) continue;
+      await whole(activities.verifySnapshot);
+      if ((await whole(activities.publishSnapshot)).repair > 0) continue;
+      return whole(activities.probeSite);
+    }
+    throw new Error('repaired five times');
+  }
+}
+
+export async function startLanes(t: TestContext, options: LanesOptions = {}): Promise<Lanes> {
+  const { sites: names = ['fra'], suites = ['bookworm'] } = options;
+  const folder = await mkdtemp(join(tmpdir(), 'debgeo-lanes-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const key = await createSigningKey('archive');
+  const shape = { hashes: ['SHA256'] as const, compressions: ['gz'] as const, ...options.archive };
+  const archives = new Map(
+    suites.map((suite) => [suite, createSignedArchive({ folder, suite, key, ...shape })]),
+  );
+  const server = await startArchiveServer(folder);
+  t.after(() => server.close());
+  const database = await connectDatabase(await migratedDatabase());
+  t.after(() => database.close());
+
+  const azurite = await startAzuriteSite();
+  t.after(() => azurite.stop());
+  const sites = new Map<string, Site>();
+  const places: Record<string, AppliedConfiguration['sites'][string]> = {};
+  for (const name of names) {
+    const container = await azurite.container('blob');
+    const place = {
+      name,
+      accountUrl: azurite.accountUrl,
+      container: container.containerName,
+      prefix: '',
+    };
+    sites.set(name, {
+      container,
+      store: createAzureSiteStore(place, azurite.credential),
+      publicUrl: container.url,
+    });
+    places[name] = {
+      account_url: azurite.accountUrl,
+      container: container.containerName,
+      prefix: '',
+      public_url: container.url,
+      credential: { env: 'NONE' },
+      state: 'present',
+    };
+  }
+  await applyConfiguration(
+    database,
+    aConfiguration({ archiveUrl: server.url, keyring: key.publicBinary, suites, sites: places }),
+    false,
+  );
+  return new Lanes({ database, archives, server, sites, folder });
+}

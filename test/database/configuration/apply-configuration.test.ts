@@ -1,0 +1,132 @@
+/** An apply beside captures and lanes at work, each on a connection of its own. */
+import assert from 'node:assert/strict';
+import { test, type TestContext } from 'node:test';
+
+import { sql } from 'kysely';
+
+import {
+  applyConfiguration,
+  type AppliedConfiguration,
+} from '../../../src/database/configuration/apply-configuration.ts';
+import { connectDatabase, type Database, type Tx } from '../../../src/database/orm.ts';
+import { migratedDatabase } from '../../support/servers.ts';
+
+const configuration = (
+  change: { mount?: string; suite?: string; container?: string; sites?: string[] } = {},
+): AppliedConfiguration => {
+  const site = (name: string) => ({
+    account_url: `http://127.0.0.1:1/${name}`,
+    container: change.container ?? 'c',
+    prefix: '',
+    public_url: `http://127.0.0.1:1/${name}`,
+    credential: { env: 'X' },
+    state: 'present' as const,
+  });
+  return {
+    archives: {
+      debian: {
+        url: 'http://127.0.0.1:1',
+        mount: change.mount ?? 'debian',
+        keyring: null,
+        redirect_origins: [],
+      },
+    },
+    sites: { fra: site('fra'), sin: site('sin') },
+    distributions: {
+      bookworm: {
+        ...{
+          archive: 'debian',
+          suite: change.suite ?? 'bookworm',
+          components: [],
+          architectures: [],
+          primary: 'fra',
+          poll: 3_600_000,
+        },
+        ...{ sites: change.sites ?? ['fra', 'sin'], accept_undated: false, state: 'present' },
+      },
+    },
+  };
+};
+/** Everything that an apply may change, all at once. */
+const CHANGED = configuration({ mount: 'other', suite: 'trixie', container: 'd', sites: ['fra'] });
+
+async function applied(t: TestContext): Promise<{ db: Database; operator: Database }> {
+  const url = await migratedDatabase();
+  const [db, operator] = [await connectDatabase(url), await connectDatabase(url)];
+  t.after(() => Promise.all([db.close(), operator.close()]));
+  await applyConfiguration(db, configuration(), false);
+  return { db, operator };
+}
+
+const isWaiting = async (db: Database): Promise<boolean> =>
+  (
+    await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(
+      db.read.kysely,
+    )
+  ).rows.length > 0;
+
+/**
+ * Applies while another transaction holds the first of its locks, which takes the rest of them
+ * then; neither may be ended by the server.
+ */
+async function applyBeside(
+  { db, operator }: { db: Database; operator: Database },
+  first: Work,
+  rest: Work,
+): Promise<void> {
+  const { applying } = await db.transaction(async (tx) => {
+    await first(tx);
+    const begun = applyConfiguration(operator, CHANGED, false);
+    begun.catch(() => undefined); // seen below
+    for (const deadline = Date.now() + 10_000; !(await isWaiting(db));)
+      assert.ok(Date.now() < deadline, 'the apply waits');
+    await rest(tx);
+    return { applying: begun };
+  });
+  await applying;
+}
+type Work = (tx: Tx) => Promise<unknown>;
+
+const places = async ({ read }: Database) =>
+  (
+    await sql<{ suite: string; sites: number }>`
+      select d.suite, (select count(*) from distribution_replications) as sites from debian_distributions d`.execute(
+      read.kysely,
+    )
+  ).rows;
+
+test('an apply waits for a capture that goes on to its archive, and both succeed', async (t) => {
+  const databases = await applied(t);
+
+  await applyBeside(
+    databases,
+    ({ kysely }) => sql`select from debian_distributions for no key update`.execute(kysely),
+    ({ kysely }) =>
+      sql`insert into paths (archive_id, path) select id, 'pool/a.deb' from archives`.execute(
+        kysely,
+      ),
+  );
+
+  assert.deepEqual(await places(databases.db), [{ suite: 'trixie', sites: 1 }]);
+});
+
+test('an apply waits for a lane that records an incident of the site that is taken away, and both succeed', async (t) => {
+  const databases = await applied(t);
+
+  await applyBeside(
+    databases,
+    ({ kysely }) =>
+      sql`
+      select from distribution_replications where site_id = (select id from replication_sites where name = 'sin') for no key update`.execute(
+        kysely,
+      ),
+    ({ kysely }) =>
+      sql`
+      insert into incidents (distribution_id, site_id, code, message)
+      select d.id, s.id, 'BLOB_CORRUPT', '' from debian_distributions d, replication_sites s where s.name = 'sin'`.execute(
+        kysely,
+      ),
+  );
+
+  assert.deepEqual(await places(databases.db), [{ suite: 'trixie', sites: 1 }]);
+});

@@ -1,0 +1,364 @@
+/** Every rule of one table over one fixture, in one place: hence its length. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+
+import { sql } from 'kysely';
+
+import type { Database } from '../../../src/database/orm.ts';
+import { openPublication } from '../../../src/database/publications/publications.ts';
+import { blobsToChecksum, recordChecksums } from '../../../src/database/registry/checksums.ts';
+import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
+import {
+  assertSettled,
+  barrier,
+  claimBlobs,
+  failBlobs,
+  finishBlobs,
+  openBlobs,
+  releaseBlobs,
+  verifiedSitesOf,
+} from '../../../src/database/registry/registry.ts';
+import {
+  aDatabase,
+  capture,
+  claim,
+  digestOf,
+  files,
+  plan,
+  read,
+  says,
+  settle,
+  SIZE,
+  start,
+} from '../lanes-fixture.ts';
+
+test('a dead claim is free although a lane at rest began in the same millisecond', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(3));
+  await capture(db, 'testing', files(3));
+  const dead = await plan(db, 'stable', generation);
+  await claim(db, dead);
+  await start(db, 'testing', 1, 'fra', dead.attempt);
+
+  const next = await start(db, 'stable', generation);
+  assert.equal((await claim(db, next)).length, 0, 'the other lane may have claimed them');
+  await sql`update distribution_replications set state = 'synced' where fence = ${dead.attempt}`.execute(
+    db.read.kysely,
+  );
+  assert.equal((await claim(db, next)).length, 3);
+});
+
+test('claims are bounded by files and by bytes, and at least one', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await plan(db, 'stable', await capture(db, 'stable', files(10)));
+
+  assert.equal((await claim(db, lane, 3)).length, 3);
+  assert.equal((await claim(db, lane, 100, SIZE * 2)).length, 2);
+  assert.equal((await claim(db, lane, 100, 1)).length, 1);
+  assert.equal((await claim(db, lane)).length, 4);
+  assert.equal((await claim(db, lane)).length, 0);
+});
+
+test('two lanes that share a pool never claim the same file, and the one without waits', async (t) => {
+  const db = await aDatabase(t);
+  const stable = await plan(db, 'stable', await capture(db, 'stable', files(20)));
+  const testing = await plan(db, 'testing', await capture(db, 'testing', files(20)));
+
+  const [ours, theirs] = await Promise.all([claim(db, stable), claim(db, testing)]);
+
+  assert.equal(
+    new Set([...ours, ...theirs].map((blob) => blob.pathId)).size,
+    ours.length + theirs.length,
+  );
+  const more = await claim(db, testing);
+  assert.equal(ours.length + theirs.length + more.length, 20);
+  const open = await openBlobs(db.read, testing);
+  assert.deepEqual(open, { claimable: 0, elsewhere: 20, failed: null }, 'whoever came first');
+});
+
+test('a live attempt of another lane keeps its claims; they are free once its fence has moved', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(2));
+  const dying = await plan(db, 'stable', generation);
+  await claim(db, dying);
+  const testing = await plan(db, 'testing', await capture(db, 'testing', files(2)));
+  assert.equal((await claim(db, testing)).length, 0);
+
+  await start(db, 'stable', generation, 'fra', dying.attempt + 10_000);
+
+  assert.equal((await claim(db, testing)).length, 2);
+});
+
+test('the next attempt of a lane takes over what the one before had claimed, and the late result of that one changes nothing', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(1));
+  const dead = await plan(db, 'stable', generation);
+  const [blob] = await claim(db, dead);
+  const lane = await start(db, 'stable', generation);
+  assert.equal((await claim(db, lane)).length, 1);
+
+  await assert.rejects(finishBlobs(db, dead, [read(blob!)]), says('FENCED'));
+  await assert.rejects(
+    failBlobs(db, dead, [{ pathId: blob!.pathId, report: { code: 'BLOB_MISSING', message: '' } }]),
+    says('FENCED'),
+  );
+  await assert.rejects(claim(db, dead), says('FENCED'));
+  await releaseBlobs(db, dead);
+
+  assert.deepEqual(await barrier(db.read, lane), { members: 1, unsettled: 1, unplanned: 0 });
+  const row = await finishBlobs(db, lane, [read(blob!)]);
+  assert.deepEqual(
+    [row.filesDone, row.filesTotal, row.bytesDone, row.bytesTotal],
+    [1, 1, SIZE, SIZE],
+  );
+  assert.equal((await barrier(db.read, lane)).unsettled, 0);
+});
+
+test('only what was claimed is finished: a released row stays open', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await plan(db, 'stable', await capture(db, 'stable', files(1)));
+  const [blob] = await claim(db, lane);
+  await releaseBlobs(db, lane);
+
+  const row = await finishBlobs(db, lane, [read(blob!)]);
+
+  assert.equal(row.filesDone, 0);
+  assert.equal((await barrier(db.read, lane)).unsettled, 1);
+});
+
+test('wrong bytes are judged by the registry: open for repair under their ETag, and failed when that goes on', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await plan(db, 'stable', await capture(db, 'stable', files(1)));
+  for (const etag of ['"1"', '"2"', '"3"']) {
+    const [blob] = await claim(db, lane);
+    assert.equal(blob!.badEtag, etag === '"1"' ? null : `"${Number(etag[1]) - 1}"`);
+    await finishBlobs(db, lane, [read(blob!, digestOf('rot'), etag)]);
+  }
+
+  const open = await openBlobs(db.read, lane);
+
+  assert.equal(open.failed?.code, 'SITE_SERVES_OTHER');
+  assert.equal(open.claimable, 0);
+});
+
+test('a failed blob is named, and a new plan tries it again', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(2));
+  const lane = await plan(db, 'stable', generation);
+  const blobs = await claim(db, lane);
+  await failBlobs(db, lane, [
+    { pathId: blobs[0]!.pathId, report: { code: 'BLOB_MISSING', message: '' } },
+  ]);
+  await finishBlobs(db, lane, [read(blobs[1]!)]);
+  assert.deepEqual(await openBlobs(db.read, lane), {
+    claimable: 0,
+    elsewhere: 0,
+    failed: { count: 1, code: 'BLOB_MISSING', path: blobs[0]!.path },
+  });
+
+  const next = await plan(db, 'stable', generation);
+
+  assert.equal((await claim(db, next)).length, 1);
+});
+
+test('0 of 0 is never verified, and neither is part of a generation', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(2));
+  const lane = await plan(db, 'stable', generation);
+  const [blob] = await claim(db, lane, 1);
+  await finishBlobs(db, lane, [read(blob!)]);
+  await assert.rejects(openPublication(db, lane), says('NOT_VERIFIED'));
+
+  await sql`delete from snapshot_blobs`.execute(db.read.kysely);
+
+  assert.deepEqual(await barrier(db.read, lane), { members: 0, unsettled: 0, unplanned: 0 });
+  assert.throws(
+    () => assertSettled({ members: 0, unsettled: 0, unplanned: 0 }, generation),
+    says('SNAPSHOT_EMPTY'),
+  );
+  await assert.rejects(openPublication(db, lane), says('SNAPSHOT_EMPTY'));
+  await assert.rejects(
+    db.transaction((tx) => planBlobs(tx, lane)),
+    says('SNAPSHOT_EMPTY'),
+  );
+});
+
+test('other bytes at a verified path are a conflict, and the plan changes nothing', async (t) => {
+  const db = await aDatabase(t);
+  await settle(db, 'stable', await capture(db, 'stable', { 'pool/a.deb': 'one' }));
+  const lane = await start(
+    db,
+    'testing',
+    await capture(db, 'testing', { 'pool/a.deb': 'other', 'pool/b.deb': 'b' }),
+  );
+
+  await assert.rejects(
+    db.transaction((tx) => planBlobs(tx, lane)),
+    says('PATH_CONFLICT'),
+  );
+
+  const { rows } = await sql<{ count: number }>`select count(*) from blob_registry`.execute(
+    db.read.kysely,
+  );
+  assert.equal(rows[0]!.count, 1);
+});
+
+test('other bytes at a path that another distribution waits for are a conflict, too', async (t) => {
+  const db = await aDatabase(t);
+  await plan(db, 'stable', await capture(db, 'stable', { 'pool/a.deb': 'one' }));
+  const lane = await start(db, 'testing', await capture(db, 'testing', { 'pool/a.deb': 'other' }));
+
+  await assert.rejects(
+    db.transaction((tx) => planBlobs(tx, lane)),
+    says('PATH_CONFLICT'),
+  );
+});
+
+test('an archive may correct a file that no site ever had right', async (t) => {
+  const db = await aDatabase(t);
+  const first = await capture(db, 'stable', { 'pool/a.deb': 'never there' });
+  const lane = await plan(db, 'stable', first);
+  const [blob] = await claim(db, lane);
+  await failBlobs(db, lane, [
+    { pathId: blob!.pathId, report: { code: 'BLOB_MISMATCH', message: '' } },
+  ]);
+  const second = await capture(db, 'stable', { 'pool/a.deb': 'corrected' });
+  await sql`update distribution_replications set pinned_generation = null`.execute(db.read.kysely);
+
+  const next = await settle(db, 'stable', second);
+
+  assert.equal((await barrier(db.read, next)).unsettled, 0);
+});
+
+test('checksum takes what is not verified, and everything when somebody asked; a rotten or lost blob goes back to sync', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await settle(db, 'stable', await capture(db, 'stable', files(3)));
+  assert.equal((await blobsToChecksum(db.read, lane, null, 0, 10)).length, 0);
+  const asked = await blobsToChecksum(db.read, lane, Date.now() + 1_000, 0, 10);
+  assert.equal(asked.length, 3);
+
+  const found = [
+    { ...read(asked[0]!), etag: asked[0]!.etag },
+    { ...read(asked[1]!, digestOf('rot')), etag: asked[1]!.etag },
+    { pathId: asked[2]!.pathId, blobId: asked[2]!.blobId, etag: asked[2]!.etag, checksum: null },
+  ];
+  const { bad, row } = await recordChecksums(db, lane, found);
+
+  assert.deepEqual(
+    bad.map((blob) => blob.path).toSorted(),
+    [asked[1]!.path, asked[2]!.path].toSorted(),
+  );
+  assert.deepEqual([row.filesDone, row.filesTotal], [1, 3]);
+  const repair = await claim(db, lane);
+  assert.deepEqual(
+    repair.map((blob) => blob.badEtag),
+    ['"1"', null],
+  );
+  const { rows } = await sql<{
+    code: string;
+    path: string;
+  }>`select code, path from incidents order by path`.execute(db.read.kysely);
+  assert.deepEqual(
+    rows.map((one) => one.code),
+    ['BLOB_CORRUPT', 'BLOB_CORRUPT'],
+  );
+});
+
+test('a checksum of what was repaired meanwhile is dropped', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await settle(db, 'stable', await capture(db, 'stable', files(1)));
+  const [blob] = await blobsToChecksum(db.read, lane, Date.now() + 1_000, 0, 10);
+  await sql`update blob_registry set etag = '"repaired"'`.execute(db.read.kysely);
+
+  const { bad } = await recordChecksums(db, lane, [
+    { ...read(blob!, digestOf('rot')), etag: blob!.etag },
+  ]);
+
+  assert.deepEqual(bad, []);
+  assert.equal((await barrier(db.read, lane)).unsettled, 0);
+});
+
+test('sites where a blob is verified are named, the primary first and never the one that asks', async (t) => {
+  const db = await aDatabase(t);
+  const generation = await capture(db, 'stable', files(1));
+  await settle(db, 'stable', generation, 'sin');
+  const lane = await plan(db, 'stable', generation, 'fra');
+  const [blob] = await claim(db, lane);
+  assert.deepEqual(await verifiedSitesOf(db.read, blob!), ['sin']);
+
+  await finishBlobs(db, lane, [read(blob!)]);
+
+  assert.deepEqual(await verifiedSitesOf(db.read, blob!), ['sin']);
+  assert.deepEqual(await verifiedSitesOf(db.read, { ...blob!, siteId: -1 }), ['sin', 'fra']);
+});
+
+const analyzeAll = async ({ read: { kysely } }: Database): Promise<void> => {
+  for (const table of ['paths', 'blobs', 'snapshot_blobs', 'blob_registry'])
+    await sql`analyze ${sql.table(table)}`.execute(kysely);
+};
+
+const STALE = {
+  'from before the first copy': async (db: Database, generation: number) => {
+    const lane = await plan(db, 'stable', generation);
+    await analyzeAll(db);
+    return lane;
+  },
+  'that know only another site': async (db: Database, generation: number) => {
+    await plan(db, 'stable', generation, 'sin');
+    await analyzeAll(db);
+    return plan(db, 'stable', generation);
+  },
+};
+
+for (const [which, prepare] of Object.entries(STALE)) {
+  test(`a set costs what its blobs cost, also by statistics ${which}: no table is read as a whole for each`, async (t) => {
+    const [db, count, set] = [await aDatabase(t, { poolMax: 1 }), 4_000, 50];
+    const lane = await prepare(db, await capture(db, 'stable', files(count)));
+    const before = await rowsRead(db);
+
+    for (let behind = 0; ;) {
+      const blobs = await claimBlobs(db, lane, set, 1e9, behind);
+      if (blobs.length === 0) break;
+      const row = await finishBlobs(
+        db,
+        lane,
+        blobs.map((blob) => read(blob)),
+      );
+      behind = blobs.at(-1)!.pathId;
+      assert.equal(row.filesDone % set, 0);
+    }
+    const copied = await rowsRead(db);
+    const asked = Date.now() + 60_000;
+    for (let behind = 0; ;) {
+      const blobs = await blobsToChecksum(db.read, lane, asked, behind, set);
+      if (blobs.length === 0) break;
+      await recordChecksums(
+        db,
+        lane,
+        blobs.map((blob) => ({ ...read(blob), etag: blob.etag })),
+      );
+      behind = blobs.at(-1)!.pathId;
+    }
+    const verified = await rowsRead(db);
+
+    assert.deepEqual(await barrier(db.read, lane), { members: count, unsettled: 0, unplanned: 0 });
+    t.diagnostic(
+      `rows read per blob: copied ${(copied - before) / count}, verified ${(verified - copied) / count}`,
+    );
+    assert.ok(copied - before < 20 * count, `${copied - before} rows were read to copy ${count}`);
+    assert.ok(
+      verified - copied < 20 * count,
+      `${verified - copied} rows were read to verify ${count}`,
+    );
+  });
+}
+
+/** Of all tables, by this connection. */
+async function rowsRead({ read: { kysely } }: Database): Promise<number> {
+  await sql`select pg_stat_force_next_flush()`.execute(kysely);
+  const { rows } = await sql<{ read: number }>`
+    select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint as read from pg_stat_user_tables`.execute(
+    kysely,
+  );
+  return rows[0]!.read;
+}

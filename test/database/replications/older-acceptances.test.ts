@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+
+import { sql } from 'kysely';
+
+import { saveSnapshot } from '../../../src/database/catalog/catalog.ts';
+import {
+  acceptOlder,
+  takeOlderAcceptance,
+} from '../../../src/database/replications/older-acceptances.ts';
+import {
+  recordCaptureFailure,
+  recordLook,
+} from '../../../src/database/replications/replications.ts';
+import { DebgeoError } from '../../../src/domain/errors.ts';
+import {
+  aBlob,
+  aDistribution,
+  aSnapshot,
+  DISTRIBUTION,
+  NO_VALIDATOR,
+  type Fixture,
+} from '../distribution-fixture.ts';
+
+const WORD = { reason: 'the release was withdrawn', by: 'somebody' };
+const isCode = (code: string) => (error: unknown) =>
+  error instanceof DebgeoError && error.code === code;
+const fixtures: Fixture[] = [];
+after(() => Promise.all(fixtures.map((fixture) => fixture.close())));
+
+const aFixture = async (): Promise<Fixture> => {
+  const fixture = await aDistribution({ sites: ['fra'] });
+  fixtures.push(fixture);
+  return fixture;
+};
+const endOfLook = { validator: NO_VALIDATOR, unconditional: true };
+const older = {
+  ...aSnapshot([aBlob('pool/a.deb')], 'older'),
+  date: new Date('2025-12-01T00:00:00Z'),
+};
+
+test('a word waits for the look that begins after it; one that runs meanwhile neither takes nor ends it', async () => {
+  const { db, distributionId } = await aFixture();
+
+  assert.equal(await takeOlderAcceptance(db, distributionId), null, 'a look begins');
+  await acceptOlder(db, DISTRIBUTION, WORD);
+  await recordLook(db, DISTRIBUTION, endOfLook);
+
+  assert.notEqual(await takeOlderAcceptance(db, distributionId), null);
+});
+
+test('a word is for one look: a repeated attempt finds it again, the next look does not, however this one ends', async () => {
+  const { db, distributionId } = await aFixture();
+  for (const end of [
+    () => recordLook(db, DISTRIBUTION, endOfLook),
+    () => recordCaptureFailure(db, DISTRIBUTION, { code: 'ARCHIVE_UNREACHABLE', message: '' }),
+  ]) {
+    await acceptOlder(db, DISTRIBUTION, WORD);
+
+    const taken = await takeOlderAcceptance(db, distributionId);
+    assert.notEqual(taken, null);
+    assert.equal(await takeOlderAcceptance(db, distributionId), taken);
+    await end();
+
+    assert.equal(await takeOlderAcceptance(db, distributionId), null);
+  }
+});
+
+test('a word lets one generation in; a second is refused and nothing of it is saved', async () => {
+  const { db, distributionId } = await aFixture();
+  await saveSnapshot(db, distributionId, aSnapshot([aBlob('pool/a.deb')], 'newer'), NO_VALIDATOR);
+  await acceptOlder(db, DISTRIBUTION, WORD);
+  const word = await takeOlderAcceptance(db, distributionId);
+
+  assert.deepEqual(await saveSnapshot(db, distributionId, older, NO_VALIDATOR, 1, word), {
+    generation: 2,
+  });
+  const again = {
+    ...aSnapshot([aBlob('pool/b.deb')], 'older still'),
+    date: new Date('2025-11-01T00:00:00Z'),
+  };
+  await assert.rejects(
+    saveSnapshot(db, distributionId, again, NO_VALIDATOR, 2, word),
+    isCode('RELEASE_ROLLBACK'),
+  );
+
+  const { rows } =
+    await sql`select generation, facts from distribution_events where what = 'accepted older'`.execute(
+      db.read.kysely,
+    );
+  const dates = { date: '2025-12-01T00:00:00.000Z', newestDate: '2026-01-01T00:00:00.000Z' };
+  assert.deepEqual(rows, [{ generation: 2, facts: { ...WORD, ...dates } }]);
+  const saved = await sql<{
+    generation: number;
+  }>`select max(generation) as generation from distribution_snapshots`.execute(db.read.kysely);
+  assert.deepEqual(saved.rows, [{ generation: 2 }]);
+});
+
+test('nobody gives a word for a distribution that is not there', async () => {
+  const { db } = await aFixture();
+
+  await assert.rejects(acceptOlder(db, 'nope', WORD), isCode('NAME_UNKNOWN'));
+});

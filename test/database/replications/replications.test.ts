@@ -1,0 +1,521 @@
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+
+import { sql } from 'kysely';
+
+import { connectDatabase, ms } from '../../../src/database/orm.ts';
+import {
+  applyOrder,
+  finishReplication,
+  loadRoster,
+  readReplication,
+  recordCaptureFailure,
+  recordFailure,
+  recordLook,
+  startAttempt,
+  takeVerify,
+  wantGeneration,
+} from '../../../src/database/replications/replications.ts';
+import { readDatabaseClock } from '../../../src/database/views/progress.ts';
+import { DebgeoError, type ErrorCode, type ErrorReport } from '../../../src/domain/errors.ts';
+import type { Replication } from '../../../src/domain/replication.ts';
+import { seeded } from '../../support/seeded.ts';
+import {
+  aDistribution,
+  DISTRIBUTION,
+  NO_VALIDATOR,
+  type Fixture,
+} from '../distribution-fixture.ts';
+
+const SITES = ['fra', 'sin', 'iad', 'syd', 'gru'];
+const FRA = { distribution: DISTRIBUTION, site: 'fra' };
+const isCode = (code: ErrorCode) => (error: unknown) =>
+  error instanceof DebgeoError && error.code === code;
+const report = (code: ErrorCode, facts: Partial<ErrorReport> = {}): ErrorReport => ({
+  code,
+  message: code,
+  ...facts,
+});
+
+const fixtures: Fixture[] = [];
+after(() => Promise.all(fixtures.map((fixture) => fixture.close())));
+
+/** The fixture with a captured generation that every site wants. */
+async function captured(sites = ['fra'], generation = 1): Promise<Fixture> {
+  const fixture = await aDistribution({ sites });
+  fixtures.push(fixture);
+  await capture(fixture, generation);
+  return fixture;
+}
+
+async function capture({ db, distributionId }: Fixture, generation: number): Promise<void> {
+  await db.transaction(async (tx) => {
+    await sql`update debian_distributions set latest_generation = ${generation}`.execute(tx.kysely);
+    await wantGeneration(tx, distributionId, generation);
+  });
+}
+
+/** What publishSnapshot commits: an open publication, and then its end. */
+const openPublication = ({ db }: Fixture, generation: number) =>
+  sql`insert into publications (distribution_id, site_id, generation, fence, replaces) select distribution_id, site_id, ${generation}, fence, '{}'
+      from distribution_replications`.execute(db.read.kysely);
+
+async function serve({ db }: Fixture, generation: number, site = 'fra'): Promise<void> {
+  await sql`update publications set published_at = now()`.execute(db.read.kysely);
+  await sql`update distribution_replications set served_generation = ${generation}
+            where site_id = (select id from replication_sites where name = ${site})`.execute(
+    db.read.kysely,
+  );
+}
+
+const openIncidents = async ({ db }: Fixture) =>
+  (
+    await sql<{
+      code: string;
+      times: number;
+    }>`select code, times from incidents where resolved_at is null order by id`.execute(
+      db.read.kysely,
+    )
+  ).rows;
+
+const facts = ({ state, pinned, retryCount, code }: Replication) => ({
+  state,
+  pinned,
+  retryCount,
+  code,
+});
+
+test('an attempt takes the fence only if it is newer, and pins its generation', async () => {
+  const { db } = await captured();
+
+  const row = await startAttempt(db, FRA, 1, 200);
+
+  assert.deepEqual(facts(row), { state: 'started', pinned: 1, retryCount: 0, code: null });
+  await assert.rejects(startAttempt(db, FRA, 1, 200), isCode('FENCED'));
+  await assert.rejects(startAttempt(db, FRA, 1, 199), isCode('FENCED'));
+  await assert.rejects(
+    startAttempt(db, FRA, 2, 300),
+    isCode('FENCED'),
+    'another generation than the pinned one',
+  );
+  assert.equal((await startAttempt(db, FRA, 1, 201)).state, 'started');
+});
+
+test('a late result changes nothing: not behind a newer attempt, a failure or a cancel', async () => {
+  for (const overtake of [
+    (fixture: Fixture) => startAttempt(fixture.db, FRA, 1, 300),
+    (fixture: Fixture) => recordFailure(fixture.db, FRA, report('SITE_STALLED'), 300),
+    (fixture: Fixture) => applyOrder(fixture.db, FRA, { want: 'cancel' }, 300),
+  ]) {
+    const fixture = await captured();
+    await startAttempt(fixture.db, FRA, 1, 200);
+    await serve(fixture, 1);
+    await overtake(fixture);
+    const before = await readReplication(fixture.db.read, FRA);
+
+    await assert.rejects(finishReplication(fixture.db, FRA, 1, 200), isCode('FENCED'));
+
+    assert.deepEqual(await readReplication(fixture.db.read, FRA), before);
+  }
+});
+
+test('a failed lane waits longer each time, is unpinned, and its incident is counted', async () => {
+  const fixture = await captured();
+  await startAttempt(fixture.db, FRA, 1, 100);
+
+  const first = await recordFailure(fixture.db, FRA, report('SITE_UNREACHABLE'), 110);
+  await startAttempt(fixture.db, FRA, 1, 200);
+  const second = await recordFailure(fixture.db, FRA, report('SITE_UNREACHABLE'), 210);
+
+  assert.deepEqual(facts(first!), {
+    state: 'failed',
+    pinned: null,
+    retryCount: 1,
+    code: 'SITE_UNREACHABLE',
+  });
+  assert.equal(second!.retryCount, 2);
+  assert.ok(second!.retryAt! - Date.now() > 15_000);
+  assert.equal(second!.distributionStatus, 'pending');
+  assert.deepEqual(await openIncidents(fixture), [{ code: 'SITE_UNREACHABLE', times: 2 }]);
+});
+
+test('Retry-After is waited out', async () => {
+  const fixture = await captured();
+
+  const row = await recordFailure(
+    fixture.db,
+    FRA,
+    report('SITE_THROTTLED', { retryAfterMs: 1_800_000 }),
+    110,
+  );
+
+  assert.ok(row!.retryAt! - Date.now() > 1_700_000);
+});
+
+test('what needs a person parks the lane and fails the distribution until retry', async () => {
+  const fixture = await captured();
+
+  const parked = await recordFailure(fixture.db, FRA, report('SITE_DENIED'), 100);
+  const retried = await applyOrder(fixture.db, FRA, { want: 'retry' }, 200);
+
+  assert.equal(parked!.retryAt, null);
+  assert.equal(parked!.distributionStatus, 'failed');
+  assert.deepEqual(facts(retried!), { state: 'pending', pinned: null, retryCount: 0, code: null });
+  assert.equal(retried!.distributionStatus, 'pending');
+});
+
+test('a publication that opens while a failure or a cancel waits for the row stays pinned', async () => {
+  for (const overtake of [
+    (fixture: Fixture) => recordFailure(fixture.db, FRA, report('STALLED'), 300),
+    (fixture: Fixture) => applyOrder(fixture.db, FRA, { want: 'cancel' }, 300),
+  ]) {
+    const fixture = await captured();
+    await startAttempt(fixture.db, FRA, 1, 200);
+    const waits = async () =>
+      (
+        await sql`select from pg_stat_activity where wait_event_type = 'Lock'`.execute(
+          fixture.db.read.kysely,
+        )
+      ).rows.length > 0;
+
+    const session = await connectDatabase(fixture.db.orm.config.get('clientUrl')!);
+    const overtaken = await session.read.kysely.transaction().execute(async (tx) => {
+      await sql`select from distribution_replications for no key update`.execute(tx);
+      const waiting = overtake(fixture);
+      while (!(await waits())) await new Promise(setImmediate);
+      await sql`insert into publications (distribution_id, site_id, generation, fence, replaces)
+        select distribution_id, site_id, 1, fence, '{}' from distribution_replications`.execute(tx);
+      return { waiting };
+    });
+    const row = await overtaken.waiting;
+    await session.close();
+
+    assert.deepEqual([row!.publishing, row!.pinned], [true, 1]);
+    assert.notEqual(row!.state, 'cancelled');
+  }
+});
+
+test('SUPERSEDED goes on to the newer generation at once, and is a failure where there is none', async () => {
+  const fixture = await captured();
+  await startAttempt(fixture.db, FRA, 1, 100);
+
+  const alone = await recordFailure(fixture.db, FRA, report('SUPERSEDED'), 110);
+  await startAttempt(fixture.db, FRA, 1, 200);
+  await capture(fixture, 2);
+  const newer = await recordFailure(fixture.db, FRA, report('SUPERSEDED'), 210);
+
+  assert.equal(alone!.state, 'failed');
+  assert.deepEqual(facts(newer!), {
+    state: 'pending',
+    pinned: null,
+    retryCount: 1,
+    code: 'SUPERSEDED',
+  });
+  assert.deepEqual(await openIncidents(fixture), []);
+});
+
+test('an open publication keeps its generation pinned through failure, cancel, pause and a newer generation', async () => {
+  const fixture = await captured();
+  await startAttempt(fixture.db, FRA, 1, 100);
+  await openPublication(fixture, 1);
+
+  const rows = [
+    await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 110),
+    await applyOrder(fixture.db, FRA, { want: 'cancel' }, 120),
+    await applyOrder(fixture.db, FRA, { paused: true }, 130),
+  ];
+  await capture(fixture, 2);
+  rows.push(await readReplication(fixture.db.read, FRA));
+
+  for (const row of rows) assert.deepEqual([row!.pinned, row!.publishing], [1, true]);
+});
+
+test('a cancel while a publication is open takes effect behind it', async () => {
+  const fixture = await captured(['fra'], 2);
+  await sql`update distribution_replications set pinned_generation = 1`.execute(
+    fixture.db.read.kysely,
+  );
+  await startAttempt(fixture.db, FRA, 1, 100);
+  await openPublication(fixture, 1);
+
+  const cancelled = await applyOrder(fixture.db, FRA, { want: 'cancel' }, 110);
+  await startAttempt(fixture.db, FRA, 1, 200);
+  await serve(fixture, 1);
+  const finished = await finishReplication(fixture.db, FRA, 1, 200);
+
+  assert.equal(cancelled!.state, 'started');
+  assert.deepEqual([finished.state, finished.served, finished.pinned], ['cancelled', 1, null]);
+  await assert.rejects(startAttempt(fixture.db, FRA, 2, 300), isCode('CANCELLED'));
+});
+
+test('a lane finishes only what is served, behind an ended publication', async () => {
+  const fixture = await captured();
+  await startAttempt(fixture.db, FRA, 1, 100);
+
+  await assert.rejects(
+    finishReplication(fixture.db, FRA, 1, 100),
+    isCode('FENCED'),
+    'nothing is served',
+  );
+  await openPublication(fixture, 1);
+  await sql`update distribution_replications set served_generation = 1`.execute(
+    fixture.db.read.kysely,
+  );
+  await assert.rejects(
+    finishReplication(fixture.db, FRA, 1, 100),
+    isCode('FENCED'),
+    'the publication is open',
+  );
+  await serve(fixture, 1);
+
+  assert.equal((await finishReplication(fixture.db, FRA, 1, 100)).state, 'synced');
+});
+
+test('a finished lane is pending when a newer generation waits, and its incidents are resolved', async () => {
+  const fixture = await captured();
+  await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 50);
+  await startAttempt(fixture.db, FRA, 1, 100);
+  await capture(fixture, 2);
+  await serve(fixture, 1);
+
+  const row = await finishReplication(fixture.db, FRA, 1, 100);
+
+  assert.deepEqual(
+    [...Object.values(facts(row)), row.served, row.target],
+    ['pending', null, 0, null, 1, 2],
+  );
+  assert.deepEqual(await openIncidents(fixture), []);
+});
+
+test('verify is done by the chain that read behind it, not by the one that was under way', async () => {
+  const fixture = await captured();
+  await startAttempt(fixture.db, FRA, 1, 100);
+  await applyOrder(fixture.db, FRA, { verify: true }, 110);
+  await serve(fixture, 1);
+
+  const underWay = await finishReplication(fixture.db, FRA, 1, 100);
+  await startAttempt(fixture.db, FRA, 1, 200);
+  await takeVerify(fixture.db, FRA, 200);
+  const behind = await finishReplication(fixture.db, FRA, 1, 200);
+
+  assert.notEqual(underWay.verifyRequestedAt, null);
+  assert.equal(behind.verifyRequestedAt, null);
+});
+
+test('verify is taken up by the attempt that holds the fence, and by no other', async () => {
+  const fixture = await captured();
+  await applyOrder(fixture.db, FRA, { verify: true }, 50);
+  await startAttempt(fixture.db, FRA, 1, 100);
+  await startAttempt(fixture.db, FRA, 1, 200);
+
+  await assert.rejects(takeVerify(fixture.db, FRA, 100), isCode('FENCED'));
+
+  assert.notEqual(await takeVerify(fixture.db, FRA, 200), null);
+});
+
+for (const seed of [1, 2, 3])
+  test(`verify asked for again and again is answered by the first chain that read behind it, and by none before (seed ${seed})`, async () => {
+    const fixture = await captured();
+    const { db } = fixture;
+    await serve(fixture, 1);
+    const random = seeded(seed);
+    /**
+     * The tick at which each was asked, and the clock that the asker waits for, as `debgeo verify
+     * --wait` does.
+     */
+    const waiting = new Set<{ readonly asked: number; readonly clock: number }>();
+    let [tick, attempt, readingSince, answered] = [0, 0, null as number | null, 0];
+    const ask = async (): Promise<void> => {
+      const before = await readDatabaseClock(db);
+      // another millisecond than whatever was asked before
+      while ((await readDatabaseClock(db)) === before);
+      waiting.add({ asked: tick, clock: await readDatabaseClock(db) });
+      await applyOrder(db, FRA, { verify: true }, 0);
+    };
+    const chain = async (asks: () => boolean, fails: boolean): Promise<void> => {
+      const maybeAsk = async (): Promise<void> => (asks() ? ask() : undefined);
+      await startAttempt(db, FRA, 1, (attempt += 10));
+      await maybeAsk();
+      for (let slices = 0; slices < 3; slices += 1) {
+        tick += 1;
+        await startAttempt(db, FRA, 1, (attempt += 10));
+        if ((await takeVerify(db, FRA, attempt)) !== null) readingSince ??= tick;
+        tick += 1;
+        await maybeAsk();
+        // an order sends the chain back to its first step
+        if (readingSince === null && waiting.size > 0) slices = 0;
+      }
+      if (fails)
+        return void (await recordFailure(db, FRA, report('SITE_STALLED'), (attempt += 10)));
+      await finishReplication(db, FRA, 1, attempt);
+      const toldAt = await answeredAt(fixture);
+      for (const request of waiting) {
+        const { asked, clock } = request;
+        const isAnswered = toldAt !== null && toldAt >= clock;
+        assert.equal(
+          isAnswered,
+          readingSince !== null && asked < readingSince,
+          `asked at ${asked}, read since ${readingSince}`,
+        );
+        if (isAnswered) answered += Number(waiting.delete(request));
+      }
+      readingSince = null;
+    };
+
+    await ask();
+    for (let chains = 0; chains < 12; chains += 1)
+      await chain(() => random() < 0.5, random() < 0.3);
+    await chain(() => false, false);
+    await chain(() => false, false);
+
+    assert.equal(waiting.size, 0);
+    assert.ok(answered > 10);
+    assert.equal((await readReplication(db.read, FRA))!.verifyRequestedAt, null);
+  });
+
+const answeredAt = async ({ db }: Fixture): Promise<number | null> =>
+  (
+    await sql<{
+      at: number | null;
+    }>`select ${ms('verify_answered_at')} as at from distribution_replications`.execute(
+      db.read.kysely,
+    )
+  ).rows[0]!.at;
+
+test('lanes that finish together leave success, however they meet', async () => {
+  const fixture = await captured(SITES);
+  const lanes = SITES.map((site) => ({ distribution: DISTRIBUTION, site }));
+  for (const round of [100, 200, 300]) {
+    await Promise.all(lanes.map((at) => startAttempt(fixture.db, at, 1, round)));
+    assert.equal((await loadRoster(fixture.db, DISTRIBUTION)).status, 'pending');
+    for (const { site } of lanes) await serve(fixture, 1, site);
+
+    await Promise.all(lanes.map((at) => finishReplication(fixture.db, at, 1, round)));
+
+    assert.equal((await loadRoster(fixture.db, DISTRIBUTION)).status, 'success');
+  }
+});
+
+test('success needs an enabled site, and asks no disabled one', async () => {
+  const fixture = await captured(['fra', 'sin']);
+  await startAttempt(fixture.db, FRA, 1, 100);
+  await serve(fixture, 1);
+
+  const one = await finishReplication(fixture.db, FRA, 1, 100);
+  await sql`update replication_sites set enabled = false where name = 'sin'`.execute(
+    fixture.db.read.kysely,
+  );
+  const alone = await recordLook(fixture.db, DISTRIBUTION, {
+    validator: NO_VALIDATOR,
+    unconditional: true,
+  });
+  await sql`update replication_sites set enabled = false`.execute(fixture.db.read.kysely);
+  const none = await recordLook(fixture.db, DISTRIBUTION, {
+    validator: NO_VALIDATOR,
+    unconditional: true,
+  });
+
+  assert.equal(one.distributionStatus, 'pending');
+  assert.deepEqual(
+    [alone.status, alone.replications.map(({ site }) => site)],
+    ['success', ['fra']],
+  );
+  assert.deepEqual([none.status, none.replications], ['pending', []]);
+});
+
+test('a newer generation makes synced and cancelled lanes pending, and leaves failed, started and paused as they are', async () => {
+  const fixture = await captured(SITES);
+  const states = ['synced', 'cancelled', 'failed', 'started', 'pending'];
+  for (const [i, site] of SITES.entries())
+    await sql`update distribution_replications set state = ${states[i]}, retry_count = 3, paused = ${site === 'gru'}
+              where site_id = (select id from replication_sites where name = ${site})`.execute(
+      fixture.db.read.kysely,
+    );
+
+  await capture(fixture, 2);
+
+  const rows = await Promise.all(
+    SITES.map((site) => readReplication(fixture.db.read, { distribution: DISTRIBUTION, site })),
+  );
+  assert.deepEqual(
+    rows.map((row) => [row!.state, row!.target, row!.retryCount, row!.paused]),
+    ['pending', 'pending', 'failed', 'started', 'pending'].map((state, i) => [
+      state,
+      2,
+      3,
+      i === 4,
+    ]),
+  );
+});
+
+test('a refused release fails the distribution, an unreachable archive does not, and a good look clears both', async () => {
+  const fixture = await captured();
+
+  const unreachable = await recordCaptureFailure(
+    fixture.db,
+    DISTRIBUTION,
+    report('ARCHIVE_UNREACHABLE'),
+  );
+  const refused = await recordCaptureFailure(fixture.db, DISTRIBUTION, report('RELEASE_EXPIRED'));
+  const incidents = await openIncidents(fixture);
+  const fine = await recordLook(fixture.db, DISTRIBUTION, {
+    validator: NO_VALIDATOR,
+    unconditional: false,
+  });
+
+  assert.deepEqual([unreachable.status, unreachable.code], ['pending', 'ARCHIVE_UNREACHABLE']);
+  assert.deepEqual([refused.status, refused.code], ['failed', 'RELEASE_EXPIRED']);
+  assert.ok(unreachable.nextLookAt < Date.now() + 600_000);
+  assert.deepEqual(
+    incidents.map(({ code }) => code),
+    ['ARCHIVE_UNREACHABLE', 'RELEASE_EXPIRED'],
+  );
+  assert.deepEqual([fine.status, fine.code, await openIncidents(fixture)], ['pending', null, []]);
+  assert.ok(fine.rev > refused.rev && refused.rev > unreachable.rev);
+});
+
+test('after many failures the next look is no later than the poll interval, and never before Retry-After', async () => {
+  const fixture = await captured();
+  await sql`update debian_distributions set failure_count = 50`.execute(fixture.db.read.kysely);
+
+  const soon = await recordCaptureFailure(fixture.db, DISTRIBUTION, report('ARCHIVE_UNREACHABLE'));
+  const told = await recordCaptureFailure(
+    fixture.db,
+    DISTRIBUTION,
+    report('ARCHIVE_THROTTLED', { retryAfterMs: 1_800_000 }),
+  );
+
+  assert.ok(soon.nextLookAt <= Date.now() + 600_000);
+  assert.ok(told.nextLookAt > Date.now() + 1_700_000);
+});
+
+test('tuning overrides the waits, one by one', async () => {
+  const fixture = await aDistribution({
+    sites: ['fra'],
+    tuning: { gatherMs: 5, backoffInitialMs: 1, backoffCapMs: 20 },
+  });
+  fixtures.push(fixture);
+
+  const failed = await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 100);
+  const roster = await loadRoster(fixture.db, DISTRIBUTION);
+
+  assert.ok(failed!.retryAt! <= Date.now() + 20);
+  assert.deepEqual(roster.tuning, { gatherMs: 5, drainMs: 60_000, historyEventsMax: 1e9 });
+});
+
+test('a distribution that is removed, or was never there, is removed and has no lanes; its roster is newer than all before', async () => {
+  const fixture = await captured();
+  const before = await loadRoster(fixture.db, DISTRIBUTION);
+  await sql`update debian_distributions set removed = true`.execute(fixture.db.read.kysely);
+
+  const removed = await loadRoster(fixture.db, DISTRIBUTION);
+  await sql`delete from debian_distributions`.execute(fixture.db.read.kysely);
+  const gone = await loadRoster(fixture.db, DISTRIBUTION);
+
+  assert.deepEqual([before.removed, before.replications.length], [false, 1]);
+  for (const roster of [removed, gone])
+    assert.deepEqual([roster.removed, roster.replications], [true, []]);
+  assert.ok(gone.rev > removed.rev && removed.rev > before.rev);
+  assert.equal(await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 100), null);
+  assert.equal(await applyOrder(fixture.db, FRA, { paused: true }, 100), null);
+});

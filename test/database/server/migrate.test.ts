@@ -1,0 +1,79 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { sql } from 'kysely';
+
+import { connectDatabase } from '../../../src/database/orm.ts';
+import { assertMigrated, migrate } from '../../../src/database/server/migrate.ts';
+import { DebgeoError } from '../../../src/domain/errors.ts';
+import { freshDatabase, migratedDatabase } from '../../support/servers.ts';
+
+const isCode = (code: string) => (error: unknown) =>
+  error instanceof DebgeoError && error.code === code;
+
+test('four starters side by side apply every migration exactly once', async () => {
+  const url = await freshDatabase();
+  const starters = await Promise.all([1, 2, 3, 4].map(() => connectDatabase(url)));
+
+  const applied = await Promise.all(starters.map((db) => migrate(db)));
+
+  const { rows } = await sql<{ name: string }>`select name from mikro_orm_migrations`.execute(
+    starters[0]!.read.kysely,
+  );
+  assert.ok(rows.length > 0);
+  assert.deepEqual(
+    applied.flat(),
+    rows.map((row) => row.name),
+  );
+  await Promise.all(starters.map((db) => db.close()));
+});
+
+test('a database without the tables of this version is refused, a migrated one is not', async () => {
+  const [empty, migrated] = [
+    await connectDatabase(await freshDatabase()),
+    await connectDatabase(await migratedDatabase()),
+  ];
+
+  await assert.rejects(assertMigrated(empty), isCode('SCHEMA_OUTDATED'));
+  await assertMigrated(migrated);
+
+  await Promise.all([empty.close(), migrated.close()]);
+});
+
+test('a server that is not there is DATABASE_UNREACHABLE, and the error does not carry the password', async () => {
+  const error = await connectDatabase('postgresql://app:s3cret@127.0.0.1:1/debgeo').catch(
+    (caught: unknown) => caught,
+  );
+
+  assert.ok(isCode('DATABASE_UNREACHABLE')(error));
+  assert.ok(!JSON.stringify((error as DebgeoError).report).includes('s3cret'));
+});
+
+test('every column of the entities is a column of the migrated table, with the same type, and the other way round', async () => {
+  const db = await connectDatabase(await migratedDatabase());
+  const { rows } = await sql<{ table: string; column: string; type: string; nullable: boolean }>`
+    select table_name as "table", column_name as "column", case when data_type = 'ARRAY' then 'text[]' else udt_name end as type, is_nullable = 'YES' as nullable
+    from information_schema.columns where table_schema = 'public'`.execute(db.read.kysely);
+  const names: Record<string, string> = {
+    int: 'int4',
+    serial: 'int4',
+    bigint: 'int8',
+    bigserial: 'int8',
+    boolean: 'bool',
+  };
+
+  for (const meta of db.orm.getMetadata().getAll().values()) {
+    const mapped = Object.values(meta.properties).flatMap((property) =>
+      property.fieldNames.map((column, i) => {
+        const type = property.columnTypes[i]!;
+        return `${column} ${names[type] ?? type} ${property.nullable === true}`;
+      }),
+    );
+    const migrated = rows
+      .filter((row) => row.table === meta.tableName)
+      .map((row) => `${row.column} ${row.type} ${row.nullable}`);
+    assert.ok(migrated.length > 0, meta.tableName);
+    assert.deepEqual(mapped.sort(), migrated.sort(), meta.tableName);
+  }
+  await db.close();
+});

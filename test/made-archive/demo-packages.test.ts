@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import type { Package } from '../../src/made-archive/deb-package.ts';
+import { makePackage, packagesOf } from '../../src/made-archive/demo-packages.ts';
+
+const RELEASES = 9;
+
+const filesOf = (entry: Package) => (entry.kind === 'binary' ? [entry.file] : entry.files);
+
+test('every release changes packages, and none ever goes back to an earlier version', () => {
+  for (let number = 2; number <= RELEASES; number++) {
+    const before = packagesOf(number - 1).filter((entry) => entry.kind === 'binary');
+    const after = packagesOf(number).filter((entry) => entry.kind === 'binary');
+
+    const changed = after.filter((entry, index) => entry.version !== before[index]?.version);
+
+    assert.equal(changed.length, 4, `release ${number}`);
+    assert.ok(changed.every((entry) => entry.version === makePackage(entry.name, number).version));
+  }
+});
+
+test('a file name always stands for the same bytes', () => {
+  const seen = new Map<string, Uint8Array>();
+  for (let number = 1; number <= RELEASES; number++) {
+    for (const file of packagesOf(number).flatMap(filesOf)) {
+      assert.deepEqual(file.bytes, seen.get(file.name) ?? file.bytes, file.name);
+      seen.set(file.name, file.bytes);
+    }
+  }
+});

@@ -1,0 +1,90 @@
+import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+
+import type { Client, Connection } from '@temporalio/client';
+
+import { freePort } from '../../src/stack/free-port.ts';
+import {
+  connectTemporal,
+  describeDistribution,
+  describePollers,
+  describeServer,
+  ensureSearchAttributes,
+  queryStatus,
+  reconcile,
+} from '../../src/temporal/temporal.ts';
+import { freshNamespace, servers } from '../support/servers.ts';
+
+let client: Client;
+let address: string;
+before(async () => {
+  address = (await servers()).temporalAddress;
+  client = await connectTemporal({ address, namespace: await freshNamespace() });
+});
+after(() => client.connection.close());
+
+test('search attributes are registered once, however often it is asked', async () => {
+  await ensureSearchAttributes(client);
+  await ensureSearchAttributes(client);
+
+  const { customAttributes } = await (
+    client.connection as Connection
+  ).operatorService.listSearchAttributes({
+    namespace: client.options.namespace,
+  });
+  equal(customAttributes?.['FailedSites'], 7);
+});
+
+test('a search attribute of another type is refused', async () => {
+  const other = await connectTemporal({ address, namespace: await freshNamespace() });
+  try {
+    const { namespace } = other.options;
+    await (other.connection as Connection).operatorService.addSearchAttributes({
+      namespace,
+      searchAttributes: { FailedSites: 2 },
+    });
+
+    await rejects(ensureSearchAttributes(other), { code: 'CONFIG_INVALID' });
+    const server = await describeServer(other);
+    match(server.version, /^\d+\.\d+/);
+    equal(server.retentionMs, 86_400_000);
+    deepEqual(
+      server.searchAttributes?.map(({ name, found, isRight }) => [name, found, isRight]),
+      [
+        ['ReplicationState', null, false],
+        ['FailedSites', 2, false],
+        ['LaggingSites', null, false],
+      ],
+    );
+  } finally {
+    await other.connection.close();
+  }
+});
+
+test('reconciliation starts what does not run and leaves alone what does', async () => {
+  await reconcile(client, ['a']);
+  const first = await describeDistribution(client, 'a');
+
+  await reconcile(client, ['a', 'b']);
+
+  equal((await describeDistribution(client, 'a'))?.runId, first?.runId);
+  equal((await describeDistribution(client, 'b'))?.status, 'RUNNING');
+});
+
+test('what never ran is said to be absent, and nobody polls without a worker', async () => {
+  equal(await describeDistribution(client, 'never'), null);
+  equal(await queryStatus(client, 'never'), null);
+  equal(await describePollers(client), 0);
+});
+
+test('a server that does not answer is TEMPORAL_UNREACHABLE', async () => {
+  await rejects(
+    connectTemporal(
+      { address: `127.0.0.1:${await freePort(null, new Set())}`, namespace: 'default' },
+      300,
+    ),
+    {
+      code: 'TEMPORAL_UNREACHABLE',
+    },
+  );
+});

@@ -1,0 +1,290 @@
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import type {
+  ReleasedFile,
+  SignedArchive,
+  SignedArchiveOptions,
+} from '../../src/made-archive/signed-archive.ts';
+import { createSigningKey } from '../../src/made-archive/signing-key.ts';
+import { CLIENTS, packagesOf, serveArchive } from '../made-archive/served-archive.ts';
+
+const HOUR_MS = 3_600_000;
+
+const FORMS: readonly Partial<SignedArchiveOptions>[] = [
+  { acquireByHash: true, releaseSet: 'both' },
+  { acquireByHash: false, releaseSet: 'both' },
+  {
+    acquireByHash: true,
+    releaseSet: 'inline',
+    hashes: ['SHA256', 'SHA512'],
+    compressions: ['zst', 'xz'],
+  },
+  { acquireByHash: false, releaseSet: 'detached' },
+];
+
+for (const { kind, skip } of CLIENTS) {
+  for (const form of FORMS) {
+    test(
+      `${kind} installs from an archive with by-hash ${form.acquireByHash}, Release set ${form.releaseSet}`,
+      { skip },
+      async (t) => {
+        const served = await serveArchive(form);
+        t.after(() => served.close());
+        const first = await served.archive.release(packagesOf('1.0'));
+        const client = await served.client(kind);
+
+        const cold = await client.update({ fresh: true });
+        const downloaded = await client.download(await client.packages());
+        await served.archive.release(packagesOf('1.1'));
+        const kept = await client.update({ fresh: false });
+        const installed = await client.installDownloadOnly('hello');
+
+        assert.equal(cold.exitCode, 0, cold.output);
+        assert.deepEqual(
+          new Set(downloaded.files.map((file) => file.sha256)),
+          new Set(
+            [...first.pool].filter(([path]) => path.endsWith('.deb')).map(([, sha256]) => sha256),
+          ),
+        );
+        assert.equal(kept.exitCode, 0, kept.output);
+        assert.equal(await client.versionOf('hello'), '1.1');
+        assert.equal(await client.versionOf('nothing'), null);
+        assert.deepEqual(installed.files.map((file) => file.name).toSorted(), [
+          'hello_1.1_amd64.deb',
+          'libc++x_2.0~b1+c_all.deb',
+        ]);
+      },
+    );
+  }
+
+  test(`${kind} asks again for nothing that it has`, { skip }, async (t) => {
+    const served = await serveArchive();
+    t.after(() => served.close());
+    await served.archive.release(packagesOf('1.0'));
+    const client = await served.client(kind);
+    await client.update({ fresh: true });
+    const before = served.server.requestCount();
+
+    await client.update({ fresh: false });
+
+    assert.equal(served.server.requestCount() - before, 1);
+  });
+
+  test(`${kind} accepts two releases of the same second`, { skip }, async (t) => {
+    const served = await serveArchive();
+    t.after(() => served.close());
+    const { date } = await served.archive.release(packagesOf('1.0'));
+    const client = await served.client(kind);
+    await client.update({ fresh: true });
+    await served.archive.release(packagesOf('1.1'), { date });
+
+    const outcome = await client.update({ fresh: false });
+
+    assert.equal(outcome.exitCode, 0, outcome.output);
+    assert.equal(await client.versionOf('hello'), '1.1');
+  });
+
+  test(`${kind} stays with what it has when an archive goes back in time`, { skip }, async (t) => {
+    const served = await serveArchive();
+    t.after(() => served.close());
+    await served.archive.release(packagesOf('1.1'));
+    const client = await served.client(kind);
+    await client.update({ fresh: true });
+    await served.archive.release(packagesOf('1.0'), { date: new Date(Date.now() - HOUR_MS) });
+
+    const outcome = await client.update({ fresh: false });
+
+    assert.equal(outcome.exitCode, 0, outcome.output);
+    assert.equal(await client.versionOf('hello'), '1.1');
+  });
+}
+
+/**
+ * What an archive may do wrong, and the step at which each client must refuse it; the good one
+ * proves that the rest is refused for its fault.
+ */
+const FAULTS: readonly {
+  readonly what: string;
+  readonly refusedAt: 'update' | 'download' | 'never';
+  release(archive: SignedArchive): Promise<void>;
+}[] = [
+  {
+    what: 'a good archive',
+    refusedAt: 'never',
+    release: async (archive) => void (await archive.release(packagesOf('1.1'))),
+  },
+  {
+    what: 'an InRelease before its indices',
+    refusedAt: 'update',
+    release: (archive) => writeWithout(archive, (file) => file.kind !== 'release'),
+  },
+  {
+    what: 'an expired release',
+    refusedAt: 'update',
+    release: async (archive) =>
+      void (await archive.release(packagesOf('1.1'), {
+        validUntil: new Date(Date.now() - HOUR_MS),
+        date: new Date(Date.now() - 2 * HOUR_MS),
+      })),
+  },
+  {
+    what: 'a release of tomorrow',
+    refusedAt: 'update',
+    release: async (archive) =>
+      void (await archive.release(packagesOf('1.1'), {
+        date: new Date(Date.now() + 24 * HOUR_MS),
+      })),
+  },
+  {
+    what: 'a release signed with another key',
+    refusedAt: 'update',
+    release: async (archive) =>
+      void (await archive.release(packagesOf('1.1'), {
+        key: await createSigningKey('somebody else'),
+      })),
+  },
+  {
+    what: 'a signed text with another package list',
+    refusedAt: 'update',
+    release: async (archive) => {
+      const { files } = await archive.prepare(packagesOf('1.1'));
+      const forge = (bytes: Uint8Array) =>
+        Buffer.from(Buffer.from(bytes).toString().replace('Label: debgeo', 'Label: forged'));
+      await archive.write(
+        files.map((file) =>
+          file.path.endsWith('/InRelease') ? { ...file, bytes: forge(file.bytes) } : file,
+        ),
+      );
+    },
+  },
+  {
+    what: 'text after the signature',
+    refusedAt: 'update',
+    release: async (archive) => {
+      const { files } = await archive.prepare(packagesOf('1.1'));
+      const append = (bytes: Uint8Array) =>
+        Buffer.concat([bytes, Buffer.from('Origin: elsewhere\n')]);
+      await archive.write(
+        files.map((file) =>
+          file.path.endsWith('/InRelease') ? { ...file, bytes: append(file.bytes) } : file,
+        ),
+      );
+    },
+  },
+  {
+    what: 'a missing pool file',
+    refusedAt: 'download',
+    release: (archive) => writeWithout(archive, (file) => /hello_.*\.deb$/.test(file.path)),
+  },
+  {
+    what: 'a pool file with one byte flipped',
+    refusedAt: 'download',
+    release: async (archive) => {
+      const { files } = await archive.prepare(packagesOf('1.1'));
+      await archive.write(
+        files.map((file) =>
+          /hello_.*\.deb$/.test(file.path) ? { ...file, bytes: flip(file.bytes) } : file,
+        ),
+      );
+    },
+  },
+];
+
+for (const fault of FAULTS) {
+  const { what, refusedAt } = fault;
+  for (const { kind, skip } of CLIENTS) {
+    test(`${kind}, ${what}: refused at ${refusedAt}`, { skip }, async (t) => {
+      const served = await serveArchive();
+      t.after(() => served.close());
+      const client = await served.client(kind);
+      await fault.release(served.archive);
+
+      const update = await client.update({ fresh: true });
+      const download = await client.download(['hello']);
+
+      const refused =
+        update.exitCode !== 0 ? 'update' : download.exitCode !== 0 ? 'download' : 'never';
+      assert.equal(refused, refusedAt, `${update.output}\n${download.output}`);
+    });
+  }
+}
+
+for (const { kind, skip } of CLIENTS) {
+  test(
+    `${kind} says that a source with good lists is now signed by somebody else`,
+    { skip },
+    async (t) => {
+      const served = await serveArchive();
+      t.after(() => served.close());
+      await served.archive.release(packagesOf('1.0'));
+      const client = await served.client(kind);
+      await client.update({ fresh: true });
+      await served.archive.release(packagesOf('1.1'), {
+        key: await createSigningKey('somebody else'),
+      });
+
+      const outcome = await client.update({ fresh: false });
+
+      assert.notEqual(outcome.exitCode, 0);
+      assert.equal(await client.versionOf('hello'), '1.0');
+    },
+  );
+}
+
+test(
+  'a private apt leaves the lists and the cache of the system alone',
+  { skip: CLIENTS[0]?.skip ?? false },
+  async (t) => {
+    const served = await serveArchive();
+    t.after(() => served.close());
+    await served.archive.release(packagesOf('1.0'));
+    const client = await served.client('apt');
+    const before = await systemState();
+
+    await client.update({ fresh: true });
+    await client.installDownloadOnly('hello');
+
+    assert.deepEqual(await systemState(), before);
+  },
+);
+
+/**
+ * Writes a release whose files of one sort are missing; by-hash and canonical names are of the sort
+ * that the filter names.
+ */
+async function writeWithout(
+  archive: SignedArchive,
+  isMissing: (file: ReleasedFile) => boolean,
+): Promise<void> {
+  const { files } = await archive.prepare(packagesOf('1.1'));
+  await archive.write(files.filter((file) => !isMissing(file)));
+  for (const file of files.filter(isMissing))
+    rmSync(join(archive.folder, file.path), { force: true });
+}
+
+function flip(bytes: Uint8Array): Buffer {
+  const other = Buffer.from(bytes);
+  other[other.length - 1] = (other.at(-1) ?? 0) ^ 1;
+  return other;
+}
+
+async function systemState(): Promise<string[]> {
+  const folders = [
+    '/var/lib/apt',
+    '/var/lib/apt/lists',
+    '/var/cache/apt',
+    '/var/cache/apt/archives',
+    '/var/log/apt',
+  ];
+  const state: string[] = [];
+  for (const folder of folders) {
+    const names = await readdir(folder).catch(() => []);
+    for (const name of ['.', ...names])
+      state.push(`${folder}/${name} ${(await stat(join(folder, name))).mtimeMs}`);
+  }
+  return state;
+}
