@@ -11,7 +11,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join, normalize } from 'node:path';
 
-export type ArchiveOrder = { readonly id: number } & (
+export type ArchiveRequest = { readonly id: number } & (
   | { readonly serve: { readonly name: string; readonly folder: string } }
   | { readonly release: { readonly name: string; readonly number: number } }
   | { readonly count: 'reset' }
@@ -32,7 +32,7 @@ interface Corpus {
 const corpora = new Map<string, Corpus>();
 let requests = 0;
 
-process.on('message', (order: ArchiveOrder) => {
+process.on('message', (order: ArchiveRequest) => {
   const counted = requests;
   if ('serve' in order) corpora.set(order.serve.name, { folder: order.serve.folder, released: 0 });
   else if ('release' in order) corpora.get(order.release.name)!.released = order.release.number;

@@ -3,7 +3,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-import type { ArchiveAnswer, ArchiveOrder } from './archive-host.ts';
+import type { ArchiveAnswer, ArchiveRequest } from './archive-host.ts';
 import type { Corpus } from './corpus.ts';
 
 const HOST = fileURLToPath(new URL('archive-host.ts', import.meta.url));
@@ -28,12 +28,12 @@ export async function startArchive(): Promise<BenchArchive> {
     if ('id' in answer) waiting.get(answer.id)?.(answer.requests);
   });
   let last = 0;
-  type Order = ArchiveOrder extends infer O
-    ? O extends ArchiveOrder
+  type Command = ArchiveRequest extends infer O
+    ? O extends ArchiveRequest
       ? Omit<O, 'id'>
       : never
     : never;
-  const ask = (order: Order): Promise<number> => {
+  const ask = (order: Command): Promise<number> => {
     const id = ++last;
     const answered = new Promise<number>((resolve) => waiting.set(id, resolve));
     host.send({ id, ...order });

@@ -25,7 +25,7 @@ export interface CountingProxy {
 
 const SELF = fileURLToPath(import.meta.url);
 
-interface ProxyOrder {
+interface ProxyRequest {
   readonly origin: string;
   readonly tls?: TlsFace;
 }
@@ -43,7 +43,7 @@ export async function startCountingProxy(
   tls?: TlsFace,
 ): Promise<CountingProxy> {
   const target = new URL(accountUrl);
-  const order: ProxyOrder = { origin: target.origin, ...(tls === undefined ? {} : { tls }) };
+  const order: ProxyRequest = { origin: target.origin, ...(tls === undefined ? {} : { tls }) };
   const child = fork(SELF, [JSON.stringify(order)], { execArgv: [] });
   const [port] = (await once(child, 'message')) as [number];
   return {
@@ -61,7 +61,7 @@ export async function startCountingProxy(
   };
 }
 
-function serve({ origin, tls }: ProxyOrder): void {
+function serve({ origin, tls }: ProxyRequest): void {
   const target = new URL(origin);
   const agent = new http.Agent({ keepAlive: true });
   let counts = { all: 0, poolPuts: 0, poolGets: 0 };
@@ -96,4 +96,4 @@ function serve({ origin, tls }: ProxyOrder): void {
   process.once('disconnect', () => process.exit());
 }
 
-if (process.argv[1] === SELF) serve(JSON.parse(process.argv[2]!) as ProxyOrder);
+if (process.argv[1] === SELF) serve(JSON.parse(process.argv[2]!) as ProxyRequest);

@@ -12,7 +12,7 @@ import http from 'node:http';
 
 import type { CorpusFile } from './corpus.ts';
 
-export interface FloorOrder {
+export interface FloorRequest {
   readonly what: 'copy' | 'verify';
   readonly archiveUrl: string;
   readonly files: readonly CorpusFile[];
@@ -30,7 +30,7 @@ export interface FloorSite {
 
 const VERSION = '2023-11-03';
 
-const order = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as FloorOrder;
+const order = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as FloorRequest;
 const agent = new http.Agent({ keepAlive: true });
 const queue = order.files.values();
 const sites = order.sites.map((site) => ({

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { CorpusFile } from './corpus.ts';
-import type { FloorOrder } from './floor.ts';
+import type { FloorRequest } from './floor.ts';
 import { runProgram } from './run-program.ts';
 import type { Place, Stage } from './stage.ts';
 import { siteUrl } from './world.ts';
@@ -15,7 +15,7 @@ const PARALLEL = 32;
 /** Seconds from its first request to its last. */
 export async function runFloor(
   stage: Stage,
-  what: FloorOrder['what'],
+  what: FloorRequest['what'],
   archiveUrl: string,
   files: readonly CorpusFile[],
   places: readonly Place[],
@@ -25,7 +25,7 @@ export async function runFloor(
     account: place.server.account,
     key: place.server.key,
   }));
-  const order: FloorOrder = { what, archiveUrl, files, sites, parallel: PARALLEL };
+  const order: FloorRequest = { what, archiveUrl, files, sites, parallel: PARALLEL };
   const file = join(stage.folder, `floor-${process.hrtime.bigint()}.json`);
   await writeFile(file, JSON.stringify(order), { mode: 0o600 });
   try {

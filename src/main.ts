@@ -6,7 +6,7 @@
 import { Command, Option } from 'commander';
 
 import { printError } from './cli/print-error.ts';
-import type { OrderName } from './temporal/temporal.ts';
+import type { CommandName } from './temporal/temporal.ts';
 
 const USAGE_EXIT = 2;
 
@@ -67,13 +67,13 @@ for (const [what, description] of Object.entries({
   cancel: 'stop copying, until retry or the next generation; what was copied stays',
   pause: 'stop after the slice in work, until resume',
   resume: 'go on after a pause',
-}) as [OrderName, string][])
+}) as [CommandName, string][])
   command(`${what} <distribution>`, description)
     .option('--site <name>', 'only this site')
     .action(
       run(async () => {
-        const { order } = await import('./cli/order.ts');
-        return (name: string, options: { site?: string }) => order(what, name, options);
+        const { laneCommand } = await import('./cli/lane-command.ts');
+        return (name: string, options: { site?: string }) => laneCommand(what, name, options);
       }),
     );
 command('prune', 'delete now, at every site, what no kept snapshot names')

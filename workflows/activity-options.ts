@@ -78,10 +78,10 @@ export const STEPS = [
   'publishSnapshot',
   'probeSite',
 ] as const;
-export type Step = (typeof STEPS)[number];
+export type StepName = (typeof STEPS)[number];
 
 /** As the Temporal UI shows it. */
-export const STEP_WORDS: Readonly<Record<Step, string>> = {
+export const STEP_WORDS: Readonly<Record<StepName, string>> = {
   planSync: 'plan what is missing',
   syncBlobs: 'copy blobs',
   checksumBlobs: 'read blobs back',
@@ -96,7 +96,7 @@ const wholeSnapshot = proxyActivities<Activities>(WHOLE_SNAPSHOT);
  * Steps that touch a site run on the queue of the workers that can reach it, the others on the
  * queue of the workflow.
  */
-export const stepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activities>, Step> => {
+export const stepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activities>, StepName> => {
   const site = proxyActivities<Activities>({ ...BYTES, taskQueue: siteQueue });
   return {
     planSync: wholeSnapshot.planSync,

@@ -19,8 +19,9 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 
-import type { Order, Replication, Roster } from '../src/domain/replication.ts';
+import type { Command, Replication, Roster } from '../src/domain/replication.ts';
 import { archive, bookkeeping } from './activity-options.ts';
+import { siteOf, SIGNAL_MEANINGS } from './commands.ts';
 import { createDisplay, statusOf } from './display.ts';
 import {
   look,
@@ -30,7 +31,6 @@ import {
   type LookOutcome,
   type SignalName,
 } from './messages.ts';
-import { siteOf, SIGNAL_MEANINGS } from './orders.ts';
 import { reportOf } from './report-of.ts';
 import { siteLane, type Lane } from './site-lane.ts';
 import { until } from './until.ts';
@@ -43,7 +43,7 @@ interface Run {
   /** By site: ends when its last lane has ended, also that of a site which left. Never rejects. */
   readonly laneEnds: Map<string, Promise<void>>;
   /** By site, from the run before: given to the lane when it opens. */
-  readonly carriedOrders: Map<string, Order>;
+  readonly carriedCommands: Map<string, Command>;
   /** Somebody asked for a look that has not begun. */
   lookWanted: boolean;
   /**
@@ -89,7 +89,7 @@ export async function distribution(input: DistributionInput): Promise<void> {
   // this workflow task with it.
   await continueAsNew<typeof distribution>({
     distribution: run.distribution,
-    carry: { look: run.lookWanted, orders: openOrders(run) },
+    carry: { look: run.lookWanted, orders: openCommands(run) },
   });
 }
 
@@ -98,7 +98,7 @@ const begin = (input: DistributionInput): Run => ({
   roster: null,
   lanes: new Map(),
   laneEnds: new Map(),
-  carriedOrders: new Map(Object.entries(input.carry?.orders ?? {})),
+  carriedCommands: new Map(Object.entries(input.carry?.orders ?? {})),
   lookWanted: input.carry?.look ?? true,
   looksAsked: 0,
   looksAnswered: 0,
@@ -112,10 +112,10 @@ const begin = (input: DistributionInput): Run => ({
 
 const rowsOf = (run: Run): Replication[] => [...run.lanes.values()].map((lane) => lane.row);
 
-const openOrders = (run: Run): Record<string, Order> =>
+const openCommands = (run: Run): Record<string, Command> =>
   Object.fromEntries(
     [...run.lanes.values()].flatMap((lane) =>
-      lane.order === null ? [] : [[lane.site, lane.order] as const],
+      lane.command === null ? [] : [[lane.site, lane.command] as const],
     ),
   );
 
@@ -151,13 +151,13 @@ function adopt(run: Run, roster: Roster): void {
 
 function openLane(run: Run, row: Replication): void {
   const { distribution, closing } = run;
-  const order = run.carriedOrders.get(row.site) ?? null;
-  run.carriedOrders.delete(row.site);
+  const command = run.carriedCommands.get(row.site) ?? null;
+  run.carriedCommands.delete(row.site);
   const lane: Lane = {
     distribution,
     site: row.site,
     row,
-    order,
+    command,
     ending: closing,
     work: null,
     changed: () => show(run),
@@ -255,18 +255,18 @@ function receive(run: Run, signal: string, argument: unknown): void {
     ? SIGNAL_MEANINGS[signal as SignalName]
     : null;
   const site = siteOf(argument);
-  if (meaning?.order === null) return void (run.lookWanted = true);
+  if (meaning?.command === null) return void (run.lookWanted = true);
   if (meaning === null || site === 'malformed')
     return log.warn('signal ignored', { signal, argument });
   const lanes = [...run.lanes.values()].filter((lane) => site === 'all' || lane.site === site.name);
   if (lanes.length === 0)
     return log.warn('signal for a site that has no lane', { signal, argument });
   for (const lane of lanes) {
-    lane.order = { ...lane.order, ...meaning.order };
+    lane.command = { ...lane.command, ...meaning.command };
     // stops bytes now; pause lets the slice end
-    if (meaning.order.want === 'cancel' && !lane.row.publishing) lane.work?.cancel();
+    if (meaning.command.want === 'cancel' && !lane.row.publishing) lane.work?.cancel();
   }
-  if (meaning.order.want === 'retry' && site === 'all') run.lookWanted = true;
+  if (meaning.command.want === 'retry' && site === 'all') run.lookWanted = true;
 }
 
 const isOver = (run: Run): boolean =>

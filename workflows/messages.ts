@@ -7,7 +7,7 @@ import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/commo
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
 
 import type { ErrorReport } from '../src/domain/errors.ts';
-import type { Order, Roster, SitePrune } from '../src/domain/replication.ts';
+import type { Command, Roster, SitePrune } from '../src/domain/replication.ts';
 
 export const WORKFLOW_TYPE = 'distribution';
 
@@ -34,7 +34,7 @@ export interface Carry {
   /** Somebody asked for a look that has not begun. */
   readonly look: boolean;
   /** By site: wishes of an operator that are not in the site's row yet. */
-  readonly orders: Readonly<Record<string, Order>>;
+  readonly orders: Readonly<Record<string, Command>>;
 }
 
 /**

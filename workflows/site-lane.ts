@@ -14,10 +14,10 @@ import {
   generationOf,
   isBehind,
   isDue,
-  type Order,
+  type Command,
   type Replication,
 } from '../src/domain/replication.ts';
-import { bookkeeping, STEP_WORDS, STEPS, stepsFor, type Step } from './activity-options.ts';
+import { bookkeeping, STEP_WORDS, STEPS, stepsFor, type StepName } from './activity-options.ts';
 import { reportOf } from './report-of.ts';
 import { until } from './until.ts';
 
@@ -27,7 +27,7 @@ export interface Lane {
   /** The newest committed row that this run has seen. */
   row: Replication;
   /** What an operator wishes and the row does not say yet. */
-  order: Order | null;
+  command: Command | null;
   /** The site left the roster, or the run ends: the lane ends between two slices. */
   ending: boolean;
   /** What works now; cancelling it stops bytes at once. */
@@ -45,14 +45,14 @@ const REPAIRS_MAX = 5;
 export async function siteLane(lane: Lane): Promise<void> {
   try {
     while (!lane.ending) {
-      if (lane.order !== null) await commitOrder(lane, lane.order);
+      if (lane.command !== null) await commitCommand(lane, lane.command);
       else if (isDue(lane.row, Date.now())) await replicate(lane);
       else await untilNeeded(lane);
     }
   } catch (error) {
     if (!CancellationScope.current().consideredCancelled) throw error;
     // The workflow itself was cancelled: leave no row behind that says `started`.
-    await CancellationScope.nonCancellable(() => commitOrder(lane, { want: 'cancel' }));
+    await CancellationScope.nonCancellable(() => commitCommand(lane, { want: 'cancel' }));
   }
 }
 
@@ -72,17 +72,17 @@ async function untilNeeded(lane: Lane): Promise<void> {
   const seen = lane.row;
   const deadline = isBehind(seen) ? seen.retryAt : null;
   await until(
-    () => lane.ending || lane.order !== null || lane.row !== seen || isDue(lane.row, Date.now()),
+    () => lane.ending || lane.command !== null || lane.row !== seen || isDue(lane.row, Date.now()),
     deadline,
     `${lane.site}: next attempt`,
   );
 }
 
-async function commitOrder(lane: Lane, order: Order): Promise<void> {
-  const words = Object.entries(order).map(([what, value]) =>
+async function commitCommand(lane: Lane, command: Command): Promise<void> {
+  const words = Object.entries(command).map(([what, value]) =>
     typeof value === 'string' ? value : `${what}: ${value}`,
   );
-  const input = { distribution: lane.distribution, site: lane.site, ...order };
+  const input = { distribution: lane.distribution, site: lane.site, ...command };
   take(
     lane,
     await bookkeeping.applyOrder.executeWithOptions(
@@ -91,7 +91,7 @@ async function commitOrder(lane: Lane, order: Order): Promise<void> {
     ),
   );
   // a wish that came meanwhile is another object, and stays
-  if (lane.order === order) lane.order = null;
+  if (lane.command === command) lane.command = null;
 }
 
 /**
@@ -121,11 +121,11 @@ async function chain(lane: Lane): Promise<void> {
   const generation = generationOf(began);
   const steps = stepsFor(began.queue);
   const input = { distribution: lane.distribution, site: lane.site, generation };
-  let step: Step | null = 'planSync';
+  let step: StepName | null = 'planSync';
   let bad = 0;
   let repairs = 0;
   while (step !== null) {
-    if (lane.ending || lane.order !== null) return;
+    if (lane.ending || lane.command !== null) return;
     const summary = `${lane.site}, generation ${generation}: ${STEP_WORDS[step]}`;
     const answer = await steps[step].executeWithOptions({ summary }, [input]);
     take(lane, answer.row);

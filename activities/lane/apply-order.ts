@@ -1,5 +1,5 @@
-import { applyOrder, type LaneAt } from '../../src/database/replications/replications.ts';
-import type { Order, Replication } from '../../src/domain/replication.ts';
+import { applyCommand, type LaneAt } from '../../src/database/replications/replications.ts';
+import type { Command, Replication } from '../../src/domain/replication.ts';
 import { activityContext } from '../context.ts';
 import type { Deps } from '../deps.ts';
 
@@ -9,7 +9,7 @@ import type { Deps } from '../deps.ts';
  */
 export const createApplyOrder =
   (deps: Deps) =>
-  (input: LaneAt & Order): Promise<Replication | null> => {
-    const { distribution, site, ...order } = input;
-    return applyOrder(deps.database, { distribution, site }, order, activityContext().attempt);
+  (input: LaneAt & Command): Promise<Replication | null> => {
+    const { distribution, site, ...command } = input;
+    return applyCommand(deps.database, { distribution, site }, command, activityContext().attempt);
   };

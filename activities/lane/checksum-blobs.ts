@@ -3,7 +3,7 @@ import {
   recordChecksums,
   type BlobToChecksum,
 } from '../../src/database/registry/checksums.ts';
-import type { LaneKey } from '../../src/database/registry/lane.ts';
+import type { LaneKey } from '../../src/database/registry/lane-sql.ts';
 import { openBlobs } from '../../src/database/registry/registry.ts';
 import { takeVerify } from '../../src/database/replications/replications.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
@@ -12,8 +12,8 @@ import { isWorkerStopping, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { Ledger } from '../ledger.ts';
-import { look } from './copy-blob.ts';
-import { countsOf, startSiteLane, type StepAnswer, type StepInput } from './lane.ts';
+import { readBack } from '../read-back.ts';
+import { countsOf, beginSiteStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
  * Reads back for one slice, and hashes, what is not verified; everything, where somebody asked to
@@ -25,9 +25,9 @@ import { countsOf, startSiteLane, type StepAnswer, type StepInput } from './lane
 export const createChecksumBlobs =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
-    const lane = await startSiteLane(deps, input);
+    const step = await beginSiteStep(deps, input);
     const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
-    let { row } = lane;
+    let { row } = step;
 
     /** @returns how many blobs it read */
     const readUntil = async (asked: number | null): Promise<number> => {
@@ -35,19 +35,19 @@ export const createChecksumBlobs =
       const ledger = new Ledger<BlobToChecksum & { checksum: Checksum | null }>(
         LIMITS.batchFiles,
         async (set) => {
-          ({ row } = await recordChecksums(deps.database, lane.key, set));
+          ({ row } = await recordChecksums(deps.database, step.key, set));
         },
       );
       try {
         await inParallel(
-          blobsUntil(deps, lane.key, asked, end),
+          blobsUntil(deps, step.key, asked, end),
           LIMITS.laneConcurrency,
-          lane.context.signal,
+          step.context.signal,
           async (blob, signal) => {
             read += 1;
             await ledger.add({
               ...blob,
-              checksum: await look(lane.store, lane.placeOf(blob.path), signal),
+              checksum: await readBack(step.store, step.placeOf(blob.path), signal),
             });
           },
         );
@@ -59,19 +59,19 @@ export const createChecksumBlobs =
 
     const work = async (): Promise<StepAnswer> => {
       const asked =
-        lane.row.verifyRequestedAt === null
+        step.row.verifyRequestedAt === null
           ? null
-          : await takeVerify(deps.database, lane.at, lane.key.attempt);
+          : await takeVerify(deps.database, step.at, step.key.attempt);
       while ((await readUntil(asked)) > 0) {
         if (Date.now() >= end) return { more: true, repair: 0, row };
       }
-      const { claimable, elsewhere, failed } = await openBlobs(deps.database.read, lane.key);
+      const { claimable, elsewhere, failed } = await openBlobs(deps.database.read, step.key);
       return { more: false, repair: claimable + elsewhere + (failed?.count ?? 0), row };
     };
     try {
-      return await withHeartbeat(lane.context, () => countsOf(row), work);
+      return await withHeartbeat(step.context, () => countsOf(row), work);
     } catch (error) {
-      if (isWorkerStopping(lane.context)) return { more: true, repair: 0, row };
+      if (isWorkerStopping(step.context)) return { more: true, repair: 0, row };
       throw error;
     }
   };

@@ -6,11 +6,11 @@ import type { WantedBlob } from '../../src/database/registry/registry.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import type { RepoPath } from '../../src/domain/repo-path.ts';
-import type { Expected, SiteStore, Written } from '../../src/site/site-store.ts';
+import type { Expected, Written } from '../../src/site/site-store.ts';
+import { readBack } from '../read-back.ts';
 import { headersOf, isByHash } from './blob-headers.ts';
 import type { BlobOrigin, BlobSource } from './blob-source.ts';
-import type { SiteLane } from './lane.ts';
+import type { SiteStep } from './step.ts';
 
 /**
  * Told of wrong bytes at an immutable path that nobody had on record: a leftover of an installation
@@ -27,18 +27,18 @@ export type OnCorrupt = (blob: WantedBlob, found: Checksum) => Promise<void>;
  * @throws SITE_* the site itself; FOREIGN_WRITE if others keep writing here
  */
 export async function copyBlob(
-  lane: Pick<SiteLane, 'store' | 'placeOf'>,
+  step: Pick<SiteStep, 'store' | 'placeOf'>,
   source: BlobSource,
   blob: WantedBlob,
   signal: AbortSignal,
   onCorrupt: OnCorrupt,
 ): Promise<Checksum> {
-  const place = lane.placeOf(blob.path);
+  const place = step.placeOf(blob.path);
   let badEtag = blob.badEtag;
   for (let conflicts = 0; conflicts < LIMITS.conflictsMax;) {
     const expected = badEtag === null ? 'nothing' : { etag: badEtag };
-    const outcome = await writeFrom(lane, source, { ...blob, badEtag }, expected, signal);
-    const found = await look(lane.store, place, signal);
+    const outcome = await writeFrom(step, source, { ...blob, badEtag }, expected, signal);
+    const found = await readBack(step.store, place, signal);
 
     // The version that was to be replaced is never taken, whatever its bytes: it was read wrong
     // before, or prune is deleting it at this moment.
@@ -57,23 +57,8 @@ export async function copyBlob(
   });
 }
 
-/** All bytes that stand at a path, of one version. */
-export async function look(
-  store: SiteStore,
-  place: RepoPath,
-  signal: AbortSignal,
-): Promise<Checksum | null> {
-  const found = await store.checksum(place, signal);
-  if (found === 'changed')
-    throw new DebgeoError(
-      'SITE_REFUSED',
-      `${place} was read without a condition and answered as if with one`,
-    );
-  return found;
-}
-
 async function writeFrom(
-  lane: Pick<SiteLane, 'store' | 'placeOf'>,
+  step: Pick<SiteStep, 'store' | 'placeOf'>,
   source: BlobSource,
   blob: WantedBlob,
   expected: Expected,
@@ -81,7 +66,7 @@ async function writeFrom(
 ): Promise<Written | 'conflict'> {
   const tried: { readonly name: string; readonly error: DebgeoError | null }[] = [];
   for await (const origin of source.originsOf(blob)) {
-    const taken = await takeFrom(origin, lane, blob, expected, signal);
+    const taken = await takeFrom(origin, step, blob, expected, signal);
     if ('outcome' in taken) return taken.outcome;
     tried.push({ name: origin.name, error: taken.error });
   }
@@ -125,7 +110,7 @@ class NotThere extends Error {}
  */
 async function takeFrom(
   origin: BlobOrigin,
-  lane: Pick<SiteLane, 'store' | 'placeOf'>,
+  step: Pick<SiteStep, 'store' | 'placeOf'>,
   blob: WantedBlob,
   expected: Expected,
   signal: AbortSignal,
@@ -152,7 +137,7 @@ async function takeFrom(
     ...headersOf(blob.path, kind),
   };
   try {
-    return { outcome: await lane.store.put(lane.placeOf(blob.path), content, expected, signal) };
+    return { outcome: await step.store.put(step.placeOf(blob.path), content, expected, signal) };
   } catch (error) {
     if (signal.aborted) throw error;
     if (ofOrigin instanceof NotThere) return { error: null };

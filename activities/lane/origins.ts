@@ -8,7 +8,7 @@ import type { Fetch } from '../../src/spool/spool.ts';
 import type { Deps } from '../deps.ts';
 import { isByHash } from './blob-headers.ts';
 import type { BlobOrigin, BlobSource } from './blob-source.ts';
-import type { Lane } from './lane.ts';
+import type { Step } from './step.ts';
 
 /**
  * The origins of one lane.
@@ -23,15 +23,15 @@ import type { Lane } from './lane.ts';
  * A distribution of several sites reads through the spool, so that what one lane fetched is there
  * for the others.
  */
-export function createOrigins(deps: Deps, lane: Pick<Lane, 'distribution'>): BlobSource {
-  const { archive, primarySite, id } = lane.distribution;
+export function createOrigins(deps: Deps, step: Pick<Step, 'distribution'>): BlobSource {
+  const { archive, primarySite, id } = step.distribution;
   const { read } = deps.database;
   const unreachable = new Map<string, unknown>();
 
   const { spool } = deps;
   /** Without a spool, and where only one site wants it: straight through. */
   const shared = (blob: WantedBlob, { name, open }: DirectOrigin): BlobOrigin => {
-    if (spool === undefined || lane.distribution.siteCount < 2) {
+    if (spool === undefined || step.distribution.siteCount < 2) {
       return {
         name,
         open: async (signal) => {

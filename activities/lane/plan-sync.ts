@@ -3,7 +3,7 @@ import { readReplication } from '../../src/database/replications/replications.ts
 import { analyzeGrown } from '../../src/database/server/analyze.ts';
 import { withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
-import { countsOf, startLane, type StepAnswer, type StepInput } from './lane.ts';
+import { countsOf, beginStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
  * Writes into the registry what the site lacks of the generation, and gives failed blobs another
@@ -13,15 +13,15 @@ import { countsOf, startLane, type StepAnswer, type StepInput } from './lane.ts'
 export const createPlanSync =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
-    const lane = await startLane(deps, input);
+    const step = await beginStep(deps, input);
     const plan = async (): Promise<StepAnswer> => {
       await analyzeGrown(deps.database, ['paths', 'blobs', 'snapshot_blobs']);
       const answer = await deps.database.transaction(async (tx) => {
-        await planBlobs(tx, lane.key);
-        return { more: false, repair: 0, row: (await readReplication(tx, lane.at)) ?? lane.row };
+        await planBlobs(tx, step.key);
+        return { more: false, repair: 0, row: (await readReplication(tx, step.at)) ?? step.row };
       });
       await analyzeGrown(deps.database, ['blob_registry']);
       return answer;
     };
-    return withHeartbeat(lane.context, () => countsOf(lane.row), plan);
+    return withHeartbeat(step.context, () => countsOf(step.row), plan);
   };

@@ -11,7 +11,7 @@ import { readPublic } from '../../src/site/read-public.ts';
 import { withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
-import { countsOf, startSiteLane, type SiteLane, type StepAnswer, type StepInput } from './lane.ts';
+import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
  * Reads the site anonymously at its public URL, as apt does: the Release set; indices by their
@@ -23,50 +23,50 @@ import { countsOf, startSiteLane, type SiteLane, type StepAnswer, type StepInput
 export const createProbeSite =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
-    const lane = await startSiteLane(deps, input);
-    if (lane.row.served !== input.generation || lane.row.publishing)
+    const step = await beginSiteStep(deps, input);
+    if (step.row.served !== input.generation || step.row.publishing)
       throw new DebgeoError('NOT_VERIFIED', `generation ${input.generation} is not published`, {
-        found: `generation ${lane.row.served} is served`,
+        found: `generation ${step.row.served} is served`,
       });
     return withHeartbeat(
-      lane.context,
-      () => countsOf(lane.row),
+      step.context,
+      () => countsOf(step.row),
       async () => {
-        await probe(deps, lane);
+        await probe(deps, step);
         const row = await finishReplication(
           deps.database,
-          lane.at,
+          step.at,
           input.generation,
-          lane.context.attempt,
+          step.context.attempt,
         );
         return { more: false, repair: 0, row };
       },
     );
   };
 
-async function probe(deps: Deps, lane: SiteLane): Promise<void> {
+async function probe(deps: Deps, step: SiteStep): Promise<void> {
   const { read } = deps.database;
-  const folder = suiteFolder(lane.distribution.suite);
-  const names = await publishedNamesOf(read, lane.key.distributionId, lane.key.generation, folder);
+  const folder = suiteFolder(step.distribution.suite);
+  const names = await publishedNamesOf(read, step.key.distributionId, step.key.generation, folder);
   const untorn =
-    (await readSnapshot(read, lane.key.distributionId, lane.key.generation))?.untorn ?? false;
+    (await readSnapshot(read, step.key.distributionId, step.key.generation))?.untorn ?? false;
   const releaseSet = releaseSetPaths(folder);
   const ofReleaseSet = names.filter((name) => releaseSet.includes(name.path));
   const indices = names.filter((name) => !ofReleaseSet.includes(name));
   const sampled = sampleIndices(indices);
 
   for (const name of ofReleaseSet)
-    await assertShown(lane, name, 'SITE_NOT_PUBLIC', lane.context.signal);
+    await assertShown(step, name, 'SITE_NOT_PUBLIC', step.context.signal);
   const blobs = [
-    ...(untorn ? await strongestByHash(deps, lane, sampled) : sampled),
-    ...(await samplePool(read, lane.key, LIMITS.probePoolFiles)),
+    ...(untorn ? await strongestByHash(deps, step, sampled) : sampled),
+    ...(await samplePool(read, step.key, LIMITS.probePoolFiles)),
   ];
   const absent = indices.filter((name) => name.sha256 === null).slice(0, LIMITS.probeIndices);
   await inParallel(
     [...blobs, ...absent],
     LIMITS.laneConcurrency,
-    lane.context.signal,
-    (name, signal) => assertShown(lane, name, 'SITE_SERVES_OTHER', signal),
+    step.context.signal,
+    (name, signal) => assertShown(step, name, 'SITE_SERVES_OTHER', signal),
   );
 }
 
@@ -75,20 +75,20 @@ async function probe(deps: Deps, lane: SiteLane): Promise<void> {
  *   once others were seen, something else
  */
 async function assertShown(
-  lane: SiteLane,
+  step: SiteStep,
   name: PublishedName,
   whenMissing: 'SITE_NOT_PUBLIC' | 'SITE_SERVES_OTHER',
   signal: AbortSignal,
 ): Promise<void> {
-  const seen = await readPublic(lane.publicUrl, lane.placeOf(name.path), name.size, signal);
+  const seen = await readPublic(step.publicUrl, step.placeOf(name.path), name.size, signal);
   if ((seen?.sha256 ?? null) === name.sha256) return;
   throw new DebgeoError(
     seen === null ? whenMissing : 'SITE_SERVES_OTHER',
-    `${lane.publicUrl} does not show ${name.path} as it was published`,
+    `${step.publicUrl} does not show ${name.path} as it was published`,
     {
       expected: name.sha256 ?? '404',
       found: seen?.sha256 ?? '404',
-      state: `generation ${lane.key.generation} was written; what readers get differs`,
+      state: `generation ${step.key.generation} was written; what readers get differs`,
     },
   );
 }
@@ -118,12 +118,12 @@ const STRENGTH = ['SHA512', 'SHA256', 'SHA1', 'MD5Sum'];
  */
 async function strongestByHash(
   deps: Deps,
-  lane: SiteLane,
+  step: SiteStep,
   indices: readonly (PublishedName & { sha256: Blob['sha256'] })[],
 ): Promise<Blob[]> {
   const members = await byHashMembers(
     deps.database.read,
-    lane.key,
+    step.key,
     indices.map((index) => index.sha256),
   );
   const strength = (path: string): number => STRENGTH.indexOf(path.split('/').at(-2) ?? '');

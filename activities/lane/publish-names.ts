@@ -19,10 +19,10 @@ import type { RepoPath } from '../../src/domain/repo-path.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
 import type { Expected, Written } from '../../src/site/site-store.ts';
 import { inParallel } from '../in-parallel.ts';
+import { readBack } from '../read-back.ts';
 import { headersOf } from './blob-headers.ts';
-import { look } from './copy-blob.ts';
 import { judgeName } from './judge-name.ts';
-import type { SiteLane } from './lane.ts';
+import type { SiteStep } from './step.ts';
 
 /**
  * The bytes of a published name, from one place after the other; each is hashed on its way to the
@@ -38,7 +38,7 @@ const SECOND_MS = 1_000;
 
 export class NamesPublisher {
   readonly #database: Database;
-  readonly #lane: SiteLane;
+  readonly #step: SiteStep;
   readonly #publication: Publication;
   readonly #contentOf: ContentOf;
   /** Read every name back, also those that are on record as right. */
@@ -49,13 +49,13 @@ export class NamesPublisher {
 
   constructor(
     database: Database,
-    lane: SiteLane,
+    step: SiteStep,
     publication: Publication,
     contentOf: ContentOf,
     verifying: boolean,
   ) {
     this.#database = database;
-    this.#lane = lane;
+    this.#step = step;
     this.#publication = publication;
     this.#contentOf = contentOf;
     this.#verifying = verifying;
@@ -68,7 +68,7 @@ export class NamesPublisher {
    * @throws FOREIGN_WRITE, SITE_SERVES_OTHER, BLOB_MISSING
    */
   async publish(order: PublicationOrder): Promise<number> {
-    const { signal } = this.#lane.context;
+    const { signal } = this.#step.context;
     const indices = [
       ...order.indices,
       ...order.removals.map((path) => ({ path, sha256: null, size: 0 })),
@@ -109,7 +109,7 @@ export class NamesPublisher {
     options = { increasing: false },
   ): Promise<void> {
     if (!this.#isOpen(name)) return;
-    const place = this.#lane.placeOf(name.path);
+    const place = this.#step.placeOf(name.path);
     const before = this.#recordOf(name);
     const after = options.increasing ? before.lastModified : null;
     let recorded = before;
@@ -118,7 +118,7 @@ export class NamesPublisher {
 
     for (let writes = 0; writes <= LIMITS.conflictsMax;) {
       if (isToLook) {
-        const seen = await look(this.#lane.store, place, signal);
+        const seen = await readBack(this.#step.store, place, signal);
         const verdict = judgeName(name, recorded, seen);
         if (verdict.is === 'right') return this.#book(name, seen, after);
         if (verdict.corrupt) await this.#reportCorrupt(name, recorded, seen);
@@ -159,7 +159,7 @@ export class NamesPublisher {
     if (name.sha256 === null)
       return expected === 'nothing'
         ? 'gone'
-        : this.#lane.store.remove(place, expected.etag, signal);
+        : this.#step.store.remove(place, expected.etag, signal);
 
     for await (const bytes of this.#contentOf(name, signal)) {
       const content = {
@@ -169,7 +169,7 @@ export class NamesPublisher {
         ...headersOf(name.path, 'published'),
       };
       try {
-        const written = await this.#lane.store.put(place, content, expected, signal);
+        const written = await this.#step.store.put(place, content, expected, signal);
         if (written !== 'conflict') this.#clockOffset = written.siteClock - Date.now();
         return written;
       } catch (error) {
@@ -211,6 +211,6 @@ export class NamesPublisher {
       expected: recorded.sha256 ?? 'nothing',
       found: seen?.sha256 ?? 'nothing',
     };
-    return recordCorruptName(this.#database, this.#lane.key, facts);
+    return recordCorruptName(this.#database, this.#step.key, facts);
   }
 }

@@ -21,8 +21,8 @@ import type { ReleaseSet } from '../../src/domain/snapshot.ts';
 import { readPublic } from '../../src/site/read-public.ts';
 import { withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
-import { countsOf, startSiteLane, type SiteLane, type StepAnswer, type StepInput } from './lane.ts';
 import { NamesPublisher, type ContentOf } from './publish-names.ts';
+import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
  * Makes the generation visible at the site: canonical indices, Release.gpg, Release, and InRelease
@@ -41,16 +41,16 @@ import { NamesPublisher, type ContentOf } from './publish-names.ts';
 export const createPublishSnapshot =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
-    const lane = await startSiteLane(deps, input);
+    const step = await beginSiteStep(deps, input);
     return withHeartbeat(
-      lane.context,
-      () => countsOf(lane.row),
-      () => publish(deps, lane),
+      step.context,
+      () => countsOf(step.row),
+      () => publish(deps, step),
     );
   };
 
-async function publish(deps: Deps, lane: SiteLane): Promise<StepAnswer> {
-  const { key, row, distribution } = lane;
+async function publish(deps: Deps, step: SiteStep): Promise<StepAnswer> {
+  const { key, row, distribution } = step;
   const { database } = deps;
   const isServed = row.served === key.generation && !row.publishing;
   // After a failure, too: what the probe found wrong at a published name is mended here.
@@ -65,8 +65,8 @@ async function publish(deps: Deps, lane: SiteLane): Promise<StepAnswer> {
   const snapshot = await readSnapshot(database.read, key.distributionId, key.generation);
   if (snapshot === null)
     throw new Error(`generation ${key.generation} of ${distribution.name} is not stored`);
-  if (!isServed && !row.publishing) await judgeAgain(lane, snapshot);
-  if (!isServed) await assertPublic(deps, lane);
+  if (!isServed && !row.publishing) await judgeAgain(step, snapshot);
+  if (!isServed) await assertPublic(deps, step);
 
   const publication = await openPublication(database, key);
   const folder = suiteFolder(distribution.suite);
@@ -76,9 +76,9 @@ async function publish(deps: Deps, lane: SiteLane): Promise<StepAnswer> {
     .map(([path]) => path);
   const publisher = new NamesPublisher(
     database,
-    lane,
+    step,
     publication,
-    contentsOf(deps, lane, snapshot.releaseSet, folder),
+    contentsOf(deps, step, snapshot.releaseSet, folder),
     isVerifying,
   );
   const windowMs = await publisher.publish(publicationOrder(wanted, present, folder));
@@ -89,30 +89,30 @@ async function publish(deps: Deps, lane: SiteLane): Promise<StepAnswer> {
       repair: 0,
       row: await finishPublication(database, publication, windowMs),
     };
-  return { more: false, repair: 0, row: (await readReplication(database.read, lane.at)) ?? row };
+  return { more: false, repair: 0, row: (await readReplication(database.read, step.at)) ?? row };
 }
 
 /** Keys expire and are withdrawn, and releases expire, between capture and publication. */
-async function judgeAgain({ distribution }: SiteLane, snapshot: StoredSnapshot): Promise<void> {
+async function judgeAgain({ distribution }: SiteStep, snapshot: StoredSnapshot): Promise<void> {
   const now = new Date();
   await verifyReleaseSet(snapshot.releaseSet, distribution.archive.keyring, now);
   judgeFreshness(snapshot, null, now, distribution);
 }
 
 /** A file that is verified at the site must be there for anybody, under the public URL. */
-async function assertPublic(deps: Deps, lane: SiteLane): Promise<void> {
-  const sample = await smallestMember(deps.database.read, lane.key);
+async function assertPublic(deps: Deps, step: SiteStep): Promise<void> {
+  const sample = await smallestMember(deps.database.read, step.key);
   if (sample === null) return;
   const seen = await readPublic(
-    lane.publicUrl,
-    lane.placeOf(sample.path),
+    step.publicUrl,
+    step.placeOf(sample.path),
     sample.size,
-    lane.context.signal,
+    step.context.signal,
   );
   if (seen?.sha256 === sample.sha256) return;
   throw new DebgeoError(
     seen === null ? 'SITE_NOT_PUBLIC' : 'SITE_SERVES_OTHER',
-    `${lane.publicUrl} does not show what is at the site: ${sample.path}`,
+    `${step.publicUrl} does not show what is at the site: ${sample.path}`,
     {
       expected: sample.sha256,
       found: seen?.sha256 ?? '404',
@@ -125,7 +125,7 @@ async function assertPublic(deps: Deps, lane: SiteLane): Promise<void> {
  * The Release set as captured; indices as captured, else from their by-hash copy at this very site.
  * The archive is not needed.
  */
-function contentsOf(deps: Deps, lane: SiteLane, releaseSet: ReleaseSet, folder: string): ContentOf {
+function contentsOf(deps: Deps, step: SiteStep, releaseSet: ReleaseSet, folder: string): ContentOf {
   const [inRelease, release, releaseGpg] = releaseSetPaths(folder);
   const ofReleaseSet = new Map<RepoPath, Uint8Array | null>([
     [inRelease, releaseSet.inRelease],
@@ -139,8 +139,8 @@ function contentsOf(deps: Deps, lane: SiteLane, releaseSet: ReleaseSet, folder: 
 
     const captured = await openIndexContent(deps.database, name.sha256);
     if (captured !== null) yield captured;
-    for (const member of await byHashMembers(deps.database.read, lane.key, [name.sha256])) {
-      const blob = await lane.store.open(lane.placeOf(member.path), signal);
+    for (const member of await byHashMembers(deps.database.read, step.key, [name.sha256])) {
+      const blob = await step.store.open(step.placeOf(member.path), signal);
       if (blob !== null) yield blob.bytes;
     }
   };

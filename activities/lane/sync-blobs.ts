@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { recordCorrupt } from '../../src/database/registry/lane.ts';
+import { recordCorrupt } from '../../src/database/registry/lane-sql.ts';
 import {
   claimBlobs,
   countProgress,
@@ -20,8 +20,8 @@ import { inParallel } from '../in-parallel.ts';
 import { Ledger } from '../ledger.ts';
 import type { BlobSource } from './blob-source.ts';
 import { copyBlob, type OnCorrupt } from './copy-blob.ts';
-import { countsOf, startSiteLane, type SiteLane, type StepAnswer, type StepInput } from './lane.ts';
 import { createOrigins, isOfOneFile } from './origins.ts';
+import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
  * Copies for one slice what the site lacks of the generation, and reads back what it wrote. The
@@ -37,9 +37,9 @@ import { createOrigins, isOfOneFile } from './origins.ts';
 export const createSyncBlobs =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
-    const lane = await startSiteLane(deps, input);
-    const { signal } = lane.context;
-    const slice = new Slice(deps, lane);
+    const step = await beginSiteStep(deps, input);
+    const { signal } = step.context;
+    const slice = new Slice(deps, step);
     const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
 
     const work = async (): Promise<StepAnswer> => {
@@ -47,23 +47,23 @@ export const createSyncBlobs =
         signal.throwIfAborted();
         if ((await slice.copyUntil(end)) > 0) continue;
         if (await slice.isDone())
-          return { more: false, repair: 0, row: await countProgress(deps.database, lane.key) };
+          return { more: false, repair: 0, row: await countProgress(deps.database, step.key) };
         await sleep(LIMITS.claimPollMs, undefined, { signal });
       } while (Date.now() < end);
       return { more: true, repair: 0, row: slice.row };
     };
     try {
-      const answer = await withHeartbeat(lane.context, () => countsOf(slice.row), work);
+      const answer = await withHeartbeat(step.context, () => countsOf(slice.row), work);
       deps.log.debug(
-        { ...lane.at, ...deps.spool?.counts },
+        { ...step.at, ...deps.spool?.counts },
         'a slice ended; what this worker read, and shared',
       );
       return answer;
     } catch (error) {
-      await releaseBlobs(deps.database, lane.key).catch((cause: unknown) =>
-        deps.log.warn({ ...lane.at, cause }, 'claims are freed by the next attempt'),
+      await releaseBlobs(deps.database, step.key).catch((cause: unknown) =>
+        deps.log.warn({ ...step.at, cause }, 'claims are freed by the next attempt'),
       );
-      if (isWorkerStopping(lane.context)) return { more: true, repair: 0, row: slice.row };
+      if (isWorkerStopping(step.context)) return { more: true, repair: 0, row: slice.row };
       throw error;
     }
   };
@@ -81,7 +81,7 @@ class Slice {
   /** As committed by the last batch. */
   row: Replication;
   readonly #deps: Deps;
-  readonly #lane: SiteLane;
+  readonly #step: SiteStep;
   readonly #source: BlobSource;
   readonly #onCorrupt: OnCorrupt;
   #firstFailure: ErrorReport | null = null;
@@ -91,13 +91,13 @@ class Slice {
    */
   #heldBack: DebgeoError | null = null;
 
-  constructor(deps: Deps, lane: SiteLane) {
-    this.row = lane.row;
+  constructor(deps: Deps, step: SiteStep) {
+    this.row = step.row;
     this.#deps = deps;
-    this.#lane = lane;
-    this.#source = createOrigins(deps, lane);
+    this.#step = step;
+    this.#source = createOrigins(deps, step);
     this.#onCorrupt = (blob, found) =>
-      recordCorrupt(deps.database.read, lane.key, {
+      recordCorrupt(deps.database.read, step.key, {
         path: blob.path,
         expected: blob.sha256,
         found: found.sha256,
@@ -110,7 +110,7 @@ class Slice {
    */
   async copyUntil(end: number): Promise<number> {
     const { database } = this.#deps;
-    const { key, context } = this.#lane;
+    const { key, context } = this.#step;
     const failed: { pathId: number; report: ErrorReport }[] = [];
     let archiveError: DebgeoError | null = null;
     let claimed = 0;
@@ -121,7 +121,7 @@ class Slice {
     const copyOne = async (blob: WantedBlob, signal: AbortSignal): Promise<void> => {
       claimed += 1;
       try {
-        const checksum = await copyBlob(this.#lane, this.#source, blob, signal, this.#onCorrupt);
+        const checksum = await copyBlob(this.#step, this.#source, blob, signal, this.#onCorrupt);
         await done.add({ pathId: blob.pathId, blobId: blob.blobId, checksum });
       } catch (error) {
         if (!(error instanceof DebgeoError)) throw error;
@@ -155,7 +155,7 @@ class Slice {
           ? Promise.resolve([])
           : claimBlobs(
               this.#deps.database,
-              this.#lane.key,
+              this.#step.key,
               LIMITS.batchFiles,
               LIMITS.batchBytes,
               pathId,
@@ -179,7 +179,7 @@ class Slice {
    * this generation shares with them.
    */
   async isDone(): Promise<boolean> {
-    const open = await openBlobs(this.#deps.database.read, this.#lane.key);
+    const open = await openBlobs(this.#deps.database.read, this.#step.key);
     if (open.claimable > 0) return false;
     if (this.#heldBack !== null) throw this.#heldBack;
     if (open.elsewhere > 0) return false;
@@ -188,7 +188,7 @@ class Slice {
   }
 
   #failureOf(failed: { count: number; code: ErrorReport['code']; path: string }): DebgeoError {
-    const { generation } = this.#lane.key;
+    const { generation } = this.#step.key;
     const pointless =
       (failed.code === 'BLOB_MISSING' || failed.code === 'BLOB_MISMATCH') &&
       this.row.target > generation &&

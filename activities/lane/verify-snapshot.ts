@@ -1,7 +1,7 @@
 import { assertSettled, barrier, countProgress } from '../../src/database/registry/registry.ts';
 import { withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
-import { countsOf, startLane, type StepAnswer, type StepInput } from './lane.ts';
+import { countsOf, beginStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
  * The barrier: every immutable member of the generation is at the site and was read back right, and
@@ -12,10 +12,10 @@ import { countsOf, startLane, type StepAnswer, type StepInput } from './lane.ts'
 export const createVerifySnapshot =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
-    const lane = await startLane(deps, input);
+    const step = await beginStep(deps, input);
     const judge = async (): Promise<StepAnswer> => {
-      assertSettled(await barrier(deps.database.read, lane.key), input.generation);
-      return { more: false, repair: 0, row: await countProgress(deps.database, lane.key) };
+      assertSettled(await barrier(deps.database.read, step.key), input.generation);
+      return { more: false, repair: 0, row: await countProgress(deps.database, step.key) };
     };
-    return withHeartbeat(lane.context, () => countsOf(lane.row), judge);
+    return withHeartbeat(step.context, () => countsOf(step.row), judge);
   };

@@ -20,7 +20,7 @@ import {
 } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
-import { look } from '../lane/copy-blob.ts';
+import { readBack } from '../read-back.ts';
 
 /** One site: ids only (I4). */
 export interface SiteInput {
@@ -122,7 +122,7 @@ class Pruner {
 
       // Nobody knows what is there, or it is another version: ours by its bytes, or somebody
       // else's.
-      const found = await look(this.#store, place, signal);
+      const found = await readBack(this.#store, place, signal);
       if (found === null) return 'gone';
       if (found.etag === etag || conflicts > LIMITS.conflictsMax)
         return {

@@ -10,7 +10,7 @@ import { gunzipSync } from 'node:zlib';
 import { saveSnapshot } from '../../src/database/catalog/catalog.ts';
 import { applyConfiguration } from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase } from '../../src/database/orm.ts';
-import { findLane } from '../../src/database/registry/lane.ts';
+import { findLane } from '../../src/database/registry/lane-sql.ts';
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
 import { startAttempt } from '../../src/database/replications/replications.ts';
 import { BlobSet } from '../../src/domain/blob-set.ts';

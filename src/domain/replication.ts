@@ -107,7 +107,7 @@ export interface SitePrune {
  * The independent wishes of an operator for one lane; the last of each wins, so they stay bounded
  * however many arrive.
  */
-export interface Order {
+export interface Command {
   readonly want?: 'retry' | 'cancel';
   readonly paused?: boolean;
   readonly verify?: boolean;

@@ -23,7 +23,7 @@ import { findTemporalBinary } from './temporal-binary.ts';
 import { startTemporal, type DynamicConfig } from './temporal.ts';
 
 /** The first and only message to the keeper. */
-export interface StackOrder {
+export interface StackRequest {
   readonly folder: string;
   readonly blobs: readonly string[];
   readonly dynamicConfig: DynamicConfig;
@@ -44,18 +44,18 @@ const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => stop.abort());
 process.once('disconnect', () => stop.abort());
-process.once('message', (order) => void keep(order as StackOrder));
+process.once('message', (request) => void keep(request as StackRequest));
 
-async function keep(order: StackOrder): Promise<void> {
+async function keep(request: StackRequest): Promise<void> {
   const servers: Server[] = [];
   let locked = false;
   try {
-    await takeLock(order.folder, say);
+    await takeLock(request.folder, say);
     locked = true;
-    await stopLeftovers(order.folder, say);
-    const urls = await startServers(order, (server) => {
+    await stopLeftovers(request.folder, say);
+    const urls = await startServers(request, (server) => {
       servers.push(server);
-      writeRecord(order.folder, order.parent, servers);
+      writeRecord(request.folder, request.parent, servers);
     });
     await tell({ ready: urls });
     await untilStopOrEnd(servers);
@@ -63,7 +63,7 @@ async function keep(order: StackOrder): Promise<void> {
     if (!stop.signal.aborted) await tell({ failed: reportOf(error) });
   }
   await Promise.all(servers.map((server) => server.stop()));
-  if (locked) removeRecord(order.folder);
+  if (locked) removeRecord(request.folder);
   process.exit();
 }
 
@@ -71,9 +71,12 @@ async function keep(order: StackOrder): Promise<void> {
  * Everything at once; the first failure ends the rest. Ports of the last run are taken again, so
  * that its URLs stay valid.
  */
-async function startServers(order: StackOrder, own: (server: Server) => void): Promise<StackUrls> {
-  const before = readStackFileIfAny(order.folder);
-  writeRecord(order.folder, order.parent, []);
+async function startServers(
+  request: StackRequest,
+  own: (server: Server) => void,
+): Promise<StackUrls> {
+  const before = readStackFileIfAny(request.folder);
+  writeRecord(request.folder, request.parent, []);
   const taken = new Set<number>();
   const port = (url: string | null | undefined) =>
     freePort(url ? Number(new URL(url).port) : null, taken);
@@ -86,16 +89,16 @@ async function startServers(order: StackOrder, own: (server: Server) => void): P
 
   const postgres = async () => {
     const { server, url } = await startPostgres({
-      folder: order.folder,
+      folder: request.folder,
       port: await port(before?.databaseUrl),
-      durable: order.durable,
+      durable: request.durable,
     });
     await run(server);
     return url;
   };
   const azurite = async (name: string): Promise<BlobServer> => {
     const known = before?.blobs.find((blobs) => blobs.name === name);
-    const { server, blobs } = startAzurite(order.folder, name, await port(known?.url), known);
+    const { server, blobs } = startAzurite(request.folder, name, await port(known?.url), known);
     await run(server);
     return blobs;
   };
@@ -107,21 +110,21 @@ async function startServers(order: StackOrder, own: (server: Server) => void): P
     };
     const { server, address, ui } = startTemporal({
       binary,
-      folder: order.folder,
+      folder: request.folder,
       ...ports,
-      dynamicConfig: order.dynamicConfig,
+      dynamicConfig: request.dynamicConfig,
     });
     await run(server);
     return { temporalAddress: address, temporalUi: ui };
   };
 
-  const starts = [postgres(), temporal(), ...order.blobs.map(azurite)] as const;
+  const starts = [postgres(), temporal(), ...request.blobs.map(azurite)] as const;
   for (const start of starts) start.catch((error: unknown) => failure.abort(error));
   await Promise.allSettled(starts);
   signal.throwIfAborted();
   const [databaseUrl, temporalUrls, ...blobs] = await Promise.all(starts);
   const urls = { databaseUrl, ...temporalUrls, blobs };
-  writeStackFile(order.folder, urls);
+  writeStackFile(request.folder, urls);
   return urls;
 }
 

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
 import type { StackUrls } from '../settings/stack-file.ts';
-import type { KeeperReport, StackOrder } from './keeper.ts';
+import type { KeeperReport, StackRequest } from './keeper.ts';
 import { identify } from './process-identity.ts';
 import type { DynamicConfig } from './temporal.ts';
 
@@ -94,7 +94,7 @@ function forkKeeper(folder: string): ChildProcess {
   }
 }
 
-function orderOf(options: StackOptions, folder: string): StackOrder {
+function orderOf(options: StackOptions, folder: string): StackRequest {
   const parent = identify(process.pid);
   if (!parent)
     throw new DebgeoError('STACK_FAILED', 'the servers need Linux', {

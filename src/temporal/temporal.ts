@@ -29,7 +29,7 @@ export interface TemporalConfig extends Pick<ConnectionOptions, 'tls' | 'metadat
   readonly apiKey?: string;
 }
 
-export type OrderName = 'retry' | 'cancel' | 'pause' | 'resume';
+export type CommandName = 'retry' | 'cancel' | 'pause' | 'resume';
 export type FinalPruneOutcome = messages.PruneOutcome & {
   readonly outcome: Exclude<messages.PruneOutcome['outcome'], 'again'>;
 };
@@ -182,12 +182,12 @@ export const sendDistributionChanged = (client: Client, distribution: string): P
   send(client, distribution, 'distributionChanged', []);
 
 /** To all lanes, or to that of one site. Durable once this returns, with or without a worker. */
-export const sendOrder = (
+export const sendCommand = (
   client: Client,
-  order: OrderName,
+  command: CommandName,
   distribution: string,
   site?: string,
-): Promise<void> => send(client, distribution, order, site === undefined ? [] : [{ site }]);
+): Promise<void> => send(client, distribution, command, site === undefined ? [] : [{ site }]);
 
 export const signalVerify = (client: Client, distribution: string, site?: string): Promise<void> =>
   send(client, distribution, 'verify', site === undefined ? [] : [{ site }]);

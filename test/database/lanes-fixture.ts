@@ -15,7 +15,7 @@ import {
   finishPublication,
   openPublication,
 } from '../../src/database/publications/publications.ts';
-import { findLane, type LaneKey } from '../../src/database/registry/lane.ts';
+import { findLane, type LaneKey } from '../../src/database/registry/lane-sql.ts';
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
 import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry/registry.ts';
 import { finishReplication, startAttempt } from '../../src/database/replications/replications.ts';

@@ -43,7 +43,7 @@ const promise = async (
 
   if (fault === 'refuse') await proxy.refuse(false);
   else await proxy.setRules([]);
-  await world.order('retry', 'sin');
+  await world.command('retry', 'sin');
   await world.until(
     ({ status }) => status === 'success',
     'the dead site comes back',

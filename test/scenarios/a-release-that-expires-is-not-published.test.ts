@@ -129,14 +129,14 @@ const beforePublish = async (
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   const before = await publishedAt(world);
-  await world.order('pause');
+  await world.command('pause');
   await world.until(({ sites }) => sites[0]!.paused, 'paused');
   const expiresAt = Date.now() + VALID_S * 1_000;
   await release(world, '2.0', VALID_S);
   assert.equal((await world.look()).outcome, 'captured');
 
   await sleep(expiresAt + 1_500 - Date.now()); // a signed time has to pass
-  await world.order('resume');
+  await world.command('resume');
   const status = await world.until(
     ({ sites }) => sites[0]!.failure !== null || sites[0]!.served > 1,
     'the lane came to publish',

@@ -18,7 +18,7 @@ test('a credential that is removed parks the site with its own error; back again
   await world.look();
   const parked = await world.until(({ sites }) => sites[0]!.failure !== null, 'the site fails');
   restore();
-  await world.order('retry', 'fra');
+  await world.command('retry', 'fra');
   const back = await world.until(
     ({ sites }) => sites[0]!.served === 2 && sites[0]!.state === 'synced',
     'generation 2',

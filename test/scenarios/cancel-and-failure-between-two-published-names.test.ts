@@ -32,7 +32,7 @@ const aCancelGoesThrough = async (t: TestContext, activities?: Planted): Promise
   await world.look();
   await publicationIsOpen(world);
 
-  await world.order('cancel', 'fra');
+  await world.command('cancel', 'fra');
   await world.until(
     ({ sites }) => sites[0]!.served === 2,
     'generation 2 goes through',

@@ -145,7 +145,7 @@ test('every hostile archive is refused with its own code, and changes nothing', 
   await world.release([aPackage('hello', '2.0')]);
   await world.look();
   // no lane goes on by itself here, so that no case disturbs the next
-  for (const site of world.sites.keys()) await world.order('retry', site);
+  for (const site of world.sites.keys()) await world.command('retry', site);
   await world.update();
   assert.equal((await world.status()).status, 'success', 'a good release heals it');
   for (const site of world.sites.values()) {

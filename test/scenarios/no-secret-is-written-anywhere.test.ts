@@ -202,7 +202,7 @@ const suffer = async (world: World, fault: Fault): Promise<unknown[]> => {
   );
   const errors = await askSites(world);
   for (const { proxy } of world.sites.values()) await proxy.setRules([]);
-  await world.order('retry');
+  await world.command('retry');
   await world.until(
     ({ sites, generation }) =>
       sites.every((site) => site.state === 'synced' && site.served === generation),
@@ -221,10 +221,10 @@ const sufferCancel = async (world: World): Promise<void> => {
   await world.look();
   for (const { proxy } of world.sites.values())
     while (!(await proxy.requests()).some((request) => request.fault === 'hang')) await sleep(20);
-  await world.order('cancel');
+  await world.command('cancel');
   await world.until(({ sites }) => sites.every((site) => site.state === 'cancelled'), 'cancelled');
   for (const { proxy } of world.sites.values()) await proxy.setRules([]);
-  await world.order('retry');
+  await world.command('retry');
   await world.until(
     ({ sites, generation }) =>
       sites.every((site) => site.state === 'synced' && site.served === generation),

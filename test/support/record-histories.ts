@@ -16,7 +16,7 @@ import {
   askPrune,
   look,
   sendDistributionChanged,
-  sendOrder,
+  sendCommand,
   signalVerify,
 } from '../../src/temporal/temporal.ts';
 import { siteWorkflowId, workflowId } from '../../workflows/messages.ts';
@@ -72,7 +72,7 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     h.world.fail('planSync', name, 'fra', 'PATH_CONFLICT');
     await sendDistributionChanged(h.client, name);
     await eventually('parked', () => h.world.row(name, 'fra').state === 'failed');
-    await sendOrder(h.client, 'retry', name, 'fra');
+    await sendCommand(h.client, 'retry', name, 'fra');
     await h.synced(name, 'fra');
   },
   async cancel(h, name) {
@@ -80,7 +80,7 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     const hold = h.world.hold('syncBlobs', name, 'fra');
     await sendDistributionChanged(h.client, name);
     await hold.reached;
-    await sendOrder(h.client, 'cancel', name);
+    await sendCommand(h.client, 'cancel', name);
     await eventually('cancelled', () => h.world.row(name, 'fra').state === 'cancelled');
   },
   async 'pause-resume'(h, name) {
@@ -88,10 +88,10 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     const hold = h.world.hold('syncBlobs', name, 'fra');
     await sendDistributionChanged(h.client, name);
     await hold.reached;
-    await sendOrder(h.client, 'pause', name);
+    await sendCommand(h.client, 'pause', name);
     hold.release();
     await eventually('paused', () => h.world.row(name, 'fra').paused);
-    await sendOrder(h.client, 'resume', name);
+    await sendCommand(h.client, 'resume', name);
     await h.synced(name, 'fra');
   },
   async verify(h, name) {
@@ -180,7 +180,7 @@ async function renew(h: Harness, name: string): Promise<{ first: string; second:
   await sendDistributionChanged(h.client, name);
   await hold.reached;
   const { runId: first } = await h.run(name);
-  await sendOrder(h.client, 'pause', name);
+  await sendCommand(h.client, 'pause', name);
   while ((await h.run(name)).runId === first) await look(h.client, name);
   return { first, second: (await h.run(name)).runId };
 }

@@ -56,9 +56,9 @@ import {
   connectTemporal,
   look,
   sendDistributionChanged,
-  sendOrder,
+  sendCommand,
   signalVerify,
-  type OrderName,
+  type CommandName,
 } from '../../src/temporal/temporal.ts';
 import { createAptClient } from '../../src/witness/apt-client.ts';
 import type { Client } from '../../src/witness/client.ts';
@@ -241,8 +241,8 @@ export class World {
     return found.generation!;
   }
 
-  async order(what: OrderName, site?: string, suite: string = this.suite): Promise<void> {
-    await this.withTemporal((client) => sendOrder(client, what, suite, site));
+  async command(what: CommandName, site?: string, suite: string = this.suite): Promise<void> {
+    await this.withTemporal((client) => sendCommand(client, what, suite, site));
   }
 
   /** `debgeo verify --wait`: returns when every site named has answered. */

@@ -6,7 +6,7 @@ import {
   queryStatus,
   reconcile,
   sendDistributionChanged,
-  sendOrder,
+  sendCommand,
 } from '../../src/temporal/temporal.ts';
 import { workflowId } from '../../workflows/messages.ts';
 import { startHarness, type Harness } from './harness.ts';
@@ -85,7 +85,7 @@ test('a run that is full continues as new with its lanes, and an order that is n
   await h.synced('renew', 'fra');
   const { runId } = await h.run('renew');
   // waits for the end of the slice, which does not come
-  await sendOrder(h.client, 'pause', 'renew', 'sin');
+  await sendCommand(h.client, 'pause', 'renew', 'sin');
 
   for (let generation = 2; (await h.run('renew')).runId === runId; generation += 1) {
     h.world.release('renew');
@@ -93,7 +93,7 @@ test('a run that is full continues as new with its lanes, and an order that is n
   }
   await h.synced('renew', 'fra');
   await eventually('sin is paused', () => h.world.row('renew', 'sin').paused);
-  await sendOrder(h.client, 'resume', 'renew', 'sin');
+  await sendCommand(h.client, 'resume', 'renew', 'sin');
   await h.synced('renew', 'sin');
 
   equal((await h.run('renew')).status, 'RUNNING');
@@ -191,7 +191,7 @@ test('a workflow that is cancelled from outside leaves no row that says started'
   equal(h.world.row('outside', 'fra').state, 'cancelled');
   await reconcile(h.client, ['outside']);
   await eventually('it runs again', async () => (await h.run('outside')).status === 'RUNNING');
-  await sendOrder(h.client, 'retry', 'outside', 'fra');
+  await sendCommand(h.client, 'retry', 'outside', 'fra');
   await h.synced('outside', 'fra');
 });
 
@@ -206,7 +206,7 @@ test('bookkeeping that fails for good ends the run, which the reconciliation sta
   await sendDistributionChanged(h.client, 'broken');
   await h.synced('broken', 'fra');
 
-  await sendOrder(h.client, 'pause', 'broken');
+  await sendCommand(h.client, 'pause', 'broken');
   await eventually('the run failed', async () => (await h.run('broken')).status === 'FAILED');
   h.world.release('broken');
   await reconcile(h.client, ['broken']);

@@ -10,7 +10,7 @@ import {
 } from '@temporalio/common';
 
 import type { ErrorReport } from '../../src/domain/errors.ts';
-import { siteOf } from '../../workflows/orders.ts';
+import { siteOf } from '../../workflows/commands.ts';
 import { reportOf } from '../../workflows/report-of.ts';
 
 const failed = (cause: Error): ActivityFailure =>

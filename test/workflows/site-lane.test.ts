@@ -4,7 +4,7 @@ import { after, before, test } from 'node:test';
 import {
   look,
   sendDistributionChanged,
-  sendOrder,
+  sendCommand,
   signalVerify,
 } from '../../src/temporal/temporal.ts';
 import { startHarness, type Harness } from './harness.ts';
@@ -93,7 +93,7 @@ test('a retry order ends the backoff at once', async () => {
   await eventually('fra failed', () => h.world.row('backoff', 'fra').state === 'failed');
   h.world.backoffMs = 100;
 
-  await sendOrder(h.client, 'retry', 'backoff', 'fra');
+  await sendCommand(h.client, 'retry', 'backoff', 'fra');
   await h.synced('backoff', 'fra', 'sin');
 
   equal(h.world.count('applyOrder', 'backoff', 'sin'), 0);
@@ -108,7 +108,7 @@ test('a lane that needs a person stays parked until retry', async () => {
   await look(h.client, 'parked');
 
   equal(h.world.row('parked', 'fra').state, 'failed');
-  await sendOrder(h.client, 'retry', 'parked');
+  await sendCommand(h.client, 'retry', 'parked');
   await h.synced('parked', 'fra');
 });
 
@@ -118,13 +118,13 @@ test('cancel stops in the middle of a slice and holds; retry goes on with what w
   await sendDistributionChanged(h.client, 'cancel');
   await first.reached;
 
-  await sendOrder(h.client, 'cancel', 'cancel', 'fra');
+  await sendCommand(h.client, 'cancel', 'cancel', 'fra');
   await eventually('cancelled', () => h.world.row('cancel', 'fra').state === 'cancelled');
   await h.synced('cancel', 'sin');
 
   const copied = h.world.copied('cancel', 'fra');
   equal(h.world.count('recordFailure', 'cancel'), 0);
-  await sendOrder(h.client, 'retry', 'cancel', 'fra');
+  await sendCommand(h.client, 'retry', 'cancel', 'fra');
   await h.synced('cancel', 'fra');
   ok(h.world.copied('cancel', 'fra') <= copied + 2);
 });
@@ -134,7 +134,7 @@ test('a newer generation lifts cancel', async () => {
   const hold = h.world.hold('syncBlobs', 'lift', 'fra');
   await sendDistributionChanged(h.client, 'lift');
   await hold.reached;
-  await sendOrder(h.client, 'cancel', 'lift');
+  await sendCommand(h.client, 'cancel', 'lift');
   await eventually('cancelled', () => h.world.row('lift', 'fra').state === 'cancelled');
 
   h.world.release('lift');
@@ -150,7 +150,7 @@ test('cancel between two published names goes through to InRelease', async () =>
   await sendDistributionChanged(h.client, 'through');
   await hold.reached;
 
-  await sendOrder(h.client, 'cancel', 'through', 'fra');
+  await sendCommand(h.client, 'cancel', 'through', 'fra');
   await h.synced('through', 'fra');
 
   equal(h.world.row('through', 'fra').served, 1);
@@ -164,7 +164,7 @@ test('a failure between two published names goes on with the same generation, al
   await sendDistributionChanged(h.client, 'torn');
   await eventually('failed in the middle', () => h.world.row('torn', 'fra').state === 'failed');
   h.world.backoffMs = 100;
-  await sendOrder(h.client, 'pause', 'torn', 'fra');
+  await sendCommand(h.client, 'pause', 'torn', 'fra');
   h.world.release('torn');
   await look(h.client, 'torn');
 
@@ -175,7 +175,7 @@ test('a failure between two published names goes on with the same generation, al
 
   equal(h.world.row('torn', 'fra').paused, true);
   equal(h.world.row('torn', 'fra').target, 2);
-  await sendOrder(h.client, 'resume', 'torn');
+  await sendCommand(h.client, 'resume', 'torn');
   await h.synced('torn', 'fra');
 });
 
@@ -185,14 +185,14 @@ test('pause lets the slice end and holds until resume', async () => {
   await sendDistributionChanged(h.client, 'pause');
   await hold.reached;
 
-  await sendOrder(h.client, 'pause', 'pause');
+  await sendCommand(h.client, 'pause', 'pause');
   hold.release();
   await eventually('paused', () => h.world.row('pause', 'fra').paused);
   await look(h.client, 'pause');
 
   equal(h.world.copied('pause', 'fra'), 1);
   equal(h.world.count('recordFailure', 'pause'), 0);
-  await sendOrder(h.client, 'resume', 'pause');
+  await sendCommand(h.client, 'resume', 'pause');
   await h.synced('pause', 'fra');
 });
 
@@ -285,7 +285,7 @@ test('orders that arrive together are applied with the last of each kind', async
   await hold.reached;
 
   for (const order of ['cancel', 'pause', 'retry', 'resume'] as const)
-    await sendOrder(h.client, order, 'last');
+    await sendCommand(h.client, order, 'last');
   hold.release();
   await h.synced('last', 'fra');
 

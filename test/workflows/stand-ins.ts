@@ -8,7 +8,7 @@ import { ApplicationFailure, Context } from '@temporalio/activity';
 import type { Activities } from '../../activities/index.ts';
 import { ruleOf, type ErrorCode, type ErrorReport } from '../../src/domain/errors.ts';
 import type {
-  Order,
+  Command,
   Replication,
   ReplicationStatus,
   Roster,
@@ -434,7 +434,7 @@ export class World {
       applyOrder: async (input) => {
         await this.#begin('applyOrder', input);
         await this.#act('applyOrder', input);
-        return exists(input) ? this.#order(input, input) : null;
+        return exists(input) ? this.#command(input, input) : null;
       },
       recordFailure: async (input) => {
         await this.#begin('recordFailure', input);
@@ -492,15 +492,15 @@ export class World {
     };
   }
 
-  #order(at: { distribution: string; site: string }, order: Order): Replication {
+  #command(at: { distribution: string; site: string }, command: Command): Replication {
     const row = this.row(at.distribution, at.site);
     let change: Partial<Replication> = {};
-    if (order.paused !== undefined) change = { ...change, paused: order.paused };
-    if (order.verify) change = { ...change, verifyRequestedAt: Date.now() };
-    if (order.want === 'retry' && ['failed', 'cancelled'].includes(row.state))
+    if (command.paused !== undefined) change = { ...change, paused: command.paused };
+    if (command.verify) change = { ...change, verifyRequestedAt: Date.now() };
+    if (command.want === 'retry' && ['failed', 'cancelled'].includes(row.state))
       change = { ...change, state: 'pending', retryAt: null, code: null };
-    if (order.want === 'retry') change = { ...change, retryCount: 0 };
-    if (order.want === 'cancel' && !row.publishing && row.state !== 'synced')
+    if (command.want === 'retry') change = { ...change, retryCount: 0 };
+    if (command.want === 'cancel' && !row.publishing && row.state !== 'synced')
       change = { ...change, state: 'cancelled', pinned: null, retryAt: null };
     return this.#set(at, change);
   }

@@ -15,7 +15,7 @@ import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import { recordIncident } from '../incidents.ts';
 import { first, lockArchiveForPrune, type Database, type Tx } from '../orm.ts';
-import { after, isBefore, PRUNING, STARTED, UNVERIFIED } from '../registry/lane.ts';
+import { after, isBefore, PRUNING, STARTED, UNVERIFIED } from '../registry/lane-sql.ts';
 import { assertKnown, keptGenerations } from './kept-generations.ts';
 
 /**

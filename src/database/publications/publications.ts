@@ -11,7 +11,7 @@ import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import { recordEvent } from '../incidents.ts';
 import { first, lockArchiveShared, ms, timestamp, type Database, type Tx } from '../orm.ts';
-import { archiveOf, holdFence, recordCorrupt, rowOf, type LaneKey } from '../registry/lane.ts';
+import { archiveOf, holdFence, recordCorrupt, rowOf, type LaneKey } from '../registry/lane-sql.ts';
 import { assertSettled, barrier } from '../registry/registry.ts';
 
 /** What stands at a published name since our last write or look; `sha256` null: nothing. */

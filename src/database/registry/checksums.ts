@@ -17,7 +17,7 @@ import {
   SYNCED,
   type LaneKey,
   UNVERIFIED,
-} from './lane.ts';
+} from './lane-sql.ts';
 import type { WantedBlob } from './registry.ts';
 
 /**

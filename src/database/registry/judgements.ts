@@ -7,7 +7,7 @@ import { sql, type RawBuilder } from 'kysely';
 import type { Replication } from '../../domain/replication.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
-import { moveProgress, recordCorrupt, type LaneKey } from './lane.ts';
+import { moveProgress, recordCorrupt, type LaneKey } from './lane-sql.ts';
 
 export interface CorruptBlob {
   readonly path: string;

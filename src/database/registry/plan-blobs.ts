@@ -18,7 +18,7 @@ import {
   recount,
   STARTED,
   type LaneKey,
-} from './lane.ts';
+} from './lane-sql.ts';
 
 /** Blobs that are no longer named one by one in the statements of a plan. */
 const MANY = 5_000;

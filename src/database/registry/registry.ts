@@ -36,9 +36,9 @@ import {
   SYNCED,
   type LaneKey,
   UNVERIFIED,
-} from './lane.ts';
+} from './lane-sql.ts';
 
-export type { LaneKey } from './lane.ts';
+export type { LaneKey } from './lane-sql.ts';
 
 export interface WantedBlob {
   readonly pathId: number;

@@ -23,7 +23,7 @@ import { LIMITS } from '../../domain/limits.ts';
 import {
   backoffMs,
   REPLICATION_TRANSITIONS,
-  type Order,
+  type Command,
   type Replication,
   type ReplicationState,
   type ReplicationStatus,
@@ -197,7 +197,7 @@ async function readRoster(tx: Tx, name: string): Promise<Roster> {
     >`
       select d.id, d.name as distribution, d.removed, d.latest_generation as generation, d.replication_status as status, d.failure_code as code,
              ${ms('d.next_look_at')} as "nextLookAt", d.tuning, d.rev,
-             (select coalesce(json_agg(lane order by lane.site), '[]') from (
+             (select coalesce(json_agg(lane command by lane.site), '[]') from (
                 select ${REPLICATION_COLUMNS} from distribution_replications r join replication_sites s on s.id = r.site_id
                 where r.distribution_id = d.id and s.enabled and not d.removed) lane) as lanes
       from debian_distributions d where d.name = ${name}`.execute(tx.kysely),
@@ -291,19 +291,19 @@ export function recordCaptureFailure(
  * @param attempt scheduled time of the activity that brings the order: `cancel` moves the fence
  *   there, so that what still runs changes nothing
  */
-export function applyOrder(
+export function applyCommand(
   db: Database,
   at: LaneAt,
-  order: Order,
+  command: Command,
   attempt: number,
 ): Promise<Replication | null> {
   return db.transaction(async (tx) => {
     const lane = await lockLane(tx, at);
     if (lane === null) return null;
-    if (order.paused !== undefined) await setLane(tx, lane, sql`paused = ${order.paused}`);
-    if (order.verify) await setLane(tx, lane, sql`verify_requested_at = now()`);
-    if (order.want === 'retry') await retry(tx, lane);
-    if (order.want === 'cancel') await cancel(tx, lane, attempt);
+    if (command.paused !== undefined) await setLane(tx, lane, sql`paused = ${command.paused}`);
+    if (command.verify) await setLane(tx, lane, sql`verify_requested_at = now()`);
+    if (command.want === 'retry') await retry(tx, lane);
+    if (command.want === 'cancel') await cancel(tx, lane, attempt);
     await rollUp(tx, lane.distribution.id);
     return readReplication(tx, at);
   });

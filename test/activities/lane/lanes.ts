@@ -14,7 +14,7 @@ import { pino } from 'pino';
 
 import type { Deps } from '../../../activities/deps.ts';
 import { createActivities, type Activities } from '../../../activities/index.ts';
-import type { StepAnswer } from '../../../activities/lane/lane.ts';
+import type { StepAnswer } from '../../../activities/lane/step.ts';
 import { createHttpArchive } from '../../../src/archive/http-archive.ts';
 import {
   applyConfiguration,

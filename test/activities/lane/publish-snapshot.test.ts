@@ -4,7 +4,7 @@ import test from 'node:test';
 
 import { sql } from 'kysely';
 
-import { applyOrder } from '../../../src/database/replications/replications.ts';
+import { applyCommand } from '../../../src/database/replications/replications.ts';
 import type { RepoPath } from '../../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../../src/site/site-store.ts';
 import { rotAt } from '../../support/rot.ts';
@@ -227,7 +227,7 @@ test('publication', async (t) => {
     await rotAt(lanes.site().container, 'fra', PACKAGES);
     assert.notEqual(await digestAt(lanes, PACKAGES), before, 'the rot is there');
     await lanes.site().container.deleteBlob(RELEASE);
-    await applyOrder(
+    await applyCommand(
       lanes.database,
       { distribution: 'bookworm', site: 'fra' },
       { verify: true },

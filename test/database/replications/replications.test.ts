@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 
 import { connectDatabase, ms } from '../../../src/database/orm.ts';
 import {
-  applyOrder,
+  applyCommand,
   finishReplication,
   loadRoster,
   readReplication,
@@ -105,7 +105,7 @@ test('a late result changes nothing: not behind a newer attempt, a failure or a 
   for (const overtake of [
     (fixture: Fixture) => startAttempt(fixture.db, FRA, 1, 300),
     (fixture: Fixture) => recordFailure(fixture.db, FRA, report('SITE_STALLED'), 300),
-    (fixture: Fixture) => applyOrder(fixture.db, FRA, { want: 'cancel' }, 300),
+    (fixture: Fixture) => applyCommand(fixture.db, FRA, { want: 'cancel' }, 300),
   ]) {
     const fixture = await captured();
     await startAttempt(fixture.db, FRA, 1, 200);
@@ -156,7 +156,7 @@ test('what needs a person parks the lane and fails the distribution until retry'
   const fixture = await captured();
 
   const parked = await recordFailure(fixture.db, FRA, report('SITE_DENIED'), 100);
-  const retried = await applyOrder(fixture.db, FRA, { want: 'retry' }, 200);
+  const retried = await applyCommand(fixture.db, FRA, { want: 'retry' }, 200);
 
   assert.equal(parked!.retryAt, null);
   assert.equal(parked!.distributionStatus, 'failed');
@@ -167,7 +167,7 @@ test('what needs a person parks the lane and fails the distribution until retry'
 test('a publication that opens while a failure or a cancel waits for the row stays pinned', async () => {
   for (const overtake of [
     (fixture: Fixture) => recordFailure(fixture.db, FRA, report('STALLED'), 300),
-    (fixture: Fixture) => applyOrder(fixture.db, FRA, { want: 'cancel' }, 300),
+    (fixture: Fixture) => applyCommand(fixture.db, FRA, { want: 'cancel' }, 300),
   ]) {
     const fixture = await captured();
     await startAttempt(fixture.db, FRA, 1, 200);
@@ -221,8 +221,8 @@ test('an open publication keeps its generation pinned through failure, cancel, p
 
   const rows = [
     await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 110),
-    await applyOrder(fixture.db, FRA, { want: 'cancel' }, 120),
-    await applyOrder(fixture.db, FRA, { paused: true }, 130),
+    await applyCommand(fixture.db, FRA, { want: 'cancel' }, 120),
+    await applyCommand(fixture.db, FRA, { paused: true }, 130),
   ];
   await capture(fixture, 2);
   rows.push(await readReplication(fixture.db.read, FRA));
@@ -238,7 +238,7 @@ test('a cancel while a publication is open takes effect behind it', async () => 
   await startAttempt(fixture.db, FRA, 1, 100);
   await openPublication(fixture, 1);
 
-  const cancelled = await applyOrder(fixture.db, FRA, { want: 'cancel' }, 110);
+  const cancelled = await applyCommand(fixture.db, FRA, { want: 'cancel' }, 110);
   await startAttempt(fixture.db, FRA, 1, 200);
   await serve(fixture, 1);
   const finished = await finishReplication(fixture.db, FRA, 1, 200);
@@ -290,7 +290,7 @@ test('a finished lane is pending when a newer generation waits, and its incident
 test('verify is done by the chain that read behind it, not by the one that was under way', async () => {
   const fixture = await captured();
   await startAttempt(fixture.db, FRA, 1, 100);
-  await applyOrder(fixture.db, FRA, { verify: true }, 110);
+  await applyCommand(fixture.db, FRA, { verify: true }, 110);
   await serve(fixture, 1);
 
   const underWay = await finishReplication(fixture.db, FRA, 1, 100);
@@ -304,7 +304,7 @@ test('verify is done by the chain that read behind it, not by the one that was u
 
 test('verify is taken up by the attempt that holds the fence, and by no other', async () => {
   const fixture = await captured();
-  await applyOrder(fixture.db, FRA, { verify: true }, 50);
+  await applyCommand(fixture.db, FRA, { verify: true }, 50);
   await startAttempt(fixture.db, FRA, 1, 100);
   await startAttempt(fixture.db, FRA, 1, 200);
 
@@ -330,7 +330,7 @@ for (const seed of [1, 2, 3])
       // another millisecond than whatever was asked before
       while ((await readDatabaseClock(db)) === before);
       waiting.add({ asked: tick, clock: await readDatabaseClock(db) });
-      await applyOrder(db, FRA, { verify: true }, 0);
+      await applyCommand(db, FRA, { verify: true }, 0);
     };
     const chain = async (asks: () => boolean, fails: boolean): Promise<void> => {
       const maybeAsk = async (): Promise<void> => (asks() ? ask() : undefined);
@@ -517,5 +517,5 @@ test('a distribution that is removed, or was never there, is removed and has no 
     assert.deepEqual([roster.removed, roster.replications], [true, []]);
   assert.ok(gone.rev > removed.rev && removed.rev > before.rev);
   assert.equal(await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 100), null);
-  assert.equal(await applyOrder(fixture.db, FRA, { paused: true }, 100), null);
+  assert.equal(await applyCommand(fixture.db, FRA, { paused: true }, 100), null);
 });

@@ -151,7 +151,7 @@ async function lanesEnded(world: World, generation: number): Promise<Ended[]> {
   const now = await world.status();
   for (const [position, ended] of endedOf(now).entries()) {
     const { site, state } = now.sites[position]!;
-    if (state === 'failed' && !hasEnded(ended)) await world.order('retry', site);
+    if (state === 'failed' && !hasEnded(ended)) await world.command('retry', site);
   }
   return endedOf(
     await world.until(

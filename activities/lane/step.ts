@@ -1,5 +1,5 @@
 import { readDistribution, type DistributionRecord } from '../../src/database/catalog/catalog.ts';
-import { findLane, type LaneKey } from '../../src/database/registry/lane.ts';
+import { findLane, type LaneKey } from '../../src/database/registry/lane-sql.ts';
 import { startAttempt, type LaneAt } from '../../src/database/replications/replications.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import type { Replication } from '../../src/domain/replication.ts';
@@ -23,7 +23,7 @@ export interface StepAnswer {
 }
 
 /** What a step knows once it holds the fence. */
-export interface Lane {
+export interface Step {
   readonly at: LaneAt;
   readonly key: LaneKey;
   readonly row: Replication;
@@ -32,7 +32,7 @@ export interface Lane {
 }
 
 /** A lane whose site this worker can reach. */
-export interface SiteLane extends Lane {
+export interface SiteStep extends Step {
   readonly store: SiteStore;
   readonly publicUrl: string;
   /** Where a path of the archive stands at the site. */
@@ -44,10 +44,10 @@ export interface SiteLane extends Lane {
  * a capture may hold the distribution's row for as long as it takes to save a large snapshot.
  * @throws FENCED, CANCELLED, NAME_UNKNOWN
  */
-export function startLane(deps: Deps, input: StepInput): Promise<Lane> {
+export function beginStep(deps: Deps, input: StepInput): Promise<Step> {
   const context = activityContext();
   const at = { distribution: input.distribution, site: input.site };
-  const start = async (): Promise<Lane> => {
+  const start = async (): Promise<Step> => {
     const key = await findLane(deps.database.read, at, input.generation, context.attempt);
     const row = await startAttempt(deps.database, at, input.generation, context.attempt);
     const distribution = await readDistribution(deps.database.read, at.distribution);
@@ -59,14 +59,14 @@ export function startLane(deps: Deps, input: StepInput): Promise<Lane> {
 }
 
 /** @throws FENCED, CANCELLED, NAME_UNKNOWN, SITE_CREDENTIAL_MISSING */
-export async function startSiteLane(deps: Deps, input: StepInput): Promise<SiteLane> {
-  const lane = await startLane(deps, input);
+export async function beginSiteStep(deps: Deps, input: StepInput): Promise<SiteStep> {
+  const step = await beginStep(deps, input);
   const { store, publicUrl } = await deps.siteOf(input.site);
   return {
-    ...lane,
+    ...step,
     store,
     publicUrl,
-    placeOf: (path) => sitePath(lane.distribution.archive.mount, path),
+    placeOf: (path) => sitePath(step.distribution.archive.mount, path),
   };
 }
 

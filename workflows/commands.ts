@@ -1,4 +1,4 @@
-import type { Order } from '../src/domain/replication.ts';
+import type { Command } from '../src/domain/replication.ts';
 import type { SignalName } from './messages.ts';
 
 /**
@@ -6,29 +6,29 @@ import type { SignalName } from './messages.ts';
  * where a signal can be sent by hand.
  */
 export const SIGNAL_MEANINGS: Readonly<
-  Record<SignalName, { readonly order: Order | null; readonly description: string }>
+  Record<SignalName, { readonly command: Command | null; readonly description: string }>
 > = {
-  distributionChanged: { order: null, description: 'look at the archive now' },
+  distributionChanged: { command: null, description: 'look at the archive now' },
   retry: {
-    order: { want: 'retry' },
+    command: { want: 'retry' },
     description:
       'start failed, parked or cancelled sites at once; {"site": NAME} or nothing for all',
   },
   cancel: {
-    order: { want: 'cancel' },
+    command: { want: 'cancel' },
     description:
       'stop copying until retry or a newer generation; {"site": NAME} or nothing for all',
   },
   pause: {
-    order: { paused: true },
+    command: { paused: true },
     description: 'let the slice end, then hold until resume; {"site": NAME} or nothing for all',
   },
   resume: {
-    order: { paused: false },
+    command: { paused: false },
     description: 'go on after pause; {"site": NAME} or nothing for all',
   },
   verify: {
-    order: { verify: true },
+    command: { verify: true },
     description: 'read every blob back, judge, repair; {"site": NAME} or nothing for all',
   },
 };

@@ -2,17 +2,17 @@
  * `debgeo retry|cancel|pause|resume DIST [--site S]`: an order to the lanes of a distribution, all
  * of them unless one site is named.
  */
-import { sendOrder, type OrderName } from '../temporal/temporal.ts';
+import { sendCommand, type CommandName } from '../temporal/temporal.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { requireNames } from './require-names.ts';
 
-export const order = async (
-  what: OrderName,
+export const laneCommand = async (
+  what: CommandName,
   name: string,
   options: Options & { site?: string },
 ): Promise<number> => {
   await withDatabase(options, (database) => requireNames(database, name, options.site));
-  await withTemporal(options, (client) => sendOrder(client, what, name, options.site));
+  await withTemporal(options, (client) => sendCommand(client, what, name, options.site));
   process.stderr.write(`${name}: ${what} sent to ${options.site ?? 'every site'}\n`);
   return 0;
 };
