@@ -11,6 +11,7 @@ import { createDirectoryArchive } from './archive/directory-archive.ts';
 import { createHttpArchive } from './archive/http-archive.ts';
 import { connectDatabase, type Database } from './database/orm.ts';
 import { assertMigrated } from './database/server/migrate.ts';
+import { all } from './database/sql.ts';
 import { DebgeoError } from './domain/errors.ts';
 import { LIMITS } from './domain/limits.ts';
 import type { RepoPath } from './domain/repo-path.ts';
@@ -133,11 +134,12 @@ const placeOf = (row: SiteRow): AzureSite => ({
 });
 
 const readSite = async (database: Database, name: string): Promise<SiteRow> => {
-  const found = await sql<SiteRow>`
-    select id, name, account_url, container, prefix, public_url, credential, bytes_per_second from replication_sites where name = ${name}`.execute(
-    database.read.kysely,
+  const found = await all(
+    database.read,
+    sql<SiteRow>`
+    select id, name, account_url, container, prefix, public_url, credential, bytes_per_second from replication_sites where name = ${name}`,
   );
-  const row = found.rows[0];
+  const row = found[0];
   if (row === undefined) throw new DebgeoError('NAME_UNKNOWN', `there is no site ${name}`);
   return row;
 };

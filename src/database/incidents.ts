@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 
 import type { ErrorCode, ErrorReport } from '../domain/errors.ts';
 import type { Tx } from './orm.ts';
+import { run } from './sql.ts';
 
 export interface NewIncident {
   readonly distributionId: number;
@@ -17,13 +18,16 @@ export interface NewIncident {
  */
 export async function recordIncident(tx: Tx, incident: NewIncident): Promise<void> {
   const { report } = incident;
-  await sql`
+  await run(
+    tx,
+    sql`
     insert into incidents (distribution_id, site_id, generation, code, path, message, expected, found)
     values (${incident.distributionId}, ${incident.siteId ?? null}, ${incident.generation ?? null}, ${report.code}, ${incident.path ?? null},
             ${report.message}, ${report.expected ?? null}, ${report.found ?? null})
     on conflict (distribution_id, site_id, code, path) where resolved_at is null
     do update set times = incidents.times + 1, last_at = now(), generation = excluded.generation, message = excluded.message,
-                  expected = excluded.expected, found = excluded.found`.execute(tx.kysely);
+                  expected = excluded.expected, found = excluded.found`,
+  );
 }
 
 /**
@@ -35,10 +39,13 @@ export async function resolveIncidents(
   of: { distributionId: number; siteId: number | null },
   resolution: string,
 ): Promise<void> {
-  await sql`
+  await run(
+    tx,
+    sql`
     update incidents set resolved_at = now(), resolution = ${resolution}
     where distribution_id = ${of.distributionId} and site_id is not distinct from ${of.siteId}::int and resolved_at is null
-      and code <> 'RELEASE_STALE'`.execute(tx.kysely);
+      and code <> 'RELEASE_STALE'`,
+  );
 }
 
 /** Ends the open incident of this code, of captures. */
@@ -47,10 +54,11 @@ export async function resolveIncident(
   of: { distributionId: number; code: ErrorCode },
   resolution: string,
 ): Promise<void> {
-  await sql`
+  await run(
+    tx,
+    sql`
     update incidents set resolved_at = now(), resolution = ${resolution}
-    where distribution_id = ${of.distributionId} and site_id is null and code = ${of.code} and resolved_at is null`.execute(
-    tx.kysely,
+    where distribution_id = ${of.distributionId} and site_id is null and code = ${of.code} and resolved_at is null`,
   );
 }
 
@@ -65,9 +73,10 @@ export async function recordEvent(
     readonly facts?: Readonly<Record<string, unknown>>;
   },
 ): Promise<void> {
-  await sql`
+  await run(
+    tx,
+    sql`
     insert into distribution_events (distribution_id, site_id, generation, what, facts)
-    values (${event.distributionId}, ${event.siteId ?? null}, ${event.generation ?? null}, ${event.what}, ${JSON.stringify(event.facts ?? {})}::jsonb)`.execute(
-    tx.kysely,
+    values (${event.distributionId}, ${event.siteId ?? null}, ${event.generation ?? null}, ${event.what}, ${JSON.stringify(event.facts ?? {})}::jsonb)`,
   );
 }

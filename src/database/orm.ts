@@ -4,7 +4,7 @@
  */
 import { Migrator } from '@mikro-orm/migrations';
 import { MikroORM, type EntityManager } from '@mikro-orm/postgresql';
-import { sql, type Kysely, type RawBuilder } from 'kysely';
+import type { Kysely } from 'kysely';
 
 import { DebgeoError } from '../domain/errors.ts';
 import { ENTITIES } from './entities/index.ts';
@@ -17,7 +17,7 @@ export interface Tx {
    */
   readonly em: EntityManager;
   /**
-   * For set-based SQL, in the same transaction: `sql\`…\`.execute(tx.kysely)`. bigint comes out as
+   * For set-based SQL, in the same transaction: `all(tx, sql\`…\`)`. bigint comes out as
    * number, timestamptz as text: select `ms(column)`.
    */
   readonly kysely: Kysely<unknown>;
@@ -137,35 +137,4 @@ function reasonOf(error: unknown): string {
   return error.cause instanceof Error || error instanceof AggregateError
     ? reasonOf(error.cause ?? (error as AggregateError).errors[0])
     : error.name;
-}
-
-/** A timestamptz as milliseconds since 1970, null as null. */
-export const ms = (column: RawBuilder<unknown> | string): RawBuilder<number> => {
-  const value = typeof column === 'string' ? sql.ref(column) : column;
-  return sql<number>`floor(extract(epoch from ${value}) * 1000)::bigint`;
-};
-
-/** Milliseconds since 1970 as a timestamptz, null as null. */
-export const timestamp = (value: number | Date | null): RawBuilder<unknown> =>
-  sql`to_timestamp(${value === null ? null : Number(value) / 1000}::double precision)`;
-
-/** The rows of a statement that may find none or one. */
-export const first = <Row>(result: { readonly rows: readonly Row[] }): Row | null =>
-  result.rows[0] ?? null;
-
-/**
- * Held by whatever refers to paths and blobs of an archive (capture, plan, publication), against
- * prune, which takes it exclusively. Always its own statement and the first lock of a transaction:
- * a statement behind it must see what was committed before it was granted.
- */
-export async function lockArchiveShared(tx: Tx, archiveId: number): Promise<void> {
-  await sql`select pg_advisory_xact_lock_shared(${archiveId}::bigint)`.execute(tx.kysely);
-}
-
-/**
- * As lockArchiveShared, for prune: nobody captures, plans or begins to publish anything of the
- * archive until this transaction ends.
- */
-export async function lockArchiveForPrune(tx: Tx, archiveId: number): Promise<void> {
-  await sql`select pg_advisory_xact_lock(${archiveId}::bigint)`.execute(tx.kysely);
 }

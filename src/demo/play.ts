@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../database/orm.ts';
+import { all } from '../database/sql.ts';
 import * as aNewDistribution from './acts/1-a-new-distribution.ts';
 import * as tenReleases from './acts/2-ten-releases.ts';
 import * as aForgery from './acts/3-a-forgery.ts';
@@ -86,9 +87,12 @@ async function sumUp(
 async function countVerified(databaseUrl: string): Promise<number> {
   const database = await connectDatabase(databaseUrl);
   try {
-    const { rows } = await sql<{
-      verified: number;
-    }>`select count(*) as verified from blob_registry where settled`.execute(database.read.kysely);
+    const rows = await all(
+      database.read,
+      sql<{
+        verified: number;
+      }>`select count(*) as verified from blob_registry where settled`,
+    );
     return rows[0]?.verified ?? 0;
   } finally {
     await database.close();

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../database/orm.ts';
+import { all } from '../database/sql.ts';
 import { digest } from '../witness/ask-as-apt.ts';
 import { hold, type Stage } from './stage.ts';
 
@@ -116,11 +117,14 @@ async function readCorruptions(
 ): Promise<{ readonly site: string; readonly path: string; readonly resolved: boolean }[]> {
   const database = await connectDatabase(databaseUrl);
   try {
-    const found = await sql<{ site: string; path: string; resolved: boolean }>`
+    const found = await all(
+      database.read,
+      sql<{ site: string; path: string; resolved: boolean }>`
       select s.name as site, i.path, i.resolved_at is not null as resolved
       from incidents i join replication_sites s on s.id = i.site_id
-      where i.code = 'BLOB_CORRUPT' order by i.id`.execute(database.read.kysely);
-    return found.rows;
+      where i.code = 'BLOB_CORRUPT' order by i.id`,
+    );
+    return found;
   } finally {
     await database.close();
   }

@@ -12,9 +12,11 @@ import { SHA256_BYTES, type Sha256 } from '../../domain/sha256.ts';
 import type { Validator } from '../../domain/snapshot.ts';
 import type { PublishedName, ReleaseSet, Selection, Snapshot } from '../../domain/snapshot.ts';
 import { recordEvent } from '../incidents.ts';
-import { first, lockArchiveShared, ms, timestamp, type Database, type Tx } from '../orm.ts';
+import { lockArchiveShared } from '../locks.ts';
+import { type Database, type Tx } from '../orm.ts';
 import { useOlderAcceptance } from '../replications/older-acceptances.ts';
 import { rollUp, wantGeneration } from '../replications/replications.ts';
+import { ms, timestamp, all, one, run } from '../sql.ts';
 
 export interface DistributionRecord {
   readonly id: number;
@@ -79,8 +81,9 @@ interface DistributionRow {
 
 /** Null: not there, or removed. */
 export async function readDistribution(tx: Tx, name: string): Promise<DistributionRecord | null> {
-  const row = first(
-    await sql<DistributionRow>`
+  const row = await one(
+    tx,
+    sql<DistributionRow>`
       select d.id, d.name, d.suite, d.components, d.architectures, s.name as "primarySite", d.accept_undated as "acceptUndated",
              d.poll_interval_ms as "pollIntervalMs", d.latest_generation as "latestGeneration", d.in_release_etag as etag,
              d.in_release_last_modified as "lastModified", d.looks, a.id as "archiveId", a.name as "archiveName", a.url, a.mount, a.keyring,
@@ -88,7 +91,7 @@ export async function readDistribution(tx: Tx, name: string): Promise<Distributi
              (select count(*) from distribution_replications r join replication_sites o on o.id = r.site_id
               where r.distribution_id = d.id and o.enabled)::int as "siteCount"
       from debian_distributions d join archives a on a.id = d.archive_id left join replication_sites s on s.id = d.replication_site_id
-      where d.name = ${name} and not d.removed`.execute(tx.kysely),
+      where d.name = ${name} and not d.removed`,
   );
   if (row === null) return null;
   const {
@@ -131,13 +134,12 @@ export async function readSnapshot(
   distributionId: number,
   generation: number,
 ): Promise<StoredSnapshot | null> {
-  const row = first(
-    await sql<SnapshotRow>`
+  const row = await one(
+    tx,
+    sql<SnapshotRow>`
       select generation, in_release as "inRelease", release, release_gpg as "releaseGpg", encode(body_sha256, 'hex') as "bodySha256",
              ${ms('date')} as date, ${ms('valid_until')} as "validUntil", signers, untorn
-      from distribution_snapshots where distribution_id = ${distributionId} and generation = ${generation}`.execute(
-      tx.kysely,
-    ),
+      from distribution_snapshots where distribution_id = ${distributionId} and generation = ${generation}`,
   );
   if (row === null) return null;
   const { inRelease, release, releaseGpg, date, validUntil, ...snapshot } = row;
@@ -160,9 +162,12 @@ export async function indexDigestsOf(
   distributionId: number,
   generation: number,
 ): Promise<Map<RepoPath, Sha256 | null>> {
-  const { rows } = await sql<{ path: RepoPath; sha256: Sha256 | null }>`
+  const rows = await all(
+    tx,
+    sql<{ path: RepoPath; sha256: Sha256 | null }>`
     select path, encode(sha256, 'hex') as sha256 from snapshot_indices
-    where distribution_id = ${distributionId} and generation = ${generation}`.execute(tx.kysely);
+    where distribution_id = ${distributionId} and generation = ${generation}`,
+  );
   return new Map(rows.map((row) => [row.path, row.sha256]));
 }
 
@@ -175,9 +180,12 @@ export async function canonicalPathsOf(
   distributionId: number,
   sha256: Sha256,
 ): Promise<RepoPath[]> {
-  const { rows } = await sql<{ path: RepoPath }>`
+  const rows = await all(
+    tx,
+    sql<{ path: RepoPath }>`
     select path from snapshot_indices where distribution_id = ${distributionId} and sha256 = decode(${sha256}, 'hex')
-    group by path order by max(generation) desc, path`.execute(tx.kysely);
+    group by path order by max(generation) desc, path`,
+  );
   return rows.map((row) => row.path);
 }
 
@@ -192,15 +200,16 @@ export async function publishedNamesOf(
   suiteFolder: string,
 ): Promise<PublishedName[]> {
   const [inRelease, release, releaseGpg] = releaseSetPaths(suiteFolder);
-  const { rows } = await sql<PublishedName>`
+  const rows = await all(
+    tx,
+    sql<PublishedName>`
     select path, encode(sha256, 'hex') as sha256, size from snapshot_indices
     where distribution_id = ${distributionId} and generation = ${generation}
     union all
     select name, encode(sha256(bytes), 'hex'), coalesce(octet_length(bytes), 0)::bigint
     from distribution_snapshots s,
       lateral (values (${releaseGpg}, s.release_gpg), (${release}, s.release), (${inRelease}, s.in_release)) release_set (name, bytes)
-    where s.distribution_id = ${distributionId} and s.generation = ${generation}`.execute(
-    tx.kysely,
+    where s.distribution_id = ${distributionId} and s.generation = ${generation}`,
   );
   return rows;
 }
@@ -283,17 +292,21 @@ export async function saveResigned(
     if (latest !== newest) throw overtaken(newest, latest);
     const generation = latest + 1;
     const { inRelease, release, releaseGpg } = resigned.releaseSet;
-    await sql`
+    await run(
+      tx,
+      sql`
       insert into distribution_snapshots (distribution_id, generation, in_release, release, release_gpg, body_sha256, date, valid_until, signers, untorn, blob_count, blob_bytes)
       select distribution_id, ${generation}, ${inRelease}, ${release}, ${releaseGpg}, body_sha256, date, valid_until,
              ${[...resigned.signers]}::text[], ${resigned.untorn}, blob_count, blob_bytes
-      from distribution_snapshots where distribution_id = ${distributionId} and generation = ${latest}`.execute(
-      tx.kysely,
+      from distribution_snapshots where distribution_id = ${distributionId} and generation = ${latest}`,
     );
-    await sql`
+    await run(
+      tx,
+      sql`
       insert into snapshot_indices (distribution_id, generation, path, sha256, size)
       select distribution_id, ${generation}, path, sha256, size from snapshot_indices
-      where distribution_id = ${distributionId} and generation = ${latest}`.execute(tx.kysely);
+      where distribution_id = ${distributionId} and generation = ${latest}`,
+    );
     await announce(tx, distributionId, generation, validator, { resigned: true });
     return { generation };
   });
@@ -336,18 +349,20 @@ async function lockForCapture(
   tx: Tx,
   distributionId: number,
 ): Promise<{ latest: number; archiveId: number }> {
-  const { rows } = await sql<{
-    archiveId: number;
-  }>`select archive_id as "archiveId" from debian_distributions where id = ${distributionId}`.execute(
-    tx.kysely,
+  const rows = await all(
+    tx,
+    sql<{
+      archiveId: number;
+    }>`select archive_id as "archiveId" from debian_distributions where id = ${distributionId}`,
   );
   const { archiveId } = rows[0]!;
   await lockArchiveShared(tx, archiveId);
-  const locked = await sql<{ latest: number }>`
-    select latest_generation as latest from debian_distributions where id = ${distributionId} for no key update`.execute(
-    tx.kysely,
+  const locked = await all(
+    tx,
+    sql<{ latest: number }>`
+    select latest_generation as latest from debian_distributions where id = ${distributionId} for no key update`,
   );
-  return { latest: locked.rows[0]!.latest, archiveId };
+  return { latest: locked[0]!.latest, archiveId };
 }
 
 /** Closes the ranges of members that left and opens those that came. Returns how many did. */
@@ -438,11 +453,12 @@ async function insertSnapshot(
   files: { readonly count: number; readonly bytes: number },
 ): Promise<void> {
   const { inRelease, release, releaseGpg } = snapshot.releaseSet;
-  await sql`
+  await run(
+    tx,
+    sql`
     insert into distribution_snapshots (distribution_id, generation, in_release, release, release_gpg, body_sha256, date, valid_until, signers, untorn, blob_count, blob_bytes)
     values (${distributionId}, ${generation}, ${inRelease}, ${release}, ${releaseGpg}, decode(${snapshot.bodySha256}, 'hex'), ${timestamp(snapshot.date)},
-            ${timestamp(snapshot.validUntil)}, ${[...snapshot.signers]}::text[], ${snapshot.untorn}, ${files.count}, ${files.bytes})`.execute(
-    tx.kysely,
+            ${timestamp(snapshot.validUntil)}, ${[...snapshot.signers]}::text[], ${snapshot.untorn}, ${files.count}, ${files.bytes})`,
   );
 }
 
@@ -456,11 +472,12 @@ async function insertIndices(
     ...snapshot.indices.map(({ path, sha256, size }) => ({ path, sha256, size })),
     ...snapshot.absent.map((path) => ({ path, sha256: null, size: 0 })),
   ];
-  await sql`
+  await run(
+    tx,
+    sql`
     insert into snapshot_indices (distribution_id, generation, path, sha256, size)
     select ${distributionId}, ${generation}, path, decode(sha256, 'hex'), size
-    from unnest(${rows.map((row) => row.path)}::text[], ${rows.map((row) => row.sha256)}::text[], ${rows.map((row) => row.size)}::bigint[]) as t (path, sha256, size)`.execute(
-    tx.kysely,
+    from unnest(${rows.map((row) => row.path)}::text[], ${rows.map((row) => row.sha256)}::text[], ${rows.map((row) => row.size)}::bigint[]) as t (path, sha256, size)`,
   );
 }
 
@@ -475,9 +492,12 @@ async function announce(
   validator: Validator,
   facts: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  await sql`
+  await run(
+    tx,
+    sql`
     update debian_distributions set latest_generation = ${generation}, in_release_etag = ${validator.etag}, in_release_last_modified = ${validator.lastModified}
-    where id = ${distributionId}`.execute(tx.kysely);
+    where id = ${distributionId}`,
+  );
   await wantGeneration(tx, distributionId, generation);
   await recordEvent(tx, { distributionId, generation, what: 'captured', facts });
   await rollUp(tx, distributionId);

@@ -13,7 +13,8 @@ import { DebgeoError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Hashes, HashName } from '../../domain/release.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
-import { first, type Database, type Tx } from '../orm.ts';
+import { type Database, type Tx } from '../orm.ts';
+import { all, one, run } from '../sql.ts';
 
 /** What Release says of an index: its size and every hash that it lists. */
 export interface ExpectedContent {
@@ -68,14 +69,16 @@ const ALGORITHMS: Readonly<Record<HashName, string>> = {
  */
 export async function missingContents(tx: Tx, digests: readonly Sha256[]): Promise<Set<Sha256>> {
   const wanted = sql`select decode(h, 'hex') from unnest(${[...digests]}::text[]) h`;
-  await sql`
-    update index_contents set unused_since = null where chunk = 0 and unused_since is not null and sha256 in (${wanted})`.execute(
-    tx.kysely,
+  await run(
+    tx,
+    sql`
+    update index_contents set unused_since = null where chunk = 0 and unused_since is not null and sha256 in (${wanted})`,
   );
-  const { rows } = await sql<{ sha256: Sha256 }>`
+  const rows = await all(
+    tx,
+    sql<{ sha256: Sha256 }>`
     select distinct h as sha256 from unnest(${[...digests]}::text[]) h
-    where not exists (select from index_contents c where c.sha256 = decode(h, 'hex') and c.chunk = 0)`.execute(
-    tx.kysely,
+    where not exists (select from index_contents c where c.sha256 = decode(h, 'hex') and c.chunk = 0)`,
   );
   return new Set(rows.map((row) => row.sha256));
 }
@@ -145,11 +148,12 @@ async function insertChunks(tx: Tx, sha256: Sha256, path: string): Promise<void>
   for (let chunk = 0, left = size; chunk === 0 || left > 0; chunk += 1) {
     const { bytesRead } = await file.read(buffer);
     if (bytesRead === 0 && left > 0) throw new Error(`${path} became shorter`);
-    await sql`
+    await run(
+      tx,
+      sql`
       insert into index_contents as c (sha256, chunk, bytes)
       values (${Buffer.from(sha256, 'hex')}, ${chunk}, ${buffer.subarray(0, bytesRead)})
-      on conflict (sha256, chunk) do update set unused_since = null where c.unused_since is not null`.execute(
-      tx.kysely,
+      on conflict (sha256, chunk) do update set unused_since = null where c.unused_since is not null`,
     );
     left -= bytesRead;
   }
@@ -189,12 +193,11 @@ async function* chunksFrom(
  * stand in memory until they are collected.
  */
 async function readChunk(db: Database, sha256: Sha256, chunk: number): Promise<Buffer | null> {
-  const row = first(
-    await sql<{
+  const row = await one(
+    db.read,
+    sql<{
       base64: string;
-    }>`select encode(bytes, 'base64') as base64 from index_contents where sha256 = ${Buffer.from(sha256, 'hex')} and chunk = ${chunk}`.execute(
-      db.read.kysely,
-    ),
+    }>`select encode(bytes, 'base64') as base64 from index_contents where sha256 = ${Buffer.from(sha256, 'hex')} and chunk = ${chunk}`,
   );
   return row && Buffer.from(row.base64, 'base64');
 }

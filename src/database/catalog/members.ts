@@ -6,6 +6,7 @@ import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
 import { members, type LaneKey } from '../registry/lane-sql.ts';
+import { all } from '../sql.ts';
 
 const isByHash = sql`p.path ~ '(^|/)by-hash/[^/]+/[^/]+$'`;
 
@@ -41,9 +42,10 @@ export async function samplePool(tx: Tx, lane: LaneKey, count: number): Promise<
 }
 
 async function select(tx: Tx, lane: LaneKey, which: RawBuilder<unknown>): Promise<Blob[]> {
-  const found = await sql<{ path: RepoPath; size: number; digest: Uint8Array }>`
-    select p.path, b.size, b.sha256 as digest from ${members(lane)} join paths p on p.id = b.path_id ${which}`.execute(
-    tx.kysely,
+  const found = await all(
+    tx,
+    sql<{ path: RepoPath; size: number; digest: Uint8Array }>`
+    select p.path, b.size, b.sha256 as digest from ${members(lane)} join paths p on p.id = b.path_id ${which}`,
   );
-  return found.rows.map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }));
+  return found.map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }));
 }

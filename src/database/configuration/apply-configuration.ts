@@ -9,6 +9,7 @@ import { DebgeoError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { Database, Tx } from '../orm.ts';
 import { rollUp } from '../replications/replications.ts';
+import { all, run } from '../sql.ts';
 
 interface ArchiveRow {
   readonly url: string;
@@ -71,7 +72,7 @@ export const applyConfiguration = async (
   const changes: Change[] = [];
   try {
     await database.transaction(async (tx) => {
-      await sql`select pg_advisory_xact_lock(727002)`.execute(tx.kysely); // two applies at once would interleave
+      await run(tx, sql`select pg_advisory_xact_lock(727002)`); // two applies at once would interleave
       await lockDistributions(tx, Object.keys(configuration.distributions));
       await refuseForbidden(tx, configuration);
       for (const [name, archive] of Object.entries(configuration.archives))
@@ -95,12 +96,16 @@ export const applyConfiguration = async (
  * waits.
  */
 const lockDistributions = async (tx: Tx, names: readonly string[]): Promise<void> => {
-  await sql`select from debian_distributions where name = any(${[...names]}) order by id for no key update`.execute(
-    tx.kysely,
+  await run(
+    tx,
+    sql`select from debian_distributions where name = any(${[...names]}) order by id for no key update`,
   );
-  await sql`
+  await run(
+    tx,
+    sql`
     select from distribution_replications where distribution_id in (select id from debian_distributions where name = any(${[...names]}))
-    order by distribution_id, site_id for update`.execute(tx.kysely);
+    order by distribution_id, site_id for update`,
+  );
 };
 
 /**
@@ -196,23 +201,31 @@ const changeOf = (kind: Change['kind'], name: string, before: number, written: n
 });
 
 const applyArchive = async (tx: Tx, name: string, archive: ArchiveRow): Promise<Change> => {
-  const before = await sql`select from archives where name = ${name}`.execute(tx.kysely);
+  const before = await all(tx, sql`select from archives where name = ${name}`);
   const keyring = archive.keyring === null ? null : Buffer.from(archive.keyring);
-  const written = await sql`
+  const written = await all(
+    tx,
+    sql`
     insert into archives as a (name, url, mount, keyring, redirect_origins)
     values (${name}, ${archive.url}, ${archive.mount}, ${keyring}, ${[...archive.redirect_origins]})
     on conflict (name) do update set url = excluded.url, mount = excluded.mount, keyring = excluded.keyring, redirect_origins = excluded.redirect_origins
     where (a.url, a.mount, a.keyring, a.redirect_origins) is distinct from (excluded.url, excluded.mount, excluded.keyring, excluded.redirect_origins)
-    returning a.id`.execute(tx.kysely);
-  return changeOf('archive', name, before.rows.length, written.rows.length);
+    returning a.id`,
+  );
+  return changeOf('archive', name, before.length, written.length);
 };
 
 const applySite = async (tx: Tx, name: string, site: SiteRow): Promise<Change> => {
-  const before = await sql<{
-    enabled: boolean;
-  }>`select enabled from replication_sites where name = ${name}`.execute(tx.kysely);
+  const before = await all(
+    tx,
+    sql<{
+      enabled: boolean;
+    }>`select enabled from replication_sites where name = ${name}`,
+  );
   const enabled = site.state === 'present';
-  const written = await sql`
+  const written = await all(
+    tx,
+    sql`
     insert into replication_sites as s (name, account_url, container, prefix, public_url, credential, worker_group, bytes_per_second, enabled,
       grace_ms, kept_generations, prune_interval_ms)
     values (${name}, ${site.account_url}, ${site.container}, ${site.prefix}, ${site.public_url}, ${JSON.stringify(site.credential)}::jsonb,
@@ -226,9 +239,10 @@ const applySite = async (tx: Tx, name: string, site: SiteRow): Promise<Change> =
         s.prune_interval_ms) is distinct from
       (excluded.account_url, excluded.container, excluded.prefix, excluded.public_url, excluded.credential, excluded.worker_group, excluded.bytes_per_second, excluded.enabled,
         excluded.grace_ms, excluded.kept_generations, excluded.prune_interval_ms)
-    returning s.id`.execute(tx.kysely);
-  const change = changeOf('site', name, before.rows.length, written.rows.length);
-  return before.rows[0]?.enabled === true && !enabled ? { ...change, what: 'removed' } : change;
+    returning s.id`,
+  );
+  const change = changeOf('site', name, before.length, written.length);
+  return before[0]?.enabled === true && !enabled ? { ...change, what: 'removed' } : change;
 };
 
 const applyDistribution = async (
@@ -236,11 +250,16 @@ const applyDistribution = async (
   name: string,
   distribution: DistributionRow,
 ): Promise<Change> => {
-  const before = await sql<{
-    removed: boolean;
-  }>`select removed from debian_distributions where name = ${name}`.execute(tx.kysely);
+  const before = await all(
+    tx,
+    sql<{
+      removed: boolean;
+    }>`select removed from debian_distributions where name = ${name}`,
+  );
   const removed = distribution.state === 'absent';
-  const written = await sql<{ id: number }>`
+  const written = await all(
+    tx,
+    sql<{ id: number }>`
     insert into debian_distributions as d
       (name, archive_id, suite, components, architectures, replication_site_id, removed, poll_interval_ms, accept_undated, stale_after_ms)
     select ${name}, a.id, ${distribution.suite}, ${[...distribution.components]}, ${[...distribution.architectures]}, s.id, ${removed},
@@ -253,10 +272,11 @@ const applyDistribution = async (
     where (d.archive_id, d.suite, d.components, d.architectures, d.replication_site_id, d.removed, d.poll_interval_ms, d.accept_undated, d.stale_after_ms) is distinct from
       (excluded.archive_id, excluded.suite, excluded.components, excluded.architectures, excluded.replication_site_id, excluded.removed,
        excluded.poll_interval_ms, excluded.accept_undated, excluded.stale_after_ms)
-    returning d.id`.execute(tx.kysely);
+    returning d.id`,
+  );
   const lanes = await applyReplications(tx, name, removed ? [] : distribution.sites);
-  const change = changeOf('distribution', name, before.rows.length, written.rows.length + lanes);
-  return removed && before.rows[0]?.removed === false ? { ...change, what: 'removed' } : change;
+  const change = changeOf('distribution', name, before.length, written.length + lanes);
+  return removed && before[0]?.removed === false ? { ...change, what: 'removed' } : change;
 };
 
 /**
@@ -269,23 +289,32 @@ const applyReplications = async (
   distribution: string,
   sites: readonly string[],
 ): Promise<number> => {
-  const gone = await sql`
+  const gone = await all(
+    tx,
+    sql`
     delete from distribution_replications r using debian_distributions d
     where d.id = r.distribution_id and d.name = ${distribution}
       and r.site_id not in (select id from replication_sites where name = any(${[...sites]}))
-    returning r.site_id`.execute(tx.kysely);
-  const come = await sql`
+    returning r.site_id`,
+  );
+  const come = await all(
+    tx,
+    sql`
     insert into distribution_replications (distribution_id, site_id, desired_generation, served_generation, pinned_generation)
     select d.id, s.id, d.latest_generation,
       coalesce((select max(p.generation) from publications p where p.distribution_id = d.id and p.site_id = s.id and p.published_at is not null), 0),
       (select p.generation from publications p where p.distribution_id = d.id and p.site_id = s.id and p.published_at is null)
     from debian_distributions d, replication_sites s
     where d.name = ${distribution} and s.name = any(${[...sites]})
-    on conflict do nothing returning site_id`.execute(tx.kysely);
-  const changed = gone.rows.length + come.rows.length;
-  const found = await sql<{
-    id: number;
-  }>`select id from debian_distributions where name = ${distribution}`.execute(tx.kysely);
-  if (changed > 0 && found.rows[0] !== undefined) await rollUp(tx, found.rows[0].id);
+    on conflict do nothing returning site_id`,
+  );
+  const changed = gone.length + come.length;
+  const found = await all(
+    tx,
+    sql<{
+      id: number;
+    }>`select id from debian_distributions where name = ${distribution}`,
+  );
+  if (changed > 0 && found[0] !== undefined) await rollUp(tx, found[0].id);
   return changed;
 };

@@ -2,7 +2,8 @@
 import { sql, type RawBuilder } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
-import { first, type Tx } from '../orm.ts';
+import { type Tx } from '../orm.ts';
+import { one } from '../sql.ts';
 
 /**
  * A query of (distribution_id, generation, required), to stand in `with kept as materialized (…)`:
@@ -51,8 +52,9 @@ export async function assertKnown(
   archive: { readonly id: number; readonly name: string },
   siteId: number | null,
 ): Promise<void> {
-  const found = first(
-    await sql<{
+  const found = (await one(
+    tx,
+    sql<{
       required: number;
       distribution: string | null;
       generation: number | null;
@@ -69,10 +71,8 @@ export async function assertKnown(
         where k.required and d.archive_id = ${archive.id})
       select (select count(*) from counted) as required, w.name as distribution, w.generation, w.expected, w.found
       from (select) one left join lateral (
-        select * from counted where expected is distinct from found order by name, generation limit 1) w on true`.execute(
-      tx.kysely,
-    ),
-  )!;
+        select * from counted where expected is distinct from found order by name, generation limit 1) w on true`,
+  ))!;
   if (found.required > 0 && found.distribution === null) return;
   const isEmpty = found.distribution === null;
   throw new DebgeoError(

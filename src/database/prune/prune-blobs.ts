@@ -14,8 +14,10 @@ import { LIMITS } from '../../domain/limits.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import { recordIncident } from '../incidents.ts';
-import { first, lockArchiveForPrune, type Database, type Tx } from '../orm.ts';
+import { lockArchiveForPrune } from '../locks.ts';
+import { type Database, type Tx } from '../orm.ts';
 import { after, isBefore, PRUNING, STARTED, UNVERIFIED } from '../registry/lane-sql.ts';
+import { all, one, run } from '../sql.ts';
 import { assertKnown, keptGenerations } from './kept-generations.ts';
 
 /**
@@ -69,9 +71,10 @@ export async function markUnneeded(db: Database, siteId: number): Promise<{ more
 
 /** How many rows this run may still mark. */
 async function openShare(tx: Tx, siteId: number): Promise<number> {
-  const { rows } = await sql<{ rows: number; marked: number }>`
-    select count(*) as rows, count(*) filter (where state = ${PRUNING}) as marked from blob_registry where site_id = ${siteId}`.execute(
-    tx.kysely,
+  const rows = await all(
+    tx,
+    sql<{ rows: number; marked: number }>`
+    select count(*) as rows, count(*) filter (where state = ${PRUNING}) as marked from blob_registry where site_id = ${siteId}`,
   );
   const ofSite = Math.max(
     LIMITS.pruneFilesMin,
@@ -81,7 +84,7 @@ async function openShare(tx: Tx, siteId: number): Promise<number> {
 }
 
 const listArchives = async (tx: Tx): Promise<ArchiveRef[]> =>
-  (await sql<ArchiveRef>`select id, name from archives order by id`.execute(tx.kysely)).rows;
+  await all(tx, sql<ArchiveRef>`select id, name from archives order by id`);
 
 async function findUnneeded(
   tx: Tx,
@@ -89,10 +92,11 @@ async function findUnneeded(
   archiveId: number,
   limit: number,
 ): Promise<number[]> {
-  const { rows } = await sql<{ pathId: number }>`
+  const rows = await all(
+    tx,
+    sql<{ pathId: number }>`
     with kept as materialized (${keptGenerations(siteId)})
-    select r.path_id as "pathId" from ${unneededRows(siteId, archiveId)} order by r.path_id limit ${limit}`.execute(
-    tx.kysely,
+    select r.path_id as "pathId" from ${unneededRows(siteId, archiveId)} order by r.path_id limit ${limit}`,
   );
   return rows.map((row) => row.pathId);
 }
@@ -111,17 +115,21 @@ export function markRows(
     await lockArchiveForPrune(tx, archiveId);
     // Row by row through indices: reading whole tables may be a little faster now and then, but
     // everybody waits for it.
-    await sql`select set_config(name, 'off', true) from unnest('{enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) name`.execute(
-      tx.kysely,
+    await run(
+      tx,
+      sql`select set_config(name, 'off', true) from unnest('{enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) name`,
     );
-    await sql`
+    await run(
+      tx,
+      sql`
       with kept as materialized (${keptGenerations(siteId)}),
       held as (
         select r.path_id from ${unneededRows(siteId, archiveId)} and r.path_id = any(${[...pathIds]}::bigint[])
         order by r.path_id for update of r skip locked)
       update blob_registry r
       set state = ${after('prune')}, verification_state = ${UNVERIFIED}, attempt = 0, retry_count = 0, failure_code = null
-      from held where r.site_id = ${siteId} and r.path_id = held.path_id`.execute(tx.kysely);
+      from held where r.site_id = ${siteId} and r.path_id = held.path_id`,
+    );
   });
 }
 
@@ -148,7 +156,9 @@ export async function takeMarked(
   attempt: number,
   limit: number,
 ): Promise<UnneededBlob[]> {
-  const { rows } = await sql<Omit<UnneededBlob, 'sha256'> & { digest: Uint8Array }>`
+  const rows = await all(
+    db.read,
+    sql<Omit<UnneededBlob, 'sha256'> & { digest: Uint8Array }>`
     with open as (
       select r.path_id from blob_registry r
       where r.site_id = ${siteId} and not r.settled and r.state = ${PRUNING} and r.attempt < ${attempt}
@@ -156,8 +166,7 @@ export async function takeMarked(
     update blob_registry r set attempt = ${attempt}
     from open join paths p on p.id = open.path_id join archives a on a.id = p.archive_id, blobs b
     where r.site_id = ${siteId} and r.path_id = open.path_id and b.id = r.blob_id
-    returning r.path_id as "pathId", r.blob_id as "blobId", a.mount, p.path, b.size, b.sha256 as digest, r.etag`.execute(
-    db.read.kysely,
+    returning r.path_id as "pathId", r.blob_id as "blobId", a.mount, p.path, b.size, b.sha256 as digest, r.etag`,
   );
   return rows
     .map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }))
@@ -179,11 +188,11 @@ export async function bookFound(
   pathId: number,
   etag: string,
 ): Promise<boolean> {
-  const booked =
-    await sql`update blob_registry r set etag = ${etag} where ${isOurs(siteId, attempt)} and r.path_id = ${pathId}`.execute(
-      db.read.kysely,
-    );
-  return booked.numAffectedRows === 1n;
+  const booked = await run(
+    db.read,
+    sql`update blob_registry r set etag = ${etag} where ${isOurs(siteId, attempt)} and r.path_id = ${pathId}`,
+  );
+  return booked === 1;
 }
 
 /** A blob that stays at the site although nothing needs it, and why. */
@@ -209,25 +218,30 @@ export function bookGone(
 ): Promise<void> {
   const pathIds = [...gone, ...left.map((one) => one.blob)].map((blob) => blob.pathId);
   return db.transaction(async (tx) => {
-    const forgotten = await sql<{ pathId: number }>`
+    const forgotten = await all(
+      tx,
+      sql<{ pathId: number }>`
       delete from blob_registry r where ${isOurs(siteId, attempt)} and r.path_id = any(${pathIds}::bigint[])
-      returning r.path_id as "pathId"`.execute(tx.kysely);
-    const paths = new Set(forgotten.rows.map((row) => row.pathId));
+      returning r.path_id as "pathId"`,
+    );
+    const paths = new Set(forgotten.map((row) => row.pathId));
     const deleted = gone.filter((blob) => paths.has(blob.pathId));
-    await sql`
+    await run(
+      tx,
+      sql`
       update prunes set blobs = blobs + ${deleted.length}, bytes = bytes + ${deleted.reduce((sum, blob) => sum + blob.size, 0)}
-      where site_id = ${siteId}`.execute(tx.kysely);
+      where site_id = ${siteId}`,
+    );
     for (const one of left) if (paths.has(one.blob.pathId)) await recordLeft(tx, siteId, one);
   });
 }
 
 async function recordLeft(tx: Tx, siteId: number, { blob, report }: Left): Promise<void> {
-  const distribution = first(
-    await sql<{ id: number }>`
+  const distribution = await one(
+    tx,
+    sql<{ id: number }>`
       select d.id from debian_distributions d join paths p on p.archive_id = d.archive_id where p.id = ${blob.pathId}
-      order by exists (select from snapshot_blobs m where m.distribution_id = d.id and m.blob_id = ${blob.blobId}) desc, d.id limit 1`.execute(
-      tx.kysely,
-    ),
+      order by exists (select from snapshot_blobs m where m.distribution_id = d.id and m.blob_id = ${blob.blobId}) desc, d.id limit 1`,
   );
   if (distribution === null) return;
   const path = report.code === 'FOREIGN_WRITE' ? blob.path : null;
@@ -251,23 +265,27 @@ export async function previewPrune(
   const { read } = db;
   const total = { blobs: 0, bytes: 0 };
   for (const archive of await listArchives(read)) {
-    const { rows } = await sql<{ blobs: number; bytes: number }>`
+    const rows = await all(
+      read,
+      sql<{ blobs: number; bytes: number }>`
       with kept as materialized (${keptGenerations(site.id)})
       select count(*) as blobs, coalesce(sum(b.size), 0)::bigint as bytes
       from blob_registry r join blobs b on b.id = r.blob_id join paths p on p.id = r.path_id and p.archive_id = ${archive.id}
-      where r.site_id = ${site.id} and (r.state = ${PRUNING} or ${isUnneeded})`.execute(
-      read.kysely,
+      where r.site_id = ${site.id} and (r.state = ${PRUNING} or ${isUnneeded})`,
     );
     const { blobs, bytes } = rows[0]!;
     if (blobs > 0) await assertKnown(read, archive, site.id);
     total.blobs += blobs;
     total.bytes += bytes;
   }
-  const { rows } = await sql<{ name: string; generation: number }>`
+  const rows = await all(
+    read,
+    sql<{ name: string; generation: number }>`
     with kept as materialized (${keptGenerations(site.id)})
     select d.name, min(k.generation) as generation from kept k join debian_distributions d on d.id = k.distribution_id
     where exists (select from publications p where p.distribution_id = d.id and p.site_id = ${site.id})
-    group by d.name order by d.name`.execute(read.kysely);
+    group by d.name order by d.name`,
+  );
   return {
     site: site.name,
     ...total,
@@ -280,11 +298,12 @@ export async function findSite(
   tx: Tx,
   name: string,
 ): Promise<{ readonly id: number; readonly name: string }> {
-  const found = first(
-    await sql<{
+  const found = await one(
+    tx,
+    sql<{
       id: number;
       name: string;
-    }>`select id, name from replication_sites where name = ${name}`.execute(tx.kysely),
+    }>`select id, name from replication_sites where name = ${name}`,
   );
   if (found === null) throw new DebgeoError('NAME_UNKNOWN', `there is no site ${name}`);
   return found;

@@ -8,15 +8,20 @@
 import { sql, type RawBuilder } from 'kysely';
 
 import { LIMITS } from '../../domain/limits.ts';
-import { lockArchiveForPrune, type Database, type Tx } from '../orm.ts';
+import { lockArchiveForPrune } from '../locks.ts';
+import { type Database, type Tx } from '../orm.ts';
+import { all, run } from '../sql.ts';
 import { assertKnown, isKept, keptGenerations, rankedPublications } from './kept-generations.ts';
 
 /** Deletes of every archive as much as one run may. @returns how many snapshots */
 export async function pruneArchives(db: Database): Promise<number> {
-  const { rows } = await sql<{
-    id: number;
-    name: string;
-  }>`select id, name from archives order by id`.execute(db.read.kysely);
+  const rows = await all(
+    db.read,
+    sql<{
+      id: number;
+      name: string;
+    }>`select id, name from archives order by id`,
+  );
   let snapshots = 0;
   for (const archive of rows) snapshots += await pruneArchive(db, archive);
   await prunePublications(db.read);
@@ -33,38 +38,43 @@ async function pruneArchive(
     await ids(db.read, unnamedBlobs(archive.id)),
     await ids(db.read, unnamedPaths(archive.id)),
   ];
-  const unneeded = await sql`
-    with kept as materialized (${keptGenerations(null)}) select ${unneededSnapshots(archive.id)} limit 1`.execute(
-    db.read.kysely,
+  const unneeded = await all(
+    db.read,
+    sql`
+    with kept as materialized (${keptGenerations(null)}) select ${unneededSnapshots(archive.id)} limit 1`,
   );
-  if (unneeded.rows.length > 0) await assertKnown(db.read, archive, null);
+  if (unneeded.length > 0) await assertKnown(db.read, archive, null);
 
   return db.transaction(async (tx) => {
     await lockArchiveForPrune(tx, archive.id);
-    const snapshots = await sql`
+    const snapshots = await run(
+      tx,
+      sql`
       with kept as materialized (${keptGenerations(null)})
       delete from distribution_snapshots where (distribution_id, generation) in (
         select s.distribution_id, s.generation ${unneededSnapshots(archive.id)}
-        order by s.distribution_id, s.generation limit ${LIMITS.pruneSnapshots})`.execute(
-      tx.kysely,
+        order by s.distribution_id, s.generation limit ${LIMITS.pruneSnapshots})`,
     );
-    await sql`
+    await run(
+      tx,
+      sql`
       delete from snapshot_blobs where (distribution_id, blob_id, from_generation) in (
         select m.distribution_id, m.blob_id, m.from_generation
         from snapshot_blobs m join debian_distributions d on d.id = m.distribution_id and d.archive_id = ${archive.id}
         where m.to_generation < 2147483647 and not exists (
           select from distribution_snapshots s
           where s.distribution_id = m.distribution_id and s.generation >= m.from_generation and s.generation < m.to_generation)
-        order by m.distribution_id, m.to_generation limit ${LIMITS.pruneCatalogRows})`.execute(
-      tx.kysely,
+        order by m.distribution_id, m.to_generation limit ${LIMITS.pruneCatalogRows})`,
     );
-    await sql`delete from blobs where id in (select id from (${unnamedBlobs(archive.id, blobs)}) unnamed)`.execute(
-      tx.kysely,
+    await run(
+      tx,
+      sql`delete from blobs where id in (select id from (${unnamedBlobs(archive.id, blobs)}) unnamed)`,
     );
-    await sql`delete from paths where id in (select id from (${unnamedPaths(archive.id, paths)}) unnamed)`.execute(
-      tx.kysely,
+    await run(
+      tx,
+      sql`delete from paths where id in (select id from (${unnamedPaths(archive.id, paths)}) unnamed)`,
     );
-    return Number(snapshots.numAffectedRows ?? 0n);
+    return snapshots;
   });
 }
 
@@ -103,11 +113,14 @@ const ids = async (tx: Tx, query: RawBuilder<{ id: number }>): Promise<number[]>
  * distribution_events.
  */
 const prunePublications = (tx: Tx): Promise<unknown> =>
-  sql`
+  run(
+    tx,
+    sql`
     delete from publications where id in (
       select p.id from (${rankedPublications(null)}) p
       where p.published_at is not null and p.replaced_at is not null and not ${isKept}
-      order by p.id limit ${LIMITS.pruneCatalogRows})`.execute(tx.kysely);
+      order by p.id limit ${LIMITS.pruneCatalogRows})`,
+  );
 
 /**
  * Bytes of indices that no stored snapshot names are marked first, and deleted when they were
@@ -116,14 +129,16 @@ const prunePublications = (tx: Tx): Promise<unknown> =>
  */
 async function pruneIndexContents(tx: Tx): Promise<void> {
   const isUnnamed = sql`chunk = 0 and not exists (select from snapshot_indices i where i.sha256 = c.sha256)`;
-  await sql`
+  await run(
+    tx,
+    sql`
     with gone as (
       delete from index_contents c where ${isUnnamed} and unused_since < now() - ${LIMITS.unusedIndexMs}::bigint * interval '1 millisecond'
       returning sha256)
-    delete from index_contents c using gone where c.sha256 = gone.sha256 and c.chunk > 0`.execute(
-    tx.kysely,
+    delete from index_contents c using gone where c.sha256 = gone.sha256 and c.chunk > 0`,
   );
-  await sql`update index_contents c set unused_since = now() where unused_since is null and ${isUnnamed}`.execute(
-    tx.kysely,
+  await run(
+    tx,
+    sql`update index_contents c set unused_since = now() where unused_since is null and ${isUnnamed}`,
   );
 }

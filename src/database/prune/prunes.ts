@@ -7,11 +7,9 @@ import { sql, type RawBuilder } from 'kysely';
 import { ruleOf, type ErrorReport } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { backoffMs, type SitePrune } from '../../domain/replication.ts';
-import { first, ms, type Database, type Tx } from '../orm.ts';
+import { type Database, type Tx } from '../orm.ts';
+import { ms, all, one, run, later } from '../sql.ts';
 import { QUEUE } from '../views/work.ts';
-
-const later = (wait: RawBuilder<unknown>): RawBuilder<unknown> =>
-  sql`now() + ${wait} * interval '1 millisecond'`;
 
 /**
  * The first prune of a site comes an interval after this was asked for first. Not there: not
@@ -19,21 +17,23 @@ const later = (wait: RawBuilder<unknown>): RawBuilder<unknown> =>
  */
 export function loadPrune(db: Database, site: string): Promise<SitePrune> {
   return db.transaction(async (tx) => {
-    await sql`
+    await run(
+      tx,
+      sql`
       insert into prunes (site_id, next_at) select id, ${later(sql`prune_interval_ms`)} from replication_sites where name = ${site}
-      on conflict do nothing`.execute(tx.kysely);
+      on conflict do nothing`,
+    );
     return readPrune(tx, site);
   });
 }
 
 async function readPrune(tx: Tx, site: string): Promise<SitePrune> {
-  const row = first(
-    await sql<SitePrune>`
+  const row = await one(
+    tx,
+    sql<SitePrune>`
       select s.name as site, ${QUEUE} as queue, s.enabled, ${ms('p.next_at')} as "nextAt",
              ${ms('p.started_at')} as "startedAt", ${ms('p.ended_at')} as "endedAt", p.blobs, p.bytes, p.snapshots, p.more, p.failure_code as code
-      from prunes p join replication_sites s on s.id = p.site_id where s.name = ${site}`.execute(
-      tx.kysely,
-    ),
+      from prunes p join replication_sites s on s.id = p.site_id where s.name = ${site}`,
   );
   const nothing = {
     startedAt: null,
@@ -49,8 +49,9 @@ async function readPrune(tx: Tx, site: string): Promise<SitePrune> {
 
 /** A run begins: what it deletes is counted from here. */
 export const startPrune = (db: Database, siteId: number): Promise<unknown> =>
-  sql`update prunes set started_at = now(), blobs = 0, bytes = 0, snapshots = 0, more = false where site_id = ${siteId}`.execute(
-    db.read.kysely,
+  run(
+    db.read,
+    sql`update prunes set started_at = now(), blobs = 0, bytes = 0, snapshots = 0, more = false where site_id = ${siteId}`,
   );
 
 /** All that the share allows is marked. */
@@ -77,9 +78,10 @@ export const recordPruneFailure = (
   report: ErrorReport,
 ): Promise<SitePrune> =>
   db.transaction(async (tx) => {
-    const { rows } = await sql<{ count: number }>`
-      select p.failure_count + 1 as count from prunes p join replication_sites s on s.id = p.site_id where s.name = ${site} for update of p`.execute(
-      tx.kysely,
+    const rows = await all(
+      tx,
+      sql<{ count: number }>`
+      select p.failure_count + 1 as count from prunes p join replication_sites s on s.id = p.site_id where s.name = ${site} for update of p`,
     );
     const backoff = backoffMs(
       rows[0]?.count ?? 1,
@@ -104,8 +106,9 @@ async function write(
   assignments: RawBuilder<unknown>,
 ): Promise<SitePrune> {
   const tx = 'read' in at ? at.read : at;
-  await sql`update prunes p set ${assignments} from replication_sites s where s.id = p.site_id and s.name = ${site}`.execute(
-    tx.kysely,
+  await run(
+    tx,
+    sql`update prunes p set ${assignments} from replication_sites s where s.id = p.site_id and s.name = ${site}`,
   );
   return readPrune(tx, site);
 }
@@ -118,9 +121,12 @@ export interface PruneStatus extends SitePrune {
 
 /** Of each enabled site, by name. */
 export const readPrunes = async (db: Database): Promise<PruneStatus[]> => {
-  const { rows } = await sql<{ site: string; siteId: number; failure: ErrorReport | null }>`
+  const rows = await all(
+    db.read,
+    sql<{ site: string; siteId: number; failure: ErrorReport | null }>`
     select s.name as site, s.id as "siteId", p.failure from replication_sites s left join prunes p on p.site_id = s.id
-    where s.enabled order by s.name`.execute(db.read.kysely);
+    where s.enabled order by s.name`,
+  );
   return Promise.all(
     rows.map(async ({ site, ...row }) => ({ ...(await readPrune(db.read, site)), ...row })),
   );

@@ -10,9 +10,11 @@ import type { Replication } from '../../domain/replication.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import { recordEvent } from '../incidents.ts';
-import { first, lockArchiveShared, ms, timestamp, type Database, type Tx } from '../orm.ts';
+import { lockArchiveShared } from '../locks.ts';
+import { type Database, type Tx } from '../orm.ts';
 import { archiveOf, holdFence, recordCorrupt, rowOf, type LaneKey } from '../registry/lane-sql.ts';
 import { assertSettled, barrier } from '../registry/registry.ts';
+import { ms, timestamp, all, one, run } from '../sql.ts';
 
 /** What stands at a published name since our last write or look; `sha256` null: nothing. */
 export interface RecordedName {
@@ -60,12 +62,11 @@ export function openPublication(db: Database, lane: LaneKey): Promise<Publicatio
     assertSettled(await barrier(tx, lane), lane.generation);
 
     const names = await readNames(tx, lane);
-    const open = first(
-      await sql<{ id: number; generation: number }>`
+    const open = await one(
+      tx,
+      sql<{ id: number; generation: number }>`
         select id, generation from publications
-        where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} and published_at is null for update`.execute(
-        tx.kysely,
-      ),
+        where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} and published_at is null for update`,
     );
     if (open !== null) return { id: await resume(tx, open, lane), lane, resumed: true, names };
     if (served === lane.generation) return { id: null, lane, resumed: false, names };
@@ -83,44 +84,47 @@ async function resume(
       expected: `generation ${open.generation}`,
       found: `generation ${lane.generation}`,
     });
-  await sql`update publications set fence = ${lane.attempt} where id = ${open.id}`.execute(
-    tx.kysely,
-  );
+  await run(tx, sql`update publications set fence = ${lane.attempt} where id = ${open.id}`);
   return open.id;
 }
 
 async function begin(tx: Tx, lane: LaneKey, names: Publication['names']): Promise<number> {
   const replaces = Object.fromEntries([...names].map(([path, name]) => [path, name.etag]));
-  const begun = await sql<{ id: number }>`
+  const begun = await all(
+    tx,
+    sql<{ id: number }>`
     insert into publications (distribution_id, site_id, generation, fence, replaces)
     values (${lane.distributionId}, ${lane.siteId}, ${lane.generation}, ${lane.attempt}, ${JSON.stringify(replaces)}::jsonb)
-    returning id`.execute(tx.kysely);
-  return begun.rows[0]!.id;
+    returning id`,
+  );
+  return begun[0]!.id;
 }
 
 async function servedGeneration(tx: Tx, lane: LaneKey): Promise<number> {
-  const row = first(
-    await sql<{ served: number }>`
+  const row = await one(
+    tx,
+    sql<{ served: number }>`
       select served_generation as served from distribution_replications
-      where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId}`.execute(
-      tx.kysely,
-    ),
+      where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId}`,
   );
   return row?.served ?? 0;
 }
 
 /** What the site has at the published names of the lane's distribution. */
 async function readNames(tx: Tx, lane: LaneKey): Promise<Map<RepoPath, RecordedName>> {
-  const found = await sql<{
-    path: RepoPath;
-    digest: Uint8Array | null;
-    etag: string | null;
-    lastModified: number | null;
-  }>`
+  const found = await all(
+    tx,
+    sql<{
+      path: RepoPath;
+      digest: Uint8Array | null;
+      etag: string | null;
+      lastModified: number | null;
+    }>`
     select path, sha256 as digest, etag, ${ms('last_modified')} as "lastModified" from published_names
-    where site_id = ${lane.siteId} and distribution_id = ${lane.distributionId}`.execute(tx.kysely);
+    where site_id = ${lane.siteId} and distribution_id = ${lane.distributionId}`,
+  );
   return new Map(
-    found.rows.map(
+    found.map(
       ({ path, digest, ...name }) =>
         [path, { ...name, sha256: digest === null ? null : sha256FromBytes(digest) }] as const,
     ),
@@ -142,12 +146,13 @@ export function recordName(
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
     const digest = name.sha256 === null ? null : Buffer.from(name.sha256, 'hex');
-    await sql`
+    await run(
+      tx,
+      sql`
       insert into published_names (site_id, distribution_id, path, sha256, etag, last_modified, verified_at)
       values (${lane.siteId}, ${lane.distributionId}, ${path}, ${digest}, ${name.etag}, ${timestamp(name.lastModified)}, now())
       on conflict (site_id, distribution_id, path) do update
-      set sha256 = excluded.sha256, etag = excluded.etag, last_modified = excluded.last_modified, verified_at = excluded.verified_at`.execute(
-      tx.kysely,
+      set sha256 = excluded.sha256, etag = excluded.etag, last_modified = excluded.last_modified, verified_at = excluded.verified_at`,
     );
   });
 }
@@ -178,24 +183,25 @@ export function finishPublication(
   const { id, lane } = publication;
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
-    const finished = first(
-      await sql<{ sinceStart: number }>`
+    const finished = await one(
+      tx,
+      sql<{ sinceStart: number }>`
         update publications set published_at = now() where id = ${id} and published_at is null
-        returning least(${ms(sql`now()`)} - ${ms('started_at')}, 2147483647) as "sinceStart"`.execute(
-        tx.kysely,
-      ),
+        returning least(${ms(sql`now()`)} - ${ms('started_at')}, 2147483647) as "sinceStart"`,
     );
     if (finished !== null) {
       const window = Math.round(publication.resumed ? finished.sinceStart : windowMs);
-      await sql`
+      await run(
+        tx,
+        sql`
         update publications set replaced_at = now()
-        where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} and id <> ${id} and replaced_at is null`.execute(
-        tx.kysely,
+        where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} and id <> ${id} and replaced_at is null`,
       );
-      await sql`
+      await run(
+        tx,
+        sql`
         update distribution_replications set served_generation = ${lane.generation}, window_ms = ${window}
-        where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} and served_generation < ${lane.generation}`.execute(
-        tx.kysely,
+        where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} and served_generation < ${lane.generation}`,
       );
       await recordEvent(tx, { ...lane, what: 'published', facts: { windowMs: window } });
     }

@@ -3,7 +3,8 @@ import { sql } from 'kysely';
 
 import type { Checksum } from '../../domain/checksum.ts';
 import type { Replication } from '../../domain/replication.ts';
-import { timestamp, type Database, type Tx } from '../orm.ts';
+import { type Database, type Tx } from '../orm.ts';
+import { timestamp, all } from '../sql.ts';
 import { bigints, bookJudged, digests, texts, type CorruptBlob } from './judgements.ts';
 import {
   after,
@@ -46,17 +47,18 @@ export async function blobsToChecksum(
       : sql`(not r.settled or r.verified_at < ${timestamp(verifyRequestedAt + 1)})`;
   // The page first, and what it names row by row: statistics may be older than the rows, and a
   // planner that expects one row joins whole tables.
-  const found = await sql<
-    Omit<BlobToChecksum, 'badEtag' | 'distributionId' | 'siteId' | 'generation'>
-  >`
+  const found = await all(
+    tx,
+    sql<Omit<BlobToChecksum, 'badEtag' | 'distributionId' | 'siteId' | 'generation'>>`
     with page as materialized (
       select r.path_id, r.blob_id, r.etag from blob_registry r
       where ${atSite(lane)} and r.state = ${SYNCED} and ${isDue} and ${isMember(lane)} and r.path_id > ${behind}
       order by r.path_id limit ${limit})
     select page.path_id as "pathId", page.blob_id as "blobId", ${pathOf(sql`page.path_id`)} as path, b.size, encode(b.sha256, 'hex') as sha256, page.etag
-    from page cross join ${blobOf(sql`page.blob_id`)} order by page.path_id`.execute(tx.kysely);
+    from page cross join ${blobOf(sql`page.blob_id`)} order by page.path_id`,
+  );
   const { distributionId, siteId, generation } = lane;
-  return found.rows.map((blob) => ({ ...blob, badEtag: null, distributionId, siteId, generation }));
+  return found.map((blob) => ({ ...blob, badEtag: null, distributionId, siteId, generation }));
 }
 
 /**

@@ -7,6 +7,7 @@ import { sql, type RawBuilder } from 'kysely';
 import type { Replication } from '../../domain/replication.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
+import { all } from '../sql.ts';
 import { moveProgress, recordCorrupt, type LaneKey } from './lane-sql.ts';
 
 export interface CorruptBlob {
@@ -35,14 +36,17 @@ export async function bookJudged(
 ): Promise<{ bad: readonly CorruptBlob[]; row: Replication }> {
   // Only what is wrong comes back blob by blob: a row that is sent and read costs more than one
   // that is counted.
-  const { rows } = await sql<Verdict>`
+  const rows = await all(
+    tx,
+    sql<Verdict>`
     with judged as (${judging})
     select coalesce(sum(is_right::int - was_settled::int), 0)::int as files,
       coalesce(sum(size * (is_right::int - was_settled::int)), 0)::bigint as bytes,
       coalesce(json_agg(json_build_object(
         'path', (select p.path from paths p where p.id = path_id),
         'expected', encode(expected, 'hex'), 'found', coalesce(encode(found, 'hex'), 'nothing')) order by path_id) filter (where not is_right), '[]') as bad
-    from judged`.execute(tx.kysely);
+    from judged`,
+  );
   const { bad, ...settled } = rows[0]!;
   for (const blob of bad) await recordCorrupt(tx, lane, blob);
   return { bad, row: await moveProgress(tx, lane, settled) };

@@ -7,8 +7,9 @@ import { sql, type RawBuilder } from 'kysely';
 import { DebgeoError, type ErrorReport } from '../../domain/errors.ts';
 import { BLOB_TRANSITIONS, type BlobState, type Replication } from '../../domain/replication.ts';
 import { recordIncident } from '../incidents.ts';
-import { first, type Tx } from '../orm.ts';
+import { type Tx } from '../orm.ts';
 import { REPLICATION_COLUMNS, type LaneAt } from '../replications/replications.ts';
+import { one } from '../sql.ts';
 
 export interface LaneKey {
   readonly distributionId: number;
@@ -49,12 +50,11 @@ export const isBefore = (event: BlobEvent): RawBuilder<boolean> =>
  * @throws FENCED
  */
 export async function holdFence(tx: Tx, lane: LaneKey): Promise<void> {
-  const row = first(
-    await sql<{ fence: number }>`
+  const row = await one(
+    tx,
+    sql<{ fence: number }>`
       select fence from distribution_replications
-      where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} for no key update`.execute(
-      tx.kysely,
-    ),
+      where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} for no key update`,
   );
   if (row?.fence === lane.attempt) return;
   throw new DebgeoError('FENCED', 'a newer attempt works on this replication', {
@@ -65,12 +65,11 @@ export async function holdFence(tx: Tx, lane: LaneKey): Promise<void> {
 
 /** The archive of a lane, for the lock against prune. */
 export async function archiveOf(tx: Tx, lane: LaneKey): Promise<number> {
-  const row = first(
-    await sql<{
+  const row = await one(
+    tx,
+    sql<{
       id: number;
-    }>`select archive_id as id from debian_distributions where id = ${lane.distributionId}`.execute(
-      tx.kysely,
-    ),
+    }>`select archive_id as id from debian_distributions where id = ${lane.distributionId}`,
   );
   if (row === null) throw new DebgeoError('FENCED', 'the distribution was removed');
   return row.id;
@@ -122,8 +121,9 @@ export const isDead = (lane: LaneKey): RawBuilder<unknown> => sql`
 
 /** Counts what is settled and what there is, exactly, and writes it as the lane's progress. */
 export async function recount(tx: Tx, lane: LaneKey): Promise<{ files: number; bytes: number }> {
-  const counted = first(
-    await sql<{ files: number; bytes: number }>`
+  const counted = await one(
+    tx,
+    sql<{ files: number; bytes: number }>`
       with counted as (
         select count(*)::int as files, coalesce(sum(b.size), 0)::bigint as bytes,
           count(*) filter (where r.settled)::int as files_done, coalesce(sum(b.size) filter (where r.settled), 0)::bigint as bytes_done
@@ -131,20 +131,19 @@ export async function recount(tx: Tx, lane: LaneKey): Promise<{ files: number; b
       update distribution_replications
       set files_total = files, bytes_total = bytes, files_done = counted.files_done, bytes_done = counted.bytes_done
       from counted where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId}
-      returning files_total as files, bytes_total as bytes`.execute(tx.kysely),
+      returning files_total as files, bytes_total as bytes`,
   );
   return counted ?? { files: 0, bytes: 0 };
 }
 
 /** The lane's row as this transaction leaves it. */
 export async function rowOf(tx: Tx, lane: LaneKey): Promise<Replication> {
-  const row = first(
-    await sql<Replication>`
+  const row = await one(
+    tx,
+    sql<Replication>`
       select ${REPLICATION_COLUMNS}
       from distribution_replications r join replication_sites s on s.id = r.site_id join debian_distributions d on d.id = r.distribution_id
-      where r.distribution_id = ${lane.distributionId} and r.site_id = ${lane.siteId}`.execute(
-      tx.kysely,
-    ),
+      where r.distribution_id = ${lane.distributionId} and r.site_id = ${lane.siteId}`,
   );
   if (row === null) throw removed();
   return row;
@@ -156,12 +155,13 @@ export async function moveProgress(
   lane: LaneKey,
   by: { readonly files: number; readonly bytes: number },
 ): Promise<Replication> {
-  const row = first(
-    await sql<Replication>`
+  const row = await one(
+    tx,
+    sql<Replication>`
       update distribution_replications r set files_done = r.files_done + ${by.files}, bytes_done = r.bytes_done + ${by.bytes}
       from replication_sites s, debian_distributions d
       where r.distribution_id = ${lane.distributionId} and r.site_id = ${lane.siteId} and s.id = r.site_id and d.id = r.distribution_id
-      returning ${REPLICATION_COLUMNS}`.execute(tx.kysely),
+      returning ${REPLICATION_COLUMNS}`,
   );
   if (row === null) throw removed();
   return row;
@@ -192,10 +192,11 @@ export async function findLane(
   generation: number,
   attempt: number,
 ): Promise<LaneKey> {
-  const ids = first(
-    await sql<{ distributionId: number; siteId: number }>`
+  const ids = await one(
+    tx,
+    sql<{ distributionId: number; siteId: number }>`
       select d.id as "distributionId", s.id as "siteId" from debian_distributions d, replication_sites s
-      where d.name = ${at.distribution} and s.name = ${at.site}`.execute(tx.kysely),
+      where d.name = ${at.distribution} and s.name = ${at.site}`,
   );
   if (ids === null)
     throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);

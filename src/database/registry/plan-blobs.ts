@@ -3,7 +3,9 @@ import { sql, type RawBuilder } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import { sha256FromBytes } from '../../domain/sha256.ts';
-import { first, lockArchiveShared, type Tx } from '../orm.ts';
+import { lockArchiveShared } from '../locks.ts';
+import { type Tx } from '../orm.ts';
+import { all, one, run } from '../sql.ts';
 import {
   after,
   archiveOf,
@@ -40,23 +42,28 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
   await refusePruned(tx, lane);
   const candidates = await findCandidates(tx, lane);
   await refuseConflicts(tx, lane, candidates);
-  await sql`
+  await run(
+    tx,
+    sql`
     update blob_registry r set blob_id = b.id, state = ${after('replace')}, retry_count = 0, failure_code = null
-    from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id <> b.id`.execute(
-    tx.kysely,
+    from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id <> b.id`,
   );
   // Before the insert: a row that prune is about to forget is waited for here, and if it went away,
   // planned anew below.
-  await sql`
+  await run(
+    tx,
+    sql`
     update blob_registry r set state = ${after('plan')}, failure_code = null, retry_count = 0
-    from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id and ${isBefore('plan')}`.execute(
-    tx.kysely,
+    from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id and ${isBefore('plan')}`,
   );
-  await sql`
+  await run(
+    tx,
+    sql`
     insert into blob_registry (site_id, path_id, blob_id)
     select ${lane.siteId}::int, b.path_id, b.id from ${candidates}
     where not exists (select 1 from blob_registry r where ${atSite(lane)} and r.path_id = b.path_id)
-    order by b.path_id on conflict do nothing`.execute(tx.kysely);
+    order by b.path_id on conflict do nothing`,
+  );
 
   const planned = await recount(tx, lane);
   if (planned.files === 0)
@@ -73,19 +80,21 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
  * changes it judges itself.
  */
 async function findCandidates(tx: Tx, lane: LaneKey): Promise<RawBuilder<unknown>> {
-  const { rows } = await sql<{ id: number }>`
+  const rows = await all(
+    tx,
+    sql<{ id: number }>`
     select b.id from ${members(lane)} left join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id
-    where r.path_id is null or r.blob_id <> b.id or ${isBefore('plan')} limit ${MANY}`.execute(
-    tx.kysely,
+    where r.path_id is null or r.blob_id <> b.id or ${isBefore('plan')} limit ${MANY}`,
   );
   if (rows.length === MANY) return members(lane);
   return sql`unnest(${rows.map(({ id }) => id)}::bigint[]) m (blob_id) join blobs b on b.id = m.blob_id`;
 }
 
 async function refusePruned(tx: Tx, lane: LaneKey): Promise<void> {
-  const { rows } = await sql`
-    select from distribution_snapshots where distribution_id = ${lane.distributionId} and generation = ${lane.generation}`.execute(
-    tx.kysely,
+  const rows = await all(
+    tx,
+    sql`
+    select from distribution_snapshots where distribution_id = ${lane.distributionId} and generation = ${lane.generation}`,
   );
   if (rows.length === 0)
     throw new DebgeoError(
@@ -106,8 +115,9 @@ async function refuseConflicts(
   lane: LaneKey,
   candidates: RawBuilder<unknown>,
 ): Promise<void> {
-  const conflict = first(
-    await sql<{
+  const conflict = await one(
+    tx,
+    sql<{
       path: string;
       held: Uint8Array;
       wanted: Uint8Array;
@@ -126,7 +136,7 @@ async function refuseConflicts(
           and (x.pinned_generation >= o.from_generation and x.pinned_generation < o.to_generation
             or x.desired_generation >= o.from_generation and x.desired_generation < o.to_generation)) w on true
       where r.verified_at is not null or w.names is not null or not (r.state in (${PENDING}, ${FAILED}) or (r.state = ${STARTED} and ${isDead(lane)}))
-      order by "isGoing", p.path limit 1`.execute(tx.kysely),
+      order by "isGoing", p.path limit 1`,
   );
   if (conflict === null) return;
   if (conflict.isGoing)

@@ -15,7 +15,8 @@ import { LIMITS } from '../../domain/limits.ts';
 import type { Replication } from '../../domain/replication.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
-import { first, type Database, type Tx } from '../orm.ts';
+import { type Database, type Tx } from '../orm.ts';
+import { all, one, run } from '../sql.ts';
 import { bigints, bookJudged, digests, texts } from './judgements.ts';
 import {
   after,
@@ -73,7 +74,9 @@ export function claimBlobs(
 ): Promise<WantedBlob[]> {
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
-    const claimed = await sql<Omit<WantedBlob, 'distributionId' | 'siteId' | 'generation'>>`
+    const claimed = await all(
+      tx,
+      sql<Omit<WantedBlob, 'distributionId' | 'siteId' | 'generation'>>`
       with open as (
         select r.path_id, r.blob_id from blob_registry r
         where ${atSite(lane)} and r.path_id > ${behind} and not r.settled and ${isMember(lane)}
@@ -85,11 +88,10 @@ export function claimBlobs(
       update blob_registry r set state = ${after('claim')}, attempt = ${lane.attempt}
       from summed s where ${atSite(lane)} and r.path_id = s.path_id and s.before < ${bytesMax}
       returning r.path_id as "pathId", r.blob_id as "blobId", ${pathOf(sql`r.path_id`)} as path, s.size, encode(s.sha256, 'hex') as sha256,
-        case when r.verification_state = ${UNVERIFIED} then r.etag end as "badEtag"`.execute(
-      tx.kysely,
+        case when r.verification_state = ${UNVERIFIED} then r.etag end as "badEtag"`,
     );
     const { distributionId, siteId, generation } = lane;
-    return claimed.rows
+    return claimed
       .map((blob) => ({ ...blob, distributionId, siteId, generation }))
       .sort((a, b) => a.pathId - b.pathId);
   });
@@ -142,11 +144,12 @@ export function failBlobs(
 ): Promise<void> {
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
-    await sql`
+    await run(
+      tx,
+      sql`
       update blob_registry r set state = ${after('fail')}, failure_code = u.code, retry_count = least(r.retry_count + 1, 1000)
       from unnest(${failed.map((f) => f.pathId)}::bigint[], ${failed.map((f) => f.report.code)}::text[]) u(path_id, code)
-      where ${atSite(lane)} and r.path_id = u.path_id and r.attempt = ${lane.attempt} and ${isBefore('fail')}`.execute(
-      tx.kysely,
+      where ${atSite(lane)} and r.path_id = u.path_id and r.attempt = ${lane.attempt} and ${isBefore('fail')}`,
     );
   });
 }
@@ -155,10 +158,11 @@ export function failBlobs(
  * Gives back what this attempt still claims. Needs no fence: only rows of this very attempt change.
  */
 export async function releaseBlobs(db: Database, lane: LaneKey): Promise<void> {
-  await sql`
+  await run(
+    db.read,
+    sql`
     update blob_registry r set state = ${after('release')}
-    where ${atSite(lane)} and not r.settled and ${isBefore('release')} and r.attempt = ${lane.attempt}`.execute(
-    db.read.kysely,
+    where ${atSite(lane)} and not r.settled and ${isBefore('release')} and r.attempt = ${lane.attempt}`,
   );
 }
 
@@ -175,13 +179,15 @@ export interface OpenBlobs {
 
 /** What of the lane's generation is not at the site yet. */
 export async function openBlobs(tx: Tx, lane: LaneKey): Promise<OpenBlobs> {
-  const found = await sql<{
-    claimable: number;
-    elsewhere: number;
-    failed: number;
-    code: ErrorCode | null;
-    path: string | null;
-  }>`
+  const row = await one(
+    tx,
+    sql<{
+      claimable: number;
+      elsewhere: number;
+      failed: number;
+      code: ErrorCode | null;
+      path: string | null;
+    }>`
     with open as (
       select r.path_id, r.state, r.failure_code, (r.state = ${PENDING} or (r.state = ${STARTED} and ${isDead(lane)})) as claimable
       from blob_registry r where ${atSite(lane)} and not r.settled and r.state <> ${SYNCED} and ${isMember(lane)})
@@ -189,8 +195,8 @@ export async function openBlobs(tx: Tx, lane: LaneKey): Promise<OpenBlobs> {
       count(*) filter (where state = ${FAILED}) as failed, f.code, f.path
     from open left join lateral (
       select o.failure_code as code, p.path from open o join paths p on p.id = o.path_id where o.state = ${FAILED} order by o.path_id limit 1) f on true
-    group by f.code, f.path`.execute(tx.kysely);
-  const row = first(found);
+    group by f.code, f.path`,
+  );
   if (row === null) return { claimable: 0, elsewhere: 0, failed: null };
   const failed =
     row.failed === 0
@@ -209,12 +215,13 @@ export interface Barrier {
 
 /** The barrier in front of publication: one statement over the whole generation, always in full. */
 export async function barrier(tx: Tx, lane: LaneKey): Promise<Barrier> {
-  const found = await sql<Barrier>`
+  const found = await one(
+    tx,
+    sql<Barrier>`
     select count(*) as members, count(*) filter (where r.settled is not true) as unsettled, count(*) filter (where r.path_id is null) as unplanned
-    from ${members(lane)} left join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id`.execute(
-    tx.kysely,
+    from ${members(lane)} left join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id`,
   );
-  return first(found)!;
+  return found!;
 }
 
 /** @throws SNAPSHOT_EMPTY, NOT_VERIFIED */
@@ -253,10 +260,13 @@ export function countProgress(db: Database, lane: LaneKey): Promise<Replication>
  * first.
  */
 export async function verifiedSitesOf(tx: Tx, blob: WantedBlob): Promise<string[]> {
-  const found = await sql<{ name: string }>`
+  const found = await all(
+    tx,
+    sql<{ name: string }>`
     select s.name from blob_registry r join replication_sites s on s.id = r.site_id
     left join debian_distributions d on d.id = ${blob.distributionId} and d.replication_site_id = s.id
     where r.path_id = ${blob.pathId} and r.blob_id = ${blob.blobId} and r.settled and s.enabled and s.id <> ${blob.siteId}
-    order by d.id is null, s.name`.execute(tx.kysely);
-  return found.rows.map((row) => row.name);
+    order by d.id is null, s.name`,
+  );
+  return found.map((row) => row.name);
 }

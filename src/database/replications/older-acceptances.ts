@@ -10,7 +10,8 @@ import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import { recordEvent } from '../incidents.ts';
-import { first, type Database, type Tx } from '../orm.ts';
+import { type Database, type Tx } from '../orm.ts';
+import { all, one, run } from '../sql.ts';
 
 /** @throws NAME_UNKNOWN  no such distribution */
 export function acceptOlder(
@@ -19,12 +20,13 @@ export function acceptOlder(
   word: { readonly reason: string; readonly by: string },
 ): Promise<void> {
   return db.transaction(async (tx) => {
-    const { numAffectedRows } = await sql`
+    const changed = await run(
+      tx,
+      sql`
       insert into older_acceptances (distribution_id, reason, accepted_by)
-      select id, ${word.reason}, ${word.by} from debian_distributions where name = ${distribution} and not removed`.execute(
-      tx.kysely,
+      select id, ${word.reason}, ${word.by} from debian_distributions where name = ${distribution} and not removed`,
     );
-    if (numAffectedRows !== 1n)
+    if (changed !== 1)
       throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${distribution}`);
   });
 }
@@ -35,10 +37,11 @@ export function acceptOlder(
  */
 export function takeOlderAcceptance(db: Database, distributionId: number): Promise<number | null> {
   return db.transaction(async (tx) => {
-    const { rows } = await sql<{ id: number }>`
+    const rows = await all(
+      tx,
+      sql<{ id: number }>`
       update older_acceptances set taken_at = coalesce(taken_at, now())
-      where distribution_id = ${distributionId} and ended_at is null returning id`.execute(
-      tx.kysely,
+      where distribution_id = ${distributionId} and ended_at is null returning id`,
     );
     return rows.length === 0 ? null : Math.max(...rows.map(({ id }) => id));
   });
@@ -59,12 +62,11 @@ export async function useOlderAcceptance(
   },
 ): Promise<void> {
   const { distributionId, generation, date, newestDate } = at;
-  const used = first(
-    await sql<{ reason: string; by: string }>`
+  const used = await one(
+    tx,
+    sql<{ reason: string; by: string }>`
       update older_acceptances set ended_at = now(), generation = ${generation}
-      where id = ${id} and distribution_id = ${distributionId} and ended_at is null returning reason, accepted_by as by`.execute(
-      tx.kysely,
-    ),
+      where id = ${id} and distribution_id = ${distributionId} and ended_at is null returning reason, accepted_by as by`,
   );
   if (used === null)
     throw new DebgeoError(
@@ -81,9 +83,10 @@ export async function useOlderAcceptance(
 
 /** A look has ended, well or not: the words that were meant for it are over. */
 export async function endOlderAcceptances(tx: Tx, distributionId: number): Promise<void> {
-  await sql`
+  await run(
+    tx,
+    sql`
     update older_acceptances set ended_at = now()
-    where distribution_id = ${distributionId} and taken_at is not null and ended_at is null`.execute(
-    tx.kysely,
+    where distribution_id = ${distributionId} and taken_at is not null and ended_at is null`,
   );
 }

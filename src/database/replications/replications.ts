@@ -33,7 +33,8 @@ import {
 import type { Validator } from '../../domain/snapshot.ts';
 import type { StoredTuning } from '../entities/debian-distribution.ts';
 import { recordEvent, recordIncident, resolveIncidents } from '../incidents.ts';
-import { first, ms, type Database, type Tx } from '../orm.ts';
+import { type Database, type Tx } from '../orm.ts';
+import { ms, all, one, run, later } from '../sql.ts';
 import { QUEUE } from '../views/work.ts';
 import { endOlderAcceptances } from './older-acceptances.ts';
 import { recordStaleness } from './stale-releases.ts';
@@ -80,10 +81,9 @@ const REPLICATIONS = sql`
 
 /** Null: no such pair. */
 export async function readReplication(tx: Tx, at: LaneAt): Promise<Replication | null> {
-  return first(
-    await sql<Replication>`select ${REPLICATION_COLUMNS} from ${REPLICATIONS} where d.name = ${at.distribution} and s.name = ${at.site}`.execute(
-      tx.kysely,
-    ),
+  return await one(
+    tx,
+    sql<Replication>`select ${REPLICATION_COLUMNS} from ${REPLICATIONS} where d.name = ${at.distribution} and s.name = ${at.site}`,
   );
 }
 
@@ -95,10 +95,11 @@ interface LockedDistribution {
 }
 
 async function lockDistribution(tx: Tx, name: string): Promise<LockedDistribution | null> {
-  return first(
-    await sql<LockedDistribution>`
+  return await one(
+    tx,
+    sql<LockedDistribution>`
       select id, poll_interval_ms as "pollIntervalMs", failure_count as "failureCount", tuning
-      from debian_distributions where name = ${name} for no key update`.execute(tx.kysely),
+      from debian_distributions where name = ${name} for no key update`,
   );
 }
 
@@ -123,14 +124,13 @@ async function lockLane(tx: Tx, at: LaneAt): Promise<LockedLane | null> {
   const distribution = await lockDistribution(tx, at.distribution);
   if (distribution === null) return null;
   const ofLane = sql`r.distribution_id = ${distribution.id} and r.site_id = (select id from replication_sites where name = ${at.site})`;
-  await sql`select from distribution_replications r where ${ofLane} for no key update`.execute(
-    tx.kysely,
-  );
-  const lane = first(
-    await sql<Omit<LockedLane, 'distribution'>>`
+  await run(tx, sql`select from distribution_replications r where ${ofLane} for no key update`);
+  const lane = await one(
+    tx,
+    sql<Omit<LockedLane, 'distribution'>>`
       select r.site_id as "siteId", r.desired_generation as desired, r.pinned_generation as pinned, r.served_generation as served, r.state, r.fence,
              r.retry_count as "retryCount", ${isPublishing} as publishing
-      from distribution_replications r where ${ofLane}`.execute(tx.kysely),
+      from distribution_replications r where ${ofLane}`,
   );
   return lane && { distribution, ...lane };
 }
@@ -142,12 +142,13 @@ async function setLane(
   assignments: RawBuilder<unknown>,
   when: RawBuilder<boolean> = sql<boolean>`true`,
 ): Promise<boolean> {
-  const { numAffectedRows } = await sql`
+  const changed = await run(
+    tx,
+    sql`
     update distribution_replications r set ${assignments}
-    where r.distribution_id = ${lane.distribution.id} and r.site_id = ${lane.siteId} and ${when}`.execute(
-    tx.kysely,
+    where r.distribution_id = ${lane.distribution.id} and r.site_id = ${lane.siteId} and ${when}`,
   );
-  return numAffectedRows === 1n;
+  return changed === 1;
 }
 
 /**
@@ -156,10 +157,13 @@ async function setLane(
  * generation, verified; else pending. Locks the row, then reads, then writes.
  */
 export async function rollUp(tx: Tx, distributionId: number): Promise<ReplicationStatus> {
-  await sql`select from debian_distributions where id = ${distributionId} for no key update`.execute(
-    tx.kysely,
+  await run(
+    tx,
+    sql`select from debian_distributions where id = ${distributionId} for no key update`,
   );
-  const { rows } = await sql<{ status: ReplicationStatus }>`
+  const rows = await all(
+    tx,
+    sql<{ status: ReplicationStatus }>`
     select case
         when d.failure_code = any(${REFUSALS}::text[]) or lanes.parked > 0 then 'failed'
         when lanes.enabled > 0 and lanes.done = lanes.enabled then 'success'
@@ -170,10 +174,12 @@ export async function rollUp(tx: Tx, distributionId: number): Promise<Replicatio
              count(*) filter (where r.state = 'synced' and r.served_generation = d.latest_generation and d.latest_generation > 0) as done
       from distribution_replications r join replication_sites s on s.id = r.site_id
       where r.distribution_id = d.id and s.enabled) lanes
-    where d.id = ${distributionId}`.execute(tx.kysely);
+    where d.id = ${distributionId}`,
+  );
   const { status } = rows[0]!;
-  await sql`update debian_distributions set replication_status = ${status} where id = ${distributionId} and replication_status <> ${status}`.execute(
-    tx.kysely,
+  await run(
+    tx,
+    sql`update debian_distributions set replication_status = ${status} where id = ${distributionId} and replication_status <> ${status}`,
   );
   return status;
 }
@@ -187,8 +193,9 @@ export function loadRoster(db: Database, distribution: string): Promise<Roster> 
 }
 
 async function readRoster(tx: Tx, name: string): Promise<Roster> {
-  const row = first(
-    await sql<
+  const row = await one(
+    tx,
+    sql<
       Omit<Roster, 'replications' | 'tuning'> & {
         id: number;
         tuning: StoredTuning;
@@ -200,12 +207,10 @@ async function readRoster(tx: Tx, name: string): Promise<Roster> {
              (select coalesce(json_agg(lane command by lane.site), '[]') from (
                 select ${REPLICATION_COLUMNS} from distribution_replications r join replication_sites s on s.id = r.site_id
                 where r.distribution_id = d.id and s.enabled and not d.removed) lane) as lanes
-      from debian_distributions d where d.name = ${name}`.execute(tx.kysely),
+      from debian_distributions d where d.name = ${name}`,
   );
   if (row === null) {
-    const { rows } = await sql<{ rev: number }>`select nextval('revision') as rev`.execute(
-      tx.kysely,
-    );
+    const rows = await all(tx, sql<{ rev: number }>`select nextval('revision') as rev`);
     const gone = {
       generation: 0,
       status: 'pending',
@@ -238,11 +243,14 @@ export function recordLook(
     const locked = await lockDistribution(tx, distribution);
     if (locked !== null) {
       const wait = locked.pollIntervalMs * (1 - POLL_JITTER + 2 * POLL_JITTER * Math.random());
-      await sql`
+      await run(
+        tx,
+        sql`
         update debian_distributions set in_release_etag = ${facts.validator.etag}, in_release_last_modified = ${facts.validator.lastModified},
           looks = case when ${facts.unconditional} then 0 else looks + 1 end, failure_code = null, failure = null, failure_count = 0,
           looked_at = now(), next_look_at = ${later(wait)}
-        where id = ${locked.id}`.execute(tx.kysely);
+        where id = ${locked.id}`,
+      );
       await endOlderAcceptances(tx, locked.id);
       await resolveIncidents(
         tx,
@@ -272,10 +280,13 @@ export function recordCaptureFailure(
         Math.min(backoffOf(locked, locked.failureCount + 1), locked.pollIntervalMs),
         retryAfterOf(report),
       );
-      await sql`
+      await run(
+        tx,
+        sql`
         update debian_distributions set failure_code = ${report.code}, failure = ${JSON.stringify(report)}::jsonb, failure_count = failure_count + 1,
           looked_at = now(), next_look_at = ${later(wait)}
-        where id = ${locked.id}`.execute(tx.kysely);
+        where id = ${locked.id}`,
+      );
       await endOlderAcceptances(tx, locked.id);
       if (!NO_INCIDENT.includes(report.code))
         await recordIncident(tx, { distributionId: locked.id, report });
@@ -509,9 +520,6 @@ const fenced = (at: LaneAt, attempt: number, fence: number): DebgeoError =>
     found: `fence ${fence}`,
   });
 
-const later = (wait: number): RawBuilder<unknown> =>
-  sql`now() + ${wait}::double precision * interval '1 millisecond'`;
-
 const backoffOf = (distribution: LockedDistribution, failures: number): number =>
   backoffMs(
     failures,
@@ -532,10 +540,11 @@ export async function wantGeneration(
   distributionId: number,
   generation: number,
 ): Promise<void> {
-  await sql`
+  await run(
+    tx,
+    sql`
     update distribution_replications r set desired_generation = ${generation}, cancel_requested = false,
       state = case when ${isFrom('captured')} then ${toState('captured')} else r.state end
-    where r.distribution_id = ${distributionId} and r.desired_generation < ${generation}`.execute(
-    tx.kysely,
+    where r.distribution_id = ${distributionId} and r.desired_generation < ${generation}`,
   );
 }

@@ -7,7 +7,8 @@ import { sql } from 'kysely';
 import type { ErrorReport } from '../../domain/errors.ts';
 import { judgeAge } from '../../domain/freshness.ts';
 import { recordIncident, resolveIncident } from '../incidents.ts';
-import { first, ms, type Tx } from '../orm.ts';
+import { type Tx } from '../orm.ts';
+import { ms, one } from '../sql.ts';
 
 export interface ReleaseAge {
   readonly generation: number;
@@ -21,8 +22,9 @@ export interface ReleaseAge {
 
 /** Of the newest captured generation; null before the first. */
 export async function readReleaseAge(tx: Tx, distributionId: number): Promise<ReleaseAge | null> {
-  const row = first(
-    await sql<{ generation: number; releasedAt: number; staleAfterMs: number | null }>`
+  const row = await one(
+    tx,
+    sql<{ generation: number; releasedAt: number; staleAfterMs: number | null }>`
       select newest.generation, d.stale_after_ms as "staleAfterMs",
              ${ms(sql`coalesce(newest.date, (
                select min(same.captured_at) from distribution_snapshots same
@@ -31,7 +33,7 @@ export async function readReleaseAge(tx: Tx, distributionId: number): Promise<Re
                  where other.distribution_id = d.id and other.body_sha256 <> newest.body_sha256), 0)))`)} as "releasedAt"
       from debian_distributions d
       join distribution_snapshots newest on newest.distribution_id = d.id and newest.generation = d.latest_generation
-      where d.id = ${distributionId}`.execute(tx.kysely),
+      where d.id = ${distributionId}`,
   );
   return row && { ...row, releasedAt: new Date(row.releasedAt) };
 }

@@ -6,6 +6,7 @@
 import { sql } from 'kysely';
 
 import type { Database } from '../orm.ts';
+import { all, run } from '../sql.ts';
 
 /** What is below this many pages (of 8 KiB) is read fast in any way. */
 const PAGES_MIN = 16;
@@ -17,12 +18,12 @@ type Table = 'paths' | 'blobs' | 'snapshot_blobs' | 'blob_registry';
  * that somebody analyzes or vacuums now is left to him.
  */
 export async function analyzeGrown(db: Database, tables: readonly Table[]): Promise<void> {
-  const { rows } = await sql<{ name: Table }>`
+  const rows = await all(
+    db.read,
+    sql<{ name: Table }>`
     select c.relname as name from pg_class c
     where c.oid = any(${[...tables]}::text[]::regclass[])
-      and pg_relation_size(c.oid) / 8192 > greatest(${PAGES_MIN}, case when c.reltuples < 0 then 0 else c.relpages * 1.5 end)`.execute(
-    db.read.kysely,
+      and pg_relation_size(c.oid) / 8192 > greatest(${PAGES_MIN}, case when c.reltuples < 0 then 0 else c.relpages * 1.5 end)`,
   );
-  for (const { name } of rows)
-    await sql`analyze (skip_locked) ${sql.table(name)}`.execute(db.read.kysely);
+  for (const { name } of rows) await run(db.read, sql`analyze (skip_locked) ${sql.table(name)}`);
 }

@@ -2,7 +2,8 @@ import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import { MIGRATIONS } from '../migrations/index.ts';
-import { first, type Database } from '../orm.ts';
+import { type Database } from '../orm.ts';
+import { all, one } from '../sql.ts';
 
 /** Far beyond the ids of archives, which are advisory locks too. */
 const MIGRATION_LOCK = 7_270_010_000_000;
@@ -22,14 +23,13 @@ export function migrate(db: Database): Promise<string[]> {
 
 /** @throws SCHEMA_OUTDATED  a migration of this version is not applied */
 export async function assertMigrated(db: Database): Promise<void> {
-  const { kysely } = db.read;
-  const table = first(
-    await sql<{
-      found: boolean;
-    }>`select to_regclass('mikro_orm_migrations') is not null as found`.execute(kysely),
+  const { read } = db;
+  const table = await one(
+    read,
+    sql<{ found: boolean }>`select to_regclass('mikro_orm_migrations') is not null as found`,
   );
   const applied = table?.found
-    ? (await sql<{ name: string }>`select name from mikro_orm_migrations`.execute(kysely)).rows
+    ? await all(read, sql<{ name: string }>`select name from mikro_orm_migrations`)
     : [];
   const names = new Set(applied.map((row) => row.name));
   const missing = MIGRATIONS.filter((migration) => !names.has(migration.name));

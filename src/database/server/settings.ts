@@ -6,6 +6,7 @@ import { sql } from 'kysely';
 
 import type { ErrorReport } from '../../domain/errors.ts';
 import { POOL_MAX, type Database } from '../orm.ts';
+import { all } from '../sql.ts';
 
 /** Older ones lack what the statements use, and are not tried. */
 const VERSION_MIN = 15;
@@ -37,9 +38,10 @@ const NAMES = [
 export type Settings = Readonly<Partial<Record<(typeof NAMES)[number], string>>>;
 
 export async function readSettings(database: Database): Promise<Settings> {
-  const { rows } = await sql<{ name: string; setting: string }>`
-    select name, setting from pg_settings where name = any(${[...NAMES]}::text[])`.execute(
-    database.read.kysely,
+  const rows = await all(
+    database.read,
+    sql<{ name: string; setting: string }>`
+    select name, setting from pg_settings where name = any(${[...NAMES]}::text[])`,
   );
   return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
 }

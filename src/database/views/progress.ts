@@ -3,7 +3,8 @@ import { sql } from 'kysely';
 
 import type { ErrorReport } from '../../domain/errors.ts';
 import type { ReplicationState } from '../../domain/replication.ts';
-import { ms, type Database } from '../orm.ts';
+import { type Database } from '../orm.ts';
+import { ms, all } from '../sql.ts';
 
 export interface LaneProgress {
   readonly site: string;
@@ -27,7 +28,9 @@ export const readProgress = async (
   database: Database,
   distribution: string,
 ): Promise<LaneProgress[]> => {
-  const { rows } = await sql<LaneProgress>`
+  const rows = await all(
+    database.read,
+    sql<LaneProgress>`
     select s.name as site, r.served_generation as served, coalesce(r.pinned_generation, r.desired_generation) as generation, r.state, r.paused,
            r.files_done as "filesDone", r.files_total as "filesTotal", r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
            ${ms('r.retry_at')} as "retryAt", r.retry_count as "retryCount", r.failure, ${ms('r.verify_answered_at')} as "verifyAnsweredAt"
@@ -35,7 +38,8 @@ export const readProgress = async (
     join replication_sites s on s.id = r.site_id
     join debian_distributions d on d.id = r.distribution_id
     where d.name = ${distribution} and not d.removed and s.enabled
-    order by s.name`.execute(database.read.kysely);
+    order by s.name`,
+  );
   return rows;
 };
 
@@ -44,12 +48,13 @@ export const readSites = async (
   database: Database,
   distribution: string,
 ): Promise<string[] | null> => {
-  const { rows } = await sql<{ sites: string[] }>`
+  const rows = await all(
+    database.read,
+    sql<{ sites: string[] }>`
     select array(
       select s.name from distribution_replications r join replication_sites s on s.id = r.site_id
       where r.distribution_id = d.id and s.enabled order by s.id is distinct from d.replication_site_id, s.name) as sites
-    from debian_distributions d where d.name = ${distribution} and not d.removed`.execute(
-    database.read.kysely,
+    from debian_distributions d where d.name = ${distribution} and not d.removed`,
   );
   return rows[0]?.sites ?? null;
 };
@@ -59,8 +64,9 @@ export const readSites = async (
  * it too.
  */
 export const readDatabaseClock = async (database: Database): Promise<number> => {
-  const { rows } = await sql<{ now: number }>`select ${ms(sql`clock_timestamp()`)} as now`.execute(
-    database.read.kysely,
+  const rows = await all(
+    database.read,
+    sql<{ now: number }>`select ${ms(sql`clock_timestamp()`)} as now`,
   );
   return rows[0]!.now;
 };

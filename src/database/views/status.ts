@@ -6,8 +6,9 @@ import { sql } from 'kysely';
 
 import type { ErrorCode, ErrorReport } from '../../domain/errors.ts';
 import type { ReplicationState, ReplicationStatus } from '../../domain/replication.ts';
-import { ms, type Database, type Tx } from '../orm.ts';
+import { type Database, type Tx } from '../orm.ts';
 import { readStaleness } from '../replications/stale-releases.ts';
+import { ms, all } from '../sql.ts';
 
 export interface SiteStatus {
   readonly site: string;
@@ -98,14 +99,15 @@ export async function readStatus(
   distribution?: string,
 ): Promise<DistributionStatus[]> {
   const tx = db.read;
-  const { rows } = await sql<
-    Omit<DistributionStatus, 'stale' | 'sites' | 'incidents'> & { id: number }
-  >`
+  const rows = await all(
+    tx,
+    sql<Omit<DistributionStatus, 'stale' | 'sites' | 'incidents'> & { id: number }>`
     select d.id, d.name as distribution, a.name as archive, d.suite, d.replication_status as status, d.latest_generation as generation,
            ${ms('d.looked_at')} as "lookedAt", ${ms('d.next_look_at')} as "nextLookAt", d.failure
     from debian_distributions d join archives a on a.id = d.archive_id
     where not d.removed and (${distribution ?? null}::text is null or d.name = ${distribution ?? null})
-    order by d.name`.execute(tx.kysely);
+    order by d.name`,
+  );
   const statuses: DistributionStatus[] = [];
   for (const { id, ...row } of rows) {
     const stale = await readStaleness(tx, id, new Date());
@@ -120,7 +122,9 @@ export async function readStatus(
 }
 
 async function readSites(tx: Tx, distributionId: number): Promise<SiteStatus[]> {
-  const { rows } = await sql<SiteStatus>`
+  const rows = await all(
+    tx,
+    sql<SiteStatus>`
     select s.name as site, s.id is not distinct from d.replication_site_id as "primary", s.public_url as "publicUrl",
            r.served_generation as served, r.desired_generation as target, r.pinned_generation as pinned,
            case when served.untorn then 'untorn' when not served.untorn then 'windowed' end as class, r.window_ms as "windowMs", r.state, r.paused,
@@ -140,15 +144,19 @@ async function readSites(tx: Tx, distributionId: number): Promise<SiteStatus[]> 
       left join blob_registry g on g.site_id = r.site_id and g.path_id = b.path_id and g.blob_id = b.id
       where m.distribution_id = r.distribution_id and m.from_generation <= r.served_generation and m.to_generation > r.served_generation) counts
     where r.distribution_id = ${distributionId} and s.enabled
-    order by s.id is distinct from d.replication_site_id, s.name`.execute(tx.kysely);
+    order by s.id is distinct from d.replication_site_id, s.name`,
+  );
   return rows;
 }
 
 async function readIncidents(tx: Tx, distributionId: number): Promise<IncidentStatus[]> {
-  const { rows } = await sql<IncidentStatus>`
+  const rows = await all(
+    tx,
+    sql<IncidentStatus>`
     select s.name as site, i.generation, i.code, i.path, i.message, i.expected, i.found, i.times, ${ms('i.first_at')} as "firstAt", ${ms('i.last_at')} as "lastAt"
     from incidents i left join replication_sites s on s.id = i.site_id
     where i.distribution_id = ${distributionId} and i.resolved_at is null
-    order by i.last_at desc, i.id desc limit ${INCIDENTS_SHOWN}`.execute(tx.kysely);
+    order by i.last_at desc, i.id desc limit ${INCIDENTS_SHOWN}`,
+  );
   return rows;
 }

@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 
 import type { Database } from '../orm.ts';
+import { all } from '../sql.ts';
 
 /** The task queue of the site `s`: its worker group's, or its own. */
 export const QUEUE = sql<string>`'debgeo-site-' || coalesce(s.worker_group, s.name)`;
@@ -10,19 +11,21 @@ export const QUEUE = sql<string>`'debgeo-site-' || coalesce(s.worker_group, s.na
 export const listSiteQueues = async (
   database: Database,
 ): Promise<{ site: string; queue: string }[]> => {
-  const { rows } = await sql<{ site: string; queue: string }>`
-    select s.name as site, ${QUEUE} as queue from replication_sites s where s.enabled order by s.name`.execute(
-    database.read.kysely,
+  const rows = await all(
+    database.read,
+    sql<{ site: string; queue: string }>`
+    select s.name as site, ${QUEUE} as queue from replication_sites s where s.enabled order by s.name`,
   );
   return rows;
 };
 
 /** Distributions whose workflow should run. */
 export const listDistributions = async (database: Database): Promise<string[]> => {
-  const { rows } = await sql<{
-    name: string;
-  }>`select name from debian_distributions where not removed order by name`.execute(
-    database.read.kysely,
+  const rows = await all(
+    database.read,
+    sql<{
+      name: string;
+    }>`select name from debian_distributions where not removed order by name`,
   );
   return rows.map((row) => row.name);
 };

@@ -9,7 +9,8 @@ import {
   missingContents,
   storeIndexContent,
 } from '../../../src/database/catalog/index-contents.ts';
-import { lockArchiveShared, type Database } from '../../../src/database/orm.ts';
+import { lockArchiveShared } from '../../../src/database/locks.ts';
+import { type Database } from '../../../src/database/orm.ts';
 import { keptGenerations } from '../../../src/database/prune/kept-generations.ts';
 import {
   bookFound,

@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 
 import { sql } from 'kysely';
 
-import { connectDatabase, ms } from '../../../src/database/orm.ts';
+import { connectDatabase } from '../../../src/database/orm.ts';
 import {
   applyCommand,
   finishReplication,
@@ -16,6 +16,7 @@ import {
   takeVerify,
   wantGeneration,
 } from '../../../src/database/replications/replications.ts';
+import { ms } from '../../../src/database/sql.ts';
 import { readDatabaseClock } from '../../../src/database/views/progress.ts';
 import { DebgeoError, type ErrorCode, type ErrorReport } from '../../../src/domain/errors.ts';
 import type { Replication } from '../../../src/domain/replication.ts';
