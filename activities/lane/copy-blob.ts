@@ -2,7 +2,7 @@
  * One blob to one site: written conditionally, an unknown outcome resolved by looking, and read
  * back.
  */
-import type { WantedBlob } from '../../src/database/registry/registry.ts';
+import type { WantedBlob } from '../../src/database/registry/claims.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';

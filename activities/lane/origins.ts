@@ -1,7 +1,7 @@
-import { canonicalPathsOf } from '../../src/database/catalog/catalog.ts';
 import { openIndexContent } from '../../src/database/catalog/index-contents.ts';
-import { verifiedSitesOf } from '../../src/database/registry/registry.ts';
-import type { WantedBlob } from '../../src/database/registry/registry.ts';
+import { canonicalPathsOf } from '../../src/database/catalog/snapshots.ts';
+import type { WantedBlob } from '../../src/database/registry/claims.ts';
+import { verifiedSitesOf } from '../../src/database/registry/verified-sites.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { Fetch } from '../../src/spool/spool.ts';

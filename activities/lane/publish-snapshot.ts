@@ -1,16 +1,16 @@
 import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
+import { openIndexContent } from '../../src/database/catalog/index-contents.ts';
+import { byHashMembers, smallestMember } from '../../src/database/catalog/members.ts';
 import {
   publishedNamesOf,
   readSnapshot,
   type StoredSnapshot,
-} from '../../src/database/catalog/catalog.ts';
-import { openIndexContent } from '../../src/database/catalog/index-contents.ts';
-import { byHashMembers, smallestMember } from '../../src/database/catalog/members.ts';
+} from '../../src/database/catalog/snapshots.ts';
 import {
   finishPublication,
   openPublication,
 } from '../../src/database/publications/publications.ts';
-import { assertSettled, barrier } from '../../src/database/registry/registry.ts';
+import { assertSettled, barrier } from '../../src/database/registry/barrier.ts';
 import { readReplication } from '../../src/database/replications/replications.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { judgeFreshness } from '../../src/domain/freshness.ts';

@@ -1,4 +1,7 @@
-import { readDistribution, type DistributionRecord } from '../../src/database/catalog/catalog.ts';
+import {
+  readDistribution,
+  type DistributionRecord,
+} from '../../src/database/catalog/distributions.ts';
 import { findLane, type LaneKey } from '../../src/database/registry/lane-sql.ts';
 import { startAttempt, type LaneAt } from '../../src/database/replications/replications.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';

@@ -1,5 +1,6 @@
-import { findSite, markUnneeded } from '../../src/database/prune/prune-blobs.ts';
+import { markUnneeded } from '../../src/database/prune/mark-unneeded.ts';
 import { loadPrune, recordMarked, startPrune } from '../../src/database/prune/prunes.ts';
+import { findSite } from '../../src/database/views/names.ts';
 import type { SitePrune } from '../../src/domain/replication.ts';
 import { activityContext, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';

@@ -1,12 +1,12 @@
 import {
   bookFound,
   bookGone,
-  findSite,
   takeMarked,
   type Left,
   type UnneededBlob,
-} from '../../src/database/prune/prune-blobs.ts';
+} from '../../src/database/prune/marked-blobs.ts';
 import { loadPrune } from '../../src/database/prune/prunes.ts';
+import { findSite } from '../../src/database/views/names.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { SitePrune } from '../../src/domain/replication.ts';

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
-import { saveSnapshot } from '../../src/database/catalog/catalog.ts';
+import { saveSnapshot } from '../../src/database/catalog/save-snapshot.ts';
 import { applyConfiguration } from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase } from '../../src/database/orm.ts';
 import { findLane } from '../../src/database/registry/lane-sql.ts';

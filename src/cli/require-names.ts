@@ -1,5 +1,5 @@
 import type { Database } from '../database/orm.ts';
-import { readSites } from '../database/views/progress.ts';
+import { readSites } from '../database/views/names.ts';
 import { DebgeoError } from '../domain/errors.ts';
 
 /**

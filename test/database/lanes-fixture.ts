@@ -5,7 +5,8 @@
 import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
 
-import { readDistribution, saveSnapshot } from '../../src/database/catalog/catalog.ts';
+import { readDistribution } from '../../src/database/catalog/distributions.ts';
+import { saveSnapshot } from '../../src/database/catalog/save-snapshot.ts';
 import {
   applyConfiguration,
   type AppliedConfiguration,
@@ -15,9 +16,9 @@ import {
   finishPublication,
   openPublication,
 } from '../../src/database/publications/publications.ts';
+import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry/claims.ts';
 import { findLane, type LaneKey } from '../../src/database/registry/lane-sql.ts';
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
-import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry/registry.ts';
 import { finishReplication, startAttempt } from '../../src/database/replications/replications.ts';
 import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';

@@ -12,8 +12,8 @@ import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import { recordEvent } from '../incidents.ts';
 import { lockArchiveShared } from '../locks.ts';
 import { type Database, type Tx } from '../orm.ts';
+import { assertSettled, barrier } from '../registry/barrier.ts';
 import { archiveOf, holdFence, recordCorrupt, rowOf, type LaneKey } from '../registry/lane-sql.ts';
-import { assertSettled, barrier } from '../registry/registry.ts';
 import { ms, timestamp, all, one, run } from '../sql.ts';
 
 /** What stands at a published name since our last write or look; `sha256` null: nothing. */

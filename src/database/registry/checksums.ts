@@ -5,6 +5,7 @@ import type { Checksum } from '../../domain/checksum.ts';
 import type { Replication } from '../../domain/replication.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { timestamp, all } from '../sql.ts';
+import type { WantedBlob } from './claims.ts';
 import { bigints, bookJudged, digests, texts, type CorruptBlob } from './judgements.ts';
 import {
   after,
@@ -19,7 +20,6 @@ import {
   type LaneKey,
   UNVERIFIED,
 } from './lane-sql.ts';
-import type { WantedBlob } from './registry.ts';
 
 /**
  * A blob that is to be read, with the ETag that its row has: what is found is booked only if the

@@ -1,6 +1,12 @@
 /**
  * What every write of a running lane is conditional on, and the SQL that says which blobs its
  * generation has.
+ *
+ * The registry (`blob_registry`) says what each site has, and is also the plan: one row per site
+ * and immutable path. Rows are shared by all distributions of an archive at a site, so every write
+ * is conditional on the claim of its own attempt (or, for a blob that is only read, on the ETag
+ * that was read), and on the lane's fence: a late result changes nothing. Claims are for
+ * efficiency; what keeps bytes safe are the conditions on the writes at the site.
  */
 import { sql, type RawBuilder } from 'kysely';
 

@@ -42,31 +42,3 @@ export const readProgress = async (
   );
   return rows;
 };
-
-/** The sites of a distribution, the primary first; null: there is no such distribution. */
-export const readSites = async (
-  database: Database,
-  distribution: string,
-): Promise<string[] | null> => {
-  const rows = await all(
-    database.read,
-    sql<{ sites: string[] }>`
-    select array(
-      select s.name from distribution_replications r join replication_sites s on s.id = r.site_id
-      where r.distribution_id = d.id and s.enabled order by s.id is distinct from d.replication_site_id, s.name) as sites
-    from debian_distributions d where d.name = ${distribution} and not d.removed`,
-  );
-  return rows[0]?.sites ?? null;
-};
-
-/**
- * The database's clock in milliseconds: requests are stamped by it, so who compares with them asks
- * it too.
- */
-export const readDatabaseClock = async (database: Database): Promise<number> => {
-  const rows = await all(
-    database.read,
-    sql<{ now: number }>`select ${ms(sql`clock_timestamp()`)} as now`,
-  );
-  return rows[0]!.now;
-};

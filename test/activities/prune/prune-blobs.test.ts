@@ -15,16 +15,17 @@ import { copyBlob } from '../../../activities/lane/copy-blob.ts';
 import { createPruneBlobs } from '../../../activities/prune/prune-blobs.ts';
 import type { Database } from '../../../src/database/orm.ts';
 import { keptGenerations } from '../../../src/database/prune/kept-generations.ts';
-import { findSite, markUnneeded } from '../../../src/database/prune/prune-blobs.ts';
+import { markUnneeded } from '../../../src/database/prune/mark-unneeded.ts';
 import { pruneArchives } from '../../../src/database/prune/prune-catalog.ts';
 import { loadPrune } from '../../../src/database/prune/prunes.ts';
 import {
   finishPublication,
   openPublication,
 } from '../../../src/database/publications/publications.ts';
+import { claimBlobs, finishBlobs } from '../../../src/database/registry/claims.ts';
 import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
-import { claimBlobs, finishBlobs } from '../../../src/database/registry/registry.ts';
 import { finishReplication } from '../../../src/database/replications/replications.ts';
+import { findSite } from '../../../src/database/views/names.ts';
 import { DebgeoError } from '../../../src/domain/errors.ts';
 import { sitePath, type RepoPath } from '../../../src/domain/repo-path.ts';
 import type { Sha256 } from '../../../src/domain/sha256.ts';

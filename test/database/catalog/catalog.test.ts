@@ -3,19 +3,18 @@ import { after, test } from 'node:test';
 
 import { sql } from 'kysely';
 
-import {
-  canonicalPathsOf,
-  publishedNamesOf,
-  readDistribution,
-  readSnapshot,
-  saveResigned,
-  saveSnapshot,
-} from '../../../src/database/catalog/catalog.ts';
+import { readDistribution } from '../../../src/database/catalog/distributions.ts';
 import {
   missingContents,
   openIndexContent,
   storeIndexContent,
 } from '../../../src/database/catalog/index-contents.ts';
+import { saveResigned, saveSnapshot } from '../../../src/database/catalog/save-snapshot.ts';
+import {
+  canonicalPathsOf,
+  publishedNamesOf,
+  readSnapshot,
+} from '../../../src/database/catalog/snapshots.ts';
 import { loadRoster } from '../../../src/database/replications/replications.ts';
 import { readStatus } from '../../../src/database/views/status.ts';
 import type { Blob } from '../../../src/domain/blob.ts';

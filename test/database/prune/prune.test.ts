@@ -12,20 +12,15 @@ import {
 import { lockArchiveShared } from '../../../src/database/locks.ts';
 import { type Database } from '../../../src/database/orm.ts';
 import { keptGenerations } from '../../../src/database/prune/kept-generations.ts';
-import {
-  bookFound,
-  bookGone,
-  findSite,
-  markRows,
-  markUnneeded,
-  previewPrune,
-  takeMarked,
-} from '../../../src/database/prune/prune-blobs.ts';
+import { markRows, markUnneeded } from '../../../src/database/prune/mark-unneeded.ts';
+import { bookFound, bookGone, takeMarked } from '../../../src/database/prune/marked-blobs.ts';
 import { pruneArchives } from '../../../src/database/prune/prune-catalog.ts';
 import { loadPrune, startPrune } from '../../../src/database/prune/prunes.ts';
+import { previewPrune } from '../../../src/database/prune/unneeded-blobs.ts';
 import { openPublication } from '../../../src/database/publications/publications.ts';
+import { barrier } from '../../../src/database/registry/barrier.ts';
 import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
-import { barrier } from '../../../src/database/registry/registry.ts';
+import { findSite } from '../../../src/database/views/names.ts';
 import { LIMITS } from '../../../src/domain/limits.ts';
 import { sha256Of } from '../../../src/domain/sha256.ts';
 import { aDatabase, capture, claim, plan, says, serve, settle, start } from '../lanes-fixture.ts';

@@ -6,18 +6,16 @@ import { sql } from 'kysely';
 
 import type { Database } from '../../../src/database/orm.ts';
 import { openPublication } from '../../../src/database/publications/publications.ts';
+import { assertSettled, barrier, openBlobs } from '../../../src/database/registry/barrier.ts';
 import { blobsToChecksum, recordChecksums } from '../../../src/database/registry/checksums.ts';
-import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
 import {
-  assertSettled,
-  barrier,
   claimBlobs,
   failBlobs,
   finishBlobs,
-  openBlobs,
   releaseBlobs,
-  verifiedSitesOf,
-} from '../../../src/database/registry/registry.ts';
+} from '../../../src/database/registry/claims.ts';
+import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
+import { verifiedSitesOf } from '../../../src/database/registry/verified-sites.ts';
 import {
   aDatabase,
   capture,

@@ -16,8 +16,8 @@ import {
   takeVerify,
   wantGeneration,
 } from '../../../src/database/replications/replications.ts';
+import { readDatabaseClock } from '../../../src/database/server/clock.ts';
 import { ms } from '../../../src/database/sql.ts';
-import { readDatabaseClock } from '../../../src/database/views/progress.ts';
 import { DebgeoError, type ErrorCode, type ErrorReport } from '../../../src/domain/errors.ts';
 import type { Replication } from '../../../src/domain/replication.ts';
 import { seeded } from '../../support/seeded.ts';
