@@ -4,7 +4,7 @@ import {
   recordChecksums,
   type BlobToChecksum,
 } from '../../src/database/registry/checksums.ts';
-import type { LaneKey } from '../../src/database/registry/lane-sql.ts';
+import type { LaneKey } from '../../src/database/replication-row.ts';
 import { takeVerify } from '../../src/database/replications/replications.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { LIMITS } from '../../src/domain/limits.ts';

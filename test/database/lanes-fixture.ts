@@ -17,8 +17,8 @@ import {
   openPublication,
 } from '../../src/database/publications/publications.ts';
 import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry/claims.ts';
-import { findLane, type LaneKey } from '../../src/database/registry/lane-sql.ts';
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
+import { findLane, type LaneKey } from '../../src/database/replication-row.ts';
 import { finishReplication, startAttempt } from '../../src/database/replications/replications.ts';
 import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
@@ -107,7 +107,7 @@ export async function start(
   attempt = (attempts += 1),
 ): Promise<LaneKey> {
   await startAttempt(db, { distribution: name, site }, generation, attempt);
-  return findLane(db.read, { distribution: name, site }, generation, attempt);
+  return { ...(await findLane(db.read, { distribution: name, site })), generation, attempt };
 }
 
 export async function plan(

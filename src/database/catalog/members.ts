@@ -5,7 +5,8 @@ import type { Blob } from '../../domain/blob.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
-import { members, type LaneKey } from '../registry/lane-sql.ts';
+import { members } from '../registry/lane-sql.ts';
+import type { LaneKey } from '../replication-row.ts';
 import { all } from '../sql.ts';
 
 const isByHash = sql`p.path ~ '(^|/)by-hash/[^/]+/[^/]+$'`;

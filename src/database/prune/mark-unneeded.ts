@@ -11,7 +11,7 @@ import { sql } from 'kysely';
 import { LIMITS } from '../../domain/limits.ts';
 import { lockArchiveForPrune } from '../locks.ts';
 import { type Database, type Tx } from '../orm.ts';
-import { after, PRUNING, UNVERIFIED } from '../registry/lane-sql.ts';
+import { to, PRUNING, UNVERIFIED } from '../registry/lane-sql.ts';
 import { all, run } from '../sql.ts';
 import { assertKnown, keptGenerations } from './kept-generations.ts';
 import { listArchives, unneededRows } from './unneeded-blobs.ts';
@@ -39,8 +39,8 @@ export async function markUnneeded(db: Database, siteId: number): Promise<{ more
     more ||= found.length > share;
     const marking = found.slice(0, share);
     share -= marking.length;
-    for (let from = 0; from < marking.length; from += ROWS_PER_LOCK)
-      await markRows(db, siteId, archive.id, marking.slice(from, from + ROWS_PER_LOCK));
+    for (let start = 0; start < marking.length; start += ROWS_PER_LOCK)
+      await markRows(db, siteId, archive.id, marking.slice(start, start + ROWS_PER_LOCK));
   }
   return { more };
 }
@@ -100,7 +100,7 @@ export function markRows(
         select r.path_id from ${unneededRows(siteId, archiveId)} and r.path_id = any(${[...pathIds]}::bigint[])
         order by r.path_id for update of r skip locked)
       update blob_registry r
-      set state = ${after('prune')}, verification_state = ${UNVERIFIED}, attempt = 0, retry_count = 0, failure_code = null
+      set state = ${to('prune')}, verification_state = ${UNVERIFIED}, attempt = 0, retry_count = 0, failure_code = null
       from held where r.site_id = ${siteId} and r.path_id = held.path_id`,
     );
   });

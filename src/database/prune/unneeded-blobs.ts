@@ -5,7 +5,7 @@
 import { sql, type RawBuilder } from 'kysely';
 
 import { type Database, type Tx } from '../orm.ts';
-import { isBefore, PRUNING, STARTED } from '../registry/lane-sql.ts';
+import { from, PRUNING, STARTED } from '../registry/lane-sql.ts';
 import { all } from '../sql.ts';
 import { assertKnown, keptGenerations } from './kept-generations.ts';
 
@@ -22,7 +22,7 @@ export const listArchives = async (tx: Tx): Promise<ArchiveRef[]> =>
  * lane of the site holds.
  */
 export const isUnneeded = sql<boolean>`(
-  ${isBefore('prune')}
+  ${from('prune')}
   and (r.state <> ${STARTED} or not exists (
     select from distribution_replications o where o.site_id = r.site_id and o.fence = r.attempt and o.state = 'started'))
   and not exists (

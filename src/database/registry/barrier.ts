@@ -3,21 +3,20 @@ import { sql } from 'kysely';
 
 import { DebgeoError, type ErrorCode } from '../../domain/errors.ts';
 import type { Replication } from '../../domain/replication.ts';
+import { holdFence } from '../fence.ts';
 import { type Database, type Tx } from '../orm.ts';
+import { readReplication, type LaneKey } from '../replication-row.ts';
 import { one } from '../sql.ts';
 import {
   atSite,
   FAILED,
-  holdFence,
   isDead,
   isMember,
   members,
   PENDING,
   recount,
-  rowOf,
   STARTED,
   SYNCED,
-  type LaneKey,
 } from './lane-sql.ts';
 
 export interface OpenBlobs {
@@ -105,6 +104,6 @@ export function countProgress(db: Database, lane: LaneKey): Promise<Replication>
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
     await recount(tx, lane);
-    return rowOf(tx, lane);
+    return readReplication(tx, lane);
   });
 }

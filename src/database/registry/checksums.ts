@@ -3,21 +3,21 @@ import { sql } from 'kysely';
 
 import type { Checksum } from '../../domain/checksum.ts';
 import type { Replication } from '../../domain/replication.ts';
+import { holdFence } from '../fence.ts';
 import { type Database, type Tx } from '../orm.ts';
+import { type LaneKey } from '../replication-row.ts';
 import { timestamp, all } from '../sql.ts';
 import type { WantedBlob } from './claims.ts';
 import { bigints, bookJudged, digests, texts, type CorruptBlob } from './judgements.ts';
 import {
-  after,
+  to,
   atSite,
   blobOf,
-  holdFence,
-  isBefore,
+  from,
   isMember,
   pathOf,
   SUCCEEDED,
   SYNCED,
-  type LaneKey,
   UNVERIFIED,
 } from './lane-sql.ts';
 
@@ -88,11 +88,11 @@ export function recordChecksums(
             ${digests(read.map((r) => r.checksum?.sha256 ?? null))})
             u(path_id, blob_id, handed_etag, etag, size, sha256)
           join blob_registry r on ${atSite(lane)} and r.path_id = u.path_id and r.blob_id = u.blob_id
-        where ${isBefore('corrupt')} and r.etag is not distinct from u.handed_etag
+        where ${from('corrupt')} and r.etag is not distinct from u.handed_etag
         order by r.path_id for update of r)
       update blob_registry r set
         etag = u.etag,
-        state = case when ${right} then r.state else ${after('corrupt')} end,
+        state = case when ${right} then r.state else ${to('corrupt')} end,
         verification_state = case when ${right} then ${SUCCEEDED} else ${UNVERIFIED} end,
         verified_at = case when ${right} then now() else r.verified_at end,
         retry_count = 0

@@ -7,21 +7,21 @@ import { LIMITS } from '../../domain/limits.ts';
 import type { Replication } from '../../domain/replication.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
+import { holdFence } from '../fence.ts';
 import { type Database } from '../orm.ts';
+import { type LaneKey } from '../replication-row.ts';
 import { all, run } from '../sql.ts';
 import { bigints, bookJudged, digests, texts } from './judgements.ts';
 import {
-  after,
+  to,
   atSite,
   blobOf,
-  holdFence,
-  isBefore,
+  from,
   isDead,
   isMember,
   pathOf,
   STARTED,
   SUCCEEDED,
-  type LaneKey,
   UNVERIFIED,
 } from './lane-sql.ts';
 
@@ -64,12 +64,12 @@ export function claimBlobs(
       with open as (
         select r.path_id, r.blob_id from blob_registry r
         where ${atSite(lane)} and r.path_id > ${behind} and not r.settled and ${isMember(lane)}
-          and ${isBefore('claim')} and (r.state <> ${STARTED} or ${isDead(lane)})
+          and ${from('claim')} and (r.state <> ${STARTED} or ${isDead(lane)})
         order by r.path_id limit ${filesMax} for update of r skip locked),
       summed as (
         select open.path_id, b.size, b.sha256, sum(b.size) over (order by open.path_id) - b.size as before
         from open cross join ${blobOf(sql`open.blob_id`)})
-      update blob_registry r set state = ${after('claim')}, attempt = ${lane.attempt}
+      update blob_registry r set state = ${to('claim')}, attempt = ${lane.attempt}
       from summed s where ${atSite(lane)} and r.path_id = s.path_id and s.before < ${bytesMax}
       returning r.path_id as "pathId", r.blob_id as "blobId", ${pathOf(sql`r.path_id`)} as path, s.size, encode(s.sha256, 'hex') as sha256,
         case when r.verification_state = ${UNVERIFIED} then r.etag end as "badEtag"`,
@@ -101,7 +101,7 @@ export function finishBlobs(
     const judging = sql`
       update blob_registry r set
         etag = u.etag,
-        state = case when ${right} then ${after('sync')} when r.retry_count + 1 >= ${LIMITS.repairsMax} then ${after('fail')} else ${after('release')} end,
+        state = case when ${right} then ${to('sync')} when r.retry_count + 1 >= ${LIMITS.repairsMax} then ${to('fail')} else ${to('release')} end,
         verification_state = case when ${right} then ${SUCCEEDED} else ${UNVERIFIED} end,
         verified_at = case when ${right} then now() else r.verified_at end,
         retry_count = case when ${right} then 0 else r.retry_count + 1 end,
@@ -111,7 +111,7 @@ export function finishBlobs(
           u(path_id, blob_id, etag, size, sha256)
         cross join ${blobOf(sql`u.blob_id`)}
       where ${atSite(lane)} and r.path_id = u.path_id and r.blob_id = u.blob_id
-        and r.attempt = ${lane.attempt} and ${isBefore('sync')}
+        and r.attempt = ${lane.attempt} and ${from('sync')}
       returning r.path_id, b.size, b.sha256 as expected, u.sha256 as found, ${right} as is_right, false as was_settled`;
     return (await bookJudged(tx, lane, judging)).row;
   });
@@ -131,9 +131,9 @@ export function failBlobs(
     await run(
       tx,
       sql`
-      update blob_registry r set state = ${after('fail')}, failure_code = u.code, retry_count = least(r.retry_count + 1, 1000)
+      update blob_registry r set state = ${to('fail')}, failure_code = u.code, retry_count = least(r.retry_count + 1, 1000)
       from unnest(${failed.map((f) => f.pathId)}::bigint[], ${failed.map((f) => f.report.code)}::text[]) u(path_id, code)
-      where ${atSite(lane)} and r.path_id = u.path_id and r.attempt = ${lane.attempt} and ${isBefore('fail')}`,
+      where ${atSite(lane)} and r.path_id = u.path_id and r.attempt = ${lane.attempt} and ${from('fail')}`,
     );
   });
 }
@@ -145,7 +145,7 @@ export async function releaseBlobs(db: Database, lane: LaneKey): Promise<void> {
   await run(
     db.read,
     sql`
-    update blob_registry r set state = ${after('release')}
-    where ${atSite(lane)} and not r.settled and ${isBefore('release')} and r.attempt = ${lane.attempt}`,
+    update blob_registry r set state = ${to('release')}
+    where ${atSite(lane)} and not r.settled and ${from('release')} and r.attempt = ${lane.attempt}`,
   );
 }

@@ -7,8 +7,9 @@ import { sql, type RawBuilder } from 'kysely';
 import type { Replication } from '../../domain/replication.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
+import { type LaneKey } from '../replication-row.ts';
 import { all } from '../sql.ts';
-import { moveProgress, recordCorrupt, type LaneKey } from './lane-sql.ts';
+import { moveProgress, recordCorrupt } from './lane-sql.ts';
 
 export interface CorruptBlob {
   readonly path: string;

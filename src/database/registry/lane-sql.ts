@@ -10,23 +10,18 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 
-import { DebgeoError, type ErrorReport } from '../../domain/errors.ts';
-import { BLOB_TRANSITIONS, type BlobState, type Replication } from '../../domain/replication.ts';
+import type { ErrorReport } from '../../domain/errors.ts';
+import {
+  BLOB_TRANSITIONS,
+  type BlobEvent,
+  type BlobState,
+  type Replication,
+} from '../../domain/replication.ts';
+import { fenced } from '../fence.ts';
 import { recordIncident } from '../incidents.ts';
 import { type Tx } from '../orm.ts';
-import { REPLICATION_COLUMNS, type LaneAt } from '../replications/replications.ts';
+import { REPLICATION_COLUMNS, type LaneKey } from '../replication-row.ts';
 import { one } from '../sql.ts';
-
-export interface LaneKey {
-  readonly distributionId: number;
-  readonly siteId: number;
-  readonly generation: number;
-  /**
-   * When Temporal scheduled this attempt, milliseconds: the fence of the lane and the claim on a
-   * blob.
-   */
-  readonly attempt: number;
-}
 
 /** `blob_registry.state` as stored: the place in this list. */
 const BLOB_STATES: readonly BlobState[] = ['pending', 'started', 'synced', 'failed', 'pruning'];
@@ -41,33 +36,13 @@ export const PRUNING = stored('pruning');
 export const SUCCEEDED = sql.lit(2);
 export const UNVERIFIED = sql.lit(3);
 
-type BlobEvent = keyof typeof BLOB_TRANSITIONS;
 /**
- * The state of `r` after an event, and that the event finds `r` in a state that it may find:
+ * The state that an event leaves, and that `r` is in a state that the event may find:
  * domain/replication.ts says which.
  */
-export const after = (event: BlobEvent): RawBuilder<number> => stored(BLOB_TRANSITIONS[event].to);
-export const isBefore = (event: BlobEvent): RawBuilder<boolean> =>
+export const to = (event: BlobEvent): RawBuilder<number> => stored(BLOB_TRANSITIONS[event].to);
+export const from = (event: BlobEvent): RawBuilder<boolean> =>
   sql<boolean>`r.state in (${sql.join(BLOB_TRANSITIONS[event].from.map(stored))})`;
-
-/**
- * Locks the lane's row and refuses an attempt that a newer one, a failure or a cancel has
- * overtaken.
- * @throws FENCED
- */
-export async function holdFence(tx: Tx, lane: LaneKey): Promise<void> {
-  const row = await one(
-    tx,
-    sql<{ fence: number }>`
-      select fence from distribution_replications
-      where distribution_id = ${lane.distributionId} and site_id = ${lane.siteId} for no key update`,
-  );
-  if (row?.fence === lane.attempt) return;
-  throw new DebgeoError('FENCED', 'a newer attempt works on this replication', {
-    expected: `fence ${lane.attempt}`,
-    found: row === null ? 'no replication' : `fence ${row.fence}`,
-  });
-}
 
 /** The archive of a lane, for the lock against prune. */
 export async function archiveOf(tx: Tx, lane: LaneKey): Promise<number> {
@@ -77,7 +52,7 @@ export async function archiveOf(tx: Tx, lane: LaneKey): Promise<number> {
       id: number;
     }>`select archive_id as id from debian_distributions where id = ${lane.distributionId}`,
   );
-  if (row === null) throw new DebgeoError('FENCED', 'the distribution was removed');
+  if (row === null) throw fenced('the distribution was removed');
   return row.id;
 }
 
@@ -142,19 +117,6 @@ export async function recount(tx: Tx, lane: LaneKey): Promise<{ files: number; b
   return counted ?? { files: 0, bytes: 0 };
 }
 
-/** The lane's row as this transaction leaves it. */
-export async function rowOf(tx: Tx, lane: LaneKey): Promise<Replication> {
-  const row = await one(
-    tx,
-    sql<Replication>`
-      select ${REPLICATION_COLUMNS}
-      from distribution_replications r join replication_sites s on s.id = r.site_id join debian_distributions d on d.id = r.distribution_id
-      where r.distribution_id = ${lane.distributionId} and r.site_id = ${lane.siteId}`,
-  );
-  if (row === null) throw removed();
-  return row;
-}
-
 /** Moves the lane's progress by what was settled, or found rotten. @returns its row */
 export async function moveProgress(
   tx: Tx,
@@ -169,11 +131,9 @@ export async function moveProgress(
       where r.distribution_id = ${lane.distributionId} and r.site_id = ${lane.siteId} and s.id = r.site_id and d.id = r.distribution_id
       returning ${REPLICATION_COLUMNS}`,
   );
-  if (row === null) throw removed();
+  if (row === null) throw fenced('the replication was removed');
   return row;
 }
-
-const removed = (): DebgeoError => new DebgeoError('FENCED', 'the replication was removed');
 
 /** An incident for bytes at the site that are not the catalog's; the repair follows. */
 export function recordCorrupt(
@@ -189,22 +149,4 @@ export function recordCorrupt(
     state: 'repair begins at once',
   };
   return recordIncident(tx, { ...lane, path: blob.path, report });
-}
-
-/** The ids of a lane. @throws NAME_UNKNOWN */
-export async function findLane(
-  tx: Tx,
-  at: LaneAt,
-  generation: number,
-  attempt: number,
-): Promise<LaneKey> {
-  const ids = await one(
-    tx,
-    sql<{ distributionId: number; siteId: number }>`
-      select d.id as "distributionId", s.id as "siteId" from debian_distributions d, replication_sites s
-      where d.name = ${at.distribution} and s.name = ${at.site}`,
-  );
-  if (ids === null)
-    throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
-  return { ...ids, generation, attempt };
 }

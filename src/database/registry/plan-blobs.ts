@@ -3,23 +3,23 @@ import { sql, type RawBuilder } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import { sha256FromBytes } from '../../domain/sha256.ts';
+import { holdFence } from '../fence.ts';
 import { lockArchiveShared } from '../locks.ts';
 import { type Tx } from '../orm.ts';
+import { type LaneKey } from '../replication-row.ts';
 import { all, one, run } from '../sql.ts';
 import {
-  after,
+  to,
   archiveOf,
   atSite,
   FAILED,
-  holdFence,
-  isBefore,
+  from,
   isDead,
   members,
   PENDING,
   PRUNING,
   recount,
   STARTED,
-  type LaneKey,
 } from './lane-sql.ts';
 
 /** Blobs that are no longer named one by one in the statements of a plan. */
@@ -45,7 +45,7 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
   await run(
     tx,
     sql`
-    update blob_registry r set blob_id = b.id, state = ${after('replace')}, retry_count = 0, failure_code = null
+    update blob_registry r set blob_id = b.id, state = ${to('replace')}, retry_count = 0, failure_code = null
     from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id <> b.id`,
   );
   // Before the insert: a row that prune is about to forget is waited for here, and if it went away,
@@ -53,8 +53,8 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
   await run(
     tx,
     sql`
-    update blob_registry r set state = ${after('plan')}, failure_code = null, retry_count = 0
-    from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id and ${isBefore('plan')}`,
+    update blob_registry r set state = ${to('plan')}, failure_code = null, retry_count = 0
+    from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id and ${from('plan')}`,
   );
   await run(
     tx,
@@ -84,7 +84,7 @@ async function findCandidates(tx: Tx, lane: LaneKey): Promise<RawBuilder<unknown
     tx,
     sql<{ id: number }>`
     select b.id from ${members(lane)} left join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id
-    where r.path_id is null or r.blob_id <> b.id or ${isBefore('plan')} limit ${MANY}`,
+    where r.path_id is null or r.blob_id <> b.id or ${from('plan')} limit ${MANY}`,
   );
   if (rows.length === MANY) return members(lane);
   return sql`unnest(${rows.map(({ id }) => id)}::bigint[]) m (blob_id) join blobs b on b.id = m.blob_id`;

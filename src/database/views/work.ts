@@ -2,10 +2,8 @@
 import { sql } from 'kysely';
 
 import type { Database } from '../orm.ts';
+import { QUEUE } from '../replication-row.ts';
 import { all } from '../sql.ts';
-
-/** The task queue of the site `s`: its worker group's, or its own. */
-export const QUEUE = sql<string>`'debgeo-site-' || coalesce(s.worker_group, s.name)`;
 
 /** Enabled sites and the task queue of each. */
 export const listSiteQueues = async (
