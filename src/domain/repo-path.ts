@@ -28,6 +28,12 @@ export type RepoPath = string & { readonly __repoPath: never };
  */
 export const RELEASE_SET_NAMES = ['InRelease', 'Release', 'Release.gpg'] as const;
 
+/** A path below `by-hash/<hash>/`, as a regular expression of JavaScript and of PostgreSQL. */
+export const BY_HASH = '(^|/)by-hash/[^/]+/[^/]+$';
+const IS_BY_HASH = new RegExp(BY_HASH);
+/** Whether the file is named by its digest, so that its bytes never change. */
+export const isByHash = (path: RepoPath): boolean => IS_BY_HASH.test(path);
+
 // oxlint-disable-next-line no-control-regex -- controls are what is looked for
 const FORBIDDEN = /[\u0000-\u001f\u007f-\u009f\\?#\ufffd]/;
 /** `%25` may stand between: after one decode it is the same thing. */

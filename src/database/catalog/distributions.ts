@@ -1,4 +1,4 @@
-/** Distributions as configured, with what the looks at their archives have left. */
+/** Distributions as configured, and what the looks at their archives found. */
 import { sql } from 'kysely';
 
 import type { Selection, Validator } from '../../domain/snapshot.ts';
@@ -20,7 +20,7 @@ export interface DistributionRecord {
   };
   readonly selection: Selection;
   readonly primarySite: string | null;
-  /** Enabled sites that are to have it. */
+  /** Enabled sites that replicate it. */
   readonly siteCount: number;
   readonly acceptUndated: boolean;
   readonly pollIntervalMs: number;
@@ -32,7 +32,7 @@ export interface DistributionRecord {
   readonly looks: number;
 }
 
-interface DistributionRow {
+interface Columns {
   readonly id: number;
   readonly name: string;
   readonly suite: string;
@@ -54,19 +54,35 @@ interface DistributionRow {
   readonly redirectOrigins: readonly string[];
 }
 
-/** Null: not there, or removed. */
+/** Null if there is no such distribution, or it was removed. */
 export async function readDistribution(tx: Tx, name: string): Promise<DistributionRecord | null> {
   const row = await one(
     tx,
-    sql<DistributionRow>`
-      select d.id, d.name, d.suite, d.components, d.architectures, s.name as "primarySite", d.accept_undated as "acceptUndated",
-             d.poll_interval_ms as "pollIntervalMs", d.latest_generation as "latestGeneration", d.in_release_etag as etag,
-             d.in_release_last_modified as "lastModified", d.looks, a.id as "archiveId", a.name as "archiveName", a.url, a.mount, a.keyring,
-             a.redirect_origins as "redirectOrigins",
-             (select count(*) from distribution_replications r join replication_sites o on o.id = r.site_id
-              where r.distribution_id = d.id and o.enabled)::int as "siteCount"
-      from debian_distributions d join archives a on a.id = d.archive_id left join replication_sites s on s.id = d.replication_site_id
-      where d.name = ${name} and not d.removed`,
+    sql<Columns>`
+      select d.id, d.name, d.suite, d.components, d.architectures,
+        s.name as "primarySite",
+        d.accept_undated as "acceptUndated",
+        d.poll_interval_ms as "pollIntervalMs",
+        d.latest_generation as "latestGeneration",
+        d.in_release_etag as etag,
+        d.in_release_last_modified as "lastModified",
+        d.looks,
+        a.id as "archiveId",
+        a.name as "archiveName",
+        a.url, a.mount, a.keyring,
+        a.redirect_origins as "redirectOrigins",
+        (
+          select count(*)
+          from distribution_replications r
+          join replication_sites o on o.id = r.site_id
+          where r.distribution_id = d.id
+            and o.enabled
+        )::int as "siteCount"
+      from debian_distributions d
+      join archives a on a.id = d.archive_id
+      left join replication_sites s on s.id = d.replication_site_id
+      where d.name = ${name}
+        and not d.removed`,
   );
   if (row === null) return null;
   const {

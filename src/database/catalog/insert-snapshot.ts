@@ -16,9 +16,15 @@ export async function insertSnapshot(
   await run(
     tx,
     sql`
-    insert into distribution_snapshots (distribution_id, generation, in_release, release, release_gpg, body_sha256, date, valid_until, signers, untorn, blob_count, blob_bytes)
-    values (${distributionId}, ${generation}, ${inRelease}, ${release}, ${releaseGpg}, decode(${snapshot.bodySha256}, 'hex'), ${timestamp(snapshot.date)},
-            ${timestamp(snapshot.validUntil)}, ${[...snapshot.signers]}::text[], ${snapshot.untorn}, ${files.count}, ${files.bytes})`,
+      insert into distribution_snapshots (
+        distribution_id, generation, in_release, release, release_gpg, body_sha256,
+        date, valid_until, signers, untorn, blob_count, blob_bytes
+      ) values (
+        ${distributionId}, ${generation}, ${inRelease}, ${release}, ${releaseGpg},
+        decode(${snapshot.bodySha256}, 'hex'),
+        ${timestamp(snapshot.date)}, ${timestamp(snapshot.validUntil)},
+        ${[...snapshot.signers]}::text[], ${snapshot.untorn}, ${files.count}, ${files.bytes}
+      )`,
   );
 }
 
@@ -35,8 +41,12 @@ export async function insertIndices(
   await run(
     tx,
     sql`
-    insert into snapshot_indices (distribution_id, generation, path, sha256, size)
-    select ${distributionId}, ${generation}, path, decode(sha256, 'hex'), size
-    from unnest(${rows.map((row) => row.path)}::text[], ${rows.map((row) => row.sha256)}::text[], ${rows.map((row) => row.size)}::bigint[]) as t (path, sha256, size)`,
+      insert into snapshot_indices (distribution_id, generation, path, sha256, size)
+      select ${distributionId}, ${generation}, path, decode(sha256, 'hex'), size
+      from unnest(
+        ${rows.map((row) => row.path)}::text[],
+        ${rows.map((row) => row.sha256)}::text[],
+        ${rows.map((row) => row.size)}::bigint[]
+      ) as t (path, sha256, size)`,
   );
 }

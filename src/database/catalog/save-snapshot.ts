@@ -1,4 +1,4 @@
-/** A captured snapshot becomes the next generation. */
+/** A captured snapshot becomes the next generation of its distribution. */
 import { sql } from 'kysely';
 
 import { BlobSet } from '../../domain/blob-set.ts';
@@ -9,18 +9,17 @@ import { lockArchiveShared } from '../locks.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { useOlderAcceptance } from '../replications/older-acceptances.ts';
 import { rollUp, wantGeneration } from '../replications/replications.ts';
-import { all, run } from '../sql.ts';
+import { one, run } from '../sql.ts';
 import { insertIndices, insertSnapshot } from './insert-snapshot.ts';
 import { isSameSnapshot, readSnapshot } from './snapshots.ts';
 import { writeMembers } from './write-members.ts';
 
 /**
- * Saves a captured snapshot as the next generation, in one transaction: all of it, or nothing.
- * Every replication then wants it. The same Release set with the same indices and members as the
- * newest generation is that generation (I5).
- * @param basis the newest generation when the snapshot was judged; without it, whichever is the
- *   newest now
- * @param olderAcceptance the word that lets this older release in; used up with it
+ * Saves a captured snapshot as the next generation, in one transaction; every replication then
+ * wants it. A snapshot whose Release set, indices and members are those of the newest generation is
+ * that generation (I5).
+ * @param basis the newest generation when the snapshot was judged; without it, the newest one now
+ * @param olderAcceptance id of the operator's acceptance of this older release; used up with it
  * @throws ARCHIVE_CHANGING `basis` is not the newest any more: a slow capture must not bring back
  *   an older release
  * @throws RELEASE_ROLLBACK `olderAcceptance` was used or has ended meanwhile
@@ -67,7 +66,7 @@ export async function saveSnapshot(
         newestDate,
       });
     }
-    // Two bodies of one Date are accepted and put on record: nobody can tell which is the older.
+    // Two bodies of one Date are accepted and put on record: no rule tells which is the older.
     const sameDate =
       newest?.date?.getTime() !== undefined && newest.date.getTime() === snapshot.date?.getTime();
     await announce(tx, distributionId, generation, validator, {
@@ -99,17 +98,25 @@ export async function saveResigned(
     await run(
       tx,
       sql`
-      insert into distribution_snapshots (distribution_id, generation, in_release, release, release_gpg, body_sha256, date, valid_until, signers, untorn, blob_count, blob_bytes)
-      select distribution_id, ${generation}, ${inRelease}, ${release}, ${releaseGpg}, body_sha256, date, valid_until,
-             ${[...resigned.signers]}::text[], ${resigned.untorn}, blob_count, blob_bytes
-      from distribution_snapshots where distribution_id = ${distributionId} and generation = ${latest}`,
+        insert into distribution_snapshots (
+          distribution_id, generation, in_release, release, release_gpg, body_sha256,
+          date, valid_until, signers, untorn, blob_count, blob_bytes
+        )
+        select distribution_id, ${generation}, ${inRelease}, ${release}, ${releaseGpg}, body_sha256,
+          date, valid_until, ${[...resigned.signers]}::text[], ${resigned.untorn},
+          blob_count, blob_bytes
+        from distribution_snapshots
+        where distribution_id = ${distributionId}
+          and generation = ${latest}`,
     );
     await run(
       tx,
       sql`
-      insert into snapshot_indices (distribution_id, generation, path, sha256, size)
-      select distribution_id, ${generation}, path, sha256, size from snapshot_indices
-      where distribution_id = ${distributionId} and generation = ${latest}`,
+        insert into snapshot_indices (distribution_id, generation, path, sha256, size)
+        select distribution_id, ${generation}, path, sha256, size
+        from snapshot_indices
+        where distribution_id = ${distributionId}
+          and generation = ${latest}`,
     );
     await announce(tx, distributionId, generation, validator, { resigned: true });
     return { generation };
@@ -153,26 +160,27 @@ async function lockForCapture(
   tx: Tx,
   distributionId: number,
 ): Promise<{ latest: number; archiveId: number }> {
-  const rows = await all(
+  const distribution = await one(
     tx,
-    sql<{
-      archiveId: number;
-    }>`select archive_id as "archiveId" from debian_distributions where id = ${distributionId}`,
+    sql<{ archiveId: number }>`
+      select archive_id as "archiveId"
+      from debian_distributions
+      where id = ${distributionId}`,
   );
-  const { archiveId } = rows[0]!;
+  const { archiveId } = distribution!;
   await lockArchiveShared(tx, archiveId);
-  const locked = await all(
+  const locked = await one(
     tx,
     sql<{ latest: number }>`
-    select latest_generation as latest from debian_distributions where id = ${distributionId} for no key update`,
+      select latest_generation as latest
+      from debian_distributions
+      where id = ${distributionId}
+      for no key update`,
   );
-  return { latest: locked[0]!.latest, archiveId };
+  return { latest: locked!.latest, archiveId };
 }
 
-/**
- * A generation exists: the distribution, its replications, the record of events and the roll-up say
- * so.
- */
+/** Writes that a generation exists: distribution, replications, record of events, roll-up. */
 async function announce(
   tx: Tx,
   distributionId: number,
@@ -183,8 +191,11 @@ async function announce(
   await run(
     tx,
     sql`
-    update debian_distributions set latest_generation = ${generation}, in_release_etag = ${validator.etag}, in_release_last_modified = ${validator.lastModified}
-    where id = ${distributionId}`,
+      update debian_distributions
+      set latest_generation = ${generation},
+        in_release_etag = ${validator.etag},
+        in_release_last_modified = ${validator.lastModified}
+      where id = ${distributionId}`,
   );
   await wantGeneration(tx, distributionId, generation);
   await recordEvent(tx, { distributionId, generation, what: 'captured', facts });

@@ -17,7 +17,7 @@ export interface StoredSnapshot {
   readonly untorn: boolean;
 }
 
-interface SnapshotRow {
+interface Columns {
   readonly generation: number;
   readonly inRelease: Buffer | null;
   readonly release: Buffer | null;
@@ -36,10 +36,18 @@ export async function readSnapshot(
 ): Promise<StoredSnapshot | null> {
   const row = await one(
     tx,
-    sql<SnapshotRow>`
-      select generation, in_release as "inRelease", release, release_gpg as "releaseGpg", encode(body_sha256, 'hex') as "bodySha256",
-             ${ms('date')} as date, ${ms('valid_until')} as "validUntil", signers, untorn
-      from distribution_snapshots where distribution_id = ${distributionId} and generation = ${generation}`,
+    sql<Columns>`
+      select generation,
+        in_release as "inRelease",
+        release,
+        release_gpg as "releaseGpg",
+        encode(body_sha256, 'hex') as "bodySha256",
+        ${ms('date')} as date,
+        ${ms('valid_until')} as "validUntil",
+        signers, untorn
+      from distribution_snapshots
+      where distribution_id = ${distributionId}
+        and generation = ${generation}`,
   );
   if (row === null) return null;
   const { inRelease, release, releaseGpg, date, validUntil, ...snapshot } = row;
@@ -55,7 +63,7 @@ const dateOf = (time: number | null): Date | null => (time === null ? null : new
 
 /**
  * Canonical paths that Release listed within the selection when this generation was captured, with
- * their digests; null: absent at the archive.
+ * their digests; null where the archive did not have the file.
  */
 export async function indexDigestsOf(
   tx: Tx,
@@ -65,16 +73,15 @@ export async function indexDigestsOf(
   const rows = await all(
     tx,
     sql<{ path: RepoPath; sha256: Sha256 | null }>`
-    select path, encode(sha256, 'hex') as sha256 from snapshot_indices
-    where distribution_id = ${distributionId} and generation = ${generation}`,
+      select path, encode(sha256, 'hex') as sha256
+      from snapshot_indices
+      where distribution_id = ${distributionId}
+        and generation = ${generation}`,
   );
   return new Map(rows.map((row) => [row.path, row.sha256]));
 }
 
-/**
- * Where the archive had an index of these bytes, by its canonical names, the newest generation
- * first.
- */
+/** The canonical paths at which the archive had an index of these bytes, the latest first. */
 export async function canonicalPathsOf(
   tx: Tx,
   distributionId: number,
@@ -83,16 +90,17 @@ export async function canonicalPathsOf(
   const rows = await all(
     tx,
     sql<{ path: RepoPath }>`
-    select path from snapshot_indices where distribution_id = ${distributionId} and sha256 = decode(${sha256}, 'hex')
-    group by path order by max(generation) desc, path`,
+      select path
+      from snapshot_indices
+      where distribution_id = ${distributionId}
+        and sha256 = decode(${sha256}, 'hex')
+      group by path
+      order by max(generation) desc, path`,
   );
   return rows.map((row) => row.path);
 }
 
-/**
- * Every name whose bytes change from release to release, with what this generation wants there:
- * canonical indices and the Release set.
- */
+/** The published names of a generation: canonical indices and the Release set. */
 export async function publishedNamesOf(
   tx: Tx,
   distributionId: number,
@@ -103,18 +111,26 @@ export async function publishedNamesOf(
   const rows = await all(
     tx,
     sql<PublishedName>`
-    select path, encode(sha256, 'hex') as sha256, size from snapshot_indices
-    where distribution_id = ${distributionId} and generation = ${generation}
-    union all
-    select name, encode(sha256(bytes), 'hex'), coalesce(octet_length(bytes), 0)::bigint
-    from distribution_snapshots s,
-      lateral (values (${releaseGpg}, s.release_gpg), (${release}, s.release), (${inRelease}, s.in_release)) release_set (name, bytes)
-    where s.distribution_id = ${distributionId} and s.generation = ${generation}`,
+      select path, encode(sha256, 'hex') as sha256, size
+      from snapshot_indices
+      where distribution_id = ${distributionId}
+        and generation = ${generation}
+      union all
+      select name, encode(sha256(bytes), 'hex'), coalesce(octet_length(bytes), 0)::bigint
+      from distribution_snapshots s,
+        lateral (
+          values
+            (${releaseGpg}, s.release_gpg),
+            (${release}, s.release),
+            (${inRelease}, s.in_release)
+        ) release_set (name, bytes)
+      where s.distribution_id = ${distributionId}
+        and s.generation = ${generation}`,
   );
   return rows;
 }
 
-/** Whether Release set and indices are those of a stored snapshot, byte for byte. */
+/** Whether a snapshot has the Release set and the indices of a stored one, byte for byte. */
 export async function isSameSnapshot(
   tx: Tx,
   distributionId: number,
