@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { countProgress, openBlobs } from '../../src/database/registry/barrier.ts';
+import { openBlobs } from '../../src/database/registry/barrier.ts';
 import {
   claimBlobs,
   failBlobs,
@@ -8,7 +8,8 @@ import {
   releaseBlobs,
   type WantedBlob,
 } from '../../src/database/registry/claims.ts';
-import { recordCorrupt } from '../../src/database/registry/lane-sql.ts';
+import { recordCorrupt } from '../../src/database/registry/judgements.ts';
+import { countProgress } from '../../src/database/registry/progress.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError, type ErrorReport } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';

@@ -107,10 +107,10 @@ async function findChanges(tx: Tx, at: Generation): Promise<void> {
 }
 
 /**
- * Paths and blobs of `change` that the archive had in no generation before. Inserted in one order
+ * Inserts paths and blobs of `change` that the archive had in no generation before. In one order
  * everywhere: two captures of one archive that bring the same paths wait for each other instead of
- * deadlocking. A digest has one size; where an archive corrects a wrong one, the newest signed claim
- * stands.
+ * deadlocking. A digest has one size; where an archive corrects a wrong one, the newest signed
+ * claim stands.
  */
 async function insertNewBlobs(tx: Tx, at: Generation): Promise<void> {
   await run(

@@ -1,10 +1,10 @@
 /**
- * The marking of what a site may lose. Found without a lock; marked under the exclusive lock of the
- * archive, in short transactions, each of which judges its rows again by what was committed before
- * the lock was granted: capture, plan and publication hold that lock shared, so either they see the
- * mark or their generation is seen. A marked row counts as missing: whoever needs it writes it
- * anew, over the very version that is being deleted (plan-blobs.ts), and so a deletion that comes
- * late finds another ETag.
+ * Marking what a site may lose. It is found without a lock, and marked under the exclusive lock of
+ * the archive, in short transactions, each of which judges its rows again by what was committed
+ * before the lock was granted. Capture, plan and publication hold that lock shared, so either they
+ * see the mark or their generation is seen. A marked row counts as missing: a lane that needs it
+ * writes it anew, over the very version that is being deleted (plan-blobs.ts), and so a deletion
+ * that comes late finds another ETag.
  */
 import { sql } from 'kysely';
 
@@ -12,7 +12,7 @@ import { LIMITS } from '../../domain/limits.ts';
 import { lockArchiveForPrune } from '../locks.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { to, PRUNING, UNVERIFIED } from '../registry/lane-sql.ts';
-import { all, run } from '../sql.ts';
+import { all, one, run } from '../sql.ts';
 import { assertKnown, keptGenerations } from './kept-generations.ts';
 import { listArchives, unneededRows } from './unneeded-blobs.ts';
 
@@ -23,9 +23,9 @@ import { listArchives, unneededRows } from './unneeded-blobs.ts';
 const ROWS_PER_LOCK = 1_000;
 
 /**
- * Marks what the site may lose, as far as the share of a run reaches; what earlier runs left marked
- * counts. Twice: marks no more than once.
- * @returns whether more could go than the share
+ * Marks what the site may lose, up to the share of a run; rows that earlier runs left marked count.
+ * Idempotent.
+ * @returns whether there is more than the share
  * @throws PRUNE_REFUSED it is not certain what is to be kept; nothing of that archive is marked,
  *   nor of those after it
  */
@@ -47,16 +47,16 @@ export async function markUnneeded(db: Database, siteId: number): Promise<{ more
 
 /** How many rows this run may still mark. */
 async function openShare(tx: Tx, siteId: number): Promise<number> {
-  const rows = await all(
+  const counted = await one(
     tx,
     sql<{ rows: number; marked: number }>`
-    select count(*) as rows, count(*) filter (where state = ${PRUNING}) as marked from blob_registry where site_id = ${siteId}`,
+      select count(*) as rows, count(*) filter (where state = ${PRUNING}) as marked
+      from blob_registry
+      where site_id = ${siteId}`,
   );
-  const ofSite = Math.max(
-    LIMITS.pruneFilesMin,
-    Math.ceil((rows[0]!.rows * LIMITS.prunePercent) / 100),
-  );
-  return Math.max(0, Math.min(LIMITS.pruneFiles, ofSite) - rows[0]!.marked);
+  const { rows, marked } = counted!;
+  const ofSite = Math.max(LIMITS.pruneFilesMin, Math.ceil((rows * LIMITS.prunePercent) / 100));
+  return Math.max(0, Math.min(LIMITS.pruneFiles, ofSite) - marked);
 }
 
 async function findUnneeded(
@@ -68,15 +68,18 @@ async function findUnneeded(
   const rows = await all(
     tx,
     sql<{ pathId: number }>`
-    with kept as materialized (${keptGenerations(siteId)})
-    select r.path_id as "pathId" from ${unneededRows(siteId, archiveId)} order by r.path_id limit ${limit}`,
+      with kept as materialized (${keptGenerations(siteId)})
+      select r.path_id as "pathId"
+      from ${unneededRows(siteId, archiveId)}
+      order by r.path_id
+      limit ${limit}`,
   );
   return rows.map((row) => row.pathId);
 }
 
 /**
- * Rows that somebody changes at this moment are left for the next run: so nothing here waits but
- * for the lock of the archive.
+ * Marks those of the rows that are unneeded still. A row that another transaction changes at this
+ * moment is left for the next run: so this waits for the lock of the archive and for nothing else.
  */
 export function markRows(
   db: Database,
@@ -87,21 +90,33 @@ export function markRows(
   return db.transaction(async (tx) => {
     await lockArchiveForPrune(tx, archiveId);
     // Row by row through indices: reading whole tables may be a little faster now and then, but
-    // everybody waits for it.
+    // captures, plans and publications wait for it.
     await run(
       tx,
-      sql`select set_config(name, 'off', true) from unnest('{enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) name`,
+      sql`
+        select set_config(name, 'off', true)
+        from unnest('{enable_seqscan,enable_hashjoin,enable_mergejoin}'::text[]) name`,
     );
     await run(
       tx,
       sql`
-      with kept as materialized (${keptGenerations(siteId)}),
-      held as (
-        select r.path_id from ${unneededRows(siteId, archiveId)} and r.path_id = any(${[...pathIds]}::bigint[])
-        order by r.path_id for update of r skip locked)
-      update blob_registry r
-      set state = ${to('prune')}, verification_state = ${UNVERIFIED}, attempt = 0, retry_count = 0, failure_code = null
-      from held where r.site_id = ${siteId} and r.path_id = held.path_id`,
+        with kept as materialized (${keptGenerations(siteId)}),
+        held as (
+          select r.path_id
+          from ${unneededRows(siteId, archiveId)}
+            and r.path_id = any(${[...pathIds]}::bigint[])
+          order by r.path_id
+          for update of r skip locked
+        )
+        update blob_registry r
+        set state = ${to('prune')},
+          verification_state = ${UNVERIFIED},
+          attempt = 0,
+          retry_count = 0,
+          failure_code = null
+        from held
+        where r.site_id = ${siteId}
+          and r.path_id = held.path_id`,
     );
   });
 }

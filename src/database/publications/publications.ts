@@ -14,7 +14,8 @@ import { recordEvent } from '../incidents.ts';
 import { lockArchiveShared } from '../locks.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { assertSettled, barrier } from '../registry/barrier.ts';
-import { archiveOf, recordCorrupt } from '../registry/lane-sql.ts';
+import { recordCorrupt } from '../registry/judgements.ts';
+import { archiveOf } from '../registry/lane-sql.ts';
 import { readReplication, type LaneKey } from '../replication-row.ts';
 import { ms, timestamp, all, one, run } from '../sql.ts';
 

@@ -1,27 +1,15 @@
-/** How much of a generation a site has: what is still to be copied, and the barrier. */
+/** What a site still lacks of a generation, and the barrier in front of publication. */
 import { sql } from 'kysely';
 
 import { DebgeoError, type ErrorCode } from '../../domain/errors.ts';
-import type { Replication } from '../../domain/replication.ts';
-import { holdFence } from '../fence.ts';
-import { type Database, type Tx } from '../orm.ts';
-import { readReplication, type LaneKey } from '../replication-row.ts';
+import type { Tx } from '../orm.ts';
+import type { LaneKey } from '../replication-row.ts';
 import { one } from '../sql.ts';
-import {
-  atSite,
-  FAILED,
-  isDead,
-  isMember,
-  members,
-  PENDING,
-  recount,
-  STARTED,
-  SYNCED,
-} from './lane-sql.ts';
+import { atSite, FAILED, isDead, isMember, members, PENDING, STARTED, SYNCED } from './lane-sql.ts';
 
 export interface OpenBlobs {
   readonly claimable: number;
-  /** Claimed by a live attempt of another distribution: to be waited for. */
+  /** Claimed by a live attempt of another distribution: the lane waits for them. */
   readonly elsewhere: number;
   readonly failed: {
     readonly count: number;
@@ -30,7 +18,7 @@ export interface OpenBlobs {
   } | null;
 }
 
-/** What of the lane's generation is not at the site yet. */
+/** Members of the lane's generation that are not at the site yet. */
 export async function openBlobs(tx: Tx, lane: LaneKey): Promise<OpenBlobs> {
   const row = await one(
     tx,
@@ -41,14 +29,29 @@ export async function openBlobs(tx: Tx, lane: LaneKey): Promise<OpenBlobs> {
       code: ErrorCode | null;
       path: string | null;
     }>`
-    with open as (
-      select r.path_id, r.state, r.failure_code, (r.state = ${PENDING} or (r.state = ${STARTED} and ${isDead(lane)})) as claimable
-      from blob_registry r where ${atSite(lane)} and not r.settled and r.state <> ${SYNCED} and ${isMember(lane)})
-    select count(*) filter (where claimable) as claimable, count(*) filter (where state = ${STARTED} and not claimable) as elsewhere,
-      count(*) filter (where state = ${FAILED}) as failed, f.code, f.path
-    from open left join lateral (
-      select o.failure_code as code, p.path from open o join paths p on p.id = o.path_id where o.state = ${FAILED} order by o.path_id limit 1) f on true
-    group by f.code, f.path`,
+      with open as (
+        select r.path_id, r.state, r.failure_code,
+          (r.state = ${PENDING} or (r.state = ${STARTED} and ${isDead(lane)})) as claimable
+        from blob_registry r
+        where ${atSite(lane)}
+          and not r.settled
+          and r.state <> ${SYNCED}
+          and ${isMember(lane)}
+      )
+      select count(*) filter (where claimable) as claimable,
+        count(*) filter (where state = ${STARTED} and not claimable) as elsewhere,
+        count(*) filter (where state = ${FAILED}) as failed,
+        f.code, f.path
+      from open
+      left join lateral (
+        select o.failure_code as code, p.path
+        from open o
+        join paths p on p.id = o.path_id
+        where o.state = ${FAILED}
+        order by o.path_id
+        limit 1
+      ) f on true
+      group by f.code, f.path`,
   );
   if (row === null) return { claimable: 0, elsewhere: 0, failed: null };
   const failed =
@@ -62,7 +65,7 @@ export interface Barrier {
   readonly members: number;
   /** Members whose row at this site is not synced and verified with this very blob. */
   readonly unsettled: number;
-  /** Those of them that no row stands for: only a new plan mends that. */
+  /** Those of them without any row at this site: only a new plan mends that. */
   readonly unplanned: number;
 }
 
@@ -71,8 +74,12 @@ export async function barrier(tx: Tx, lane: LaneKey): Promise<Barrier> {
   const found = await one(
     tx,
     sql<Barrier>`
-    select count(*) as members, count(*) filter (where r.settled is not true) as unsettled, count(*) filter (where r.path_id is null) as unplanned
-    from ${members(lane)} left join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id`,
+      select count(*) as members,
+        count(*) filter (where r.settled is not true) as unsettled,
+        count(*) filter (where r.path_id is null) as unplanned
+      from ${members(lane)}
+      left join blob_registry r
+        on ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id`,
   );
   return found!;
 }
@@ -94,16 +101,4 @@ export function assertSettled({ members: count, unsettled }: Barrier, generation
       state: 'nothing was published',
     },
   );
-}
-
-/**
- * Brings progress up to date when another lane finished some of our blobs, or some were found
- * wrong. @throws FENCED
- */
-export function countProgress(db: Database, lane: LaneKey): Promise<Replication> {
-  return db.transaction(async (tx) => {
-    await holdFence(tx, lane);
-    await recount(tx, lane);
-    return readReplication(tx, lane);
-  });
 }

@@ -1,4 +1,4 @@
-/** The claims of a sync: blobs are claimed, copied, and booked as finished or failed. */
+/** The claims of a sync: a lane claims blobs, copies them, and books them as synced or failed. */
 import { sql } from 'kysely';
 
 import type { Checksum } from '../../domain/checksum.ts';
@@ -11,7 +11,7 @@ import { holdFence } from '../fence.ts';
 import { type Database } from '../orm.ts';
 import { type LaneKey } from '../replication-row.ts';
 import { all, run } from '../sql.ts';
-import { bigints, bookJudged, digests, texts } from './judgements.ts';
+import { bigints, bookJudged, digests, isRight, texts } from './judgements.ts';
 import {
   to,
   atSite,
@@ -32,21 +32,18 @@ export interface WantedBlob {
   readonly path: RepoPath;
   readonly size: number;
   readonly sha256: Sha256;
-  /** Of bytes known to be wrong: repair is If-Match on it. */
+  /** The ETag of bytes that are known to be wrong: the repair is If-Match on it. */
   readonly badEtag: string | null;
   readonly distributionId: number;
   readonly siteId: number;
   readonly generation: number;
 }
 
-/** Right bytes as the catalog says: judged here, in SQL, and nowhere else. `u` is what was read. */
-const right = sql`(u.size = b.size and u.sha256 = b.sha256)`;
-
 /**
  * Claims blobs for this attempt, in the order of their path ids, as far as both bounds reach but at
  * least one.
- * @param behind only those with a larger path id: what was claimed before need not be passed by
- *   again
+ * @param behind only those with a larger path id: the statement need not pass by what was claimed
+ *   before
  * @throws FENCED
  */
 export function claimBlobs(
@@ -61,18 +58,38 @@ export function claimBlobs(
     const claimed = await all(
       tx,
       sql<Omit<WantedBlob, 'distributionId' | 'siteId' | 'generation'>>`
-      with open as (
-        select r.path_id, r.blob_id from blob_registry r
-        where ${atSite(lane)} and r.path_id > ${behind} and not r.settled and ${isMember(lane)}
-          and ${from('claim')} and (r.state <> ${STARTED} or ${isDead(lane)})
-        order by r.path_id limit ${filesMax} for update of r skip locked),
-      summed as (
-        select open.path_id, b.size, b.sha256, sum(b.size) over (order by open.path_id) - b.size as before
-        from open cross join ${blobOf(sql`open.blob_id`)})
-      update blob_registry r set state = ${to('claim')}, attempt = ${lane.attempt}
-      from summed s where ${atSite(lane)} and r.path_id = s.path_id and s.before < ${bytesMax}
-      returning r.path_id as "pathId", r.blob_id as "blobId", ${pathOf(sql`r.path_id`)} as path, s.size, encode(s.sha256, 'hex') as sha256,
-        case when r.verification_state = ${UNVERIFIED} then r.etag end as "badEtag"`,
+        with open as (
+          select r.path_id, r.blob_id
+          from blob_registry r
+          where ${atSite(lane)}
+            and r.path_id > ${behind}
+            and not r.settled
+            and ${isMember(lane)}
+            and ${from('claim')}
+            and (r.state <> ${STARTED} or ${isDead(lane)})
+          order by r.path_id
+          limit ${filesMax}
+          for update of r skip locked
+        ),
+        summed as (
+          select open.path_id, b.size, b.sha256,
+            sum(b.size) over (order by open.path_id) - b.size as before
+          from open
+          cross join ${blobOf(sql`open.blob_id`)}
+        )
+        update blob_registry r
+        set state = ${to('claim')},
+          attempt = ${lane.attempt}
+        from summed
+        where ${atSite(lane)}
+          and r.path_id = summed.path_id
+          and summed.before < ${bytesMax}
+        returning r.path_id as "pathId",
+          r.blob_id as "blobId",
+          ${pathOf(sql`r.path_id`)} as path,
+          summed.size,
+          encode(summed.sha256, 'hex') as sha256,
+          case when r.verification_state = ${UNVERIFIED} then r.etag end as "badEtag"`,
     );
     const { distributionId, siteId, generation } = lane;
     return claimed
@@ -82,9 +99,9 @@ export function claimBlobs(
 }
 
 /**
- * Takes over what was written and read back. Bytes that are not the catalog's stay open for repair
- * with the ETag that has them, and after LIMITS.repairsMax in a row the blob is failed: something
- * between us and the site changes it.
+ * Books blobs that were written and read back. Wrong bytes stay open for repair, with the ETag that
+ * has them; after LIMITS.repairsMax in a row the blob is failed: something between us and the site
+ * changes it.
  * @throws FENCED
  */
 export function finishBlobs(
@@ -99,26 +116,40 @@ export function finishBlobs(
   return db.transaction(async (tx) => {
     await holdFence(tx, lane);
     const judging = sql`
-      update blob_registry r set
-        etag = u.etag,
-        state = case when ${right} then ${to('sync')} when r.retry_count + 1 >= ${LIMITS.repairsMax} then ${to('fail')} else ${to('release')} end,
-        verification_state = case when ${right} then ${SUCCEEDED} else ${UNVERIFIED} end,
-        verified_at = case when ${right} then now() else r.verified_at end,
-        retry_count = case when ${right} then 0 else r.retry_count + 1 end,
-        failure_code = case when ${right} then null else 'SITE_SERVES_OTHER' end
-      from unnest(${bigints(done.map((d) => d.pathId))}, ${bigints(done.map((d) => d.blobId))}, ${texts(done.map((d) => d.checksum.etag))},
-          ${bigints(done.map((d) => d.checksum.size))}, ${digests(done.map((d) => d.checksum.sha256))})
-          u(path_id, blob_id, etag, size, sha256)
-        cross join ${blobOf(sql`u.blob_id`)}
-      where ${atSite(lane)} and r.path_id = u.path_id and r.blob_id = u.blob_id
-        and r.attempt = ${lane.attempt} and ${from('sync')}
-      returning r.path_id, b.size, b.sha256 as expected, u.sha256 as found, ${right} as is_right, false as was_settled`;
+      update blob_registry r
+      set etag = u.etag,
+        state = case
+          when ${isRight} then ${to('sync')}
+          when r.retry_count + 1 >= ${LIMITS.repairsMax} then ${to('fail')}
+          else ${to('release')}
+        end,
+        verification_state = case when ${isRight} then ${SUCCEEDED} else ${UNVERIFIED} end,
+        verified_at = case when ${isRight} then now() else r.verified_at end,
+        retry_count = case when ${isRight} then 0 else r.retry_count + 1 end,
+        failure_code = case when ${isRight} then null else 'SITE_SERVES_OTHER' end
+      from unnest(
+        ${bigints(done.map((blob) => blob.pathId))},
+        ${bigints(done.map((blob) => blob.blobId))},
+        ${texts(done.map((blob) => blob.checksum.etag))},
+        ${bigints(done.map((blob) => blob.checksum.size))},
+        ${digests(done.map((blob) => blob.checksum.sha256))}
+      ) u(path_id, blob_id, etag, size, sha256)
+      cross join ${blobOf(sql`u.blob_id`)}
+      where ${atSite(lane)}
+        and r.path_id = u.path_id
+        and r.blob_id = u.blob_id
+        and r.attempt = ${lane.attempt}
+        and ${from('sync')}
+      returning r.path_id, b.size, b.sha256 as expected, u.sha256 as found,
+        ${isRight} as is_right,
+        false as was_settled`;
     return (await bookJudged(tx, lane, judging)).row;
   });
 }
 
 /**
- * Books blobs that no origin has right. The lane goes on with the others and fails at the end.
+ * Books blobs that no origin had with the right bytes. The lane goes on with the others and fails
+ * at the end.
  * @throws FENCED
  */
 export function failBlobs(
@@ -131,21 +162,35 @@ export function failBlobs(
     await run(
       tx,
       sql`
-      update blob_registry r set state = ${to('fail')}, failure_code = u.code, retry_count = least(r.retry_count + 1, 1000)
-      from unnest(${failed.map((f) => f.pathId)}::bigint[], ${failed.map((f) => f.report.code)}::text[]) u(path_id, code)
-      where ${atSite(lane)} and r.path_id = u.path_id and r.attempt = ${lane.attempt} and ${from('fail')}`,
+        update blob_registry r
+        set state = ${to('fail')},
+          failure_code = u.code,
+          retry_count = least(r.retry_count + 1, 1000)
+        from unnest(
+          ${failed.map((blob) => blob.pathId)}::bigint[],
+          ${failed.map((blob) => blob.report.code)}::text[]
+        ) u(path_id, code)
+        where ${atSite(lane)}
+          and r.path_id = u.path_id
+          and r.attempt = ${lane.attempt}
+          and ${from('fail')}`,
     );
   });
 }
 
 /**
- * Gives back what this attempt still claims. Needs no fence: only rows of this very attempt change.
+ * Gives back the blobs that this attempt still claims. Needs no fence: only rows of this very
+ * attempt change.
  */
 export async function releaseBlobs(db: Database, lane: LaneKey): Promise<void> {
   await run(
     db.read,
     sql`
-    update blob_registry r set state = ${to('release')}
-    where ${atSite(lane)} and not r.settled and ${from('release')} and r.attempt = ${lane.attempt}`,
+      update blob_registry r
+      set state = ${to('release')}
+      where ${atSite(lane)}
+        and not r.settled
+        and ${from('release')}
+        and r.attempt = ${lane.attempt}`,
   );
 }

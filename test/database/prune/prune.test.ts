@@ -13,7 +13,7 @@ import { lockArchiveShared } from '../../../src/database/locks.ts';
 import { type Database } from '../../../src/database/orm.ts';
 import { keptGenerations } from '../../../src/database/prune/kept-generations.ts';
 import { markRows, markUnneeded } from '../../../src/database/prune/mark-unneeded.ts';
-import { bookFound, bookGone, takeMarked } from '../../../src/database/prune/marked-blobs.ts';
+import { bookFound, bookGone, claimMarked } from '../../../src/database/prune/marked-blobs.ts';
 import { pruneArchives } from '../../../src/database/prune/prune-catalog.ts';
 import { loadPrune, startPrune } from '../../../src/database/prune/prunes.ts';
 import { previewPrune } from '../../../src/database/prune/unneeded-blobs.ts';
@@ -61,7 +61,7 @@ async function prune(db: Database, siteId: number): Promise<string[]> {
   await loadPrune(db, FRA);
   await startPrune(db, siteId);
   await markUnneeded(db, siteId);
-  const gone = await takeMarked(db, siteId, (attempt += 1), 10_000);
+  const gone = await claimMarked(db, siteId, (attempt += 1), 10_000);
   await bookGone(db, siteId, attempt, gone);
   return gone.map((blob) => blob.path as string).sort();
 }
@@ -212,7 +212,7 @@ test('a blob that is needed again while it is deleted is written over the versio
   const { db, fra } = await sparing(t);
   await served(db, 'stable', ['1', '2']);
   await markUnneeded(db, fra);
-  const [taken] = await takeMarked(db, fra, (attempt += 1), 10);
+  const [taken] = await claimMarked(db, fra, (attempt += 1), 10);
   assert.equal(taken?.path, 'pool/1.deb');
 
   const lane = await start(db, 'stable', await capture(db, 'stable', { 'pool/1.deb': '1' }));
@@ -234,7 +234,7 @@ test('other bytes at a path that prune is deleting wait for it, and for no perso
   const { db, fra } = await sparing(t);
   await served(db, 'stable', ['1', '2']);
   await markUnneeded(db, fra);
-  const gone = await takeMarked(db, fra, (attempt += 1), 10);
+  const gone = await claimMarked(db, fra, (attempt += 1), 10);
   const generation = await capture(db, 'stable', { 'pool/1.deb': 'other bytes' });
   const planning = async (wanted: number) => {
     const lane = await start(db, 'stable', wanted);
@@ -345,9 +345,9 @@ test('a run that was killed with rows marked, taken, or deleted and not booked i
   const { db, fra } = await sparing(t);
   await served(db, 'stable', ['1', '2', '3']);
   await markUnneeded(db, fra);
-  assert.equal((await takeMarked(db, fra, (attempt += 1), 1)).length, 1);
+  assert.equal((await claimMarked(db, fra, (attempt += 1), 1)).length, 1);
 
-  const taken = await takeMarked(db, fra, (attempt += 1), 10);
+  const taken = await claimMarked(db, fra, (attempt += 1), 10);
   assert.equal(taken.length, 2);
   await bookGone(db, fra, attempt - 1, taken);
   assert.equal((await marked(db, fra)).length, 2, 'a late one books nothing');
