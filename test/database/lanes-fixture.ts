@@ -1,6 +1,6 @@
 /**
- * Two distributions of one archive at two sites, and the steps of a lane as far as the database
- * goes: nothing is ever written to a site.
+ * Two distributions of one archive at two sites, and the steps of a lane in the database: no site
+ * is written to.
  */
 import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
@@ -69,7 +69,7 @@ export async function aDatabase(
 
 let released = 0;
 
-/** Captures pool files given as `path: text`. */
+/** Captures a release of these pool files, given as `path: text`. @returns its generation */
 export async function capture(
   db: Database,
   name: string,
@@ -133,7 +133,7 @@ export const files = (count: number) =>
     Array.from({ length: count }, (_, index) => [`pool/${index}.deb`, `${index}`]),
   );
 
-/** Copies everything of a generation, as a lane does that nobody disturbs. */
+/** Books everything of a generation as copied, as a lane does that runs alone. */
 export async function settle(
   db: Database,
   name: string,
@@ -151,7 +151,7 @@ export async function settle(
   return lane;
 }
 
-/** Copies and publishes a generation: what the site serves from now on. */
+/** Books a generation as copied and published: the site serves it from now on. */
 export async function serve(
   db: Database,
   name: string,
