@@ -4,7 +4,7 @@ import { finishReplication } from '../../src/database/replications/replications.
 import type { Blob } from '../../src/domain/blob.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { HASHES, suiteFolder } from '../../src/domain/release.ts';
+import { suiteFolder } from '../../src/domain/release.ts';
 import { releaseSetPaths } from '../../src/domain/repo-path.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
 import { readPublic } from '../../src/site/read-public.ts';
@@ -110,6 +110,8 @@ function sampleIndices(
   return sampled.filter((name) => (bytes += name.size) <= LIMITS.probeBytes);
 }
 
+const STRENGTH = ['SHA512', 'SHA256', 'SHA1', 'MD5Sum'];
+
 /**
  * Of each index the one by-hash path that apt asks for: the strongest hash that Release lists for
  * it.
@@ -124,8 +126,7 @@ async function strongestByHash(
     step.key,
     indices.map((index) => index.sha256),
   );
-  const strength = (path: string): number =>
-    HASHES.findIndex((hash) => hash === path.split('/').at(-2));
+  const strength = (path: string): number => STRENGTH.indexOf(path.split('/').at(-2) ?? '');
   return indices.flatMap((index) => {
     const folder = index.path.slice(0, index.path.lastIndexOf('/') + 1);
     const ofIndex = members.filter(

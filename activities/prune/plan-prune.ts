@@ -1,6 +1,6 @@
+import { readSite } from '../../src/database/configuration/sites.ts';
 import { markUnneeded } from '../../src/database/prune/mark-unneeded.ts';
 import { loadPrune, recordMarked, startPrune } from '../../src/database/prune/prunes.ts';
-import { findSite } from '../../src/database/views/names.ts';
 import type { SitePrune } from '../../src/domain/replication.ts';
 import { activityContext, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
@@ -17,7 +17,7 @@ export const createPlanPrune =
     const plan = async (): Promise<SitePrune> => {
       const row = await loadPrune(deps.database, site);
       if (!row.enabled) return row;
-      const { id } = await findSite(deps.database.read, site);
+      const { id } = await readSite(deps.database.read, site);
       await startPrune(deps.database, id);
       const { more } = await markUnneeded(deps.database, id);
       return recordMarked(deps.database, site, more);

@@ -1,3 +1,4 @@
+import { readSite } from '../../src/database/configuration/sites.ts';
 import {
   bookFound,
   bookGone,
@@ -6,7 +7,6 @@ import {
   type UnneededBlob,
 } from '../../src/database/prune/marked-blobs.ts';
 import { loadPrune } from '../../src/database/prune/prunes.ts';
-import { findSite } from '../../src/database/views/names.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { SitePrune } from '../../src/domain/replication.ts';
@@ -48,7 +48,7 @@ export const createPruneBlobs =
     const context = activityContext();
     const counts = { deleted: 0 };
     const work = async (): Promise<PruneAnswer> => {
-      const { id } = await findSite(deps.database.read, site);
+      const { id } = await readSite(deps.database.read, site);
       const { store } = await deps.siteOf(site);
       const pruner = new Pruner(deps, id, store, context);
       const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);

@@ -1,5 +1,5 @@
+import { listSitesOf } from '../database/configuration/sites.ts';
 import type { Database } from '../database/orm.ts';
-import { listSitesOf } from '../database/views/names.ts';
 import { DebgeoError } from '../domain/errors.ts';
 
 /**

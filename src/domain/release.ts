@@ -16,7 +16,7 @@ import {
 import type { Selection } from './snapshot.ts';
 
 /** As Release names its tables and as by-hash folders are named, strongest first. */
-export const HASHES = ['SHA512', 'SHA256', 'SHA1', 'MD5Sum'] as const;
+const HASHES = ['SHA512', 'SHA256', 'SHA1', 'MD5Sum'] as const;
 export type HashName = (typeof HASHES)[number];
 const HEX_DIGITS: Readonly<Record<HashName, number>> = {
   SHA512: 128,

@@ -2,14 +2,14 @@
 import { sql, type RawBuilder } from 'kysely';
 
 import type { Blob } from '../../domain/blob.ts';
-import { BY_HASH, type RepoPath } from '../../domain/repo-path.ts';
+import { BY_HASH_PATTERN, type RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
 import { members } from '../registry/lane-sql.ts';
 import type { LaneKey } from '../replication-row.ts';
 import { all } from '../sql.ts';
 
-const isByHash = sql`p.path ~ ${sql.lit(BY_HASH)}`;
+const isByHash = sql`p.path ~ ${sql.lit(BY_HASH_PATTERN)}`;
 
 /** The by-hash members with these digests, all hashes and folders. */
 export function byHashMembers(tx: Tx, lane: LaneKey, digests: readonly Sha256[]): Promise<Blob[]> {

@@ -3,12 +3,12 @@ import type { TestContext } from 'node:test';
 
 import { sql } from 'kysely';
 
+import { readSite } from '../../../src/database/configuration/sites.ts';
 import { type Database } from '../../../src/database/orm.ts';
 import { markUnneeded } from '../../../src/database/prune/mark-unneeded.ts';
 import { bookGone, claimMarked } from '../../../src/database/prune/marked-blobs.ts';
 import { loadPrune, startPrune } from '../../../src/database/prune/prunes.ts';
 import { all, one, run } from '../../../src/database/sql.ts';
-import { findSite } from '../../../src/database/views/names.ts';
 import { aDatabase, capture, serve } from '../lanes-fixture.ts';
 
 export const PRUNING = 4;
@@ -18,7 +18,7 @@ export const FRA = 'fra';
 export async function sparing(t: TestContext): Promise<{ db: Database; fra: number; sin: number }> {
   const db = await aDatabase(t);
   await keep(db, 0, 1);
-  const idOf = async (name: string) => (await findSite(db.read, name)).id;
+  const idOf = async (name: string) => (await readSite(db.read, name)).id;
   return { db, fra: await idOf(FRA), sin: await idOf('sin') };
 }
 

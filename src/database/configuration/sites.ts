@@ -1,24 +1,16 @@
-/** Names that an operator gives, looked up. */
+/** Sites as configured, by name. */
 import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
-import { type Database, type Tx } from '../orm.ts';
+import { ReplicationSite } from '../entities/replication-site.ts';
+import type { Database, Tx } from '../orm.ts';
 import { one } from '../sql.ts';
 
 /** @throws NAME_UNKNOWN */
-export async function findSite(
-  tx: Tx,
-  name: string,
-): Promise<{ readonly id: number; readonly name: string }> {
-  const found = await one(
-    tx,
-    sql<{ id: number; name: string }>`
-      select id, name
-      from replication_sites
-      where name = ${name}`,
-  );
-  if (found === null) throw new DebgeoError('NAME_UNKNOWN', `there is no site ${name}`);
-  return found;
+export async function readSite(tx: Tx, name: string): Promise<ReplicationSite> {
+  const site = await tx.em.findOne(ReplicationSite, { name });
+  if (site === null) throw new DebgeoError('NAME_UNKNOWN', `there is no site ${name}`);
+  return site;
 }
 
 /** The enabled sites of a distribution, the primary first; null: there is no such distribution. */
