@@ -72,14 +72,14 @@ function saidOf({ files, mayImport }: Row): string[] {
   ];
 }
 
-/** As .gitignore reads a pattern: what lies in a folder that matches does, too. */
+/** As oxlint reads a pattern: `*` is within a folder, `**` any depth. */
 const matches = (specifier: string, pattern: string): boolean => {
   const text = pattern
     .replaceAll('.', '\\.')
     .replaceAll('**', '\0')
     .replaceAll('*', '[^/]*')
     .replaceAll('\0', '.*');
-  return new RegExp(`^${text}(/|$)`).test(specifier);
+  return new RegExp(`^${text}$`).test(specifier);
 };
 
 /** The last pattern of a group that matches decides. */
