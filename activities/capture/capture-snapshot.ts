@@ -1,5 +1,5 @@
 /**
- * Archive → catalog (ARCHITECTURE: the way of one change, step 2). Reads top to bottom: look,
+ * Archive → catalog (ARCHITECTURE: the way of one change, step 3). Reads top to bottom: look,
  * judge, fetch, read, save. Nothing is saved before all of it was fetched and checked; a capture
  * that is killed leaves only index bytes behind, which the next one finds.
  */
