@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 
 import type { Archive } from '../src/archive/archive.ts';
-import type { DistributionRecord } from '../src/database/catalog/catalog.ts';
+import type { DistributionRecord } from '../src/database/catalog/distributions.ts';
 import type { Database } from '../src/database/orm.ts';
 import type { BlobSetLimits } from '../src/domain/blob-set.ts';
 import type { SiteStore } from '../src/site/site-store.ts';

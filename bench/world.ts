@@ -17,11 +17,8 @@ import {
   type AppliedConfiguration,
 } from '../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database } from '../src/database/orm.ts';
-import {
-  readDatabaseClock,
-  readProgress,
-  type LaneProgress,
-} from '../src/database/views/progress.ts';
+import { readDatabaseClock } from '../src/database/server/clock.ts';
+import { readProgress, type LaneProgress } from '../src/database/views/progress.ts';
 import { forkWorker } from '../src/demo/fork-worker.ts';
 import {
   connectTemporal,

@@ -4,14 +4,10 @@
  * that is killed leaves only index bytes behind, which the next one finds.
  */
 import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
-import {
-  indexDigestsOf,
-  isSameReleaseSet,
-  readDistribution,
-  saveResigned,
-  saveSnapshot,
-} from '../../src/database/catalog/catalog.ts';
+import { readDistribution } from '../../src/database/catalog/distributions.ts';
 import { KeptContents } from '../../src/database/catalog/index-contents.ts';
+import { saveResigned, saveSnapshot } from '../../src/database/catalog/save-snapshot.ts';
+import { indexDigestsOf, isSameReleaseSet } from '../../src/database/catalog/snapshots.ts';
 import { takeOlderAcceptance } from '../../src/database/replications/older-acceptances.ts';
 import { loadRoster, recordLook } from '../../src/database/replications/replications.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';

@@ -1,5 +1,5 @@
 import type { Archive } from '../../src/archive/archive.ts';
-import type { DistributionRecord } from '../../src/database/catalog/catalog.ts';
+import type { DistributionRecord } from '../../src/database/catalog/distributions.ts';
 import type { DebgeoError } from '../../src/domain/errors.ts';
 import type { Release, ReleaseEntry } from '../../src/domain/release.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';

@@ -1,9 +1,9 @@
-import { isSameReleaseSet } from '../../src/database/catalog/catalog.ts';
 import {
   missingContents,
   storeIndexContent,
   type KeptContents,
 } from '../../src/database/catalog/index-contents.ts';
+import { isSameReleaseSet } from '../../src/database/catalog/snapshots.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { isPackages, isSources } from '../../src/domain/index-file.ts';
 import { LIMITS } from '../../src/domain/limits.ts';

@@ -1,4 +1,5 @@
-import { applyCommand, type LaneAt } from '../../src/database/replications/replications.ts';
+import type { LaneAt } from '../../src/database/replication-row.ts';
+import { applyCommand } from '../../src/database/replications/replications.ts';
 import type { Command, Replication } from '../../src/domain/replication.ts';
 import { activityContext } from '../context.ts';
 import type { Deps } from '../deps.ts';

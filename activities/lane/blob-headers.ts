@@ -21,8 +21,6 @@ const TYPES: readonly (readonly [RegExp, string])[] = [
   [/\.u?deb$/, 'application/vnd.debian.binary-package'],
 ];
 
-export const isByHash = (path: RepoPath): boolean => /(?:^|\/)by-hash\/[^/]+\/[^/]+$/.test(path);
-
 export function headersOf(
   path: RepoPath,
   kind: keyof typeof CACHE,

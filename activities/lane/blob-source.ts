@@ -2,7 +2,7 @@
  * Where the bytes of a blob come from, best first. `syncBlobs` reads through this, so that a spool
  * that reads once for many sites can be put in without touching the lanes.
  */
-import type { WantedBlob } from '../../src/database/registry/registry.ts';
+import type { WantedBlob } from '../../src/database/registry/claims.ts';
 
 export interface BlobBytes {
   readonly bytes: AsyncIterable<Uint8Array>;

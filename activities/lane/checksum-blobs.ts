@@ -1,10 +1,10 @@
+import { openBlobs } from '../../src/database/registry/barrier.ts';
 import {
   blobsToChecksum,
   recordChecksums,
   type BlobToChecksum,
 } from '../../src/database/registry/checksums.ts';
-import type { LaneKey } from '../../src/database/registry/lane-sql.ts';
-import { openBlobs } from '../../src/database/registry/registry.ts';
+import type { LaneKey } from '../../src/database/replication-row.ts';
 import { takeVerify } from '../../src/database/replications/replications.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { LIMITS } from '../../src/domain/limits.ts';

@@ -2,13 +2,14 @@
  * One blob to one site: written conditionally, an unknown outcome resolved by looking, and read
  * back.
  */
-import type { WantedBlob } from '../../src/database/registry/registry.ts';
+import type { WantedBlob } from '../../src/database/registry/claims.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
+import { isByHash } from '../../src/domain/repo-path.ts';
 import type { Expected, Written } from '../../src/site/site-store.ts';
 import { readBack } from '../read-back.ts';
-import { headersOf, isByHash } from './blob-headers.ts';
+import { headersOf } from './blob-headers.ts';
 import type { BlobOrigin, BlobSource } from './blob-source.ts';
 import type { SiteStep } from './step.ts';
 

@@ -1,12 +1,11 @@
-import { canonicalPathsOf } from '../../src/database/catalog/catalog.ts';
 import { openIndexContent } from '../../src/database/catalog/index-contents.ts';
-import { verifiedSitesOf } from '../../src/database/registry/registry.ts';
-import type { WantedBlob } from '../../src/database/registry/registry.ts';
+import { canonicalPathsOf } from '../../src/database/catalog/snapshots.ts';
+import type { WantedBlob } from '../../src/database/registry/claims.ts';
+import { verifiedSitesOf } from '../../src/database/registry/verified-sites.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
-import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
+import { isByHash, sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { Fetch } from '../../src/spool/spool.ts';
 import type { Deps } from '../deps.ts';
-import { isByHash } from './blob-headers.ts';
 import type { BlobOrigin, BlobSource } from './blob-source.ts';
 import type { Step } from './step.ts';
 

@@ -1,5 +1,5 @@
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
-import { readReplication } from '../../src/database/replications/replications.ts';
+import { readReplication } from '../../src/database/replication-row.ts';
 import { analyzeGrown } from '../../src/database/server/analyze.ts';
 import { withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
@@ -18,7 +18,7 @@ export const createPlanSync =
       await analyzeGrown(deps.database, ['paths', 'blobs', 'snapshot_blobs']);
       const answer = await deps.database.transaction(async (tx) => {
         await planBlobs(tx, step.key);
-        return { more: false, repair: 0, row: (await readReplication(tx, step.at)) ?? step.row };
+        return { more: false, repair: 0, row: await readReplication(tx, step.key) };
       });
       await analyzeGrown(deps.database, ['blob_registry']);
       return answer;

@@ -1,5 +1,5 @@
-import { publishedNamesOf, readSnapshot } from '../../src/database/catalog/catalog.ts';
 import { byHashMembers, samplePool } from '../../src/database/catalog/members.ts';
+import { publishedNamesOf, readSnapshot } from '../../src/database/catalog/snapshots.ts';
 import { finishReplication } from '../../src/database/replications/replications.ts';
 import type { Blob } from '../../src/domain/blob.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';

@@ -1,17 +1,17 @@
 import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
+import { openIndexContent } from '../../src/database/catalog/index-contents.ts';
+import { byHashMembers, smallestMember } from '../../src/database/catalog/members.ts';
 import {
   publishedNamesOf,
   readSnapshot,
   type StoredSnapshot,
-} from '../../src/database/catalog/catalog.ts';
-import { openIndexContent } from '../../src/database/catalog/index-contents.ts';
-import { byHashMembers, smallestMember } from '../../src/database/catalog/members.ts';
+} from '../../src/database/catalog/snapshots.ts';
 import {
   finishPublication,
   openPublication,
 } from '../../src/database/publications/publications.ts';
-import { assertSettled, barrier } from '../../src/database/registry/registry.ts';
-import { readReplication } from '../../src/database/replications/replications.ts';
+import { assertSettled, barrier } from '../../src/database/registry/barrier.ts';
+import { readReplication } from '../../src/database/replication-row.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { judgeFreshness } from '../../src/domain/freshness.ts';
 import { publicationOrder } from '../../src/domain/publication-order.ts';
@@ -89,7 +89,7 @@ async function publish(deps: Deps, step: SiteStep): Promise<StepAnswer> {
       repair: 0,
       row: await finishPublication(database, publication, windowMs),
     };
-  return { more: false, repair: 0, row: (await readReplication(database.read, step.at)) ?? row };
+  return { more: false, repair: 0, row: await readReplication(database.read, key) };
 }
 
 /** Keys expire and are withdrawn, and releases expire, between capture and publication. */

@@ -1,4 +1,5 @@
-import { recordFailure, type LaneAt } from '../../src/database/replications/replications.ts';
+import type { LaneAt } from '../../src/database/replication-row.ts';
+import { recordFailure } from '../../src/database/replications/replications.ts';
 import type { ErrorReport } from '../../src/domain/errors.ts';
 import type { Replication } from '../../src/domain/replication.ts';
 import { activityContext } from '../context.ts';

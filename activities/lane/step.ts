@@ -1,6 +1,9 @@
-import { readDistribution, type DistributionRecord } from '../../src/database/catalog/catalog.ts';
-import { findLane, type LaneKey } from '../../src/database/registry/lane-sql.ts';
-import { startAttempt, type LaneAt } from '../../src/database/replications/replications.ts';
+import {
+  readDistribution,
+  type DistributionRecord,
+} from '../../src/database/catalog/distributions.ts';
+import { findLane, type LaneAt, type LaneKey } from '../../src/database/replication-row.ts';
+import { startAttempt } from '../../src/database/replications/replications.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import type { Replication } from '../../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
@@ -48,8 +51,10 @@ export function beginStep(deps: Deps, input: StepInput): Promise<Step> {
   const context = activityContext();
   const at = { distribution: input.distribution, site: input.site };
   const start = async (): Promise<Step> => {
-    const key = await findLane(deps.database.read, at, input.generation, context.attempt);
-    const row = await startAttempt(deps.database, at, input.generation, context.attempt);
+    const { generation } = input;
+    const { attempt } = context;
+    const key = { ...(await findLane(deps.database.read, at)), generation, attempt };
+    const row = await startAttempt(deps.database, at, generation, attempt);
     const distribution = await readDistribution(deps.database.read, at.distribution);
     if (distribution === null)
       throw new DebgeoError('NAME_UNKNOWN', `the distribution ${at.distribution} was removed`);

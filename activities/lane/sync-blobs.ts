@@ -1,15 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { recordCorrupt } from '../../src/database/registry/lane-sql.ts';
+import { openBlobs } from '../../src/database/registry/barrier.ts';
 import {
   claimBlobs,
-  countProgress,
   failBlobs,
   finishBlobs,
-  openBlobs,
   releaseBlobs,
   type WantedBlob,
-} from '../../src/database/registry/registry.ts';
+} from '../../src/database/registry/claims.ts';
+import { recordCorrupt } from '../../src/database/registry/judgements.ts';
+import { countProgress } from '../../src/database/registry/progress.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError, type ErrorReport } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';

@@ -1,4 +1,5 @@
-import { assertSettled, barrier, countProgress } from '../../src/database/registry/registry.ts';
+import { assertSettled, barrier } from '../../src/database/registry/barrier.ts';
+import { countProgress } from '../../src/database/registry/progress.ts';
 import { withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import { countsOf, beginStep, type StepAnswer, type StepInput } from './step.ts';

@@ -1,4 +1,5 @@
-import { findSite, markUnneeded } from '../../src/database/prune/prune-blobs.ts';
+import { readSite } from '../../src/database/configuration/sites.ts';
+import { markUnneeded } from '../../src/database/prune/mark-unneeded.ts';
 import { loadPrune, recordMarked, startPrune } from '../../src/database/prune/prunes.ts';
 import type { SitePrune } from '../../src/domain/replication.ts';
 import { activityContext, withHeartbeat } from '../context.ts';
@@ -16,7 +17,7 @@ export const createPlanPrune =
     const plan = async (): Promise<SitePrune> => {
       const row = await loadPrune(deps.database, site);
       if (!row.enabled) return row;
-      const { id } = await findSite(deps.database.read, site);
+      const { id } = await readSite(deps.database.read, site);
       await startPrune(deps.database, id);
       const { more } = await markUnneeded(deps.database, id);
       return recordMarked(deps.database, site, more);

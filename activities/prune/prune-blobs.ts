@@ -1,11 +1,11 @@
+import { readSite } from '../../src/database/configuration/sites.ts';
 import {
   bookFound,
   bookGone,
-  findSite,
-  takeMarked,
-  type Left,
+  claimMarked,
+  type Undeleted,
   type UnneededBlob,
-} from '../../src/database/prune/prune-blobs.ts';
+} from '../../src/database/prune/marked-blobs.ts';
 import { loadPrune } from '../../src/database/prune/prunes.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
@@ -48,12 +48,12 @@ export const createPruneBlobs =
     const context = activityContext();
     const counts = { deleted: 0 };
     const work = async (): Promise<PruneAnswer> => {
-      const { id } = await findSite(deps.database.read, site);
+      const { id } = await readSite(deps.database.read, site);
       const { store } = await deps.siteOf(site);
       const pruner = new Pruner(deps, id, store, context);
       const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
       for (;;) {
-        const batch = await takeMarked(deps.database, id, context.attempt, LIMITS.batchFiles);
+        const batch = await claimMarked(deps.database, id, context.attempt, LIMITS.batchFiles);
         if (batch.length === 0) return { more: false, row: await loadPrune(deps.database, site) };
         counts.deleted += await pruner.deleteAll(batch);
         if (Date.now() >= end) return { more: true, row: await loadPrune(deps.database, site) };
@@ -87,7 +87,7 @@ class Pruner {
    */
   async deleteAll(batch: readonly UnneededBlob[]): Promise<number> {
     const gone: UnneededBlob[] = [];
-    const left: Left[] = [];
+    const undeleted: Undeleted[] = [];
     try {
       await inParallel(
         batch,
@@ -96,13 +96,13 @@ class Pruner {
         async (blob, signal) => {
           const outcome = await this.#delete(blob, signal);
           if (outcome === 'gone') gone.push(blob);
-          else if (outcome !== 'needed') left.push({ blob, report: outcome });
+          else if (outcome !== 'needed') undeleted.push({ blob, report: outcome });
         },
       );
     } finally {
-      await bookGone(this.#deps.database, this.#siteId, this.#context.attempt, gone, left);
+      await bookGone(this.#deps.database, this.#siteId, this.#context.attempt, gone, undeleted);
     }
-    for (const { blob, report } of left)
+    for (const { blob, report } of undeleted)
       this.#deps.log.warn({ site: this.#store.site, path: blob.path, report }, 'left at the site');
     return gone.length;
   }
@@ -111,7 +111,7 @@ class Pruner {
   async #delete(
     blob: UnneededBlob,
     signal: AbortSignal,
-  ): Promise<'gone' | 'needed' | Left['report']> {
+  ): Promise<'gone' | 'needed' | Undeleted['report']> {
     const place = sitePath(blob.mount, blob.path);
     const state = 'these bytes were left as they are; delete them if nobody needs them';
     let { etag } = blob;
@@ -160,7 +160,7 @@ class Pruner {
     place: RepoPath,
     etag: string,
     signal: AbortSignal,
-  ): Promise<'gone' | 'conflict' | Left['report']> {
+  ): Promise<'gone' | 'conflict' | Undeleted['report']> {
     try {
       return await this.#store.remove(place, etag, signal);
     } catch (error) {

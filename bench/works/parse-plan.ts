@@ -7,11 +7,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
-import { saveSnapshot } from '../../src/database/catalog/catalog.ts';
+import { saveSnapshot } from '../../src/database/catalog/save-snapshot.ts';
 import { applyConfiguration } from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase } from '../../src/database/orm.ts';
-import { findLane } from '../../src/database/registry/lane-sql.ts';
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
+import { findLane } from '../../src/database/replication-row.ts';
 import { startAttempt } from '../../src/database/replications/replications.ts';
 import { BlobSet } from '../../src/domain/blob-set.ts';
 import { PackagesReader } from '../../src/domain/index-file.ts';
@@ -68,7 +68,7 @@ export const parsePlan: WorkGroup = {
         });
       });
       const attempt = Date.now();
-      const lane = await findLane(database.read, AT, 1, attempt);
+      const lane = { ...(await findLane(database.read, AT)), generation: 1, attempt };
       await startAttempt(database, AT, 1, attempt);
       await step('plan', async () => {
         await database.transaction((tx) => planBlobs(tx, lane));
@@ -136,5 +136,5 @@ const CONFIGURATION: Parameters<typeof applyConfiguration>[1] = {
 async function findId(
   database: Awaited<ReturnType<typeof connectDatabase>>,
 ): Promise<{ id: number }> {
-  return findLane(database.read, AT, 1, 0).then((lane) => ({ id: lane.distributionId }));
+  return findLane(database.read, AT).then((lane) => ({ id: lane.distributionId }));
 }

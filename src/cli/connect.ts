@@ -3,8 +3,8 @@ import { isGrpcServiceError, type Client } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
 
 import { connectDatabase, type Database } from '../database/orm.ts';
+import { readDatabaseClock } from '../database/server/clock.ts';
 import { assertMigrated } from '../database/server/migrate.ts';
-import { readDatabaseClock } from '../database/views/progress.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { loadConfig, type Config } from '../settings/servers.ts';
 import { connectTemporal, type TemporalConfig } from '../temporal/temporal.ts';

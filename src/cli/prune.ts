@@ -1,9 +1,9 @@
+import { readPrunes, type PruneStatus } from '../database/prune/prunes.ts';
 /**
  * `debgeo prune [--site S] [--dry-run]`: delete now what no kept snapshot names, or say what would
  * go.
  */
-import { previewPrune, type Prunable } from '../database/prune/prune-blobs.ts';
-import { readPrunes, type PruneStatus } from '../database/prune/prunes.ts';
+import { previewPrune, type Prunable } from '../database/prune/unneeded-blobs.ts';
 import { DebgeoError, ruleOf, type ErrorReport } from '../domain/errors.ts';
 import { askPrune } from '../temporal/temporal.ts';
 import { ago, bytes, duration, table } from './amount.ts';

@@ -1,5 +1,5 @@
+import { listSitesOf } from '../database/configuration/sites.ts';
 import type { Database } from '../database/orm.ts';
-import { readSites } from '../database/views/progress.ts';
 import { DebgeoError } from '../domain/errors.ts';
 
 /**
@@ -11,7 +11,7 @@ export const requireNames = async (
   distribution: string,
   site: string | undefined,
 ): Promise<void> => {
-  const sites = await readSites(database, distribution);
+  const sites = await listSitesOf(database, distribution);
   if (sites === null)
     throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${distribution}`);
   if (site !== undefined && !sites.includes(site))

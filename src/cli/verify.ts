@@ -2,7 +2,8 @@
  * `debgeo verify DIST [--site S]`: read every blob back, judge, repair. With --wait until that is
  * done.
  */
-import { readDatabaseClock, type LaneProgress } from '../database/views/progress.ts';
+import { readDatabaseClock } from '../database/server/clock.ts';
+import type { LaneProgress } from '../database/views/progress.ts';
 import { readStatus } from '../database/views/status.ts';
 import { signalVerify } from '../temporal/temporal.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';

@@ -1,4 +1,7 @@
-/** Locks that rows do not give, and their order: the archive before anything else. */
+/**
+ * Locks that MikroORM cannot take, and their order: the archive before anything else. Its
+ * `lockMode` has no `for no key update`, and locks every joined table.
+ */
 import { sql } from 'kysely';
 
 import type { Tx } from './orm.ts';
@@ -19,4 +22,34 @@ export async function lockArchiveShared(tx: Tx, archiveId: number): Promise<void
  */
 export async function lockArchiveForPrune(tx: Tx, archiveId: number): Promise<void> {
   await run(tx, sql`select pg_advisory_xact_lock(${archiveId}::bigint)`);
+}
+
+/** Any number, as long as nothing else locks it. */
+const APPLY = 727002;
+
+/**
+ * Two applies at once would interleave: the second waits. Distributions, then their replications,
+ * before any archive or site, because that is how captures and lanes come to the archives and sites
+ * that they refer to. `no key update` lets a lane that holds its replication refer to its
+ * distribution until it ends.
+ */
+export async function lockForApply(tx: Tx, distributions: readonly string[]): Promise<void> {
+  await run(tx, sql`select pg_advisory_xact_lock(${APPLY})`);
+  const named = sql`name = any(${[...distributions]}::text[])`;
+  await run(
+    tx,
+    sql`
+      select from debian_distributions
+      where ${named}
+      order by id
+      for no key update`,
+  );
+  await run(
+    tx,
+    sql`
+      select from distribution_replications
+      where distribution_id in (select id from debian_distributions where ${named})
+      order by distribution_id, site_id
+      for update`,
+  );
 }

@@ -12,8 +12,14 @@ import { MIGRATIONS } from './migrations/index.ts';
 
 export interface Tx {
   /**
-   * For the control plane: entities, one by one. In a transaction, who changes them flushes before
-   * it ends.
+   * For the control plane: entities, one by one.
+   *
+   * What an operator configures is found, assigned and flushed; a transaction that ends with a
+   * change that was not flushed is rolled back. Rows that many write (replications, publications,
+   * prunes) are written by `nativeUpdate`, each time on a condition. Lock in SQL first and find
+   * afterwards: what was found before a lock, or before SQL wrote to it, is old. Within one
+   * transaction a row is written by the unit of work or by SQL, never by both. `em.transactional`
+   * does not join this transaction, and throws.
    */
   readonly em: EntityManager;
   /**
@@ -111,10 +117,20 @@ function inTransaction<T>(orm: MikroORM, work: (tx: Tx) => Promise<T>): Promise<
   const em = orm.em.fork() as EntityManager;
   return kyselyOf(em)
     .transaction()
-    .execute((kysely) => {
+    .execute(async (kysely) => {
       em.setTransactionContext(kysely);
-      return work({ em, kysely });
+      const answer = await work({ em, kysely });
+      assertFlushed(em);
+      return answer;
     });
+}
+
+/** A change that is not flushed would be lost without a word. Free where no entity was touched. */
+function assertFlushed(em: EntityManager): void {
+  const unitOfWork = em.getUnitOfWork();
+  unitOfWork.computeChangeSets();
+  const forgotten = unitOfWork.getChangeSets().map(({ type, meta }) => `${type} ${meta.className}`);
+  if (forgotten.length > 0) throw new Error(`changes are not flushed: ${forgotten.join(', ')}`);
 }
 
 const kyselyOf = (em: EntityManager): Kysely<unknown> => em.getKysely<unknown>() as Kysely<unknown>;

@@ -113,13 +113,16 @@ export interface Command {
   readonly verify?: boolean;
 }
 
+/** By event: the states that it may find, and the one that it leaves. */
+type Transitions<State> = Readonly<
+  Record<string, { readonly from: readonly State[]; readonly to: State }>
+>;
+
 /**
  * The legal transitions of a replication (rows) by what happens to it. Anything else is a bug or a
  * late result, and changes nothing.
  */
-export const REPLICATION_TRANSITIONS: Readonly<
-  Record<string, { readonly from: readonly ReplicationState[]; readonly to: ReplicationState }>
-> = {
+export const REPLICATION_TRANSITIONS = {
   captured: { from: ['pending', 'synced', 'cancelled'], to: 'pending' },
   start: { from: ['pending', 'started', 'synced', 'failed'], to: 'started' },
   sync: { from: ['started'], to: 'synced' },
@@ -130,7 +133,9 @@ export const REPLICATION_TRANSITIONS: Readonly<
   supersede: { from: ['pending', 'started'], to: 'pending' },
   cancel: { from: ['pending', 'started', 'failed'], to: 'cancelled' },
   retry: { from: ['failed', 'cancelled'], to: 'pending' },
-};
+} as const satisfies Transitions<ReplicationState>;
+
+export type ReplicationEvent = keyof typeof REPLICATION_TRANSITIONS;
 
 /** The legal transitions of one blob at one site (`blob_registry.state`). */
 export const BLOB_TRANSITIONS = {
@@ -144,9 +149,9 @@ export const BLOB_TRANSITIONS = {
   replace: { from: ['pending', 'started', 'synced', 'failed'], to: 'pending' },
   /** No kept snapshot names it any more. `started` only where its attempt is dead. */
   prune: { from: ['pending', 'started', 'synced', 'failed'], to: 'pruning' },
-} as const satisfies Readonly<
-  Record<string, { readonly from: readonly BlobState[]; readonly to: BlobState }>
->;
+} as const satisfies Transitions<BlobState>;
+
+export type BlobEvent = keyof typeof BLOB_TRANSITIONS;
 
 /**
  * Whether a lane has something to do that is not held by pause, cancel or parking. Those hold

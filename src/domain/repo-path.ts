@@ -1,7 +1,7 @@
 /**
  * The one type of every path that leaves this program (I7): relative to an archive's root, or to a
- * site's prefix when a mount stands before it. Paths come from Release, Packages and Sources files,
- * so whoever signs an archive, or nobody, chooses them.
+ * site's prefix when a mount stands before it. Paths come from Release, Packages and Sources files:
+ * the archive chooses them, signed or not.
  *
  * All refusals are HOSTILE_PATH. What is refused, and why:
  * - empty, absolute, `..`, empty segments, backslash: they leave the folder, or are other names on
@@ -72,6 +72,12 @@ export function parseRepoPath(text: string): RepoPath {
 export function joinPath(folder: string, path: string): RepoPath {
   return parseRepoPath(folder === '' || folder === '.' ? path : `${folder}/${path}`);
 }
+
+/** What by-hash names look like: to JavaScript and to PostgreSQL, which read this alike. */
+export const BY_HASH_PATTERN = '(^|/)by-hash/[^/]+/[^/]+$';
+const BY_HASH = new RegExp(BY_HASH_PATTERN);
+
+export const isByHash = (path: RepoPath): boolean => BY_HASH.test(path);
 
 /** InRelease, Release and Release.gpg of a suite, in this order. */
 export const releaseSetPaths = (suiteFolder: string): readonly [RepoPath, RepoPath, RepoPath] => {

@@ -67,10 +67,7 @@ test('the same file writes and reads back: the function tells which', () => {
 });
 
 test('the database is our SQL and its drivers; a package that nobody has named is said to be one', () => {
-  assert.equal(
-    groupOf([ours('claimBlobs', 'src/database/registry/registry.ts'), ROOT]),
-    'database',
-  );
+  assert.equal(groupOf([ours('claimBlobs', 'src/database/registry/claims.ts'), ROOT]), 'database');
   assert.equal(groupOf([dependency('parse', 'pg-protocol/dist/parser.js'), ROOT]), 'database');
   assert.equal(groupOf([dependency('x', 'somewhat/index.js'), ROOT]), 'other packages');
 });
@@ -82,7 +79,7 @@ test('only samples within the window count, and idling is not work', () => {
     nodes: [
       { id: 1, callFrame: ROOT, children: [2, 3] },
       { id: 2, callFrame: frame('(idle)', '') },
-      { id: 3, callFrame: ours('claimBlobs', 'src/database/registry/registry.ts'), children: [4] },
+      { id: 3, callFrame: ours('claimBlobs', 'src/database/registry/claims.ts'), children: [4] },
       { id: 4, callFrame: node('update', 'internal/crypto/hash') },
     ],
     samples: [3, 2, 3, 4, 3],
@@ -97,6 +94,6 @@ test('only samples within the window count, and idling is not work', () => {
   assert.equal(summary.busySeconds, 0.002);
   assert.deepEqual(
     summary.functions.map((one) => one.name),
-    ['claimBlobs src/database/registry.ts', 'update node:internal/crypto/hash'],
+    ['claimBlobs src/database/registry/claims.ts', 'update node:internal/crypto/hash'],
   );
 });

@@ -1,16 +1,16 @@
 /**
- * A migrated database of its own with one archive, one distribution and the sites that are asked
- * for.
+ * A migrated database of its own, with one archive and one distribution at the sites that a test
+ * asks for.
  */
 import { sql } from 'kysely';
 
-import { connectDatabase, type Database } from '../../src/database/orm.ts';
+import { connectDatabase, type Database, type Tx } from '../../src/database/orm.ts';
+import { one, run } from '../../src/database/sql.ts';
 import { BlobSet } from '../../src/domain/blob-set.ts';
 import type { Blob } from '../../src/domain/blob.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
-import type { Validator } from '../../src/domain/snapshot.ts';
-import type { Snapshot } from '../../src/domain/snapshot.ts';
+import type { Snapshot, Validator } from '../../src/domain/snapshot.ts';
 import { migratedDatabase } from '../support/servers.ts';
 
 export const DISTRIBUTION = 'debian-bookworm';
@@ -32,28 +32,46 @@ export async function aDistribution(
   } = {},
 ): Promise<Fixture> {
   const db = await connectDatabase(await migratedDatabase());
-  const distributionId = await db.transaction(async ({ kysely }) => {
-    await sql`insert into archives (name, url, mount, keyring) values ('debian', ${options.url ?? 'http://127.0.0.1:1'}, 'debian', ${options.keyring ?? null})`.execute(
-      kysely,
+  const distributionId = await db.transaction(async (tx) => {
+    const url = options.url ?? 'http://127.0.0.1:1';
+    await run(
+      tx,
+      sql`
+        insert into archives (name, url, mount, keyring)
+        values ('debian', ${url}, 'debian', ${options.keyring ?? null})`,
     );
-    const { rows } = await sql<{ id: number }>`
-      insert into debian_distributions (name, archive_id, suite, components, tuning)
-      select ${DISTRIBUTION}, id, 'stable', ${options.components ?? []}::text[], ${JSON.stringify(options.tuning ?? {})}::jsonb from archives returning id`.execute(
-      kysely,
+    const tuning = JSON.stringify(options.tuning ?? {});
+    const distribution = await one(
+      tx,
+      sql<{ id: number }>`
+        insert into debian_distributions (name, archive_id, suite, components, tuning)
+        select ${DISTRIBUTION}, id, 'stable', ${options.components ?? []}::text[], ${tuning}::jsonb
+        from archives
+        returning id`,
     );
-    for (const site of options.sites ?? []) {
-      await sql`
-        insert into replication_sites (name, account_url, container, public_url, credential)
-        values (${site}, 'http://127.0.0.1:1/' || ${site}, 'c', 'http://127.0.0.1:1/' || ${site}, '{"env": "X"}')`.execute(
-        kysely,
-      );
-      await sql`
-        insert into distribution_replications (distribution_id, site_id)
-        select ${rows[0]!.id}, id from replication_sites where name = ${site}`.execute(kysely);
-    }
-    return rows[0]!.id;
+    const { id } = distribution!;
+    for (const site of options.sites ?? []) await insertSite(tx, id, site);
+    return id;
   });
   return { db, distributionId, close: () => db.close() };
+}
+
+async function insertSite(tx: Tx, distributionId: number, site: string): Promise<void> {
+  const url = `http://127.0.0.1:1/${site}`;
+  await run(
+    tx,
+    sql`
+      insert into replication_sites (name, account_url, container, public_url, credential)
+      values (${site}, ${url}, 'c', ${url}, '{"env": "X"}')`,
+  );
+  await run(
+    tx,
+    sql`
+      insert into distribution_replications (distribution_id, site_id)
+      select ${distributionId}, id
+      from replication_sites
+      where name = ${site}`,
+  );
 }
 
 export const aBlob = (path: string, content: string = path): Blob => ({
@@ -69,8 +87,8 @@ export function blobSetOf(blobs: Iterable<Blob>): BlobSet {
 }
 
 /**
- * A snapshot of these pool files; `body` stands for the signed text, `signature` for what else
- * makes the bytes of InRelease.
+ * A snapshot of these pool files; `body` is the signed text, and InRelease is `body` and
+ * `signature`.
  */
 export function aSnapshot(poolFiles: readonly Blob[], body: string, signature = ''): Snapshot {
   const index = aBlob(

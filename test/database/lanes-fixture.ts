@@ -1,11 +1,12 @@
 /**
- * Two distributions of one archive at two sites, and the steps of a lane as far as the database
- * goes: nothing is ever written to a site.
+ * Two distributions of one archive at two sites, and the steps of a lane in the database: no site
+ * is written to.
  */
 import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
 
-import { readDistribution, saveSnapshot } from '../../src/database/catalog/catalog.ts';
+import { readDistribution } from '../../src/database/catalog/distributions.ts';
+import { saveSnapshot } from '../../src/database/catalog/save-snapshot.ts';
 import {
   applyConfiguration,
   type AppliedConfiguration,
@@ -15,9 +16,9 @@ import {
   finishPublication,
   openPublication,
 } from '../../src/database/publications/publications.ts';
-import { findLane, type LaneKey } from '../../src/database/registry/lane-sql.ts';
+import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry/claims.ts';
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
-import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry/registry.ts';
+import { findLane, type LaneKey } from '../../src/database/replication-row.ts';
 import { finishReplication, startAttempt } from '../../src/database/replications/replications.ts';
 import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
@@ -68,7 +69,7 @@ export async function aDatabase(
 
 let released = 0;
 
-/** Captures pool files given as `path: text`. */
+/** Captures a release of these pool files, given as `path: text`. @returns its generation */
 export async function capture(
   db: Database,
   name: string,
@@ -106,7 +107,7 @@ export async function start(
   attempt = (attempts += 1),
 ): Promise<LaneKey> {
   await startAttempt(db, { distribution: name, site }, generation, attempt);
-  return findLane(db.read, { distribution: name, site }, generation, attempt);
+  return { ...(await findLane(db.read, { distribution: name, site })), generation, attempt };
 }
 
 export async function plan(
@@ -132,7 +133,7 @@ export const files = (count: number) =>
     Array.from({ length: count }, (_, index) => [`pool/${index}.deb`, `${index}`]),
   );
 
-/** Copies everything of a generation, as a lane does that nobody disturbs. */
+/** Books everything of a generation as copied, as a lane does that runs alone. */
 export async function settle(
   db: Database,
   name: string,
@@ -150,7 +151,7 @@ export async function settle(
   return lane;
 }
 
-/** Copies and publishes a generation: what the site serves from now on. */
+/** Books a generation as copied and published: the site serves it from now on. */
 export async function serve(
   db: Database,
   name: string,

@@ -3,7 +3,8 @@ import { test } from 'node:test';
 
 import { sql } from 'kysely';
 
-import { connectDatabase, type Database } from '../../src/database/orm.ts';
+import { Archive } from '../../src/database/entities/archive.ts';
+import { connectDatabase, type Database, type Tx } from '../../src/database/orm.ts';
 import { migratedDatabase } from '../support/servers.ts';
 
 const SLOTS = 2;
@@ -40,4 +41,39 @@ test('connections that are lost inside of transactions leave no slot of the pool
     sql<{ one: number }>`select 1 as one`.execute(tx.kysely),
   );
   assert.deepEqual(rows, [{ one: 1 }]);
+});
+
+const ARCHIVE = { name: 'debian', url: 'http://127.0.0.1:1', mount: 'debian', keyring: null };
+
+test('a transaction whose entities are changed and not flushed is rolled back, all of it', async (t) => {
+  const db = await connectDatabase(await migratedDatabase());
+  t.after(() => db.close());
+  await db.transaction(async ({ em }) => {
+    em.create(Archive, ARCHIVE);
+    await em.flush();
+  });
+  const insertAnother = ({ kysely }: Tx) =>
+    sql`insert into archives (name, url, mount) values ('another', '', 'another')`.execute(kysely);
+
+  const forgetful: Record<string, (tx: Tx) => Promise<unknown>> = {
+    assigned: async ({ em }) =>
+      em.assign(await em.findOneOrFail(Archive, { name: 'debian' }), { url: 'file:///' }),
+    made: async ({ em }) => em.create(Archive, { ...ARCHIVE, name: 'new', mount: 'new' }),
+    removed: async ({ em }) => em.remove(await em.findOneOrFail(Archive, { name: 'debian' })),
+  };
+  for (const [what, forget] of Object.entries(forgetful))
+    await assert.rejects(
+      db.transaction(async (tx) => {
+        await insertAnother(tx);
+        await forget(tx);
+      }),
+      /not flushed/,
+      what,
+    );
+
+  const found = await db.read.em.find(Archive, {});
+  assert.deepEqual(
+    found.map(({ name, url }) => [name, url]),
+    [['debian', ARCHIVE.url]],
+  );
 });

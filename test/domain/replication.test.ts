@@ -164,7 +164,8 @@ describe('transitions', () => {
   });
 
   it('leave cancelled only by retry and by a newer generation', () => {
-    const leaving = Object.entries(REPLICATION_TRANSITIONS)
+    const table: Record<string, { from: readonly string[] }> = REPLICATION_TRANSITIONS;
+    const leaving = Object.entries(table)
       .filter(([, rule]) => rule.from.includes('cancelled'))
       .map(([name]) => name);
 

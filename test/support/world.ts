@@ -33,7 +33,7 @@ import {
   type AppliedConfiguration,
 } from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
-import { readReplication } from '../../src/database/replications/replications.ts';
+import { findLane, readReplication } from '../../src/database/replication-row.ts';
 import {
   readStatus,
   type DistributionStatus,
@@ -273,9 +273,8 @@ export class World {
 
   /** The lane's row as the workflow sees it. */
   async replication(site: string, suite: string = this.suite): Promise<Replication> {
-    const row = await readReplication(this.database.read, { distribution: suite, site });
-    assert.ok(row, `${suite} is not replicated to ${site}`);
-    return row;
+    const { read } = this.database;
+    return readReplication(read, await findLane(read, { distribution: suite, site }));
   }
 
   /** In the order in which they were published there. */

@@ -1,5 +1,5 @@
 import { verifyReleaseSet } from '../../archive/verify-signature.ts';
-import { readDistribution } from '../../database/catalog/catalog.ts';
+import { readDistribution } from '../../database/catalog/distributions.ts';
 import { type ReleaseAge, readReleaseAge } from '../../database/replications/stale-releases.ts';
 import type { JoinedDeps } from '../../deps.ts';
 import { DebgeoError } from '../../domain/errors.ts';

@@ -26,8 +26,8 @@ export interface ExpectedContent {
 }
 
 /**
- * Open files at a time: all Packages and Sources of sid in two compressions are fewer. What is
- * beyond is read from the database.
+ * Files open at a time: all Packages and Sources of sid in two compressions are fewer. Contents
+ * beyond it are read from the database.
  */
 const KEPT_MAX = 128;
 
@@ -64,31 +64,42 @@ const ALGORITHMS: Readonly<Record<HashName, string>> = {
 };
 
 /**
- * Those of the digests that the catalog does not have the bytes of. The others are taken up again
- * where prune has found them unused: whoever asks is about to save a snapshot that names them.
+ * The digests whose bytes the catalog does not have. The others are no longer unused where prune
+ * has marked them so: the capture that asks is about to save a snapshot that names them.
  */
 export async function missingContents(tx: Tx, digests: readonly Sha256[]): Promise<Set<Sha256>> {
-  const wanted = sql`select decode(h, 'hex') from unnest(${[...digests]}::text[]) h`;
+  const wanted = sql`
+    select decode(h, 'hex')
+    from unnest(${[...digests]}::text[]) h`;
   await run(
     tx,
     sql`
-    update index_contents set unused_since = null where chunk = 0 and unused_since is not null and sha256 in (${wanted})`,
+      update index_contents
+      set unused_since = null
+      where chunk = 0
+        and unused_since is not null
+        and sha256 in (${wanted})`,
   );
   const rows = await all(
     tx,
     sql<{ sha256: Sha256 }>`
-    select distinct h as sha256 from unnest(${[...digests]}::text[]) h
-    where not exists (select from index_contents c where c.sha256 = decode(h, 'hex') and c.chunk = 0)`,
+      select distinct h as sha256
+      from unnest(${[...digests]}::text[]) h
+      where not exists (
+        select
+        from index_contents c
+        where c.sha256 = decode(h, 'hex')
+          and c.chunk = 0
+      )`,
   );
   return new Set(rows.map((row) => row.sha256));
 }
 
 /**
- * Keeps the bytes of an index if they are right. They wait in a temporary file until the last one
- * has come and been hashed: so a slow archive holds no transaction open, and a wrong file leaves
- * nothing behind.
- * @param kept takes that file, for openIndexContent
- * @returns their SHA-256
+ * Stores the bytes of an index if they are right. They wait in a temporary file until the last one
+ * was hashed: so a slow archive holds no transaction open, and a wrong file leaves nothing behind.
+ * @param kept keeps that file open, for openIndexContent
+ * @returns the SHA-256 of the bytes
  * @throws INDEX_MISMATCH another size, or another digest than one of those expected
  */
 export async function storeIndexContent(
@@ -140,29 +151,31 @@ async function receive(
   return digests.get('SHA256') as Sha256;
 }
 
-/** Every content has a chunk 0, the empty one too: that is how it is known to be here. */
+/** Every content has a chunk 0, the empty one too: where it is, the content is here. */
 async function insertChunks(tx: Tx, sha256: Sha256, path: string): Promise<void> {
   await using file = await open(path);
   const { size } = await file.stat();
   const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(size, LIMITS.chunkBytes)));
-  for (let chunk = 0, left = size; chunk === 0 || left > 0; chunk += 1) {
+  for (let chunk = 0, rest = size; chunk === 0 || rest > 0; chunk += 1) {
     const { bytesRead } = await file.read(buffer);
-    if (bytesRead === 0 && left > 0) throw new Error(`${path} became shorter`);
+    if (bytesRead === 0 && rest > 0) throw new Error(`${path} became shorter`);
     await run(
       tx,
       sql`
-      insert into index_contents as c (sha256, chunk, bytes)
-      values (${Buffer.from(sha256, 'hex')}, ${chunk}, ${buffer.subarray(0, bytesRead)})
-      on conflict (sha256, chunk) do update set unused_since = null where c.unused_since is not null`,
+        insert into index_contents as c (sha256, chunk, bytes)
+        values (${Buffer.from(sha256, 'hex')}, ${chunk}, ${buffer.subarray(0, bytesRead)})
+        on conflict (sha256, chunk) do update
+        set unused_since = null
+        where c.unused_since is not null`,
     );
-    left -= bytesRead;
+    rest -= bytesRead;
   }
 }
 
 /**
  * Opens the bytes of an index for streaming; null if the catalog does not have them.
- * @param kept where storeIndexContent may have kept them a moment ago: out of the database they
- *   take several times their size in memory
+ * @param kept files that storeIndexContent has kept: bytes from the database take several times
+ *   their size in memory
  */
 export async function openIndexContent(
   db: Database,
@@ -190,14 +203,16 @@ async function* chunksFrom(
 
 /**
  * As Base64: the hexadecimal digits of a bytea are half as long again, and several copies of them
- * stand in memory until they are collected.
+ * stay in memory until they are collected.
  */
 async function readChunk(db: Database, sha256: Sha256, chunk: number): Promise<Buffer | null> {
   const row = await one(
     db.read,
-    sql<{
-      base64: string;
-    }>`select encode(bytes, 'base64') as base64 from index_contents where sha256 = ${Buffer.from(sha256, 'hex')} and chunk = ${chunk}`,
+    sql<{ base64: string }>`
+      select encode(bytes, 'base64') as base64
+      from index_contents
+      where sha256 = ${Buffer.from(sha256, 'hex')}
+        and chunk = ${chunk}`,
   );
   return row && Buffer.from(row.base64, 'base64');
 }

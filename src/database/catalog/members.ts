@@ -1,19 +1,27 @@
-/** The immutable members of one generation, asked for by what they are. */
+/** Some of the members of one generation: by digest, by size, or a sample. */
 import { sql, type RawBuilder } from 'kysely';
 
 import type { Blob } from '../../domain/blob.ts';
-import type { RepoPath } from '../../domain/repo-path.ts';
+import { BY_HASH_PATTERN, type RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
-import { members, type LaneKey } from '../registry/lane-sql.ts';
+import { members } from '../registry/lane-sql.ts';
+import type { LaneKey } from '../replication-row.ts';
 import { all } from '../sql.ts';
 
-const isByHash = sql`p.path ~ '(^|/)by-hash/[^/]+/[^/]+$'`;
+const isByHash = sql`p.path ~ ${sql.lit(BY_HASH_PATTERN)}`;
 
 /** The by-hash members with these digests, all hashes and folders. */
 export function byHashMembers(tx: Tx, lane: LaneKey, digests: readonly Sha256[]): Promise<Blob[]> {
-  const wanted = sql`b.sha256 = any(${digests.map((digest) => Buffer.from(digest, 'hex'))}::bytea[])`;
-  return select(tx, lane, sql`where ${isByHash} and ${wanted} order by p.path`);
+  const bytes = digests.map((digest) => Buffer.from(digest, 'hex'));
+  return select(
+    tx,
+    lane,
+    sql`
+      where ${isByHash}
+        and b.sha256 = any(${bytes}::bytea[])
+      order by p.path`,
+  );
 }
 
 /**
@@ -21,8 +29,14 @@ export function byHashMembers(tx: Tx, lane: LaneKey, digests: readonly Sha256[])
  * published on it.
  */
 export async function smallestMember(tx: Tx, lane: LaneKey): Promise<Blob | null> {
-  const [smallest] = await select(tx, lane, sql`order by ${isByHash} desc, b.size, p.path limit 1`);
-  return smallest ?? null;
+  const found = await select(
+    tx,
+    lane,
+    sql`
+      order by ${isByHash} desc, b.size, p.path
+      limit 1`,
+  );
+  return found[0] ?? null;
 }
 
 /** A few pool files, always the same ones: the smallest, and those whose names apt quotes. */
@@ -31,21 +45,32 @@ export async function samplePool(tx: Tx, lane: LaneKey, count: number): Promise<
   const quoted = await select(
     tx,
     lane,
-    sql`where not ${isByHash} and p.path ~ '[+~%]' order by b.size, p.path limit ${half}`,
+    sql`
+      where not ${isByHash}
+        and p.path ~ '[+~%]'
+      order by b.size, p.path
+      limit ${half}`,
   );
   const smallest = await select(
     tx,
     lane,
-    sql`where not ${isByHash} order by b.size, p.path limit ${count - quoted.length}`,
+    sql`
+      where not ${isByHash}
+      order by b.size, p.path
+      limit ${count - quoted.length}`,
   );
   return [...new Map([...quoted, ...smallest].map((blob) => [blob.path, blob])).values()];
 }
 
+/** @param which `where`, `order by` and `limit`, of `m` a member, `b` its blob and `p` its path */
 async function select(tx: Tx, lane: LaneKey, which: RawBuilder<unknown>): Promise<Blob[]> {
   const found = await all(
     tx,
     sql<{ path: RepoPath; size: number; digest: Uint8Array }>`
-    select p.path, b.size, b.sha256 as digest from ${members(lane)} join paths p on p.id = b.path_id ${which}`,
+      select p.path, b.size, b.sha256 as digest
+      from ${members(lane)}
+      join paths p on p.id = b.path_id
+      ${which}`,
   );
   return found.map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }));
 }

@@ -31,7 +31,7 @@ const schema = defineEntity({
     acceptUndated: p.boolean().default(false),
     /** The newest release may not become older than this; null: as old as it likes. */
     staleAfterMs: p.bigint('number').nullable(),
-    tuning: p.json<StoredTuning>().default('{}'),
+    tuning: p.json<StoredTuning>().defaultRaw(`'{}'`),
     latestGeneration: p.integer().default(0),
     inReleaseEtag: p.text().nullable(),
     inReleaseLastModified: p.text().nullable(),

@@ -13,7 +13,7 @@ const schema = defineEntity({
     generation: p.integer().nullable(),
     /** captured, published, synced, cancelled, … */
     what: p.text(),
-    facts: p.json<Readonly<Record<string, unknown>>>().default('{}'),
+    facts: p.json<Readonly<Record<string, unknown>>>().defaultRaw(`'{}'`),
     at: p.datetime().columnType('timestamptz').defaultRaw('now()'),
   },
 });

@@ -1,5 +1,11 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
 
+/** Where a secret is, never the secret. */
+export type StoredCredential =
+  | { readonly env: string }
+  | { readonly file: string }
+  | { readonly identity: 'default' };
+
 const schema = defineEntity({
   name: 'ReplicationSite',
   tableName: 'replication_sites',
@@ -11,8 +17,7 @@ const schema = defineEntity({
     container: p.text(),
     prefix: p.text().default(''),
     publicUrl: p.text(),
-    /** A reference, never the secret. */
-    credential: p.json<{ env: string } | { file: string } | { identity: 'default' }>(),
+    credential: p.json<StoredCredential>(),
     /** The task queue is debgeo-site-<worker group, or else the name>. */
     workerGroup: p.text().nullable(),
     enabled: p.boolean().default(true),

@@ -8,8 +8,8 @@ import { ruleOf, type ErrorReport } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import { backoffMs, type SitePrune } from '../../domain/replication.ts';
 import { type Database, type Tx } from '../orm.ts';
+import { QUEUE } from '../replication-row.ts';
 import { ms, all, one, run, later } from '../sql.ts';
-import { QUEUE } from '../views/work.ts';
 
 /**
  * The first prune of a site comes an interval after this was asked for first. Not there: not

@@ -9,11 +9,14 @@ import { DebgeoError } from '../../domain/errors.ts';
 import type { Replication } from '../../domain/replication.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
+import { fenced, holdFence } from '../fence.ts';
 import { recordEvent } from '../incidents.ts';
 import { lockArchiveShared } from '../locks.ts';
 import { type Database, type Tx } from '../orm.ts';
-import { archiveOf, holdFence, recordCorrupt, rowOf, type LaneKey } from '../registry/lane-sql.ts';
-import { assertSettled, barrier } from '../registry/registry.ts';
+import { assertSettled, barrier } from '../registry/barrier.ts';
+import { recordCorrupt } from '../registry/judgements.ts';
+import { archiveOf } from '../registry/lane-sql.ts';
+import { readReplication, type LaneKey } from '../replication-row.ts';
 import { ms, timestamp, all, one, run } from '../sql.ts';
 
 /** What stands at a published name since our last write or look; `sha256` null: nothing. */
@@ -80,7 +83,7 @@ async function resume(
   lane: LaneKey,
 ): Promise<number> {
   if (open.generation !== lane.generation)
-    throw new DebgeoError('FENCED', `the publication of another generation is open at this site`, {
+    throw fenced(`the publication of another generation is open at this site`, {
       expected: `generation ${open.generation}`,
       found: `generation ${lane.generation}`,
     });
@@ -205,6 +208,6 @@ export function finishPublication(
       );
       await recordEvent(tx, { ...lane, what: 'published', facts: { windowMs: window } });
     }
-    return rowOf(tx, lane);
+    return readReplication(tx, lane);
   });
 }

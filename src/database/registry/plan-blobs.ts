@@ -3,33 +3,33 @@ import { sql, type RawBuilder } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import { sha256FromBytes } from '../../domain/sha256.ts';
+import { holdFence } from '../fence.ts';
 import { lockArchiveShared } from '../locks.ts';
 import { type Tx } from '../orm.ts';
+import { type LaneKey } from '../replication-row.ts';
 import { all, one, run } from '../sql.ts';
 import {
-  after,
+  to,
   archiveOf,
   atSite,
   FAILED,
-  holdFence,
-  isBefore,
+  from,
   isDead,
   members,
   PENDING,
   PRUNING,
-  recount,
   STARTED,
-  type LaneKey,
 } from './lane-sql.ts';
+import { recount } from './progress.ts';
 
-/** Blobs that are no longer named one by one in the statements of a plan. */
+/** So many candidates are no longer named one by one in the statements of a plan. */
 const MANY = 5_000;
 
 /**
  * Gives every member of the generation a row at the site, and another try to those that failed, or
- * that prune is deleting: they are written anew, over the version that is being deleted. Planning
- * twice changes nothing. Must be the first statement of its transaction (see lockArchiveShared).
- * @returns what the generation has in all
+ * that prune is deleting: they are written anew, over the version that is being deleted.
+ * Idempotent. Must be the first statement of its transaction (see lockArchiveShared).
+ * @returns files and bytes of the whole generation
  * @throws FENCED, PATH_CONFLICT
  * @throws NOT_VERIFIED prune is deleting other bytes at one of its paths at this moment
  * @throws SUPERSEDED the generation was pruned before it was pinned, so a newer one is there
@@ -45,24 +45,45 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
   await run(
     tx,
     sql`
-    update blob_registry r set blob_id = b.id, state = ${after('replace')}, retry_count = 0, failure_code = null
-    from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id <> b.id`,
+      update blob_registry r
+      set blob_id = b.id,
+        state = ${to('replace')},
+        retry_count = 0,
+        failure_code = null
+      from ${candidates}
+      where ${atSite(lane)}
+        and r.path_id = b.path_id
+        and r.blob_id <> b.id`,
   );
-  // Before the insert: a row that prune is about to forget is waited for here, and if it went away,
-  // planned anew below.
+  // Before the insert: this waits for a row that prune is about to delete, and the insert plans it
+  // anew when it is gone.
   await run(
     tx,
     sql`
-    update blob_registry r set state = ${after('plan')}, failure_code = null, retry_count = 0
-    from ${candidates} where ${atSite(lane)} and r.path_id = b.path_id and r.blob_id = b.id and ${isBefore('plan')}`,
+      update blob_registry r
+      set state = ${to('plan')},
+        failure_code = null,
+        retry_count = 0
+      from ${candidates}
+      where ${atSite(lane)}
+        and r.path_id = b.path_id
+        and r.blob_id = b.id
+        and ${from('plan')}`,
   );
   await run(
     tx,
     sql`
-    insert into blob_registry (site_id, path_id, blob_id)
-    select ${lane.siteId}::int, b.path_id, b.id from ${candidates}
-    where not exists (select 1 from blob_registry r where ${atSite(lane)} and r.path_id = b.path_id)
-    order by b.path_id on conflict do nothing`,
+      insert into blob_registry (site_id, path_id, blob_id)
+      select ${lane.siteId}::int, b.path_id, b.id
+      from ${candidates}
+      where not exists (
+        select 1
+        from blob_registry r
+        where ${atSite(lane)}
+          and r.path_id = b.path_id
+      )
+      order by b.path_id
+      on conflict do nothing`,
   );
 
   const planned = await recount(tx, lane);
@@ -75,87 +96,129 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
 }
 
 /**
- * `m` and `b`, to stand behind `from`: the members that the plan may change, found by one look at
- * all of them; so a small change costs little. Where they are many, all members: what the plan
- * changes it judges itself.
+ * To stand behind `from`; gives `m` and `b`: the members that the plan may change, found by one
+ * pass over all of them, so that a small change costs little. Where they are many, all members: the
+ * statements of the plan judge each row themselves.
  */
 async function findCandidates(tx: Tx, lane: LaneKey): Promise<RawBuilder<unknown>> {
   const rows = await all(
     tx,
     sql<{ id: number }>`
-    select b.id from ${members(lane)} left join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id
-    where r.path_id is null or r.blob_id <> b.id or ${isBefore('plan')} limit ${MANY}`,
+      select b.id
+      from ${members(lane)}
+      left join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id
+      where r.path_id is null
+        or r.blob_id <> b.id
+        or ${from('plan')}
+      limit ${MANY}`,
   );
   if (rows.length === MANY) return members(lane);
-  return sql`unnest(${rows.map(({ id }) => id)}::bigint[]) m (blob_id) join blobs b on b.id = m.blob_id`;
+  return sql`
+    unnest(${rows.map(({ id }) => id)}::bigint[]) m (blob_id)
+    join blobs b on b.id = m.blob_id`;
 }
 
 async function refusePruned(tx: Tx, lane: LaneKey): Promise<void> {
-  const rows = await all(
+  const snapshot = await one(
     tx,
     sql`
-    select from distribution_snapshots where distribution_id = ${lane.distributionId} and generation = ${lane.generation}`,
+      select
+      from distribution_snapshots
+      where distribution_id = ${lane.distributionId}
+        and generation = ${lane.generation}`,
   );
-  if (rows.length === 0)
+  if (snapshot === null)
     throw new DebgeoError(
       'SUPERSEDED',
       `generation ${lane.generation} is not in the catalog any more`,
     );
 }
 
+interface Conflict {
+  readonly path: string;
+  readonly held: Uint8Array;
+  readonly wanted: Uint8Array;
+  /** Names of other distributions at this site that want the held bytes. */
+  readonly others: string | null;
+  /** Prune is deleting the held bytes, and nothing needs them. */
+  readonly isGoing: boolean;
+}
+
 /**
- * A path holds one digest for as long as a served snapshot, or one in its grace, may name it: until
- * prune has deleted it. Free for other bytes is only a row that was never verified, so that no
- * snapshot with it was ever published here, that nobody works on, and that no other distribution at
- * this site wants: an archive that replaces a file that it never had right. What prune is deleting
- * at this moment is free soon: no person has to act.
+ * @throws NOT_VERIFIED prune is deleting other bytes: the path is free soon, no operator has to act
+ * @throws PATH_CONFLICT
  */
 async function refuseConflicts(
   tx: Tx,
   lane: LaneKey,
   candidates: RawBuilder<unknown>,
 ): Promise<void> {
-  const conflict = await one(
-    tx,
-    sql<{
-      path: string;
-      held: Uint8Array;
-      wanted: Uint8Array;
-      others: string | null;
-      isGoing: boolean;
-    }>`
-      select p.path, h.sha256 as held, b.sha256 as wanted, w.names as others, r.state = ${PRUNING} and w.names is null as "isGoing"
-      from ${candidates}
-      join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id and r.blob_id <> b.id
-      join blobs h on h.id = r.blob_id join paths p on p.id = r.path_id
-      left join lateral (
-        select string_agg(distinct d.name, ', ') as names
-        from snapshot_blobs o join distribution_replications x on x.distribution_id = o.distribution_id and x.site_id = r.site_id
-        join debian_distributions d on d.id = o.distribution_id
-        where o.blob_id = r.blob_id and o.distribution_id <> ${lane.distributionId} and not d.removed
-          and (x.pinned_generation >= o.from_generation and x.pinned_generation < o.to_generation
-            or x.desired_generation >= o.from_generation and x.desired_generation < o.to_generation)) w on true
-      where r.verified_at is not null or w.names is not null or not (r.state in (${PENDING}, ${FAILED}) or (r.state = ${STARTED} and ${isDead(lane)}))
-      order by "isGoing", p.path limit 1`,
-  );
+  const conflict = await findConflict(tx, lane, candidates);
   if (conflict === null) return;
+  const { path, others } = conflict;
+  const held = sha256FromBytes(conflict.held);
+  const expected = sha256FromBytes(conflict.wanted);
+  const state = 'nothing was overwritten';
   if (conflict.isGoing)
     throw new DebgeoError(
       'NOT_VERIFIED',
-      `generation ${lane.generation} waits until prune has deleted other bytes at ${conflict.path}`,
-      {
-        expected: sha256FromBytes(conflict.wanted),
-        found: `${sha256FromBytes(conflict.held)}, which nothing needs any more`,
-        state: 'nothing was overwritten',
-      },
+      `generation ${lane.generation} waits until prune has deleted other bytes at ${path}`,
+      { expected, found: `${held}, which nothing needs any more`, state },
     );
+  const holder = others ?? 'a snapshot that was served or may be served here';
   throw new DebgeoError(
     'PATH_CONFLICT',
-    `generation ${lane.generation} needs other bytes at ${conflict.path} than the site holds there`,
-    {
-      expected: sha256FromBytes(conflict.wanted),
-      found: `${sha256FromBytes(conflict.held)}, of ${conflict.others ?? 'a snapshot that was served or may be served here'}`,
-      state: 'nothing was overwritten',
-    },
+    `generation ${lane.generation} needs other bytes at ${path} than the site holds there`,
+    { expected, found: `${held}, of ${holder}`, state },
   );
 }
+
+/**
+ * A path holds one digest until prune has deleted it, since a snapshot that is served, or in its
+ * grace, may name it. A row is free for other bytes only if it was never verified (then no snapshot
+ * with it was published here), no lane works on it, and no other distribution at this site wants
+ * it: an archive replaces a file that it never had right.
+ *
+ * In the statement, `h` is the blob that the site holds, and `w` has the names of the other
+ * distributions whose lanes (`x`) want it.
+ */
+const findConflict = (
+  tx: Tx,
+  lane: LaneKey,
+  candidates: RawBuilder<unknown>,
+): Promise<Conflict | null> =>
+  one(
+    tx,
+    sql<Conflict>`
+      select p.path,
+        h.sha256 as held,
+        b.sha256 as wanted,
+        w.names as others,
+        r.state = ${PRUNING} and w.names is null as "isGoing"
+      from ${candidates}
+      join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id and r.blob_id <> b.id
+      join blobs h on h.id = r.blob_id
+      join paths p on p.id = r.path_id
+      left join lateral (
+        select string_agg(distinct d.name, ', ') as names
+        from snapshot_blobs o
+        join distribution_replications x
+          on x.distribution_id = o.distribution_id and x.site_id = r.site_id
+        join debian_distributions d on d.id = o.distribution_id
+        where o.blob_id = r.blob_id
+          and o.distribution_id <> ${lane.distributionId}
+          and not d.removed
+          and (
+            x.pinned_generation >= o.from_generation and x.pinned_generation < o.to_generation
+            or x.desired_generation >= o.from_generation and x.desired_generation < o.to_generation
+          )
+      ) w on true
+      where r.verified_at is not null
+        or w.names is not null
+        or not (
+          r.state in (${PENDING}, ${FAILED})
+          or (r.state = ${STARTED} and ${isDead(lane)})
+        )
+      order by "isGoing", p.path
+      limit 1`,
+  );

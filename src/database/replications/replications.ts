@@ -25,6 +25,7 @@ import {
   REPLICATION_TRANSITIONS,
   type Command,
   type Replication,
+  type ReplicationEvent,
   type ReplicationState,
   type ReplicationStatus,
   type Roster,
@@ -32,17 +33,19 @@ import {
 } from '../../domain/replication.ts';
 import type { Validator } from '../../domain/snapshot.ts';
 import type { StoredTuning } from '../entities/debian-distribution.ts';
+import { fenced, overtaken } from '../fence.ts';
 import { recordEvent, recordIncident, resolveIncidents } from '../incidents.ts';
 import { type Database, type Tx } from '../orm.ts';
+import {
+  IS_PUBLISHING,
+  readReplication,
+  REPLICATION_COLUMNS,
+  type LaneAt,
+  type LaneIds,
+} from '../replication-row.ts';
 import { ms, all, one, run, later } from '../sql.ts';
-import { QUEUE } from '../views/work.ts';
 import { endOlderAcceptances } from './older-acceptances.ts';
 import { recordStaleness } from './stale-releases.ts';
-
-export interface LaneAt {
-  readonly distribution: string;
-  readonly site: string;
-}
 
 const TUNING: Tuning = { gatherMs: 1_000, drainMs: 60_000, historyEventsMax: 1e9 };
 
@@ -54,38 +57,10 @@ const NO_INCIDENT: readonly ErrorCode[] = ['SUPERSEDED', 'FENCED', 'CANCELLED'];
 
 const REFUSALS = Object.keys(RULES).filter((code) => isErrorCode(code) && ruleOf(code).exit === 3);
 
-/** `state in (…)`: the states that an event may find. */
-const isFrom = (event: string, column: RawBuilder<unknown> = sql`r.state`): RawBuilder<boolean> =>
-  sql<boolean>`${column} = any(${[...REPLICATION_TRANSITIONS[event]!.from]}::text[])`;
-
-const toState = (event: string): ReplicationState => REPLICATION_TRANSITIONS[event]!.to;
-
-/** Between the first published name and InRelease: no other way than through. */
-const isPublishing = sql<boolean>`exists (
-  select from publications p where p.distribution_id = r.distribution_id and p.site_id = r.site_id and p.published_at is null)`;
-
-/** A `Replication`, of `r`, its site `s` and its distribution `d`. */
-export const REPLICATION_COLUMNS = sql`
-  s.name as site, ${QUEUE} as queue,
-  r.desired_generation as target, r.pinned_generation as pinned, r.served_generation as served,
-  r.state, r.paused, ${isPublishing} as publishing,
-  ${ms(sql`coalesce(r.verify_taken_at, r.verify_requested_at)`)} as "verifyRequestedAt",
-  r.retry_count as "retryCount", ${ms('r.retry_at')} as "retryAt", r.failure_code as code,
-  r.files_done as "filesDone", r.files_total as "filesTotal", r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
-  d.replication_status as "distributionStatus", r.rev`;
-
-const REPLICATIONS = sql`
-  distribution_replications r
-  join replication_sites s on s.id = r.site_id
-  join debian_distributions d on d.id = r.distribution_id`;
-
-/** Null: no such pair. */
-export async function readReplication(tx: Tx, at: LaneAt): Promise<Replication | null> {
-  return await one(
-    tx,
-    sql<Replication>`select ${REPLICATION_COLUMNS} from ${REPLICATIONS} where d.name = ${at.distribution} and s.name = ${at.site}`,
-  );
-}
+/** That `r` is in a state that the event may find, and the state that it leaves. */
+const from = (event: ReplicationEvent): RawBuilder<boolean> =>
+  sql<boolean>`r.state = any(${[...REPLICATION_TRANSITIONS[event].from]}::text[])`;
+const to = (event: ReplicationEvent): ReplicationState => REPLICATION_TRANSITIONS[event].to;
 
 interface LockedDistribution {
   readonly id: number;
@@ -103,9 +78,8 @@ async function lockDistribution(tx: Tx, name: string): Promise<LockedDistributio
   );
 }
 
-interface LockedLane {
+interface LockedLane extends LaneIds {
   readonly distribution: LockedDistribution;
-  readonly siteId: number;
   readonly desired: number;
   readonly pinned: number | null;
   readonly served: number;
@@ -127,12 +101,12 @@ async function lockLane(tx: Tx, at: LaneAt): Promise<LockedLane | null> {
   await run(tx, sql`select from distribution_replications r where ${ofLane} for no key update`);
   const lane = await one(
     tx,
-    sql<Omit<LockedLane, 'distribution'>>`
+    sql<Omit<LockedLane, 'distribution' | 'distributionId'>>`
       select r.site_id as "siteId", r.desired_generation as desired, r.pinned_generation as pinned, r.served_generation as served, r.state, r.fence,
-             r.retry_count as "retryCount", ${isPublishing} as publishing
+             r.retry_count as "retryCount", ${IS_PUBLISHING} as publishing
       from distribution_replications r where ${ofLane}`,
   );
-  return lane && { distribution, ...lane };
+  return lane && { distribution, distributionId: distribution.id, ...lane };
 }
 
 /** What a lane's row is written by; the caller holds its lock. */
@@ -146,7 +120,7 @@ async function setLane(
     tx,
     sql`
     update distribution_replications r set ${assignments}
-    where r.distribution_id = ${lane.distribution.id} and r.site_id = ${lane.siteId} and ${when}`,
+    where r.distribution_id = ${lane.distributionId} and r.site_id = ${lane.siteId} and ${when}`,
   );
   return changed === 1;
 }
@@ -204,7 +178,7 @@ async function readRoster(tx: Tx, name: string): Promise<Roster> {
     >`
       select d.id, d.name as distribution, d.removed, d.latest_generation as generation, d.replication_status as status, d.failure_code as code,
              ${ms('d.next_look_at')} as "nextLookAt", d.tuning, d.rev,
-             (select coalesce(json_agg(lane command by lane.site), '[]') from (
+             (select coalesce(json_agg(lane order by lane.site), '[]') from (
                 select ${REPLICATION_COLUMNS} from distribution_replications r join replication_sites s on s.id = r.site_id
                 where r.distribution_id = d.id and s.enabled and not d.removed) lane) as lanes
       from debian_distributions d where d.name = ${name}`,
@@ -315,8 +289,8 @@ export function applyCommand(
     if (command.verify) await setLane(tx, lane, sql`verify_requested_at = now()`);
     if (command.want === 'retry') await retry(tx, lane);
     if (command.want === 'cancel') await cancel(tx, lane, attempt);
-    await rollUp(tx, lane.distribution.id);
-    return readReplication(tx, at);
+    await rollUp(tx, lane.distributionId);
+    return readReplication(tx, lane);
   });
 }
 
@@ -325,8 +299,8 @@ async function retry(tx: Tx, lane: LockedLane): Promise<void> {
   await setLane(
     tx,
     lane,
-    sql`state = ${toState('retry')}, retry_at = null, failure_code = null, failure = null`,
-    isFrom('retry'),
+    sql`state = ${to('retry')}, retry_at = null, failure_code = null, failure = null`,
+    from('retry'),
   );
 }
 
@@ -337,10 +311,10 @@ async function retry(tx: Tx, lane: LockedLane): Promise<void> {
 async function cancel(tx: Tx, lane: LockedLane, attempt: number): Promise<void> {
   await setLane(tx, lane, sql`fence = greatest(fence, ${attempt})`);
   if (lane.publishing) return void (await setLane(tx, lane, sql`cancel_requested = true`));
-  const cancelled = sql`state = ${toState('cancel')}, pinned_generation = null, retry_at = null, failure_code = null, failure = null`;
-  if (!(await setLane(tx, lane, cancelled, isFrom('cancel')))) return;
+  const cancelled = sql`state = ${to('cancel')}, pinned_generation = null, retry_at = null, failure_code = null, failure = null`;
+  if (!(await setLane(tx, lane, cancelled, from('cancel')))) return;
   await recordEvent(tx, {
-    distributionId: lane.distribution.id,
+    distributionId: lane.distributionId,
     siteId: lane.siteId,
     generation: lane.pinned,
     what: 'cancelled',
@@ -368,16 +342,16 @@ export function recordFailure(
     if (report.code === 'SUPERSEDED' && !lane.publishing && lane.desired > (lane.pinned ?? 0))
       await supersede(tx, lane, pin);
     else await fail(tx, lane, report, pin);
-    await rollUp(tx, lane.distribution.id);
-    return readReplication(tx, at);
+    await rollUp(tx, lane.distributionId);
+    return readReplication(tx, lane);
   });
 }
 
 async function supersede(tx: Tx, lane: LockedLane, pin: RawBuilder<unknown>): Promise<void> {
-  if (!(await setLane(tx, lane, sql`state = ${toState('supersede')}, ${pin}`, isFrom('supersede'))))
+  if (!(await setLane(tx, lane, sql`state = ${to('supersede')}, ${pin}`, from('supersede'))))
     return;
   await recordEvent(tx, {
-    distributionId: lane.distribution.id,
+    distributionId: lane.distributionId,
     siteId: lane.siteId,
     generation: lane.pinned,
     what: 'superseded',
@@ -398,13 +372,13 @@ async function fail(
   const failed = await setLane(
     tx,
     lane,
-    sql`state = ${toState('fail')}, ${pin}, retry_count = ${failures}, retry_at = ${wait === null ? null : later(wait)},
+    sql`state = ${to('fail')}, ${pin}, retry_count = ${failures}, retry_at = ${wait === null ? null : later(wait)},
         failure_code = ${report.code}, failure = ${JSON.stringify(report)}::jsonb`,
-    isFrom('fail'),
+    from('fail'),
   );
   if (!failed || NO_INCIDENT.includes(report.code)) return;
   await recordIncident(tx, {
-    distributionId: lane.distribution.id,
+    distributionId: lane.distributionId,
     siteId: lane.siteId,
     generation: lane.pinned ?? lane.desired,
     report,
@@ -431,21 +405,18 @@ export function startAttempt(
       throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
     if (lane.state === 'cancelled')
       throw new DebgeoError('CANCELLED', `${at.distribution} at ${at.site} is cancelled`);
-    if (attempt <= lane.fence) throw fenced(at, attempt, lane.fence);
+    if (attempt <= lane.fence) throw overtaken(nameOf(at), attempt, lane.fence);
     if (lane.pinned !== null && lane.pinned !== generation)
-      throw new DebgeoError(
-        'FENCED',
-        `${at.distribution} at ${at.site} works on another generation`,
-        {
-          expected: `generation ${generation}`,
-          found: `generation ${lane.pinned}`,
-        },
-      );
-    const start = sql`state = ${toState('start')}, pinned_generation = ${generation}, fence = ${attempt},
+      throw fenced(`${nameOf(at)} works on another generation`, {
+        expected: `generation ${generation}`,
+        found: `generation ${lane.pinned}`,
+      });
+    const start = sql`state = ${to('start')}, pinned_generation = ${generation}, fence = ${attempt},
       started_at = case when r.state = 'started' then r.started_at else now() end, retry_at = null`;
-    if (!(await setLane(tx, lane, start, isFrom('start')))) throw fenced(at, attempt, lane.fence);
-    await rollUp(tx, lane.distribution.id);
-    return (await readReplication(tx, at))!;
+    if (!(await setLane(tx, lane, start, from('start'))))
+      throw overtaken(nameOf(at), attempt, lane.fence);
+    await rollUp(tx, lane.distributionId);
+    return readReplication(tx, lane);
   });
 }
 
@@ -465,8 +436,8 @@ export function takeVerify(db: Database, at: LaneAt, attempt: number): Promise<n
       throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
     const take = sql`verify_taken_at = coalesce(r.verify_taken_at, r.verify_requested_at)`;
     if (!(await setLane(tx, lane, take, sql<boolean>`r.fence = ${attempt}`)))
-      throw fenced(at, attempt, lane.fence);
-    return (await readReplication(tx, at))!.verifyRequestedAt;
+      throw overtaken(nameOf(at), attempt, lane.fence);
+    return (await readReplication(tx, lane)).verifyRequestedAt;
   });
 }
 
@@ -489,36 +460,32 @@ export function finishReplication(
       throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
     const behind = lane.desired > generation;
     const done = sql`
-      state = case when r.cancel_requested and ${behind} then ${toState('cancel')} else ${toState(behind ? 'sync-behind' : 'sync')} end,
+      state = case when r.cancel_requested and ${behind} then ${to('cancel')} else ${to(behind ? 'sync-behind' : 'sync')} end,
       cancel_requested = false, pinned_generation = null, retry_count = 0, retry_at = null, failure_code = null, failure = null,
       verify_answered_at = coalesce(r.verify_taken_at, r.verify_answered_at),
       verify_requested_at = case when r.verify_requested_at > r.verify_taken_at or r.verify_taken_at is null then r.verify_requested_at end,
       verify_taken_at = null,
       last_synced_at = now(), verified_at = now()`;
     const held = sql<boolean>`r.fence = ${attempt} and r.pinned_generation = ${generation} and r.served_generation = ${generation}
-      and not ${isPublishing} and ${isFrom(behind ? 'sync-behind' : 'sync')}`;
-    if (!(await setLane(tx, lane, done, held))) throw fenced(at, attempt, lane.fence);
+      and not ${IS_PUBLISHING} and ${from(behind ? 'sync-behind' : 'sync')}`;
+    if (!(await setLane(tx, lane, done, held))) throw overtaken(nameOf(at), attempt, lane.fence);
     await recordEvent(tx, {
-      distributionId: lane.distribution.id,
+      distributionId: lane.distributionId,
       siteId: lane.siteId,
       generation,
       what: 'synced',
     });
     await resolveIncidents(
       tx,
-      { distributionId: lane.distribution.id, siteId: lane.siteId },
+      { distributionId: lane.distributionId, siteId: lane.siteId },
       `generation ${generation} is served, verified`,
     );
-    await rollUp(tx, lane.distribution.id);
-    return (await readReplication(tx, at))!;
+    await rollUp(tx, lane.distributionId);
+    return readReplication(tx, lane);
   });
 }
 
-const fenced = (at: LaneAt, attempt: number, fence: number): DebgeoError =>
-  new DebgeoError('FENCED', `a newer attempt works on ${at.distribution} at ${at.site}`, {
-    expected: `fence ${attempt}`,
-    found: `fence ${fence}`,
-  });
+const nameOf = (at: LaneAt): string => `${at.distribution} at ${at.site}`;
 
 const backoffOf = (distribution: LockedDistribution, failures: number): number =>
   backoffMs(
@@ -544,7 +511,7 @@ export async function wantGeneration(
     tx,
     sql`
     update distribution_replications r set desired_generation = ${generation}, cancel_requested = false,
-      state = case when ${isFrom('captured')} then ${toState('captured')} else r.state end
+      state = case when ${from('captured')} then ${to('captured')} else r.state end
     where r.distribution_id = ${distributionId} and r.desired_generation < ${generation}`,
   );
 }

@@ -1,3 +1,4 @@
+/** The migrations: applied by `migrate`, asked for by every other command and by the worker. */
 import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
@@ -9,9 +10,10 @@ import { all, one } from '../sql.ts';
 const MIGRATION_LOCK = 7_270_010_000_000;
 
 /**
- * Applies what is missing, in one transaction; starters side by side wait for each other, the
- * migrator itself knows no lock. Returns the names applied. The entity manager's transaction,
- * because the migrator sets savepoints in it.
+ * Applies what is missing, in one transaction. Concurrent callers wait for each other; the migrator
+ * takes no lock itself. The transaction is the entity manager's, because the migrator sets
+ * savepoints in it.
+ * @returns the names of the migrations that were applied
  */
 export function migrate(db: Database): Promise<string[]> {
   return db.orm.em.fork().transactional(async (em) => {

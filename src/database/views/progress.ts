@@ -1,4 +1,4 @@
-/** What somebody who waits asks for again and again: rows only, no counting. */
+/** The progress of lanes, for commands that wait and ask again and again: rows, no counting. */
 import { sql } from 'kysely';
 
 import type { ErrorReport } from '../../domain/errors.ts';
@@ -9,7 +9,7 @@ import { ms, all } from '../sql.ts';
 export interface LaneProgress {
   readonly site: string;
   readonly served: number;
-  /** The generation in work, else the one to work on next. */
+  /** The generation that the lane works on, else the next one. */
   readonly generation: number;
   readonly state: ReplicationState;
   readonly paused: boolean;
@@ -23,50 +23,29 @@ export interface LaneProgress {
   readonly verifyAnsweredAt: number | null;
 }
 
-/** The lanes of a distribution by site; none if there is no such distribution. */
-export const readProgress = async (
-  database: Database,
-  distribution: string,
-): Promise<LaneProgress[]> => {
-  const rows = await all(
+/** The lanes of a distribution, by site; none if there is no such distribution. */
+export const readProgress = (database: Database, distribution: string): Promise<LaneProgress[]> =>
+  all(
     database.read,
     sql<LaneProgress>`
-    select s.name as site, r.served_generation as served, coalesce(r.pinned_generation, r.desired_generation) as generation, r.state, r.paused,
-           r.files_done as "filesDone", r.files_total as "filesTotal", r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
-           ${ms('r.retry_at')} as "retryAt", r.retry_count as "retryCount", r.failure, ${ms('r.verify_answered_at')} as "verifyAnsweredAt"
-    from distribution_replications r
-    join replication_sites s on s.id = r.site_id
-    join debian_distributions d on d.id = r.distribution_id
-    where d.name = ${distribution} and not d.removed and s.enabled
-    order by s.name`,
+      select s.name as site,
+        r.served_generation as served,
+        coalesce(r.pinned_generation, r.desired_generation) as generation,
+        r.state,
+        r.paused,
+        r.files_done as "filesDone",
+        r.files_total as "filesTotal",
+        r.bytes_done as "bytesDone",
+        r.bytes_total as "bytesTotal",
+        ${ms('r.retry_at')} as "retryAt",
+        r.retry_count as "retryCount",
+        r.failure,
+        ${ms('r.verify_answered_at')} as "verifyAnsweredAt"
+      from distribution_replications r
+      join replication_sites s on s.id = r.site_id
+      join debian_distributions d on d.id = r.distribution_id
+      where d.name = ${distribution}
+        and not d.removed
+        and s.enabled
+      order by s.name`,
   );
-  return rows;
-};
-
-/** The sites of a distribution, the primary first; null: there is no such distribution. */
-export const readSites = async (
-  database: Database,
-  distribution: string,
-): Promise<string[] | null> => {
-  const rows = await all(
-    database.read,
-    sql<{ sites: string[] }>`
-    select array(
-      select s.name from distribution_replications r join replication_sites s on s.id = r.site_id
-      where r.distribution_id = d.id and s.enabled order by s.id is distinct from d.replication_site_id, s.name) as sites
-    from debian_distributions d where d.name = ${distribution} and not d.removed`,
-  );
-  return rows[0]?.sites ?? null;
-};
-
-/**
- * The database's clock in milliseconds: requests are stamped by it, so who compares with them asks
- * it too.
- */
-export const readDatabaseClock = async (database: Database): Promise<number> => {
-  const rows = await all(
-    database.read,
-    sql<{ now: number }>`select ${ms(sql`clock_timestamp()`)} as now`,
-  );
-  return rows[0]!.now;
-};

@@ -1,27 +1,25 @@
-/**
- * What an operator sees: one statement per distribution for the lanes, exact counts from the
- * registry, open incidents. Reads only.
- */
+/** What `status` shows: lanes, exact counts from the registry, open incidents. Reads only. */
 import { sql } from 'kysely';
 
 import type { ErrorCode, ErrorReport } from '../../domain/errors.ts';
 import type { ReplicationState, ReplicationStatus } from '../../domain/replication.ts';
 import { type Database, type Tx } from '../orm.ts';
+import { SYNCED } from '../registry/lane-sql.ts';
 import { readStaleness } from '../replications/stale-releases.ts';
 import { ms, all } from '../sql.ts';
 
 export interface SiteStatus {
   readonly site: string;
-  /** Advertised, and the first source of repair. */
+  /** The site that is advertised, and the first source of repairs. */
   readonly primary: boolean;
   readonly publicUrl: string;
-  /** Generations; 0 nothing. */
+  /** Generations; 0: none. */
   readonly served: number;
   readonly target: number;
-  /** The generation in work, null none. */
+  /** The generation that the lane works on; null: none. */
   readonly pinned: number | null;
   /**
-   * Of the served generation: untorn holds at every instant for apt, windowed has a window while
+   * Of the served generation. Untorn: apt finds it whole at every instant; windowed: not while
    * published names change (I1).
    */
   readonly class: 'untorn' | 'windowed' | null;
@@ -40,15 +38,14 @@ export interface SiteStatus {
   readonly synced: number;
   readonly verified: number;
   /**
-   * When the member that was read back longest ago was; null unless all are verified. Milliseconds
-   * since 1970.
+   * The oldest verification of a member, milliseconds since 1970; null unless all are verified.
    */
   readonly verifiedAt: number | null;
   readonly retryAt: number | null;
   readonly retryCount: number;
   readonly failure: ErrorReport | null;
   readonly verifyRequestedAt: number | null;
-  /** The request that was satisfied last, as its verifyRequestedAt was. */
+  /** The last command to verify that was answered, by its verifyRequestedAt. */
   readonly verifyAnsweredAt: number | null;
 }
 
@@ -71,17 +68,14 @@ export interface DistributionStatus {
   readonly archive: string;
   readonly suite: string;
   readonly status: ReplicationStatus;
-  /** The newest captured one, 0 before the first. */
+  /** The newest that was captured; 0 before the first. */
   readonly generation: number;
   /** Milliseconds since 1970. */
   readonly lookedAt: number | null;
   readonly nextLookAt: number;
-  /** Of the last look at the archive, null when it was fine. */
+  /** Of the last look at the archive; null when it was fine. */
   readonly failure: ErrorReport | null;
-  /**
-   * RELEASE_STALE where the newest release is older now than `stale_after` of the distribution,
-   * else null. No failure: sites serve it.
-   */
+  /** RELEASE_STALE where the newest release is older than `stale_after`, else null. */
   readonly stale: ErrorReport | null;
   readonly sites: readonly SiteStatus[];
   /** Open ones, the latest first. */
@@ -90,10 +84,7 @@ export interface DistributionStatus {
 
 const INCIDENTS_SHOWN = 20;
 
-/**
- * Of one distribution, or of all, by name. A name that is not there, or removed, is not in the
- * answer.
- */
+/** Of one distribution, or of all, by name. One that does not exist, or was removed, is left out. */
 export async function readStatus(
   db: Database,
   distribution?: string,
@@ -102,11 +93,20 @@ export async function readStatus(
   const rows = await all(
     tx,
     sql<Omit<DistributionStatus, 'stale' | 'sites' | 'incidents'> & { id: number }>`
-    select d.id, d.name as distribution, a.name as archive, d.suite, d.replication_status as status, d.latest_generation as generation,
-           ${ms('d.looked_at')} as "lookedAt", ${ms('d.next_look_at')} as "nextLookAt", d.failure
-    from debian_distributions d join archives a on a.id = d.archive_id
-    where not d.removed and (${distribution ?? null}::text is null or d.name = ${distribution ?? null})
-    order by d.name`,
+      select d.id,
+        d.name as distribution,
+        a.name as archive,
+        d.suite,
+        d.replication_status as status,
+        d.latest_generation as generation,
+        ${ms('d.looked_at')} as "lookedAt",
+        ${ms('d.next_look_at')} as "nextLookAt",
+        d.failure
+      from debian_distributions d
+      join archives a on a.id = d.archive_id
+      where not d.removed
+        and (${distribution ?? null}::text is null or d.name = ${distribution ?? null})
+      order by d.name`,
   );
   const statuses: DistributionStatus[] = [];
   for (const { id, ...row } of rows) {
@@ -121,42 +121,67 @@ export async function readStatus(
   return statuses;
 }
 
-async function readSites(tx: Tx, distributionId: number): Promise<SiteStatus[]> {
-  const rows = await all(
+/** Members are counted in `g`, the row of each in the registry. */
+const readSites = (tx: Tx, distributionId: number): Promise<SiteStatus[]> =>
+  all(
     tx,
     sql<SiteStatus>`
-    select s.name as site, s.id is not distinct from d.replication_site_id as "primary", s.public_url as "publicUrl",
-           r.served_generation as served, r.desired_generation as target, r.pinned_generation as pinned,
-           case when served.untorn then 'untorn' when not served.untorn then 'windowed' end as class, r.window_ms as "windowMs", r.state, r.paused,
-           r.files_done as "filesDone", r.files_total as "filesTotal", r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
-           counts.members, counts.synced, counts.verified, ${ms('counts.oldest')} as "verifiedAt", ${ms('r.retry_at')} as "retryAt",
-           r.retry_count as "retryCount", r.failure, ${ms('r.verify_requested_at')} as "verifyRequestedAt",
-           ${ms('r.verify_answered_at')} as "verifyAnsweredAt"
-    from distribution_replications r
-    join replication_sites s on s.id = r.site_id
-    join debian_distributions d on d.id = r.distribution_id
-    left join distribution_snapshots served on served.distribution_id = r.distribution_id and served.generation = r.served_generation
-    cross join lateral (
-      select count(*) as members, count(*) filter (where g.state = 2) as synced, count(*) filter (where g.settled) as verified,
-             case when bool_and(g.settled is true) then min(g.verified_at) end as oldest
-      from snapshot_blobs m
-      join blobs b on b.id = m.blob_id
-      left join blob_registry g on g.site_id = r.site_id and g.path_id = b.path_id and g.blob_id = b.id
-      where m.distribution_id = r.distribution_id and m.from_generation <= r.served_generation and m.to_generation > r.served_generation) counts
-    where r.distribution_id = ${distributionId} and s.enabled
-    order by s.id is distinct from d.replication_site_id, s.name`,
+      select s.name as site,
+        s.id is not distinct from d.replication_site_id as "primary",
+        s.public_url as "publicUrl",
+        r.served_generation as served,
+        r.desired_generation as target,
+        r.pinned_generation as pinned,
+        case when served.untorn then 'untorn' when not served.untorn then 'windowed' end as class,
+        r.window_ms as "windowMs",
+        r.state,
+        r.paused,
+        r.files_done as "filesDone",
+        r.files_total as "filesTotal",
+        r.bytes_done as "bytesDone",
+        r.bytes_total as "bytesTotal",
+        counts.members, counts.synced, counts.verified,
+        ${ms('counts.oldest')} as "verifiedAt",
+        ${ms('r.retry_at')} as "retryAt",
+        r.retry_count as "retryCount",
+        r.failure,
+        ${ms('r.verify_requested_at')} as "verifyRequestedAt",
+        ${ms('r.verify_answered_at')} as "verifyAnsweredAt"
+      from distribution_replications r
+      join replication_sites s on s.id = r.site_id
+      join debian_distributions d on d.id = r.distribution_id
+      left join distribution_snapshots served
+        on served.distribution_id = r.distribution_id and served.generation = r.served_generation
+      cross join lateral (
+        select count(*) as members,
+          count(*) filter (where g.state = ${SYNCED}) as synced,
+          count(*) filter (where g.settled) as verified,
+          case when bool_and(g.settled is true) then min(g.verified_at) end as oldest
+        from snapshot_blobs m
+        join blobs b on b.id = m.blob_id
+        left join blob_registry g
+          on g.site_id = r.site_id and g.path_id = b.path_id and g.blob_id = b.id
+        where m.distribution_id = r.distribution_id
+          and m.from_generation <= r.served_generation
+          and m.to_generation > r.served_generation
+      ) counts
+      where r.distribution_id = ${distributionId}
+        and s.enabled
+      order by s.id is distinct from d.replication_site_id, s.name`,
   );
-  return rows;
-}
 
-async function readIncidents(tx: Tx, distributionId: number): Promise<IncidentStatus[]> {
-  const rows = await all(
+const readIncidents = (tx: Tx, distributionId: number): Promise<IncidentStatus[]> =>
+  all(
     tx,
     sql<IncidentStatus>`
-    select s.name as site, i.generation, i.code, i.path, i.message, i.expected, i.found, i.times, ${ms('i.first_at')} as "firstAt", ${ms('i.last_at')} as "lastAt"
-    from incidents i left join replication_sites s on s.id = i.site_id
-    where i.distribution_id = ${distributionId} and i.resolved_at is null
-    order by i.last_at desc, i.id desc limit ${INCIDENTS_SHOWN}`,
+      select s.name as site,
+        i.generation, i.code, i.path, i.message, i.expected, i.found, i.times,
+        ${ms('i.first_at')} as "firstAt",
+        ${ms('i.last_at')} as "lastAt"
+      from incidents i
+      left join replication_sites s on s.id = i.site_id
+      where i.distribution_id = ${distributionId}
+        and i.resolved_at is null
+      order by i.last_at desc, i.id desc
+      limit ${INCIDENTS_SHOWN}`,
   );
-  return rows;
-}

@@ -10,8 +10,8 @@ import { pino } from 'pino';
 import { createCaptureSnapshot } from '../../../activities/capture/capture-snapshot.ts';
 import type { Archive } from '../../../src/archive/archive.ts';
 import { createHttpArchive } from '../../../src/archive/http-archive.ts';
-import { indexDigestsOf, readSnapshot } from '../../../src/database/catalog/catalog.ts';
 import { missingContents } from '../../../src/database/catalog/index-contents.ts';
+import { indexDigestsOf, readSnapshot } from '../../../src/database/catalog/snapshots.ts';
 import { loadRoster } from '../../../src/database/replications/replications.ts';
 import { DebgeoError, type ErrorCode } from '../../../src/domain/errors.ts';
 import {

@@ -13,17 +13,18 @@ import { pino } from 'pino';
 import type { Deps } from '../../../activities/deps.ts';
 import { copyBlob } from '../../../activities/lane/copy-blob.ts';
 import { createPruneBlobs } from '../../../activities/prune/prune-blobs.ts';
+import { readSite } from '../../../src/database/configuration/sites.ts';
 import type { Database } from '../../../src/database/orm.ts';
 import { keptGenerations } from '../../../src/database/prune/kept-generations.ts';
-import { findSite, markUnneeded } from '../../../src/database/prune/prune-blobs.ts';
+import { markUnneeded } from '../../../src/database/prune/mark-unneeded.ts';
 import { pruneArchives } from '../../../src/database/prune/prune-catalog.ts';
 import { loadPrune } from '../../../src/database/prune/prunes.ts';
 import {
   finishPublication,
   openPublication,
 } from '../../../src/database/publications/publications.ts';
+import { claimBlobs, finishBlobs } from '../../../src/database/registry/claims.ts';
 import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
-import { claimBlobs, finishBlobs } from '../../../src/database/registry/registry.ts';
 import { finishReplication } from '../../../src/database/replications/replications.ts';
 import { DebgeoError } from '../../../src/domain/errors.ts';
 import { sitePath, type RepoPath } from '../../../src/domain/repo-path.ts';
@@ -107,7 +108,7 @@ async function race(
   await loadPrune(db, 'fra');
   const random = seeded(seed);
   const site = new SlowSite(random);
-  const { id } = await findSite(db.read, 'fra');
+  const { id } = await readSite(db.read, 'fra');
   const deps = {
     database: db,
     log: pino({ level: 'silent' }),
@@ -231,7 +232,7 @@ test('a deletion that reaches the site after its blob was needed again and publi
     db.read.kysely,
   );
   const site = new SlowSite(() => 1);
-  const { id } = await findSite(db.read, 'fra');
+  const { id } = await readSite(db.read, 'fra');
   for (const path of ['pool/old.deb', 'pool/new.deb'])
     await replicate(db, site, 'stable', await capture(db, 'stable', { [path]: path }));
   await loadPrune(db, 'fra');

@@ -3,20 +3,21 @@ import { after, test } from 'node:test';
 
 import { sql } from 'kysely';
 
-import {
-  canonicalPathsOf,
-  publishedNamesOf,
-  readDistribution,
-  readSnapshot,
-  saveResigned,
-  saveSnapshot,
-} from '../../../src/database/catalog/catalog.ts';
+import { readDistribution } from '../../../src/database/catalog/distributions.ts';
 import {
   missingContents,
   openIndexContent,
   storeIndexContent,
 } from '../../../src/database/catalog/index-contents.ts';
+import { saveResigned, saveSnapshot } from '../../../src/database/catalog/save-snapshot.ts';
+import {
+  canonicalPathsOf,
+  publishedNamesOf,
+  readSnapshot,
+} from '../../../src/database/catalog/snapshots.ts';
+import { OPEN } from '../../../src/database/catalog/write-members.ts';
 import { loadRoster } from '../../../src/database/replications/replications.ts';
+import { all, run } from '../../../src/database/sql.ts';
 import { readStatus } from '../../../src/database/views/status.ts';
 import type { Blob } from '../../../src/domain/blob.ts';
 import { DebgeoError, type ErrorCode } from '../../../src/domain/errors.ts';
@@ -46,13 +47,19 @@ const HELLO = aBlob('pool/main/h/hello/hello_1_amd64.deb');
 const HELLO_2 = aBlob('pool/main/h/hello/hello_2_amd64.deb');
 const LIBC = aBlob('pool/main/g/glibc/libc6_2_amd64.deb');
 
-const ranges = async ({ db }: Fixture) =>
-  (
-    await sql<{ path: string; range: string }>`
+async function ranges({ db }: Fixture): Promise<string[]> {
+  const rows = await all(
+    db.read,
+    sql<{ path: string; range: string }>`
       select p.path, from_generation || '-' || to_generation as range
-      from snapshot_blobs m join blobs b on b.id = m.blob_id join paths p on p.id = b.path_id
-      where p.path like 'pool/%' order by p.path, from_generation`.execute(db.read.kysely)
-  ).rows.map(({ path, range }) => `${path.split('/').at(-1)} ${range.replace('2147483647', '')}`);
+      from snapshot_blobs m
+      join blobs b on b.id = m.blob_id
+      join paths p on p.id = b.path_id
+      where p.path like 'pool/%'
+      order by p.path, from_generation`,
+  );
+  return rows.map(({ path, range }) => `${path.split('/').at(-1)} ${range.replace(`${OPEN}`, '')}`);
+}
 
 test('a generation opens the ranges of what came and closes those of what left', async () => {
   const fixture = await fixtureWith();
@@ -89,13 +96,14 @@ test('the same snapshot twice, also side by side, is one generation', async () =
     saved.map(({ generation }) => generation),
     [1, 1, 1],
   );
-  const events = await sql`select from distribution_events where what = 'captured'`.execute(
-    fixture.db.read.kysely,
+  const events = await all(
+    fixture.db.read,
+    sql`select from distribution_events where what = 'captured'`,
   );
-  assert.equal(events.rows.length, 1);
+  assert.equal(events.length, 1);
 });
 
-test('an archive may correct a wrong size: the same member, as large as the newest release says', async () => {
+test('an archive may correct a wrong size: the same member, the newest size', async () => {
   const fixture = await fixtureWith();
   await saveSnapshot(
     fixture.db,
@@ -115,9 +123,13 @@ test('an archive may correct a wrong size: the same member, as large as the newe
 
   assert.equal(generation, 2);
   assert.deepEqual(await ranges(fixture), before);
-  const { rows } = await sql<{ size: number }>`
-    select size from blobs b join paths p on p.id = b.path_id where p.path = ${HELLO.path}`.execute(
-    fixture.db.read.kysely,
+  const rows = await all(
+    fixture.db.read,
+    sql<{ size: number }>`
+      select size
+      from blobs b
+      join paths p on p.id = b.path_id
+      where p.path = ${HELLO.path}`,
   );
   assert.deepEqual(rows, [{ size: HELLO.size + 1 }]);
 });
@@ -171,7 +183,7 @@ test('signed again with the same body: a new generation, its member ranges uncha
   );
 });
 
-test('a snapshot without any member is refused, and so is one by-hash path with two digests; nothing is saved', async () => {
+test('no members, or a by-hash path with two digests: refused, nothing is saved', async () => {
   const fixture = await fixtureWith();
   const save = (blobs: readonly Blob[], indices = aSnapshot(blobs, 'one').indices) =>
     saveSnapshot(
@@ -209,8 +221,9 @@ test('63,000 pool files are saved within seconds, a change of 1 % much faster', 
   // Generous for a busy machine of two cores; row by row it is minutes.
   assert.ok(saved - started < 30_000, `${saved - started} ms`);
   assert.ok(changed - saved < 10_000, `${changed - saved} ms`);
-  const { rows } = await sql<{ count: number }>`select count(*) from snapshot_blobs`.execute(
-    fixture.db.read.kysely,
+  const rows = await all(
+    fixture.db.read,
+    sql<{ count: number }>`select count(*) from snapshot_blobs`,
   );
   assert.equal(rows[0]!.count, 63_000 + 1 + 630 + 1);
 });
@@ -285,14 +298,22 @@ test('status counts what a site has of the generation that it serves', async () 
   const fixture = await fixtureWith(['fra', 'sin']);
   const { db } = fixture;
   await saveSnapshot(db, fixture.distributionId, aSnapshot([HELLO, LIBC], 'one'), NO_VALIDATOR);
-  await sql`update distribution_replications set served_generation = 1 where site_id = (select id from replication_sites where name = 'fra')`.execute(
-    db.read.kysely,
+  await run(
+    db.read,
+    sql`
+      update distribution_replications
+      set served_generation = 1
+      where site_id = (select id from replication_sites where name = 'fra')`,
   );
-  await sql`
-    insert into blob_registry (site_id, path_id, blob_id, state, verification_state)
-    select s.id, b.path_id, b.id, 2, case when p.path like '%hello%' then 2 else 0 end
-    from replication_sites s, blobs b join paths p on p.id = b.path_id where s.name = 'fra' and p.path like 'pool/%'`.execute(
-    db.read.kysely,
+  await run(
+    db.read,
+    sql`
+      insert into blob_registry (site_id, path_id, blob_id, state, verification_state)
+      select s.id, b.path_id, b.id, 2, case when p.path like '%hello%' then 2 else 0 end
+      from replication_sites s, blobs b
+      join paths p on p.id = b.path_id
+      where s.name = 'fra'
+        and p.path like 'pool/%'`,
   );
 
   const [status] = await readStatus(db, DISTRIBUTION);
@@ -313,5 +334,5 @@ test('status counts what a site has of the generation that it serves', async () 
     ],
   );
   assert.equal(status!.generation, 1);
-  assert.deepEqual(await readStatus(db, 'nobody'), []);
+  assert.deepEqual(await readStatus(db, 'unknown'), []);
 });

@@ -130,3 +130,46 @@ test('an apply waits for a lane that records an incident of the site that is tak
 
   assert.deepEqual(await places(databases.db), [{ suite: 'trixie', sites: 1 }]);
 });
+
+/** Changes with every version of a row that is written, whatever is written to it. */
+const versions = async ({ read }: Database) =>
+  (
+    await sql<{ version: string }>`
+      select name || ' ' || xmin as version from archives
+      union all select name || ' ' || xmin from replication_sites
+      union all select name || ' ' || xmin from debian_distributions
+      union all select site_id || ' ' || xmin from distribution_replications
+      order by version`.execute(read.kysely)
+  ).rows;
+
+test('an apply that changes nothing writes nothing; one that changes a distribution asks its archive anew', async (t) => {
+  const { db } = await applied(t);
+  await sql`
+    update debian_distributions
+    set in_release_etag = '"1"', in_release_last_modified = 'now', next_look_at = now() + interval '1 day',
+      tuning = '{"gatherMs": 5}', failure = '{"code": "ARCHIVE_SLOW", "message": ""}'`.execute(
+    db.read.kysely,
+  );
+  const looks = async () =>
+    (
+      await sql<object>`
+        select in_release_etag is null and in_release_last_modified is null as anew, next_look_at <= now() as now, rev
+        from debian_distributions`.execute(db.read.kysely)
+    ).rows[0] as { anew: boolean; now: boolean; rev: number };
+  const [before, look] = [await versions(db), await looks()];
+
+  const same = await applyConfiguration(db, configuration(), false);
+  const after = [await versions(db), await looks()];
+  const changed = await applyConfiguration(db, configuration({ suite: 'trixie' }), false);
+  const anew = await looks();
+
+  const whats = (changes: typeof same) => changes.map(({ what, name }) => `${what} ${name}`);
+  assert.deepEqual(
+    whats(same),
+    ['debian', 'fra', 'sin', 'bookworm'].map((name) => `unchanged ${name}`),
+  );
+  assert.deepEqual(after, [before, look]);
+  assert.deepEqual(whats(changed).at(-1), 'changed bookworm');
+  assert.deepEqual([look.anew, look.now, anew.anew, anew.now], [false, false, true, true]);
+  assert.ok(anew.rev > look.rev);
+});

@@ -6,18 +6,17 @@ import { sql } from 'kysely';
 
 import type { Database } from '../../../src/database/orm.ts';
 import { openPublication } from '../../../src/database/publications/publications.ts';
+import { assertSettled, barrier, openBlobs } from '../../../src/database/registry/barrier.ts';
 import { blobsToChecksum, recordChecksums } from '../../../src/database/registry/checksums.ts';
-import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
 import {
-  assertSettled,
-  barrier,
   claimBlobs,
   failBlobs,
   finishBlobs,
-  openBlobs,
   releaseBlobs,
-  verifiedSitesOf,
-} from '../../../src/database/registry/registry.ts';
+} from '../../../src/database/registry/claims.ts';
+import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
+import { verifiedSitesOf } from '../../../src/database/registry/verified-sites.ts';
+import { all, one, run } from '../../../src/database/sql.ts';
 import {
   aDatabase,
   capture,
@@ -42,8 +41,12 @@ test('a dead claim is free although a lane at rest began in the same millisecond
 
   const next = await start(db, 'stable', generation);
   assert.equal((await claim(db, next)).length, 0, 'the other lane may have claimed them');
-  await sql`update distribution_replications set state = 'synced' where fence = ${dead.attempt}`.execute(
-    db.read.kysely,
+  await run(
+    db.read,
+    sql`
+      update distribution_replications
+      set state = 'synced'
+      where fence = ${dead.attempt}`,
   );
   assert.equal((await claim(db, next)).length, 3);
 });
@@ -59,7 +62,7 @@ test('claims are bounded by files and by bytes, and at least one', async (t) => 
   assert.equal((await claim(db, lane)).length, 0);
 });
 
-test('two lanes that share a pool never claim the same file, and the one without waits', async (t) => {
+test('two lanes that share a pool never claim the same file; one waits', async (t) => {
   const db = await aDatabase(t);
   const stable = await plan(db, 'stable', await capture(db, 'stable', files(20)));
   const testing = await plan(db, 'testing', await capture(db, 'testing', files(20)));
@@ -73,10 +76,14 @@ test('two lanes that share a pool never claim the same file, and the one without
   const more = await claim(db, testing);
   assert.equal(ours.length + theirs.length + more.length, 20);
   const open = await openBlobs(db.read, testing);
-  assert.deepEqual(open, { claimable: 0, elsewhere: 20, failed: null }, 'whoever came first');
+  assert.deepEqual(
+    open,
+    { claimable: 0, elsewhere: 20, failed: null },
+    'all are claimed by the first lane',
+  );
 });
 
-test('a live attempt of another lane keeps its claims; they are free once its fence has moved', async (t) => {
+test('a live attempt of another lane keeps its claims until its fence moves', async (t) => {
   const db = await aDatabase(t);
   const generation = await capture(db, 'stable', files(2));
   const dying = await plan(db, 'stable', generation);
@@ -89,7 +96,7 @@ test('a live attempt of another lane keeps its claims; they are free once its fe
   assert.equal((await claim(db, testing)).length, 2);
 });
 
-test('the next attempt of a lane takes over what the one before had claimed, and the late result of that one changes nothing', async (t) => {
+test('an attempt takes over the claims of the one before, whose late result is void', async (t) => {
   const db = await aDatabase(t);
   const generation = await capture(db, 'stable', files(1));
   const dead = await plan(db, 'stable', generation);
@@ -126,7 +133,7 @@ test('only what was claimed is finished: a released row stays open', async (t) =
   assert.equal((await barrier(db.read, lane)).unsettled, 1);
 });
 
-test('wrong bytes are judged by the registry: open for repair under their ETag, and failed when that goes on', async (t) => {
+test('wrong bytes are open for repair under their ETag, and fail in the end', async (t) => {
   const db = await aDatabase(t);
   const lane = await plan(db, 'stable', await capture(db, 'stable', files(1)));
   for (const etag of ['"1"', '"2"', '"3"']) {
@@ -169,7 +176,7 @@ test('0 of 0 is never verified, and neither is part of a generation', async (t) 
   await finishBlobs(db, lane, [read(blob!)]);
   await assert.rejects(openPublication(db, lane), says('NOT_VERIFIED'));
 
-  await sql`delete from snapshot_blobs`.execute(db.read.kysely);
+  await run(db.read, sql`delete from snapshot_blobs`);
 
   assert.deepEqual(await barrier(db.read, lane), { members: 0, unsettled: 0, unplanned: 0 });
   assert.throws(
@@ -197,9 +204,7 @@ test('other bytes at a verified path are a conflict, and the plan changes nothin
     says('PATH_CONFLICT'),
   );
 
-  const { rows } = await sql<{ count: number }>`select count(*) from blob_registry`.execute(
-    db.read.kysely,
-  );
+  const rows = await all(db.read, sql<{ count: number }>`select count(*) from blob_registry`);
   assert.equal(rows[0]!.count, 1);
 });
 
@@ -223,14 +228,14 @@ test('an archive may correct a file that no site ever had right', async (t) => {
     { pathId: blob!.pathId, report: { code: 'BLOB_MISMATCH', message: '' } },
   ]);
   const second = await capture(db, 'stable', { 'pool/a.deb': 'corrected' });
-  await sql`update distribution_replications set pinned_generation = null`.execute(db.read.kysely);
+  await run(db.read, sql`update distribution_replications set pinned_generation = null`);
 
   const next = await settle(db, 'stable', second);
 
   assert.equal((await barrier(db.read, next)).unsettled, 0);
 });
 
-test('checksum takes what is not verified, and everything when somebody asked; a rotten or lost blob goes back to sync', async (t) => {
+test('checksum reads what is due, or all on command; bad blobs go back to sync', async (t) => {
   const db = await aDatabase(t);
   const lane = await settle(db, 'stable', await capture(db, 'stable', files(3)));
   assert.equal((await blobsToChecksum(db.read, lane, null, 0, 10)).length, 0);
@@ -254,10 +259,10 @@ test('checksum takes what is not verified, and everything when somebody asked; a
     repair.map((blob) => blob.badEtag),
     ['"1"', null],
   );
-  const { rows } = await sql<{
-    code: string;
-    path: string;
-  }>`select code, path from incidents order by path`.execute(db.read.kysely);
+  const rows = await all(
+    db.read,
+    sql<{ code: string; path: string }>`select code, path from incidents order by path`,
+  );
   assert.deepEqual(
     rows.map((one) => one.code),
     ['BLOB_CORRUPT', 'BLOB_CORRUPT'],
@@ -268,7 +273,7 @@ test('a checksum of what was repaired meanwhile is dropped', async (t) => {
   const db = await aDatabase(t);
   const lane = await settle(db, 'stable', await capture(db, 'stable', files(1)));
   const [blob] = await blobsToChecksum(db.read, lane, Date.now() + 1_000, 0, 10);
-  await sql`update blob_registry set etag = '"repaired"'`.execute(db.read.kysely);
+  await run(db.read, sql`update blob_registry set etag = '"repaired"'`);
 
   const { bad } = await recordChecksums(db, lane, [
     { ...read(blob!, digestOf('rot')), etag: blob!.etag },
@@ -278,7 +283,7 @@ test('a checksum of what was repaired meanwhile is dropped', async (t) => {
   assert.equal((await barrier(db.read, lane)).unsettled, 0);
 });
 
-test('sites where a blob is verified are named, the primary first and never the one that asks', async (t) => {
+test('other sites where a blob is verified are listed, the primary first', async (t) => {
   const db = await aDatabase(t);
   const generation = await capture(db, 'stable', files(1));
   await settle(db, 'stable', generation, 'sin');
@@ -292,10 +297,10 @@ test('sites where a blob is verified are named, the primary first and never the 
   assert.deepEqual(await verifiedSitesOf(db.read, { ...blob!, siteId: -1 }), ['sin', 'fra']);
 });
 
-const analyzeAll = async ({ read: { kysely } }: Database): Promise<void> => {
+async function analyzeAll({ read }: Database): Promise<void> {
   for (const table of ['paths', 'blobs', 'snapshot_blobs', 'blob_registry'])
-    await sql`analyze ${sql.table(table)}`.execute(kysely);
-};
+    await run(read, sql`analyze ${sql.table(table)}`);
+}
 
 const STALE = {
   'from before the first copy': async (db: Database, generation: number) => {
@@ -311,7 +316,7 @@ const STALE = {
 };
 
 for (const [which, prepare] of Object.entries(STALE)) {
-  test(`a set costs what its blobs cost, also by statistics ${which}: no table is read as a whole for each`, async (t) => {
+  test(`a set reads the rows of its blobs, by statistics ${which} too`, async (t) => {
     const [db, count, set] = [await aDatabase(t, { poolMax: 1 }), 4_000, 50];
     const lane = await prepare(db, await capture(db, 'stable', files(count)));
     const before = await rowsRead(db);
@@ -343,7 +348,8 @@ for (const [which, prepare] of Object.entries(STALE)) {
 
     assert.deepEqual(await barrier(db.read, lane), { members: count, unsettled: 0, unplanned: 0 });
     t.diagnostic(
-      `rows read per blob: copied ${(copied - before) / count}, verified ${(verified - copied) / count}`,
+      `rows read per blob: copied ${(copied - before) / count}, ` +
+        `verified ${(verified - copied) / count}`,
     );
     assert.ok(copied - before < 20 * count, `${copied - before} rows were read to copy ${count}`);
     assert.ok(
@@ -354,11 +360,13 @@ for (const [which, prepare] of Object.entries(STALE)) {
 }
 
 /** Of all tables, by this connection. */
-async function rowsRead({ read: { kysely } }: Database): Promise<number> {
-  await sql`select pg_stat_force_next_flush()`.execute(kysely);
-  const { rows } = await sql<{ read: number }>`
-    select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint as read from pg_stat_user_tables`.execute(
-    kysely,
+async function rowsRead({ read }: Database): Promise<number> {
+  await run(read, sql`select pg_stat_force_next_flush()`);
+  const counted = await one(
+    read,
+    sql<{ rows: number }>`
+      select sum(seq_tup_read + coalesce(idx_tup_fetch, 0))::bigint as rows
+      from pg_stat_user_tables`,
   );
-  return rows[0]!.read;
+  return counted!.rows;
 }

@@ -3,7 +3,7 @@ import { after, test } from 'node:test';
 
 import { sql } from 'kysely';
 
-import { saveSnapshot } from '../../../src/database/catalog/catalog.ts';
+import { saveSnapshot } from '../../../src/database/catalog/save-snapshot.ts';
 import {
   acceptOlder,
   takeOlderAcceptance,

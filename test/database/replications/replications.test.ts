@@ -4,11 +4,11 @@ import { after, test } from 'node:test';
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../../../src/database/orm.ts';
+import { findLane, readReplication, type LaneAt } from '../../../src/database/replication-row.ts';
 import {
   applyCommand,
   finishReplication,
   loadRoster,
-  readReplication,
   recordCaptureFailure,
   recordFailure,
   recordLook,
@@ -16,8 +16,8 @@ import {
   takeVerify,
   wantGeneration,
 } from '../../../src/database/replications/replications.ts';
+import { readDatabaseClock } from '../../../src/database/server/clock.ts';
 import { ms } from '../../../src/database/sql.ts';
-import { readDatabaseClock } from '../../../src/database/views/progress.ts';
 import { DebgeoError, type ErrorCode, type ErrorReport } from '../../../src/domain/errors.ts';
 import type { Replication } from '../../../src/domain/replication.ts';
 import { seeded } from '../../support/seeded.ts';
@@ -79,6 +79,9 @@ const openIncidents = async ({ db }: Fixture) =>
     )
   ).rows;
 
+const rowOf = async ({ db }: Fixture, at: LaneAt) =>
+  readReplication(db.read, await findLane(db.read, at));
+
 const facts = ({ state, pinned, retryCount, code }: Replication) => ({
   state,
   pinned,
@@ -112,11 +115,11 @@ test('a late result changes nothing: not behind a newer attempt, a failure or a 
     await startAttempt(fixture.db, FRA, 1, 200);
     await serve(fixture, 1);
     await overtake(fixture);
-    const before = await readReplication(fixture.db.read, FRA);
+    const before = await rowOf(fixture, FRA);
 
     await assert.rejects(finishReplication(fixture.db, FRA, 1, 200), isCode('FENCED'));
 
-    assert.deepEqual(await readReplication(fixture.db.read, FRA), before);
+    assert.deepEqual(await rowOf(fixture, FRA), before);
   }
 });
 
@@ -226,7 +229,7 @@ test('an open publication keeps its generation pinned through failure, cancel, p
     await applyCommand(fixture.db, FRA, { paused: true }, 130),
   ];
   await capture(fixture, 2);
-  rows.push(await readReplication(fixture.db.read, FRA));
+  rows.push(await rowOf(fixture, FRA));
 
   for (const row of rows) assert.deepEqual([row!.pinned, row!.publishing], [1, true]);
 });
@@ -371,7 +374,7 @@ for (const seed of [1, 2, 3])
 
     assert.equal(waiting.size, 0);
     assert.ok(answered > 10);
-    assert.equal((await readReplication(db.read, FRA))!.verifyRequestedAt, null);
+    assert.equal((await rowOf(fixture, FRA)).verifyRequestedAt, null);
   });
 
 const answeredAt = async ({ db }: Fixture): Promise<number | null> =>
@@ -436,7 +439,7 @@ test('a newer generation makes synced and cancelled lanes pending, and leaves fa
   await capture(fixture, 2);
 
   const rows = await Promise.all(
-    SITES.map((site) => readReplication(fixture.db.read, { distribution: DISTRIBUTION, site })),
+    SITES.map((site) => rowOf(fixture, { distribution: DISTRIBUTION, site })),
   );
   assert.deepEqual(
     rows.map((row) => [row!.state, row!.target, row!.retryCount, row!.paused]),

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { sql } from 'kysely';
 
-import { saveResigned, saveSnapshot } from '../../../src/database/catalog/catalog.ts';
+import { saveResigned, saveSnapshot } from '../../../src/database/catalog/save-snapshot.ts';
 import { readReleaseAge } from '../../../src/database/replications/stale-releases.ts';
 import { aBlob, aDistribution, aSnapshot, NO_VALIDATOR } from '../distribution-fixture.ts';
 

@@ -5,6 +5,7 @@ import { sql } from 'kysely';
 
 import { connectDatabase } from '../../../src/database/orm.ts';
 import { analyzeGrown } from '../../../src/database/server/analyze.ts';
+import { one, run } from '../../../src/database/sql.ts';
 import { migratedDatabase } from '../../support/servers.ts';
 
 test(
@@ -13,23 +14,32 @@ test(
   async (t) => {
     const db = await connectDatabase(await migratedDatabase());
     t.after(() => db.close());
-    const rowsKnown = async (): Promise<number> =>
-      (
-        await sql<{
-          rows: number;
-        }>`select reltuples::int as rows from pg_class where relname = 'paths'`.execute(
-          db.read.kysely,
-        )
-      ).rows[0]!.rows;
-    await sql`insert into archives (name, url, mount, keyring) values ('a', 'http://a.example/', 'debian', '')`.execute(
-      db.read.kysely,
+    const rowsKnown = async (): Promise<number> => {
+      const table = await one(
+        db.read,
+        sql<{ rows: number }>`
+          select reltuples::int as rows
+          from pg_class
+          where relname = 'paths'`,
+      );
+      return table!.rows;
+    };
+    await run(
+      db.read,
+      sql`
+        insert into archives (name, url, mount, keyring)
+        values ('a', 'http://a.example/', 'debian', '')`,
     );
-    await sql`insert into paths (archive_id, path) select a.id, 'pool/' || n from archives a, generate_series(1, 5000) n`.execute(
-      db.read.kysely,
+    await run(
+      db.read,
+      sql`
+        insert into paths (archive_id, path)
+        select a.id, 'pool/' || n
+        from archives a, generate_series(1, 5000) n`,
     );
 
     await db.transaction(async (tx) => {
-      await sql`lock table paths in share update exclusive mode`.execute(tx.kysely);
+      await run(tx, sql`lock table paths in share update exclusive mode`);
       await analyzeGrown(db, ['paths']);
     });
     assert.ok((await rowsKnown()) < 5000);

@@ -5,20 +5,22 @@ import { sql } from 'kysely';
 
 import { connectDatabase } from '../../../src/database/orm.ts';
 import { assertMigrated, migrate } from '../../../src/database/server/migrate.ts';
+import { all } from '../../../src/database/sql.ts';
 import { DebgeoError } from '../../../src/domain/errors.ts';
 import { freshDatabase, migratedDatabase } from '../../support/servers.ts';
 
 const isCode = (code: string) => (error: unknown) =>
   error instanceof DebgeoError && error.code === code;
 
-test('four starters side by side apply every migration exactly once', async () => {
+test('four callers side by side apply every migration exactly once', async () => {
   const url = await freshDatabase();
   const starters = await Promise.all([1, 2, 3, 4].map(() => connectDatabase(url)));
 
   const applied = await Promise.all(starters.map((db) => migrate(db)));
 
-  const { rows } = await sql<{ name: string }>`select name from mikro_orm_migrations`.execute(
-    starters[0]!.read.kysely,
+  const rows = await all(
+    starters[0]!.read,
+    sql<{ name: string }>`select name from mikro_orm_migrations`,
   );
   assert.ok(rows.length > 0);
   assert.deepEqual(
@@ -28,7 +30,7 @@ test('four starters side by side apply every migration exactly once', async () =
   await Promise.all(starters.map((db) => db.close()));
 });
 
-test('a database without the tables of this version is refused, a migrated one is not', async () => {
+test('a database without the tables of this version is refused', async () => {
   const [empty, migrated] = [
     await connectDatabase(await freshDatabase()),
     await connectDatabase(await migratedDatabase()),
@@ -40,7 +42,7 @@ test('a database without the tables of this version is refused, a migrated one i
   await Promise.all([empty.close(), migrated.close()]);
 });
 
-test('a server that is not there is DATABASE_UNREACHABLE, and the error does not carry the password', async () => {
+test('a server that is not there is DATABASE_UNREACHABLE, without the password', async () => {
   const error = await connectDatabase('postgresql://app:s3cret@127.0.0.1:1/debgeo').catch(
     (caught: unknown) => caught,
   );
@@ -49,11 +51,18 @@ test('a server that is not there is DATABASE_UNREACHABLE, and the error does not
   assert.ok(!JSON.stringify((error as DebgeoError).report).includes('s3cret'));
 });
 
-test('every column of the entities is a column of the migrated table, with the same type, and the other way round', async () => {
+test('entities and migrated tables have the same columns, of the same types', async () => {
   const db = await connectDatabase(await migratedDatabase());
-  const { rows } = await sql<{ table: string; column: string; type: string; nullable: boolean }>`
-    select table_name as "table", column_name as "column", case when data_type = 'ARRAY' then 'text[]' else udt_name end as type, is_nullable = 'YES' as nullable
-    from information_schema.columns where table_schema = 'public'`.execute(db.read.kysely);
+  const rows = await all(
+    db.read,
+    sql<{ table: string; column: string; type: string; nullable: boolean }>`
+      select table_name as "table",
+        column_name as "column",
+        case when data_type = 'ARRAY' then 'text[]' else udt_name end as type,
+        is_nullable = 'YES' as nullable
+      from information_schema.columns
+      where table_schema = 'public'`,
+  );
   const names: Record<string, string> = {
     int: 'int4',
     serial: 'int4',

@@ -1,0 +1,162 @@
+/** Marked blobs: an attempt claims them, deletes them at the site, and their rows go. */
+import { sql, type RawBuilder } from 'kysely';
+
+import type { ErrorReport } from '../../domain/errors.ts';
+import type { RepoPath } from '../../domain/repo-path.ts';
+import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
+import { recordIncident } from '../incidents.ts';
+import { type Database, type Tx } from '../orm.ts';
+import { PRUNING } from '../registry/lane-sql.ts';
+import { all, one, run } from '../sql.ts';
+
+/** A blob that is to be deleted. */
+export interface UnneededBlob {
+  readonly pathId: number;
+  readonly blobId: number;
+  readonly mount: string;
+  /** Relative to the archive's root. */
+  readonly path: RepoPath;
+  readonly size: number;
+  readonly sha256: Sha256;
+  /** Of the version that is known to be there; null: the site must be asked. */
+  readonly etag: string | null;
+}
+
+/**
+ * Claims marked rows for this attempt, in the order of their path ids: also those that an earlier
+ * attempt claimed, perhaps deleted at the site, and did not book.
+ */
+export async function claimMarked(
+  db: Database,
+  siteId: number,
+  attempt: number,
+  limit: number,
+): Promise<UnneededBlob[]> {
+  const rows = await all(
+    db.read,
+    sql<Omit<UnneededBlob, 'sha256'> & { digest: Uint8Array }>`
+      with open as (
+        select r.path_id
+        from blob_registry r
+        where r.site_id = ${siteId}
+          and not r.settled
+          and r.state = ${PRUNING}
+          and r.attempt < ${attempt}
+        order by r.path_id
+        limit ${limit}
+        for update skip locked
+      )
+      update blob_registry r
+      set attempt = ${attempt}
+      from open
+      join paths p on p.id = open.path_id
+      join archives a on a.id = p.archive_id,
+        blobs b
+      where r.site_id = ${siteId}
+        and r.path_id = open.path_id
+        and b.id = r.blob_id
+      returning r.path_id as "pathId", r.blob_id as "blobId",
+        a.mount, p.path, b.size, b.sha256 as digest, r.etag`,
+  );
+  return rows
+    .map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }))
+    .sort((a, b) => a.pathId - b.pathId);
+}
+
+/** Of `r`, a row of blob_registry: it is marked, and this attempt has claimed it. */
+const isOurs = (siteId: number, attempt: number): RawBuilder<boolean> =>
+  sql<boolean>`r.site_id = ${siteId} and r.state = ${PRUNING} and r.attempt = ${attempt}`;
+
+/**
+ * Books the version that is about to be deleted, before it is: a lane that needs the blob from now
+ * on writes over this version and never takes it for its own.
+ * @returns false: a lane needs the blob, or another attempt has it; it must not be deleted
+ */
+export async function bookFound(
+  db: Database,
+  siteId: number,
+  attempt: number,
+  pathId: number,
+  etag: string,
+): Promise<boolean> {
+  const booked = await run(
+    db.read,
+    sql`
+      update blob_registry r
+      set etag = ${etag}
+      where ${isOurs(siteId, attempt)}
+        and r.path_id = ${pathId}`,
+  );
+  return booked === 1;
+}
+
+/** A blob that stays at the site although nothing needs it, and why. */
+export interface Undeleted {
+  readonly blob: UnneededBlob;
+  /**
+   * FOREIGN_WRITE: other bytes than ours. SITE_REFUSED: the site does not delete it; one incident
+   * counts them all, since a site may refuse every deletion.
+   */
+  readonly report: ErrorReport & { readonly code: 'FOREIGN_WRITE' | 'SITE_REFUSED' };
+}
+
+/**
+ * Deletes the rows of blobs that are gone, and of those that stay at the site, which become
+ * incidents. The row of a blob that a lane needs meanwhile, and writes anew, stays.
+ */
+export function bookGone(
+  db: Database,
+  siteId: number,
+  attempt: number,
+  gone: readonly UnneededBlob[],
+  undeleted: readonly Undeleted[] = [],
+): Promise<void> {
+  const pathIds = [...gone, ...undeleted.map(({ blob }) => blob)].map((blob) => blob.pathId);
+  return db.transaction(async (tx) => {
+    const forgotten = await all(
+      tx,
+      sql<{ pathId: number }>`
+        delete from blob_registry r
+        where ${isOurs(siteId, attempt)}
+          and r.path_id = any(${pathIds}::bigint[])
+        returning r.path_id as "pathId"`,
+    );
+    const paths = new Set(forgotten.map((row) => row.pathId));
+    const deleted = gone.filter((blob) => paths.has(blob.pathId));
+    const bytes = deleted.reduce((sum, blob) => sum + blob.size, 0);
+    await run(
+      tx,
+      sql`
+        update prunes
+        set blobs = blobs + ${deleted.length},
+          bytes = bytes + ${bytes}
+        where site_id = ${siteId}`,
+    );
+    for (const one of undeleted)
+      if (paths.has(one.blob.pathId)) await recordUndeleted(tx, siteId, one);
+  });
+}
+
+/** An incident of a distribution that names the blob, or else of one of the same archive. */
+async function recordUndeleted(tx: Tx, siteId: number, { blob, report }: Undeleted): Promise<void> {
+  const distribution = await one(
+    tx,
+    sql<{ id: number }>`
+      select d.id
+      from debian_distributions d
+      join paths p on p.archive_id = d.archive_id
+      where p.id = ${blob.pathId}
+      order by
+        exists (
+          select
+          from snapshot_blobs m
+          where m.distribution_id = d.id
+            and m.blob_id = ${blob.blobId}
+        ) desc,
+        d.id
+      limit 1`,
+  );
+  if (distribution === null) return;
+  const path = report.code === 'FOREIGN_WRITE' ? blob.path : null;
+  await recordIncident(tx, { distributionId: distribution.id, siteId, path, report });
+}

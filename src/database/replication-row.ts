@@ -1,0 +1,85 @@
+/** The row of a lane as workflows decide on it, and how a lane is named: by words or by ids. */
+import { sql } from 'kysely';
+
+import { DebgeoError } from '../domain/errors.ts';
+import type { Replication } from '../domain/replication.ts';
+import { fenced } from './fence.ts';
+import type { Tx } from './orm.ts';
+import { ms, one } from './sql.ts';
+
+/** A lane as operators and workflows name it. */
+export interface LaneAt {
+  readonly distribution: string;
+  readonly site: string;
+}
+
+/** A lane as rows refer to it. */
+export interface LaneIds {
+  readonly distributionId: number;
+  readonly siteId: number;
+}
+
+/** A lane at work. */
+export interface LaneKey extends LaneIds {
+  readonly generation: number;
+  /**
+   * When Temporal scheduled this attempt, milliseconds: the fence of the lane and the claim on a
+   * blob.
+   */
+  readonly attempt: number;
+}
+
+/** @throws NAME_UNKNOWN  no such distribution or no such site */
+export async function findLane(tx: Tx, at: LaneAt): Promise<LaneIds> {
+  const ids = await one(
+    tx,
+    sql<LaneIds>`
+      select d.id as "distributionId", s.id as "siteId"
+      from debian_distributions d, replication_sites s
+      where d.name = ${at.distribution}
+        and s.name = ${at.site}`,
+  );
+  if (ids === null)
+    throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
+  return ids;
+}
+
+/** The task queue of the site `s`: its worker group's, or its own. */
+export const QUEUE = sql<string>`'debgeo-site-' || coalesce(s.worker_group, s.name)`;
+
+/** That a publication of `r` is open: between the first published name and InRelease. */
+export const IS_PUBLISHING = sql<boolean>`exists (
+    select from publications p
+    where p.distribution_id = r.distribution_id
+      and p.site_id = r.site_id
+      and p.published_at is null)`;
+
+/** A `Replication`, of `r`, its site `s` and its distribution `d`. */
+export const REPLICATION_COLUMNS = sql`
+  s.name as site, ${QUEUE} as queue,
+  r.desired_generation as target, r.pinned_generation as pinned, r.served_generation as served,
+  r.state, r.paused, ${IS_PUBLISHING} as publishing,
+  ${ms(sql`coalesce(r.verify_taken_at, r.verify_requested_at)`)} as "verifyRequestedAt",
+  r.retry_count as "retryCount", ${ms('r.retry_at')} as "retryAt", r.failure_code as code,
+  r.files_done as "filesDone", r.files_total as "filesTotal",
+  r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
+  d.replication_status as "distributionStatus", r.rev`;
+
+/**
+ * The lane's row; in a transaction, as it leaves it.
+ * @throws FENCED the distribution is not replicated to the site any more
+ */
+export async function readReplication(tx: Tx, lane: LaneIds): Promise<Replication> {
+  const row = await one(
+    tx,
+    sql<Replication>`
+      select ${REPLICATION_COLUMNS}
+      from distribution_replications r
+      join replication_sites s on s.id = r.site_id
+      join debian_distributions d on d.id = r.distribution_id
+      where r.distribution_id = ${lane.distributionId}
+        and r.site_id = ${lane.siteId}`,
+  );
+  if (row === null) throw fenced('the replication was removed');
+  return row;
+}
