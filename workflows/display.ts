@@ -43,9 +43,10 @@ function detailsOf(
   status: ReplicationStatus,
 ): string {
   const { distribution, removed, generation, code } = roster;
+  const state = removed ? 'removed' : status;
   const look = `the last look at the archive ${code === null ? 'was fine' : `failed: ${code}`}`;
   return [
-    `**${distribution}**: ${removed ? 'removed' : status}, newest generation ${generation}, ${look}`,
+    `**${distribution}**: ${state}, newest generation ${generation}, ${look}`,
     '',
     '| site | serves | wants | state | files | why |',
     '|-|-|-|-|-|-|',
