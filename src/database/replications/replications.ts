@@ -204,7 +204,7 @@ async function readRoster(tx: Tx, name: string): Promise<Roster> {
     >`
       select d.id, d.name as distribution, d.removed, d.latest_generation as generation, d.replication_status as status, d.failure_code as code,
              ${ms('d.next_look_at')} as "nextLookAt", d.tuning, d.rev,
-             (select coalesce(json_agg(lane command by lane.site), '[]') from (
+             (select coalesce(json_agg(lane order by lane.site), '[]') from (
                 select ${REPLICATION_COLUMNS} from distribution_replications r join replication_sites s on s.id = r.site_id
                 where r.distribution_id = d.id and s.enabled and not d.removed) lane) as lanes
       from debian_distributions d where d.name = ${name}`,
