@@ -16,12 +16,6 @@ export const WORKFLOW_TYPE = 'distribution';
  */
 export const QUEUE = 'debgeo';
 
-/**
- * What touches the bytes of one site: a queue of its own, so that a hanging site takes no slot of
- * another.
- */
-export const siteQueue = (site: string): string => `debgeo-site-${site}`;
-
 export const workflowId = (distribution: string): string => `${WORKFLOW_TYPE}/${distribution}`;
 
 export interface DistributionInput {

@@ -8,8 +8,8 @@ import {
   type TemporalConfig,
 } from '../../src/temporal/temporal.ts';
 import { runWorker } from '../../src/worker/worker.ts';
-import { siteQueue } from '../../workflows/messages.ts';
 import { freshNamespace, servers, workflowBundle } from '../support/servers.ts';
+import { siteQueue } from './scripted-rows.ts';
 import { eventually, ScriptedWorld } from './stand-ins.ts';
 
 export interface Harness {

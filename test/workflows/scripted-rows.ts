@@ -1,9 +1,11 @@
 /** The rows of a scripted world as they are in the beginning. */
 import type { ErrorCode } from '../../src/domain/errors.ts';
 import type { Replication, Roster, SitePrune, Tuning } from '../../src/domain/replication.ts';
-import { siteQueue } from '../../workflows/messages.ts';
 
 export const HOUR = 3_600_000;
+
+/** Any name does: workflows and workers take it from the rows. */
+export const siteQueue = (site: string): string => `debgeo-site-${site}`;
 
 export interface Distribution {
   readonly name: string;
