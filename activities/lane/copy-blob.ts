@@ -24,7 +24,7 @@ export type OnCorrupt = (blob: WantedBlob, found: Checksum) => Promise<void>;
  * @throws BLOB_MISSING, BLOB_MISMATCH no origin has it, or none has it right
  * @throws ARCHIVE_*, HOSTILE_PATH the archive could not be asked, or is a folder whose links lead
  *   out of it, and no other origin has it
- * @throws SITE_* the site itself; FOREIGN_WRITE if another writer keeps writing there
+ * @throws SITE_* the site itself; FOREIGN_WRITE if another program keeps writing there
  */
 export async function copyBlob(
   step: Pick<SiteStep, 'store' | 'placeOf'>,
@@ -52,7 +52,7 @@ export async function copyBlob(
     badEtag = found?.etag ?? null;
     conflicts += 1;
   }
-  throw new DebgeoError('FOREIGN_WRITE', `another writer keeps writing to ${place}`, {
+  throw new DebgeoError('FOREIGN_WRITE', `another program keeps writing to ${place}`, {
     expected: blob.sha256,
   });
 }

@@ -32,7 +32,7 @@ export function judgeName(
   const isWhatWeLeft = seen.sha256 === recorded.sha256;
   if (isWhatWeLeft || seen.etag === recorded.etag)
     return { is: 'to write', expected: { etag: seen.etag }, corrupt: !isWhatWeLeft };
-  throw new DebgeoError('FOREIGN_WRITE', `another writer wrote to ${wanted.path}`, {
+  throw new DebgeoError('FOREIGN_WRITE', `another program wrote to ${wanted.path}`, {
     expected: recorded.sha256 === null ? 'nothing' : `${recorded.sha256}, ETag ${recorded.etag}`,
     found: `${seen.sha256}, ETag ${seen.etag}`,
     state: 'these bytes were left as they are; delete them if they are not needed',

@@ -121,7 +121,7 @@ class Pruner {
       if (removed === 'gone') return 'gone';
       if (typeof removed === 'object') return { ...removed, state };
 
-      // No ETag is on record, or another version is there: ours by its bytes, or another writer's.
+      // No ETag is on record, or another version is there: ours by its bytes, or another program's.
       const found = await readBack(this.#store, place, signal);
       if (found === null) return 'gone';
       if (found.etag === etag || conflicts > LIMITS.conflictsMax)
@@ -133,7 +133,7 @@ class Pruner {
       if (found.sha256 !== blob.sha256)
         return {
           code: 'FOREIGN_WRITE',
-          message: `another writer wrote to ${blob.path}, which nothing needs any more`,
+          message: `another program wrote to ${blob.path}, which nothing needs any more`,
           expected: blob.sha256,
           found: found.sha256,
           state,

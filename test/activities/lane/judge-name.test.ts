@@ -52,7 +52,7 @@ test('a name that was lost is written where nothing is, and on record', () => {
   });
 });
 
-test('other bytes under another ETag are another writer’s: refused', () => {
+test('other bytes under another ETag are another program’s: refused', () => {
   const foreign = (error: unknown) =>
     error instanceof DebgeoError && error.code === 'FOREIGN_WRITE';
   assert.throws(() => judgeName(wants(NEW), left(OLD, '1'), sees(OTHER, '2')), foreign);

@@ -1,6 +1,6 @@
 /**
  * Deleting at a site: beside lanes that need the same blobs again, through kills, and beside other
- * writers.
+ * programs that write there.
  */
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -341,7 +341,7 @@ test('a prune killed before or after any request is finished by the next run', a
   );
 });
 
-test('bytes that another writer put there meanwhile stay, on record', async (t) => {
+test('bytes that another program put there meanwhile stay, on record', async (t) => {
   const { lanes } = await threeReleases(t);
   const { container, store } = lanes.site();
   const foreign = meddling(
