@@ -2,8 +2,8 @@
 import { CancelledFailure, Context } from '@temporalio/activity';
 
 /**
- * The worker sends at most one heartbeat a second; a dead worker is seen after the heartbeat
- * timeout of ten.
+ * The worker sends at most one heartbeat a second; Temporal notices a dead worker after the
+ * heartbeat timeout of ten.
  */
 const HEARTBEAT_MS = 1_000;
 
@@ -11,7 +11,7 @@ export interface ActivityContext {
   /** When Temporal scheduled this attempt, milliseconds since 1970: the fence. */
   readonly attempt: number;
   /**
-   * Aborted when the activity is cancelled, or its worker shuts down. Belongs into every request
+   * Aborted when the activity is cancelled, or its worker shuts down. To be given to every request
    * and every wait.
    */
   readonly signal: AbortSignal;
@@ -20,8 +20,8 @@ export interface ActivityContext {
 }
 
 /**
- * As Temporal's SDK names the reason of a cancel that nobody asked for: the worker stops, and its
- * grace is over.
+ * How Temporal's SDK names the reason of a cancel that no workflow asked for: the worker stops, and
+ * its grace is over.
  */
 const WORKER_STOPS = 'WORKER_SHUTDOWN';
 
@@ -35,8 +35,8 @@ export function activityContext(): ActivityContext {
 }
 
 /**
- * Whether the activity is cut because its worker stops. A slice then ends well, with what it
- * committed, and another worker goes on: an attempt that is cut is counted by Temporal, and three
+ * Whether the activity is cut because its worker stops. Its slice then ends well, with what it
+ * committed, and another worker goes on: Temporal would count an attempt that failed, and three
  * stops in a row would be a failure.
  */
 export const isWorkerStopping = ({ signal }: Pick<ActivityContext, 'signal'>): boolean =>

@@ -10,7 +10,7 @@ import type { Spool } from '../src/spool/spool.ts';
 export type IndexLimits = BlobSetLimits &
   Record<'snapshotIndexBytes' | 'decompressedBytesUnlisted', number>;
 
-/** All that activities reach. Joined in src/deps.ts and nowhere else. */
+/** All that activities reach outside of themselves. Joined in src/deps.ts only. */
 export interface Deps {
   readonly database: Database;
   archiveOf(archive: DistributionRecord['archive']): Archive;
@@ -21,11 +21,11 @@ export interface Deps {
     readonly publicUrl: string;
     readonly store: SiteStore;
   }>;
-  /** What was read once for many sites; without it each site reads for itself. */
+  /** Keeps what was read once for several sites; without it each site reads for itself. */
   readonly spool?: Spool;
   /** How long one sync or checksum activity works; LIMITS.sliceMs unless given. Milliseconds. */
   readonly sliceMs?: number;
-  /** What bounds the indices of a snapshot; LIMITS of these names unless given. */
+  /** Bounds on the indices of a snapshot; LIMITS of these names unless given. */
   readonly indexLimits?: IndexLimits;
   readonly log: Logger;
 }

@@ -5,13 +5,13 @@ import { DebgeoError, type ErrorReport } from '../src/domain/errors.ts';
 import { activityContext } from './context.ts';
 
 /**
- * What Temporal shall see of an error.
+ * What Temporal is told of an error.
  *
- * - Cancelled: whatever was thrown after the activity's own signal was aborted.
+ * - Cancelled: any error that was thrown after the activity's own signal was aborted.
  * - A DebgeoError: `type` is its code, the detail its report; not retried by Temporal, because the
  *   lane and the capture loop do that.
- * - An abort or a timeout that nobody asked for: STALLED.
- * - Anything else has no code and stays as it is: Temporal retries what nobody could classify.
+ * - An abort or a timeout without a cancel: STALLED.
+ * - Any other error has no code and stays as it is: Temporal retries it.
  */
 export function failureOf(error: unknown, signal: AbortSignal): unknown {
   if (signal.aborted)

@@ -1,6 +1,7 @@
 /**
- * Works on items, `width` at a time, as they come. The first failure aborts what is in flight,
- * waits for it, and is thrown; nothing runs on behind it, and no more items are asked for.
+ * Works on items, `width` at a time, as they come. The first failure aborts the items in flight,
+ * waits until they have ended, and is thrown; no more items are asked for, and none is worked on
+ * after it was thrown.
  */
 export async function inParallel<Item>(
   items: Iterable<Item> | AsyncIterable<Item>,

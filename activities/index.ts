@@ -30,7 +30,7 @@ export const createActivities = (deps: Deps) => ({
   captureSnapshot: failing(createCaptureSnapshot(deps)),
   /** Twice: counts one failure more, and so waits a little longer. */
   recordCaptureFailure: failing(createRecordCaptureFailure(deps)),
-  /** An operator's wishes for one lane. Twice: the last of each wins. */
+  /** An operator's command to one lane. Twice: commands the same. */
   applyOrder: failing(createApplyOrder(deps)),
   /** Twice: counts one failure more, and so waits a little longer. */
   recordFailure: failing(createRecordFailure(deps)),
@@ -47,7 +47,8 @@ export const createActivities = (deps: Deps) => ({
   /** The barrier. Twice: judges again. */
   verifySnapshot: failing(createVerifySnapshot(deps)),
   /**
-   * Makes a generation visible. Twice: looks at each name and goes on; finished, it writes nothing.
+   * Makes a generation visible. Twice: reads each name back and goes on; finished, it writes
+   * nothing.
    */
   publishSnapshot: failing(createPublishSnapshot(deps)),
   /** The site as apt sees it. Twice: reads again. */

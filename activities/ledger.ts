@@ -1,6 +1,6 @@
 /**
- * Books in sets what many workers finish, while they go on: one commit for a hundred blobs, and
- * never two sets that are not committed.
+ * Books entries in sets while more are added: one commit for a hundred blobs, and never two commits
+ * at once.
  */
 export class Ledger<Entry> {
   readonly #book: (entries: readonly Entry[]) => Promise<void>;
@@ -14,7 +14,8 @@ export class Ledger<Entry> {
   }
 
   /**
-   * Waits where the set before this one is still being booked: nobody runs ahead of the database.
+   * Waits where a full set finds the one before it still being booked: the site does not run ahead
+   * of the database.
    * @throws what booking an earlier set threw
    */
   async add(entry: Entry): Promise<void> {
@@ -35,6 +36,6 @@ export class Ledger<Entry> {
     const entries = this.#entries;
     this.#entries = [];
     this.#booking = before.then(() => this.#book(entries));
-    this.#booking.catch(() => undefined); // whoever adds next, or closes, is told
+    this.#booking.catch(() => undefined); // thrown by the next add, or by close
   }
 }

@@ -3,7 +3,7 @@ import { DebgeoError } from '../src/domain/errors.ts';
 import type { RepoPath } from '../src/domain/repo-path.ts';
 import type { SiteStore } from '../src/site/site-store.ts';
 
-/** All bytes that stand at a path, of one version. */
+/** Reads all bytes of one version of a blob and hashes them. Null: there is no blob. */
 export async function readBack(
   store: SiteStore,
   place: RepoPath,

@@ -1,4 +1,4 @@
-/** The only file that joins archive, site and database to what the activities ask for. */
+/** Joins archive, site, spool and database to what activities reach. No other file does. */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -25,7 +25,7 @@ import type { SiteStore } from './site/site-store.ts';
 import { Spool } from './spool/spool.ts';
 
 export interface JoinedDeps extends Deps {
-  /** What the storage behind a site says of itself, beside the blob at `path`. */
+  /** Asks the storage behind a site, and its blob at `path`, and judges what it answers. */
   inspectSite(name: string, path: RepoPath, signal: AbortSignal): Promise<SiteJudgement>;
   close(): Promise<void>;
 }
@@ -72,7 +72,7 @@ export const createDeps = async (
     },
     siteOf: async (name) => {
       const row = await readSite(database, name);
-      // read each time: a rotated secret is taken up by itself
+      // read each time: a rotated secret is used without a restart
       const credential = await loadCredential(row.credential, row.account_url);
       const key = JSON.stringify([
         row.account_url,

@@ -1,8 +1,8 @@
 /**
- * The log of a process: one JSON object per line, and each line that is written inside of an
- * activity or a workflow says whose it is: distribution, site, generation, workflowId, runId,
- * activityType, activityId, attempt, as far as they are known. No lists of files, no secrets: of an
- * error only what is listed here is written, since those of HTTP clients carry whole requests.
+ * The log of a process: one JSON object per line. A line that is written inside of an activity or a
+ * workflow names what it works on: distribution, site, generation, workflowId, runId, activityType,
+ * activityId, attempt, as far as they are known. No lists of files, no secrets: of an error only
+ * the fields listed here are written, since errors of HTTP clients carry whole requests.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 
@@ -10,19 +10,18 @@ import type { ActivityInterceptorsFactory, Logger as SdkLogger } from '@temporal
 import { pino, type DestinationStream, type Logger } from 'pino';
 
 import { DebgeoError, isErrorCode } from './domain/errors.ts';
+import { bounded } from './domain/limits.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
 const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
-/** A line explains an error, it is not a page of it. */
-const CHARACTERS_MAX = 1_000;
 const CAUSES_MAX = 3;
 
-/** What an activity works on: all lines that are written inside of it say so. */
+/** What the running activity works on: a part of every line that is written inside of it. */
 const subject = new AsyncLocalStorage<Fields>();
 
 export interface LogPlace {
-  /** stderr, unless a file is named, or something else takes the lines. */
+  /** Unless a file is named or a stream given: stderr. */
   readonly file?: string | undefined;
   readonly into?: DestinationStream;
   readonly level?: string | undefined;
@@ -50,8 +49,8 @@ export function createLog({
   );
 }
 
-/** For every worker: what the activity says, and what the SDK says of it. */
-export const sayWhose: ActivityInterceptorsFactory = ({ info }) => {
+/** Names what it works on in each line of an activity: our own lines, and those of the SDK. */
+export const logSubject: ActivityInterceptorsFactory = ({ info }) => {
   const activity = {
     workflowId: info.workflowExecution?.workflowId,
     runId: info.workflowExecution?.runId,
@@ -72,8 +71,8 @@ export const sayWhose: ActivityInterceptorsFactory = ({ info }) => {
 };
 
 /**
- * Where the SDK logs: lines of workflows, and its own. What it says of normal operation is for
- * debugging.
+ * The log of Temporal's SDK: lines of workflows, and its own. Its `info` is normal operation, and
+ * `debug` here.
  */
 export function sdkLoggerInto(log: Logger): SdkLogger {
   const METHODS = {
@@ -84,7 +83,7 @@ export function sdkLoggerInto(log: Logger): SdkLogger {
     ERROR: 'error',
   } as const;
   const write: SdkLogger['log'] = (level, message, meta = {}) => {
-    // The token is a page of ids that are there already; the run of a workflow has one name.
+    // The token is a page of ids that the line has already; `workflowRunId` and `runId` are one.
     const { taskToken: _, isLocal: __, workflowRunId, ...rest } = meta as Record<string, unknown>;
     log[METHODS[level]](
       {
@@ -106,8 +105,8 @@ export function sdkLoggerInto(log: Logger): SdkLogger {
 }
 
 /**
- * The ids in the input of an activity; the id of a workflow, `distribution/<name>` or
- * `site/<name>`, says one of them, too.
+ * What an activity or a workflow works on: the ids in the activity's input, and the name in the
+ * workflow's id, `distribution/<name>` or `site/<name>`.
  */
 function worksOn(input: unknown, workflowId: unknown): Fields {
   const [kind, name] = typeof workflowId === 'string' ? workflowId.split('/') : [];
@@ -120,7 +119,7 @@ function worksOn(input: unknown, workflowId: unknown): Fields {
   return ids;
 }
 
-/** A code explains itself; what nobody could classify shows where it came from. */
+/** An error with a code explains itself; one without is written with its stack. */
 function errorFields(error: unknown, depth = 0): unknown {
   if (!(error instanceof Error)) return typeof error === 'string' ? bounded(error) : error;
   const { code, type, cause, stack } = error as Error & {
@@ -141,6 +140,3 @@ function errorFields(error: unknown, depth = 0): unknown {
       : {}),
   };
 }
-
-const bounded = (text: string): string =>
-  text.length <= CHARACTERS_MAX ? text : `${text.slice(0, CHARACTERS_MAX)}…`;

@@ -10,7 +10,7 @@ const written = (log: (into: ReturnType<typeof createLog>) => void): Record<stri
   return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
 };
 
-test('an error says its code, and what nobody could classify where it came from; a request that hangs at it is not written', () => {
+test('an error is logged with its code, or else its stack, and without its request', () => {
   const request = { headers: { authorization: 'Bearer canary' } };
   const cause = Object.assign(new Error('connection reset'), { code: 'ECONNRESET', request });
   const lines = written((log) => {
@@ -36,7 +36,7 @@ test('an error says its code, and what nobody could classify where it came from;
   assert.doesNotMatch(JSON.stringify(lines), /canary/);
 });
 
-test('a line of the SDK says distribution or site, and one name for a run', () => {
+test('a line of the SDK names the distribution or site, and the run once', () => {
   const [ofDistribution, ofSite] = written((log) => {
     const sdk = sdkLoggerInto(log);
     sdk.warn('Activity failed', {

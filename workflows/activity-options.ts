@@ -1,10 +1,10 @@
 /**
- * How long each activity may take, who repeats it, and where it runs. One table, with the reason of
- * each number.
+ * How long each activity may take, what repeats it, and where it runs. One table, with the reason
+ * of each number.
  *
- * Who repeats what: an error with a code is non-retryable for Temporal; the lane commits it and
+ * What repeats it: an error with a code is non-retryable for Temporal; the lane commits it and
  * waits for the deadline that the row then holds, so that status and signals see it. Temporal
- * repeats what nobody could classify: a worker that was lost or hung, a bug.
+ * repeats an activity that failed without a code: its worker was lost or hung, or it has a bug.
  */
 import {
   ActivityCancellationType,
@@ -17,25 +17,24 @@ import type { Activities } from '../activities/index.ts';
 
 const ALWAYS = {
   /**
-   * Said, because an omitted one is sent as TRY_CANCEL: a lane would report "stopped" while its
-   * activity still writes.
+   * Not the default, TRY_CANCEL: a lane would report "stopped" while its activity still writes.
    */
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 } satisfies ActivityOptions;
 
 /**
- * They heartbeat once a second: a killed worker is noticed after ten, and a cancel reaches them
- * with the next one.
+ * Activities heartbeat once a second: Temporal notices a killed worker after ten, and a cancel
+ * reaches an activity with its next heartbeat.
  */
 const HEARTBEAT = '10s';
 
 /**
- * Nothing but a few rows of PostgreSQL: without the database there is nothing else to do, so they
- * are repeated for ever.
+ * A few rows of PostgreSQL. Repeated for ever: without the database there is nothing else to do.
  */
 const BOOKKEEPING: ActivityOptions = {
   ...ALWAYS,
-  // a lock that somebody else holds; and a worker that is killed in between idles a lane no longer
+  // time for a lock that another transaction holds; a killed worker idles a lane no longer than
+  // this
   startToCloseTimeout: '20s',
   retry: { initialInterval: '1s', maximumInterval: '30s' },
 };
@@ -49,12 +48,13 @@ const WHOLE_SNAPSHOT: ActivityOptions = {
 };
 
 /**
- * An archive or a site. Three attempts outlast a restart of the worker; what fails three times
- * without a code is for the lane to record.
+ * An archive or a site. Three attempts outlast a restart of the worker; an activity that fails
+ * three times without a code is recorded by its lane.
  */
 const BYTES: ActivityOptions = {
   ...ALWAYS,
-  // a slice lasts 20 s, but one file of 1.5 GB at 2 Mbit/s takes 1.7 h and is not torn apart
+  // a slice lasts 20 s, but one file of 1.5 GB at 2 Mbit/s takes 1.7 h, and no slice ends inside a
+  // file
   startToCloseTimeout: '2h',
   heartbeatTimeout: HEARTBEAT,
   retry: { initialInterval: '1s', maximumAttempts: 3 },
@@ -69,7 +69,7 @@ export const bookkeeping = proxyActivities<Activities>(BOOKKEEPING);
 /** captureSnapshot: on the queue of the workflow, since it needs no site. */
 export const archive = proxyActivities<Activities>(BYTES);
 
-/** The way of a lane, in this order. */
+/** The steps of a lane, in this order. */
 export const STEPS = [
   'planSync',
   'syncBlobs',
@@ -108,13 +108,13 @@ export const stepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activitie
   };
 };
 
-/** The way of a prune, in this order. */
+/** The steps of a prune, in this order. */
 export const pruneStepsFor = (
   siteQueue: string,
 ): Pick<ActivityInterfaceFor<Activities>, 'planPrune' | 'pruneBlobs' | 'pruneCatalog'> => ({
   planPrune: wholeSnapshot.planPrune,
-  // Nobody can cancel a prune as one cancels a lane: where no worker polls the queue (any more),
-  // that is told, and the next run asks the row for the queue.
+  // A prune cannot be cancelled, as a lane can. Where no worker polls the queue (any more), the
+  // activity times out, which is recorded; the next run takes the queue from the row.
   pruneBlobs: proxyActivities<Activities>({
     ...BYTES,
     taskQueue: siteQueue,

@@ -34,8 +34,8 @@ export const SIGNAL_MEANINGS: Readonly<
 };
 
 /**
- * Which lanes a signal means, by whatever was sent with it. Nothing or `{}` is all sites. What is
- * neither that nor a name is not guessed at: a typing error is not to cancel all sites.
+ * The sites that a signal means, by its argument. Nothing or `{}` is all sites. An argument that is
+ * neither that nor a name means no site: a typing error must not cancel all of them.
  */
 export function siteOf(argument: unknown): { readonly name: string } | 'all' | 'malformed' {
   if (argument === undefined || argument === null) return 'all';

@@ -3,7 +3,9 @@ import { setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow'
 import type { Replication, ReplicationStatus, Roster } from '../src/domain/replication.ts';
 import { FailedSites, LaggingSites, ReplicationState } from './messages.ts';
 
-/** Computed once, in SQL, and returned with every row: the newest of them counts. */
+/**
+ * SQL computes the status and returns it with the roster and every row: that of the newest counts.
+ */
 export function statusOf(roster: Roster, rows: readonly Replication[]): ReplicationStatus {
   let newest: { rev: number; status: ReplicationStatus } = roster;
   for (const row of rows)
@@ -12,8 +14,8 @@ export function statusOf(roster: Roster, rows: readonly Replication[]): Replicat
 }
 
 /**
- * Makes the Temporal UI readable by itself. The function that it gives is called after every change
- * of a row.
+ * Makes the Temporal UI readable by itself: details and search attributes of the workflow.
+ * @returns what is to be called after every change of a row
  */
 export function createDisplay(): (roster: Roster, rows: readonly Replication[]) => void {
   let shown = '';
@@ -40,21 +42,26 @@ function detailsOf(
   rows: readonly Replication[],
   status: ReplicationStatus,
 ): string {
-  const capture =
-    roster.code === null
-      ? 'the last look at the archive was fine'
-      : `the last look at the archive failed: ${roster.code}`;
+  const { distribution, removed, generation, code } = roster;
+  const state = removed ? 'removed' : status;
+  const look = `the last look at the archive ${code === null ? 'was fine' : `failed: ${code}`}`;
   return [
-    `**${roster.distribution}**: ${roster.removed ? 'removed' : status}, newest generation ${roster.generation}, ${capture}`,
+    `**${distribution}**: ${state}, newest generation ${generation}, ${look}`,
     '',
     '| site | serves | wants | state | files | why |',
     '|-|-|-|-|-|-|',
-    ...rows.map(
-      (row) =>
-        `| ${[row.site, row.served, row.target, stateOf(row), `${row.filesDone} of ${row.filesTotal}`, row.code ?? ''].join(' | ')} |`,
-    ),
+    ...rows.map((row) => `| ${cellsOf(row).join(' | ')} |`),
   ].join('\n');
 }
+
+const cellsOf = (row: Replication): (string | number)[] => [
+  row.site,
+  row.served,
+  row.target,
+  stateOf(row),
+  `${row.filesDone} of ${row.filesTotal}`,
+  row.code ?? '',
+];
 
 const stateOf = (row: Replication): string => {
   if (row.paused) return `${row.state}, paused`;

@@ -2,10 +2,10 @@
  * `distribution/<name>`: one capture loop and one lane per site, for as long as the distribution
  * exists.
  *
- * PostgreSQL is the truth. This workflow holds a copy of its rows and decides what runs next. It is
- * the only starter of the activities that write them, and each answers with what it has committed:
- * memory and table cannot drift. A run begins with the roster and carries over only what is not
- * committed yet; so it can be terminated at any instant, and the next run goes on.
+ * PostgreSQL is the truth. This workflow holds a copy of its rows and decides what runs next. Only
+ * this workflow starts the activities that write those rows, and each answers with what it has
+ * committed: memory and table cannot drift. A run begins with the roster and carries over only what
+ * is not committed yet; so it can be terminated at any instant, and the next run goes on.
  */
 import {
   ActivityFailure,
@@ -13,24 +13,15 @@ import {
   CancellationScope,
   condition,
   continueAsNew,
-  log,
-  setDefaultSignalHandler,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
 
 import type { Command, Replication, Roster } from '../src/domain/replication.ts';
 import { archive, bookkeeping } from './activity-options.ts';
-import { siteOf, SIGNAL_MEANINGS } from './commands.ts';
 import { createDisplay, statusOf } from './display.ts';
-import {
-  look,
-  SIGNALS,
-  status,
-  type DistributionInput,
-  type LookOutcome,
-  type SignalName,
-} from './messages.ts';
+import { look, status, type DistributionInput, type LookOutcome } from './messages.ts';
+import { receiveSignals } from './receive-signals.ts';
 import { reportOf } from './report-of.ts';
 import { siteLane, type Lane } from './site-lane.ts';
 import { until } from './until.ts';
@@ -44,18 +35,19 @@ interface Run {
   readonly laneEnds: Map<string, Promise<void>>;
   /** By site, from the run before: given to the lane when it opens. */
   readonly carriedCommands: Map<string, Command>;
-  /** Somebody asked for a look that has not begun. */
+  /** A signal, an Update or the run before asked for a look, and it has not begun. */
   lookWanted: boolean;
   /**
-   * Updates `look` that arrived, and how many of them have their answer: that of the first capture
-   * that began after it.
+   * How many Updates `look` have arrived, and how many of them have their answer. The answer to an
+   * Update is the outcome of the first capture that began after it.
    */
   looksAsked: number;
   looksAnswered: number;
   lookOutcome: LookOutcome;
   capturing: CancellationScope | null;
-  /** Nothing new is begun; then: nothing works any more. */
+  /** The run ends: lanes and captures begin nothing. */
   closing: boolean;
+  /** The run ends, and no activity of it works any more. */
   closed: boolean;
   fatal: { readonly error: unknown } | null;
   readonly display: ReturnType<typeof createDisplay>;
@@ -66,15 +58,15 @@ export async function distribution(input: DistributionInput): Promise<void> {
   setHandler(status, () => answerStatus(run));
   setHandler(look, () => answerLook(run), {
     description: 'look at the archive now; answers when that capture ended',
-  }); // before the first await: else it is rejected
+  }); // before the first await: the server rejects an Update that has no handler
   adopt(
     run,
     await bookkeeping.loadRoster.executeWithOptions({ summary: 'load what PostgreSQL holds' }, [
       { distribution: run.distribution },
     ]),
   );
-  if (run.roster?.removed) run.lookWanted = false; // this was the look
-  receiveSignals(run); // the SDK has kept earlier ones
+  if (run.roster?.removed) run.lookWanted = false; // loadRoster has answered it
+  receiveSignals(run); // those that came earlier are buffered by the SDK
   const captures = captureLoop(run).catch((error: unknown) => fail(run, error));
   try {
     await condition(() => run.fatal !== null || isOver(run));
@@ -83,10 +75,11 @@ export async function distribution(input: DistributionInput): Promise<void> {
     throw error;
   }
   await close(run, captures);
-  // else it was made again meanwhile: the next run sees it
+  // A look asked of a removed distribution: it was applied again meanwhile, and the next run sees
+  // it.
   if (run.roster?.removed && !run.lookWanted) return;
-  // Nothing is awaited between reading what is carried and this: a signal that comes now repeats
-  // this workflow task with it.
+  // Nothing is awaited between reading what is carried over and continuing: Temporal repeats this
+  // workflow task with every signal that arrives now.
   await continueAsNew<typeof distribution>({
     distribution: run.distribution,
     carry: { look: run.lookWanted, orders: openCommands(run) },
@@ -120,8 +113,8 @@ const openCommands = (run: Run): Record<string, Command> =>
   );
 
 /**
- * The first error counts. It is thrown by the main function: a bug fails the workflow task and is
- * tried again until the fix is deployed.
+ * Keeps the first error, which the main function throws: a bug then fails the workflow task, which
+ * Temporal tries again until the fix is deployed.
  */
 function fail(run: Run, error: unknown): void {
   run.fatal ??= { error };
@@ -131,12 +124,12 @@ function show(run: Run): void {
   if (run.roster !== null) run.display(run.roster, rowsOf(run));
 }
 
-/** Lanes open and close as rows come and go. */
+/** Takes a roster: opens a lane for each row that came, closes the lane of each that went. */
 function adopt(run: Run, roster: Roster): void {
   run.roster = roster;
-  const named = new Set(roster.replications.map((row) => row.site));
+  const sites = new Set(roster.replications.map((row) => row.site));
   for (const lane of run.lanes.values()) {
-    if (named.has(lane.site)) continue;
+    if (sites.has(lane.site)) continue;
     run.lanes.delete(lane.site);
     lane.ending = true;
     lane.work?.cancel();
@@ -163,16 +156,21 @@ function openLane(run: Run, row: Replication): void {
     changed: () => show(run),
   };
   run.lanes.set(row.site, lane);
-  const end = (run.laneEnds.get(row.site) ?? Promise.resolve()) // a site that left and came back: never two lanes at once
-    .then(() => siteLane(lane))
-    .catch((error: unknown) => fail(run, error)) // an unhandled rejection would fail every workflow task from here on
-    .then(
-      () => void (!run.closing && run.lanes.get(row.site) === lane && run.lanes.delete(row.site)),
-    );
-  run.laneEnds.set(row.site, end);
+  run.laneEnds.set(row.site, runLane(run, lane));
 }
 
-/** Looks at the archive when its time has come, or when somebody asked. */
+/** Never rejects: an unhandled rejection would fail every workflow task from here on. */
+async function runLane(run: Run, lane: Lane): Promise<void> {
+  await run.laneEnds.get(lane.site); // a site that left and came back never has two lanes at once
+  try {
+    await siteLane(lane);
+  } catch (error) {
+    fail(run, error);
+  }
+  if (!run.closing && run.lanes.get(lane.site) === lane) run.lanes.delete(lane.site);
+}
+
+/** Looks at the archive when the poll is due, or when a look is asked for. */
 async function captureLoop(run: Run): Promise<void> {
   let notBefore = 0;
   for (;;) {
@@ -181,7 +179,7 @@ async function captureLoop(run: Run): Promise<void> {
       run.roster!.nextLookAt,
       'next look at the archive',
     );
-    // the first acts at once; those behind it share the next look
+    // The first of a burst of changes is looked at once; the others share the next look.
     await until(() => run.closing, notBefore, 'gather a burst of changes');
     if (run.closing || run.roster!.removed) return;
     notBefore = Date.now() + run.roster!.tuning.gatherMs;
@@ -191,7 +189,7 @@ async function captureLoop(run: Run): Promise<void> {
 
 async function capture(run: Run): Promise<void> {
   const { distribution, looksAsked, lookWanted } = run;
-  run.lookWanted = false; // before the archive is read: what arrives during it causes another look
+  run.lookWanted = false; // before the archive is read: a look asked for meanwhile is another one
   const scope = new CancellationScope();
   run.capturing = scope;
   try {
@@ -203,11 +201,12 @@ async function capture(run: Run): Promise<void> {
     adopt(run, roster);
     run.lookOutcome = roster.removed ? { outcome: 'removed' } : { outcome, generation };
   } catch (error) {
-    // the run ends: the next one looks
-    if (scope.consideredCancelled) return void (run.lookWanted = true);
+    if (scope.consideredCancelled) return void (run.lookWanted = true); // by the next run
     if (!(error instanceof ActivityFailure)) throw error;
     const report = reportOf(error);
-    const summary = `record ${report.code}`; // the next look comes sooner than the next poll; lanes go on with what they have
+    const summary = `record ${report.code}`;
+    // The roster says when the archive is looked at again: sooner than the next poll. Lanes go on
+    // with the generations that they have.
     adopt(
       run,
       await CancellationScope.nonCancellable(() =>
@@ -237,44 +236,12 @@ async function answerLook(run: Run): Promise<LookOutcome> {
   return { outcome: run.lookWanted ? 'again' : 'removed' };
 }
 
-/**
- * Handlers never await and never throw, whatever was sent: a throw would fail every workflow task
- * from here on, and stop every site.
- */
-function receiveSignals(run: Run): void {
-  // first: what the SDK has kept, of whatever name, arrives in its order
-  setDefaultSignalHandler((signal, argument) => receive(run, signal, argument));
-  for (const [name, signal] of Object.entries(SIGNALS))
-    setHandler(signal, (argument?: unknown) => receive(run, name, argument), {
-      description: SIGNAL_MEANINGS[name as SignalName].description,
-    });
-}
-
-function receive(run: Run, signal: string, argument: unknown): void {
-  const meaning = Object.hasOwn(SIGNAL_MEANINGS, signal)
-    ? SIGNAL_MEANINGS[signal as SignalName]
-    : null;
-  const site = siteOf(argument);
-  if (meaning?.command === null) return void (run.lookWanted = true);
-  if (meaning === null || site === 'malformed')
-    return log.warn('signal ignored', { signal, argument });
-  const lanes = [...run.lanes.values()].filter((lane) => site === 'all' || lane.site === site.name);
-  if (lanes.length === 0)
-    return log.warn('signal for a site that has no lane', { signal, argument });
-  for (const lane of lanes) {
-    lane.command = { ...lane.command, ...meaning.command };
-    // stops bytes now; pause lets the slice end
-    if (meaning.command.want === 'cancel' && !lane.row.publishing) lane.work?.cancel();
-  }
-  if (meaning.command.want === 'retry' && site === 'all') run.lookWanted = true;
-}
-
 const isOver = (run: Run): boolean =>
   run.roster!.removed ||
   workflowInfo().continueAsNewSuggested ||
   workflowInfo().historyLength > run.roster!.tuning.historyEventsMax;
 
-/** Lets running slices end, for a while, then cancels them. */
+/** Lets running slices end, for drainMs at most, then cancels them. */
 async function close(run: Run, captures: Promise<void>): Promise<void> {
   const working = (): CancellationScope[] =>
     [run.capturing, ...[...run.lanes.values()].map((lane) => lane.work)].filter(
@@ -282,7 +249,7 @@ async function close(run: Run, captures: Promise<void>): Promise<void> {
     );
   run.closing = true;
   for (const lane of run.lanes.values()) lane.ending = true;
-  // A slice is short; a queue without a worker is not.
+  // A slice ends within seconds; one that waits for a worker may wait for ever.
   if (run.fatal === null)
     await condition(() => working().length === 0, run.roster!.tuning.drainMs, {
       summary: 'let running slices end',

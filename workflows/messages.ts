@@ -1,7 +1,6 @@
 /**
- * The names and shapes by which everybody speaks to `distribution/<name>` and `site/<name>`:
- * clients, the worker and the workflows themselves. Import-safe: only names, no workflow code, no
- * I/O.
+ * The names and shapes by which clients and the worker speak to the workflows `distribution/<name>`
+ * and `site/<name>`. Import-safe: only names, no workflow code, no I/O.
  */
 import { defineSearchAttributeKey, SearchAttributeType } from '@temporalio/common';
 import { defineQuery, defineSignal, defineUpdate } from '@temporalio/workflow';
@@ -12,15 +11,10 @@ import type { Command, Roster, SitePrune } from '../src/domain/replication.ts';
 export const WORKFLOW_TYPE = 'distribution';
 
 /**
- * Workflows, capture and bookkeeping: whatever needs the database and the archives, and no site.
+ * Task queue of what needs the database and the archives, and no site: workflows, capture,
+ * bookkeeping.
  */
 export const QUEUE = 'debgeo';
-
-/**
- * What touches the bytes of one site: a queue of its own, so that a hanging site takes no slot of
- * another.
- */
-export const siteQueue = (site: string): string => `debgeo-site-${site}`;
 
 export const workflowId = (distribution: string): string => `${WORKFLOW_TYPE}/${distribution}`;
 
@@ -31,9 +25,9 @@ export interface DistributionInput {
 }
 
 export interface Carry {
-  /** Somebody asked for a look that has not begun. */
+  /** A look was asked for and has not begun. */
   readonly look: boolean;
-  /** By site: wishes of an operator that are not in the site's row yet. */
+  /** By site: the operator's command that is not committed to the site's row yet. */
   readonly orders: Readonly<Record<string, Command>>;
 }
 
@@ -108,7 +102,7 @@ export const siteWorkflowId = (site: string): string => `${SITE_WORKFLOW_TYPE}/$
 
 export interface SiteInput {
   readonly site: string;
-  /** Given by continue-as-new only: somebody asked for a prune that has not begun. */
+  /** Given by continue-as-new only: whether a prune was asked for and has not begun. */
   readonly carry?: { readonly asked: boolean };
 }
 
@@ -124,8 +118,9 @@ export interface PruneOutcome {
   readonly report?: ErrorReport;
 }
 
-/** "Delete now what no kept snapshot names." As a signal, for whoever does not wait. */
+/** "Delete now what no kept snapshot names", and answer when that ended. */
 export const prune = defineUpdate<PruneOutcome>('prune');
+/** The same, for a client that does not wait. */
 export const pruneNow = defineSignal('prune');
 
 /** The row as the workflow knows it. Null: the run has just begun. */

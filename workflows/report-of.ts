@@ -1,9 +1,7 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/workflow';
 
 import { isErrorCode, type ErrorReport } from '../src/domain/errors.ts';
-
-/** Histories and rows hold what explains an error, not a page of it. */
-const CHARACTERS_MAX = 1_000;
+import { bounded } from '../src/domain/limits.ts';
 
 /**
  * What an activity failed with, as it is recorded: its own report, STALLED when its worker was lost
@@ -33,20 +31,18 @@ function coded(detail: unknown): ErrorReport | null {
   const given = detail as Partial<ErrorReport>;
   return {
     code: detail.code,
-    message: bounded(given.message ?? detail.code),
-    ...(given.expected === undefined ? {} : { expected: bounded(given.expected) }),
-    ...(given.found === undefined ? {} : { found: bounded(given.found) }),
-    ...(given.state === undefined ? {} : { state: bounded(given.state) }),
+    message: text(given.message ?? detail.code),
+    ...(given.expected === undefined ? {} : { expected: text(given.expected) }),
+    ...(given.found === undefined ? {} : { found: text(given.found) }),
+    ...(given.state === undefined ? {} : { state: text(given.state) }),
     ...(typeof given.retryAfterMs === 'number' ? { retryAfterMs: given.retryAfterMs } : {}),
   };
 }
 
 const unknown = (error: unknown): ErrorReport => ({
   code: 'UNKNOWN',
-  message: bounded(error instanceof Error ? `${error.name}: ${error.message}` : error),
+  message: text(error instanceof Error ? `${error.name}: ${error.message}` : error),
 });
 
-function bounded(text: unknown): string {
-  const whole = String(text);
-  return whole.length <= CHARACTERS_MAX ? whole : `${whole.slice(0, CHARACTERS_MAX)}…`;
-}
+/** What a worker of another version reports need not be a text. */
+const text = (value: unknown): string => bounded(String(value));

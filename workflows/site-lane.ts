@@ -4,8 +4,8 @@
  *
  * The row is the truth. Every activity answers with the row that it has just committed, and the
  * lane decides on that alone; so it can be terminated at any instant, and the next run goes on. A
- * step works in slices of bounded time; between two of them the lane looks up: for an order, for
- * the end of the run. Nothing here can reach another lane.
+ * step works in slices of bounded time; between two of them the lane asks whether an operator's
+ * command has come, or the run ends. Nothing here can reach another lane.
  */
 import { ActivityFailure, CancellationScope } from '@temporalio/workflow';
 
@@ -26,7 +26,7 @@ export interface Lane {
   readonly site: string;
   /** The newest committed row that this run has seen. */
   row: Replication;
-  /** What an operator wishes and the row does not say yet. */
+  /** The operator's command that is not committed to the row yet. */
   command: Command | null;
   /** The site left the roster, or the run ends: the lane ends between two slices. */
   ending: boolean;
@@ -37,8 +37,8 @@ export interface Lane {
 }
 
 /**
- * A site that returns other bytes than were written, again and again, ends in backoff and not in a
- * busy loop.
+ * Repairs of one chain. A site that returns other bytes than were written, again and again, ends in
+ * backoff and not in a busy loop.
  */
 const REPAIRS_MAX = 5;
 
@@ -57,10 +57,10 @@ export async function siteLane(lane: Lane): Promise<void> {
 }
 
 /**
- * A row from PostgreSQL is taken only if it is newer; null: the distribution is not replicated here
- * any more.
+ * Keeps the newer of two rows: that of the lane, and one that an activity answered. Null: the
+ * distribution is not replicated at this site any more.
  */
-function take(lane: Lane, row: Replication | null): void {
+function keepNewer(lane: Lane, row: Replication | null): void {
   if (row === null) lane.ending = true;
   else if (row.rev > lane.row.rev) {
     lane.row = row;
@@ -83,20 +83,20 @@ async function commitCommand(lane: Lane, command: Command): Promise<void> {
     typeof value === 'string' ? value : `${what}: ${value}`,
   );
   const input = { distribution: lane.distribution, site: lane.site, ...command };
-  take(
+  keepNewer(
     lane,
     await bookkeeping.applyOrder.executeWithOptions(
       { summary: `${lane.site}: ${words.join(', ')}` },
       [input],
     ),
   );
-  // a wish that came meanwhile is another object, and stays
+  // a command that came meanwhile is another object, and stays
   if (lane.command === command) lane.command = null;
 }
 
 /**
- * One chain of steps for one generation, in a scope of its own: what is cancelled here is nothing
- * but the work of this site.
+ * One chain of steps for one generation, in a scope of its own: cancelling it stops the work of
+ * this site and of no other.
  */
 async function replicate(lane: Lane): Promise<void> {
   const scope = new CancellationScope();
@@ -105,9 +105,9 @@ async function replicate(lane: Lane): Promise<void> {
     await scope.run(() => chain(lane));
   } catch (error) {
     if (CancellationScope.current().consideredCancelled) throw error;
-    // an order, a removal or the end of the run is behind it, and seen next
+    // by a command, the removal of the site or the end of the run, which siteLane sees next
     if (scope.consideredCancelled) return;
-    // our bug: fails the workflow task, visibly
+    // a bug of ours: fails the workflow task, visibly
     if (!(error instanceof ActivityFailure || error instanceof DebgeoError)) throw error;
     await CancellationScope.nonCancellable(() => recordFailure(lane, error));
   } finally {
@@ -128,7 +128,7 @@ async function chain(lane: Lane): Promise<void> {
     if (lane.ending || lane.command !== null) return;
     const summary = `${lane.site}, generation ${generation}: ${STEP_WORDS[step]}`;
     const answer = await steps[step].executeWithOptions({ summary }, [input]);
-    take(lane, answer.row);
+    keepNewer(lane, answer.row);
     bad += answer.repair;
     if (answer.more) continue;
     if (bad > 0 && ++repairs > REPAIRS_MAX)
@@ -150,19 +150,18 @@ async function chain(lane: Lane): Promise<void> {
 function madeProgress(began: Replication, now: Replication, generation: number): boolean {
   if (now.served < generation) return false;
   if (!isDue(now, Date.now()) || generationOf(now) !== generation) return true;
-  // A verify that was asked for while the generation was in work already is answered by the next
-  // chain.
+  // A verify that was asked for while a chain ran is answered by the next chain.
   return (
     now.state === 'synced' &&
     (began.state === 'started' || now.verifyRequestedAt !== began.verifyRequestedAt)
   );
 }
 
-/** Backoff and parking are computed and kept in the row. */
+/** The activity decides whether the lane backs off or is parked, and says so in the row. */
 async function recordFailure(lane: Lane, error: ActivityFailure | DebgeoError): Promise<void> {
   const report = error instanceof DebgeoError ? error.report : reportOf(error);
   const summary = `${lane.site}: record ${report.code}`;
-  take(
+  keepNewer(
     lane,
     await bookkeeping.recordFailure.executeWithOptions({ summary }, [
       { distribution: lane.distribution, site: lane.site, report },

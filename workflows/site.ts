@@ -1,10 +1,10 @@
 /**
  * `site/<name>`: the prune of one site, again and again for as long as the site is enabled. It
  * crosses distributions, since they share blobs, and touches none of their workflows: what may go
- * is decided by rows, under locks (src/database/prune-blobs.ts).
+ * is decided by rows, under locks (src/database/prune/prune-blobs.ts).
  *
  * One prune per run, then it continues as new: a run begins with the row, and carries over only
- * that somebody asked.
+ * whether a prune was asked for.
  */
 import {
   ActivityFailure,
@@ -25,9 +25,11 @@ import { until } from './until.ts';
 interface Run {
   readonly site: string;
   row: SitePrune | null;
+  /** A signal, an Update or the run before asked for a prune, and it has not begun. */
   asked: boolean;
   /**
-   * From here on, who asks is answered by the next run: this one has judged already what may go.
+   * The prune of this run has begun, and may have judged already what is to go: an Update that
+   * comes now is answered by the next run.
    */
   begun: boolean;
   outcome: PruneOutcome | null;
@@ -60,14 +62,15 @@ export async function site(input: SiteInput): Promise<void> {
   run.asked = false;
   run.outcome = run.row!.enabled ? await pruneOnce(run) : { outcome: 'removed' };
   await condition(allHandlersFinished);
-  // made again: the reconciliation of a worker starts the next run
+  // where the site is applied again, the reconciliation of a worker starts the next run
   if (run.outcome.outcome === 'removed') return;
   await continueAsNew<typeof site>({ site: run.site, carry: { asked: run.asked } });
 }
 
 /** Handlers never throw. */
 async function answer(run: Run): Promise<PruneOutcome> {
-  // then the next run is asked, by the client: who asks twice must not be pruned for twice
+  // The client of a late Update asks the next run. It is not carried over as well: one Update must
+  // not cause two prunes.
   const late = run.begun;
   run.asked ||= !late;
   await condition(() => run.outcome !== null);
@@ -109,7 +112,7 @@ async function pruneOnce(run: Run): Promise<PruneOutcome> {
       { summary: `record ${report.code}` },
       [{ ...input, report }],
     );
-    show(run, await failed); // with it, when it is tried again
+    show(run, await failed); // the row says when the prune is tried again
     return { outcome: 'failed', row: run.row!, report };
   }
 }
@@ -120,7 +123,6 @@ function show(run: Run, row: SitePrune): void {
     row.startedAt === null
       ? 'never pruned'
       : `${row.blobs} blobs deleted by the last prune${row.more ? ', more to go' : ''}`;
-  setCurrentDetails(
-    `**${row.site}**: ${row.enabled ? last : 'removed'}${row.code === null ? '' : `, failed: ${row.code}`}`,
-  );
+  const failure = row.code === null ? '' : `, failed: ${row.code}`;
+  setCurrentDetails(`**${row.site}**: ${row.enabled ? last : 'removed'}${failure}`);
 }

@@ -1,7 +1,7 @@
 /**
- * Archive → catalog (ARCHITECTURE: the way of one change, step 3). Reads top to bottom: look,
- * judge, fetch, read, save. Nothing is saved before all of it was fetched and checked; a capture
- * that is killed leaves only index bytes behind, which the next one finds.
+ * Archive → catalog (ARCHITECTURE.md, "One change, in reading order"). Reads top to bottom: look,
+ * judge, fetch, read, save. No snapshot is saved before all of it was fetched and checked; a
+ * capture that is killed leaves only index bytes behind, which the next one finds.
  */
 import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
 import { readDistribution } from '../../src/database/catalog/distributions.ts';
@@ -38,15 +38,16 @@ export interface CaptureResult {
 
 const NO_VALIDATOR: Validator = { etag: null, lastModified: null };
 /**
- * Every so often the archive is asked unconditionally: a validator that never changes would hide
- * every release.
+ * One look of so many is unconditional: an archive whose validator never changes would hide its
+ * releases.
  */
 const UNCONDITIONAL_EVERY = 10;
 /** A capture starts over this often, in all, when the archive releases meanwhile. */
 const STARTS_MAX = 3;
+
 /**
  * Looks at the archive of a distribution and, if it released, saves that as the next generation.
- * Errors: those of Archive; SIGNATURE_*, RELEASE_*, SELECTION_UNKNOWN, HOSTILE_PATH, INDEX_*,
+ * @throws those of Archive; SIGNATURE_*, RELEASE_*, SELECTION_UNKNOWN, HOSTILE_PATH, INDEX_*,
  * LIMIT_EXCEEDED, SNAPSHOT_EMPTY, ARCHIVE_CHANGING.
  */
 export const createCaptureSnapshot =
@@ -117,8 +118,8 @@ async function captureRelease(
 }
 
 /**
- * An unchanged Release set is the stored one: keys and dates are judged again, and the selection
- * may have changed.
+ * Where the archive answers "unchanged": the stored Release set, since keys and dates are judged at
+ * every look, and the selection may have changed.
  */
 async function fetchReleaseSet(
   capture: Capture,
@@ -128,7 +129,7 @@ async function fetchReleaseSet(
   const fetched = await archive.fetchReleaseSet(folder, validator, signal);
   if (fetched !== 'unchanged') return fetched;
   if (validator === null || record.newest === null)
-    throw new Error('the archive calls unchanged what it was not asked');
+    throw new Error('the archive answers "unchanged" to a question without a validator');
   return { releaseSet: record.newest.releaseSet, validator };
 }
 
@@ -138,15 +139,15 @@ async function saveRelease(
   asked: Validator,
 ): Promise<{ readonly generation: number; readonly validator: Validator }> {
   const accepted = await acceptRelease(capture, fetched);
-  // The validator is of InRelease, which has not changed when the files beside it agree with it at
-  // last: the next look asks for all of them.
+  // The validator is that of InRelease, which does not change when Release and Release.gpg match it
+  // at last: while they do not, the next look asks without it.
   const validator = accepted.releaseSet === fetched ? asked : NO_VALIDATOR;
   return { generation: await saveAccepted(capture, accepted, asked, validator), validator };
 }
 
 /**
- * @param asked answers whether the archive released meanwhile; `validator` is what the next look
- *   begins with
+ * @param asked to ask whether the archive released meanwhile
+ * @param validator to begin the next look with
  */
 async function saveAccepted(
   capture: Capture,
@@ -231,7 +232,7 @@ async function acceptRelease(capture: Capture, fetched: ReleaseSet): Promise<Acc
   }));
   return {
     fetched,
-    releaseSet: standing(capture, fetched, taken),
+    releaseSet: matchingFiles(capture, fetched, taken),
     signers,
     bodySha256: sha256Of(body),
     release,
@@ -240,11 +241,15 @@ async function acceptRelease(capture: Capture, fetched: ReleaseSet): Promise<Acc
 }
 
 /**
- * What stands in the place of files that do not belong to InRelease: of the same InRelease the
- * newest generation may have those that do. An archive that has begun to write its next release
- * takes nothing away from the sites.
+ * Release and Release.gpg to save when a fetched one does not match InRelease: those of the newest
+ * generation if its InRelease is the same, else the fetched ones that match. An archive in the
+ * middle of a release takes nothing away from the sites.
  */
-function standing({ deps, record }: Capture, fetched: ReleaseSet, taken: ReleaseSet): ReleaseSet {
+function matchingFiles(
+  { deps, record }: Capture,
+  fetched: ReleaseSet,
+  taken: ReleaseSet,
+): ReleaseSet {
   if (taken === fetched) return fetched;
   deps.log.warn(
     {

@@ -11,7 +11,7 @@ import type { Deps } from '../deps.ts';
 export interface Capture {
   readonly deps: Deps;
   readonly record: DistributionRecord;
-  /** Somebody's word that this look may take an older release; null: nobody's. */
+  /** The operator's word that this look may take an older release, by its id; null: none. */
   readonly olderAcceptance: number | null;
   readonly archive: Archive;
   readonly folder: string;
@@ -20,11 +20,11 @@ export interface Capture {
   readonly counts: { listed: number; fetched: number; read: number; poolFiles: number };
 }
 
-/** A Release set that was authenticated and judged fresh, with what the selection takes of it. */
+/** A Release set that was authenticated and judged fresh, with the entries that are selected. */
 export interface AcceptedRelease {
-  /** As the archive has it: what is compared to see whether it released meanwhile. */
+  /** As the archive has it: compared again later, to see whether the archive released meanwhile. */
   readonly fetched: ReleaseSet;
-  /** What of it is saved, and served. */
+  /** What is saved, and served: without the files that do not match InRelease. */
   readonly releaseSet: ReleaseSet;
   readonly signers: readonly string[];
   readonly bodySha256: Sha256;
@@ -32,8 +32,8 @@ export interface AcceptedRelease {
   readonly entries: readonly { readonly path: RepoPath; readonly entry: ReleaseEntry }[];
 }
 
-/** What an error found, to be told again with the file that it was found in. */
-export const factsOf = ({
+/** `expected` and `found` of an error, to wrap it with a file name. */
+export const expectedAndFound = ({
   report: { expected, found },
 }: DebgeoError): { expected?: string; found?: string } => ({
   ...(expected === undefined ? {} : { expected }),

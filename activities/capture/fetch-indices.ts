@@ -13,15 +13,16 @@ import type { Sha256 } from '../../src/domain/sha256.ts';
 import type { Validator } from '../../src/domain/snapshot.ts';
 import type { ReleaseSet, SnapshotIndex } from '../../src/domain/snapshot.ts';
 import { inParallel } from '../in-parallel.ts';
-import { factsOf, type AcceptedRelease, type Capture } from './capture.ts';
+import { expectedAndFound, type AcceptedRelease, type Capture } from './capture.ts';
 
 /** The archive released while it was read: what was fetched so far may be of two releases. */
 export class ReleasedMeanwhile extends Error {}
 
 /**
- * Fetches what the catalog lacks. Listed is not existing: what is neither by-hash nor at its
- * canonical name is absent.
- * @param kept takes what is fetched and will be read
+ * Fetches the indices that the catalog lacks. Release may list files that the archive does not
+ * have: one that is neither by-hash nor at its canonical name is absent.
+ * @param before digests of the indices of the newest generation; null: absent
+ * @param kept keeps the bytes that are fetched and will be read
  */
 export async function fetchIndices(
   capture: Capture,
@@ -88,10 +89,10 @@ function refuseTooMuch(accepted: AcceptedRelease, max: number): void {
 }
 
 /**
- * One listed file: by-hash under the strongest hash, else at its canonical name.
- * @param isStored the catalog has these bytes, of another index: only whether the archive has this
- *   one is asked
- * @returns its digest, null: the archive has it at neither place
+ * Fetches one listed file: by-hash under the strongest hash, else at its canonical name.
+ * @param isStored the catalog has these bytes, of another index: the archive is only asked whether
+ *   it has the file
+ * @returns its digest; null: the archive has it at neither place
  */
 async function fetchIndex(
   capture: Capture,
@@ -122,7 +123,7 @@ async function fetchIndex(
       mismatch = new DebgeoError(
         'INDEX_MISMATCH',
         `${place} differs from what Release says`,
-        factsOf(error),
+        expectedAndFound(error),
         error,
       );
     }
@@ -135,8 +136,8 @@ async function fetchIndex(
 const isRead = (path: RepoPath): boolean => isPackages(path) || isSources(path);
 
 /**
- * Longer than Release says is LIMIT_EXCEEDED to the archive, which was told the size, and a
- * mismatch to us.
+ * A file that is longer than Release says is LIMIT_EXCEEDED where it is opened with that size, and
+ * a mismatch here.
  */
 const isOtherBytes = (error: unknown): error is DebgeoError =>
   error instanceof DebgeoError &&
@@ -146,7 +147,10 @@ async function closeStream(bytes: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const _ of bytes) return;
 }
 
-/** What is wrong or absent because the archive released meanwhile is no fault of the archive. */
+/**
+ * A file that is wrong or absent because the archive released meanwhile is no fault of the archive.
+ * @throws ReleasedMeanwhile
+ */
 export async function assertStillReleased(
   capture: Capture,
   releaseSet: ReleaseSet,

@@ -18,7 +18,7 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import { releaseSetPaths } from '../../src/domain/repo-path.ts';
 import type { Sha256 } from '../../src/domain/sha256.ts';
 import type { SnapshotIndex } from '../../src/domain/snapshot.ts';
-import { factsOf, type AcceptedRelease, type Capture } from './capture.ts';
+import { expectedAndFound, type AcceptedRelease, type Capture } from './capture.ts';
 
 /** Of the variants of one index, the cheapest to decompress is parsed. */
 const PARSED_FIRST: readonly Compression[] = ['gz', 'zst', 'xz', 'none'];
@@ -70,7 +70,7 @@ interface Content {
   readonly sha256: Sha256 | null;
 }
 
-/** What Release says of the uncompressed index: often listed, rarely there. */
+/** What Release says of the uncompressed index, which is often listed and rarely there. */
 function listedContent(accepted: AcceptedRelease, stem: string): Content | null {
   const uncompressed = accepted.entries.find(({ path }) => path === stem)?.entry;
   return uncompressed === undefined
@@ -78,12 +78,11 @@ function listedContent(accepted: AcceptedRelease, stem: string): Content | null 
     : { size: uncompressed.size, sha256: (uncompressed.hashes.SHA256 ?? null) as Sha256 | null };
 }
 
-/**
- * What may still come out of the indices of this snapshot, and out of one whose size Release does
- * not give. Bytes.
- */
+/** Bytes that decompression may still yield. */
 interface Budget {
+  /** Of all indices of this snapshot that are not read yet. */
   bytes: number;
+  /** Of one index whose uncompressed size Release does not give. */
   readonly unlisted: number;
 }
 
@@ -153,16 +152,16 @@ async function readVariant(
     reader?.end();
     budget.bytes -= size;
   } catch (error) {
-    throw named(error, variant, content);
+    throw withVariant(error, variant, content);
   }
   return { size, sha256: hash.digest('hex') as Sha256 };
 }
 
 /**
- * With the index that it happened in. More bytes than the uncompressed entry lists contradict that
- * entry.
+ * The error with the variant of the index that it was found in. More bytes than Release lists for
+ * the uncompressed index are INDEX_CONTRADICTION.
  */
-function named(error: unknown, variant: SnapshotIndex, content: Content | null): unknown {
+function withVariant(error: unknown, variant: SnapshotIndex, content: Content | null): unknown {
   if (!(error instanceof DebgeoError)) return error;
   if (
     error.code === 'LIMIT_EXCEEDED' &&
@@ -170,7 +169,12 @@ function named(error: unknown, variant: SnapshotIndex, content: Content | null):
     error.report.expected === `at most ${content.size} bytes`
   )
     return contradiction(variant, `${content.size} bytes`, 'more');
-  return new DebgeoError(error.code, `${variant.path}: ${error.message}`, factsOf(error), error);
+  return new DebgeoError(
+    error.code,
+    `${variant.path}: ${error.message}`,
+    expectedAndFound(error),
+    error,
+  );
 }
 
 const contradiction = (variant: SnapshotIndex, expected: string, found: string): DebgeoError =>

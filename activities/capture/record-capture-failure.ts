@@ -4,8 +4,8 @@ import type { Roster } from '../../src/domain/replication.ts';
 import type { Deps } from '../deps.ts';
 
 /**
- * Puts a look that failed, or a release that was refused, on record. Sites keep serving what they
- * serve.
+ * Commits that a look failed, or a release was refused, and with it when the archive is looked at
+ * again. Sites keep serving what they serve.
  */
 export const createRecordCaptureFailure =
   (deps: Deps) =>

@@ -5,8 +5,8 @@ import { activityContext } from '../context.ts';
 import type { Deps } from '../deps.ts';
 
 /**
- * Commits what an operator wishes for one lane. Null: the distribution is not replicated there any
- * more.
+ * Commits an operator's command to one lane. Null: the distribution is not replicated at the site
+ * any more.
  */
 export const createApplyOrder =
   (deps: Deps) =>

@@ -1,9 +1,9 @@
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 
 /**
- * Headers of what is written to a site. Content-Encoding is never set: apt wants the stored bytes.
- * by-hash names never change. Pool files are kept long, but a repaired one must reach readers some
- * day. Published names change with every release.
+ * Cache-Control of what is written to a site. The bytes of a by-hash name never change. Pool files
+ * are kept for a week: a repaired one must reach readers some day. Published names change with
+ * every release. Content-Encoding is never set: apt wants the stored bytes.
  */
 const CACHE = {
   'by-hash': 'public, max-age=31536000, immutable',

@@ -1,12 +1,12 @@
 /**
- * Where the bytes of a blob come from, best first. `syncBlobs` reads through this, so that a spool
- * that reads once for many sites can be put in without touching the lanes.
+ * Where the bytes of a blob come from, best first. `copyBlob` reads through this interface: whether
+ * a spool stands between it and the archive is no concern of it.
  */
 import type { WantedBlob } from '../../src/database/registry/claims.ts';
 
 export interface BlobBytes {
   readonly bytes: AsyncIterable<Uint8Array>;
-  /** Where it is known already: each site is sent it. */
+  /** MD5 of the bytes if the spool has it; sent to every site as Content-MD5. */
   readonly md5: Uint8Array | null;
 }
 
@@ -18,7 +18,7 @@ export interface BlobOrigin {
    * site's store hashes them before they are visible.
    */
   open(signal: AbortSignal): Promise<BlobBytes | null>;
-  /** Told that the bytes were not those of the blob. */
+  /** To be called when the bytes were not those of the blob: the spool forgets them. */
   reject?(): void;
 }
 

@@ -16,9 +16,9 @@ import { readBack } from '../read-back.ts';
 import { countsOf, beginSiteStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
- * Reads back for one slice, and hashes, what is not verified; everything, where somebody asked to
- * verify. Judges nothing: the registry compares what was read with the catalog. Given twice: what
- * was booked is not read again.
+ * Reads back and hashes, for one slice, the blobs that are not verified; after `verify` all of
+ * them. Judges nothing: the registry compares what was read with the catalog. Given twice: what was
+ * booked is not read again.
  * @returns repair: blobs of the generation that are not at the site, or not right, once everything
  *   was read
  */
@@ -29,7 +29,10 @@ export const createChecksumBlobs =
     const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
     let { row } = step;
 
-    /** @returns how many blobs it read */
+    /**
+     * @param asked the `verify` that is answered, by its time; null: none is
+     * @returns how many blobs it read
+     */
     const readUntil = async (asked: number | null): Promise<number> => {
       let read = 0;
       const ledger = new Ledger<BlobToChecksum & { checksum: Checksum | null }>(
@@ -77,8 +80,8 @@ export const createChecksumBlobs =
   };
 
 /**
- * One page ahead of what is being read. The first blob is read whatever the time is, so that every
- * slice gets on.
+ * The blobs to read back, one page ahead of what is being read. The first is given out also after
+ * `end`, so that every slice makes progress.
  */
 async function* blobsUntil(
   deps: Deps,
@@ -88,7 +91,7 @@ async function* blobsUntil(
 ): AsyncGenerator<BlobToChecksum> {
   const pageBehind = (pathId: number): Promise<BlobToChecksum[]> => {
     const page = blobsToChecksum(deps.database.read, key, asked, pathId, LIMITS.batchFiles);
-    page.catch(() => undefined); // told when it is its turn
+    page.catch(() => undefined); // thrown when the page is awaited
     return page;
   };
   let isFirst = true;

@@ -1,6 +1,6 @@
 /**
- * One blob to one site: written conditionally, an unknown outcome resolved by looking, and read
- * back.
+ * One blob to one site: written conditionally, and read back, which also resolves an unknown
+ * outcome.
  */
 import type { WantedBlob } from '../../src/database/registry/claims.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
@@ -14,8 +14,8 @@ import type { BlobOrigin, BlobSource } from './blob-source.ts';
 import type { SiteStep } from './step.ts';
 
 /**
- * Told of wrong bytes at an immutable path that nobody had on record: a leftover of an installation
- * before this one, perhaps.
+ * Called with wrong bytes that stand at an immutable path and are not on record: left by an earlier
+ * installation, perhaps.
  */
 export type OnCorrupt = (blob: WantedBlob, found: Checksum) => Promise<void>;
 
@@ -23,9 +23,9 @@ export type OnCorrupt = (blob: WantedBlob, found: Checksum) => Promise<void>;
  * Makes the blob stand at the site and answers with what was read back after the last write;
  * whether that is right is judged by the registry.
  * @throws BLOB_MISSING, BLOB_MISMATCH no origin has it, or none has it right
- * @throws ARCHIVE_*, HOSTILE_PATH the archive could not be asked, or is a folder that leads
- *   elsewhere, and no other origin has it
- * @throws SITE_* the site itself; FOREIGN_WRITE if others keep writing here
+ * @throws ARCHIVE_*, HOSTILE_PATH the archive could not be asked, or is a folder whose links lead
+ *   out of it, and no other origin has it
+ * @throws SITE_* the site itself; FOREIGN_WRITE if another program keeps writing there
  */
 export async function copyBlob(
   step: Pick<SiteStep, 'store' | 'placeOf'>,
@@ -38,7 +38,7 @@ export async function copyBlob(
   let badEtag = blob.badEtag;
   for (let conflicts = 0; conflicts < LIMITS.conflictsMax;) {
     const expected = badEtag === null ? 'nothing' : { etag: badEtag };
-    const outcome = await writeFrom(step, source, { ...blob, badEtag }, expected, signal);
+    const outcome = await writeFromAny(step, source, { ...blob, badEtag }, expected, signal);
     const found = await readBack(step.store, place, signal);
 
     // The version that was to be replaced is never taken, whatever its bytes: it was read wrong
@@ -53,12 +53,13 @@ export async function copyBlob(
     badEtag = found?.etag ?? null;
     conflicts += 1;
   }
-  throw new DebgeoError('FOREIGN_WRITE', `somebody else keeps writing to ${place}`, {
+  throw new DebgeoError('FOREIGN_WRITE', `another program keeps writing to ${place}`, {
     expected: blob.sha256,
   });
 }
 
-async function writeFrom(
+/** Writes the blob from the first origin that has it right. */
+async function writeFromAny(
   step: Pick<SiteStep, 'store' | 'placeOf'>,
   source: BlobSource,
   blob: WantedBlob,
@@ -67,12 +68,12 @@ async function writeFrom(
 ): Promise<Written | 'conflict'> {
   const tried: { readonly name: string; readonly error: DebgeoError | null }[] = [];
   for await (const origin of source.originsOf(blob)) {
-    const taken = await takeFrom(origin, step, blob, expected, signal);
-    if ('outcome' in taken) return taken.outcome;
-    tried.push({ name: origin.name, error: taken.error });
+    const result = await writeFromOne(origin, step, blob, expected, signal);
+    if ('outcome' in result) return result.outcome;
+    tried.push({ name: origin.name, error: result.error });
   }
 
-  const unasked = tried.find(({ error }) => error !== null && saysWhy(error));
+  const unasked = tried.find(({ error }) => error !== null && isUnasked(error));
   if (unasked?.error) throw unasked.error;
   const differs = tried.some(({ error }) => error !== null && isMismatch(error));
   throw new DebgeoError(
@@ -91,25 +92,26 @@ async function writeFrom(
 }
 
 /**
- * The archive could not be asked, or its folder leads elsewhere: which is not that a file is
- * missing.
+ * The archive could not be asked, or is a folder whose links lead out of it: the file may be there.
  */
-const saysWhy = (error: DebgeoError): boolean =>
+const isUnasked = (error: DebgeoError): boolean =>
   error.code.startsWith('ARCHIVE_') || error.code === 'HOSTILE_PATH';
 
 /** LIMIT_EXCEEDED: the origin sends more bytes than the index says. */
 const isMismatch = (error: DebgeoError): boolean =>
   error.code === 'BLOB_MISMATCH' || error.code === 'LIMIT_EXCEEDED';
 
-/** The origin lacks it. */
+/** The origin lacks the blob. */
 class NotThere extends Error {}
 
 /**
- * An origin that lacks it (null), has it wrong or cannot be asked: the next one is tried. What the
- * site itself says is thrown. The origin is opened when the site takes the bytes, and not before:
- * an archive cuts off who lets it wait.
+ * Writes the blob from one origin. The origin is opened when the site takes the bytes, and not
+ * before: an archive closes a connection on which the reader lets it wait.
+ * @returns error: what the origin answered, where it has the blob wrong or cannot be asked; null:
+ *   it lacks the blob
+ * @throws SITE_* what the site itself answered
  */
-async function takeFrom(
+async function writeFromOne(
   origin: BlobOrigin,
   step: Pick<SiteStep, 'store' | 'placeOf'>,
   blob: WantedBlob,

@@ -16,9 +16,9 @@ export type NameVerdict =
  * What is to be done about a published name, given what the snapshot wants there, what we left
  * there and what stands there.
  *
- * Bytes that we did not leave and do not want, under an ETag that we did not get, are somebody
- * else's and stay. Nothing at all is nobody's: a name that was lost is written again with
- * If-None-Match. Our ETag with other bytes is rot inside the site's storage.
+ * Bytes that we did not leave and do not want, under an ETag that we did not get, are another
+ * writer's and stay. A name with no bytes at all was lost, and is written again with If-None-Match.
+ * Our ETag with other bytes is rot inside the site's storage.
  * @throws FOREIGN_WRITE
  */
 export function judgeName(
@@ -32,9 +32,9 @@ export function judgeName(
   const isWhatWeLeft = seen.sha256 === recorded.sha256;
   if (isWhatWeLeft || seen.etag === recorded.etag)
     return { is: 'to write', expected: { etag: seen.etag }, corrupt: !isWhatWeLeft };
-  throw new DebgeoError('FOREIGN_WRITE', `somebody else wrote to ${wanted.path}`, {
+  throw new DebgeoError('FOREIGN_WRITE', `another program wrote to ${wanted.path}`, {
     expected: recorded.sha256 === null ? 'nothing' : `${recorded.sha256}, ETag ${recorded.etag}`,
     found: `${seen.sha256}, ETag ${seen.etag}`,
-    state: 'these bytes were left as they are; delete them if nobody needs them',
+    state: 'these bytes were left as they are; delete them if they are not needed',
   });
 }

@@ -10,14 +10,13 @@ import type { BlobOrigin, BlobSource } from './blob-source.ts';
 import type { Step } from './step.ts';
 
 /**
- * The origins of one lane.
+ * The origins of one step: it makes a source of its own for each slice.
  *
  * An index: as captured, at the archive by hash and by name, at sites where it is verified. A pool
  * file: at the archive, then at such sites; for a repair the primary site comes before the archive,
  * which may no longer have it. A place that could not be asked is not asked again by this source,
- * so that a dead archive costs a slice one timeout; a lane makes a new source for each slice. What
- * a place says of one file is not held against others: some archives answer 403 for a file that
- * they lack.
+ * so that a dead archive costs a slice one timeout. An error that a place answers for one file is
+ * no reason to ask it for no other: some archives answer 403 for a file that they lack.
  *
  * A distribution of several sites reads through the spool, so that what one lane fetched is there
  * for the others.
@@ -28,7 +27,7 @@ export function createOrigins(deps: Deps, step: Pick<Step, 'distribution'>): Blo
   const unreachable = new Map<string, unknown>();
 
   const { spool } = deps;
-  /** Without a spool, and where only one site wants it: straight through. */
+  /** Without a spool, and in a distribution of one site: straight from the origin. */
   const shared = (blob: WantedBlob, { name, open }: DirectOrigin): BlobOrigin => {
     if (spool === undefined || step.distribution.siteCount < 2) {
       return {
@@ -94,7 +93,7 @@ interface DirectOrigin {
   readonly open: Fetch;
 }
 
-/** What an archive says of one file: others may be had all the same. */
+/** The archive refuses this one file: others may be had all the same. */
 export const isOfOneFile = (error: unknown): boolean =>
   error instanceof DebgeoError &&
   [

@@ -7,7 +7,7 @@ import { countsOf, beginStep, type StepAnswer, type StepInput } from './step.ts'
 
 /**
  * Writes into the registry what the site lacks of the generation, and gives failed blobs another
- * try. Touches nothing but the database. Given twice: plans the same again.
+ * try. Reads and writes the database only. Given twice: plans the same again.
  * @throws PATH_CONFLICT, SNAPSHOT_EMPTY
  */
 export const createPlanSync =

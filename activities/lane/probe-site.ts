@@ -71,8 +71,8 @@ async function probe(deps: Deps, step: SiteStep): Promise<void> {
 }
 
 /**
- * @param whenMissing a file that is known to stand at the site and is 404 for readers: not public;
- *   once others were seen, something else
+ * @param whenMissing code of a file that stands at the site and is 404 for readers: the site is not
+ *   public, or, once readers were shown other files, serves something else
  */
 async function assertShown(
   step: SiteStep,
@@ -88,13 +88,13 @@ async function assertShown(
     {
       expected: name.sha256 ?? '404',
       found: seen?.sha256 ?? '404',
-      state: `generation ${step.key.generation} was written; what readers get differs`,
+      state: `generation ${step.key.generation} was written; readers get something else`,
     },
   );
 }
 
 /**
- * The smallest existing indices, as many as the bounds allow: always the same ones, and Packages
+ * The smallest existing indices, as many as LIMITS allow: the same ones each time, and Packages
  * among them.
  */
 function sampleIndices(

@@ -1,6 +1,12 @@
 /**
  * The published names of one generation at one site, in the order in which no reader sees a Release
  * before what it lists.
+ *
+ * A worker may die anywhere in here, and an attempt that it believes dead may still write. What the
+ * site and the rows then hold, and what the next attempt does, stands at each such place ("If we
+ * die here"). All of it rests on three rules: every write is conditional on the ETag that was there
+ * before, so that a late one changes nothing; a name is booked only after it was read back; and an
+ * attempt that takes over an open intent reads a name back before it writes it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -75,17 +81,25 @@ export class NamesPublisher {
     ];
     const askedFirst =
       order.inRelease.sha256 === null && order.release !== null ? order.release : order.inRelease;
-    // Most of a needed wait is taken here, before anything changes, so that it does not lengthen
-    // the window.
+    // Most of a needed wait is taken here, before the first write, so that it does not lengthen the
+    // window.
     if (this.#isOpen(askedFirst))
       await this.#waitOut(this.#recordOf(askedFirst).lastModified, signal);
 
     await inParallel(indices, LIMITS.laneConcurrency, signal, (name, either) =>
       this.#settle(name, either),
     );
+    // If we die up to here, some canonical indices are those of the new release, and the Release
+    // set is the one before. Readers that ask by hash get the release before, whole; to others some
+    // indices are a hash mismatch, and apt keeps its lists, until the next attempt is through.
     if (order.releaseGpg !== null) await this.#settle(order.releaseGpg, signal);
+    // If we die here, the new Release.gpg stands beside the Release before: a bad signature to a
+    // reader that asks for these two. Readers of InRelease see nothing of it.
     if (order.release !== null)
       await this.#settle(order.release, signal, { increasing: order.release === askedFirst });
+    // If we die here, Release is the new one and InRelease the one before: what either lists is
+    // whole by hash. Where the snapshot has no InRelease, Release is the switch; the InRelease
+    // before, if there is one, hides it from apt until it is deleted.
     await this.#settle(order.inRelease, signal, { increasing: true });
     return this.#firstWriteAt === null ? 0 : Date.now() - this.#firstWriteAt;
   }
@@ -99,9 +113,9 @@ export class NamesPublisher {
   }
 
   /**
-   * Makes one name what the snapshot wants, by looking and conditional writes; only a look that
-   * finds the wanted bytes ends it. A publication that another attempt began looks before it
-   * writes.
+   * Makes one name what the snapshot wants, by reading back and conditional writes; it ends only
+   * when the wanted bytes were read back. Where another attempt began the publication, the name is
+   * read back before it is written.
    */
   async #settle(
     name: PublishedName,
@@ -114,26 +128,37 @@ export class NamesPublisher {
     const after = options.increasing ? before.lastModified : null;
     let recorded = before;
     let expected: Expected = before.etag === null ? 'nothing' : { etag: before.etag };
-    let isToLook = this.#verifying || this.#publication.resumed;
+    let isToReadBack = this.#verifying || this.#publication.resumed;
 
     for (let writes = 0; writes <= LIMITS.conflictsMax;) {
-      if (isToLook) {
+      if (isToReadBack) {
         const seen = await readBack(this.#step.store, place, signal);
         const verdict = judgeName(name, recorded, seen);
+        // If we die before this commits, the name is right at the site, and the rows hold what was
+        // there before: the next attempt reads the wanted bytes back, and books them. Once it is
+        // committed, the next attempt does not ask the site for this name again.
         if (verdict.is === 'right') return this.#book(name, seen, after);
+        // If we die after this, the incident is open and the name is wrong still: the next attempt
+        // finds it again, and counts it in the same incident.
         if (verdict.corrupt) await this.#reportCorrupt(name, recorded, seen);
         expected = verdict.expected;
       }
-      isToLook = true;
+      isToReadBack = true;
       const written = await this.#write(name, place, expected, after, signal);
+      // If we die here, the wanted bytes stand at the site (or nothing, where that is wanted) under
+      // an ETag that no row has: the next attempt reads them back, and books them. A request that
+      // reaches the site only after the next attempt has written finds another ETag, and changes
+      // nothing.
       writes += 1;
       if (written === 'conflict') continue;
       recorded =
         written === 'gone'
           ? NOTHING
           : { sha256: name.sha256, etag: written.etag, lastModified: written.lastModified };
+      // Last-Modified did not grow: written once more. If we die here, the next attempt reads the
+      // wanted bytes back and leaves them, and apt may stay on the release before until the next.
       if (written !== 'gone' && after !== null && written.lastModified <= after) {
-        isToLook = false;
+        isToReadBack = false;
         expected = { etag: written.etag };
       }
     }
@@ -176,14 +201,15 @@ export class NamesPublisher {
         if (!(error instanceof DebgeoError && error.code === 'BLOB_MISMATCH')) throw error;
       }
     }
-    throw new DebgeoError('BLOB_MISSING', `the bytes of ${name.path} are nowhere any more`, {
+    throw new DebgeoError('BLOB_MISSING', `no place has the bytes of ${name.path} any more`, {
       expected: name.sha256,
     });
   }
 
   /**
-   * apt asks with If-Modified-Since and stays on an InRelease, or a Release where there is no
-   * other, whose Last-Modified did not grow; it has whole seconds.
+   * Waits until a write gets a later Last-Modified, which has whole seconds. apt asks with
+   * If-Modified-Since: it stays on an InRelease, or a Release where there is no InRelease, whose
+   * Last-Modified did not grow.
    */
   async #waitOut(lastModified: number | null, signal: AbortSignal): Promise<void> {
     if (lastModified === null) return;
@@ -191,7 +217,7 @@ export class NamesPublisher {
     if (wait > 0) await sleep(Math.min(wait, 5 * SECOND_MS), undefined, { signal });
   }
 
-  /** The time of a deleted InRelease is kept: one that comes back must be newer. */
+  /** Of a deleted InRelease the time is kept: the next InRelease must be newer. */
   #book(name: PublishedName, seen: Checksum | null, lastModified: number | null): Promise<void> {
     const recorded = {
       sha256: seen?.sha256 ?? null,

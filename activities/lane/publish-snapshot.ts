@@ -28,12 +28,12 @@ import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput
  * Makes the generation visible at the site: canonical indices, Release.gpg, Release, and InRelease
  * last; only what differs is written.
  *
- * Before the first write, what cannot be taken back is made sure: the barrier, signature and
- * freshness as they are judged now, and that the public URL shows what is at the site. From then on
- * there is no other way than through: the intent stays open, and pins the generation, until
- * InRelease is there. Given twice, or killed anywhere: an open publication is taken up by looking
- * at each name before writing it; one that is finished writes nothing. Where somebody asked to
- * verify, and after a failure, every published name is read back and repaired.
+ * A publication cannot be taken back. So these are judged before its first write: the barrier, the
+ * signature and freshness as of now, and that the public URL shows what is at the site. From then
+ * on there is no other way than through: the intent stays open, and pins the generation, until
+ * InRelease is there. Given twice, or killed anywhere: an attempt that finds an open intent reads
+ * each name back before it writes it; one that finds the generation served writes nothing. After
+ * `verify`, and after a failure, every published name is read back and repaired.
  * @returns repair: immutable blobs that the barrier misses; nothing was written
  * @throws GENERATION_BACKWARDS, FOREIGN_WRITE, SITE_NOT_PUBLIC, SITE_SERVES_OTHER, RELEASE_EXPIRED,
  *   RELEASE_FUTURE, SIGNATURE_*
@@ -53,8 +53,9 @@ async function publish(deps: Deps, step: SiteStep): Promise<StepAnswer> {
   const { key, row, distribution } = step;
   const { database } = deps;
   const isServed = row.served === key.generation && !row.publishing;
-  // After a failure, too: what the probe found wrong at a published name is mended here.
+  // After a failure, too: a published name that the probe found wrong is repaired here.
   const isVerifying = row.verifyRequestedAt !== null || row.retryCount > 0;
+  // An attempt whose predecessor died between the last commit and its answer to Temporal ends here.
   if (isServed && !isVerifying) return { more: false, repair: 0, row };
 
   const behind = await barrier(database.read, key);
@@ -68,7 +69,12 @@ async function publish(deps: Deps, step: SiteStep): Promise<StepAnswer> {
   if (!isServed && !row.publishing) await judgeAgain(step, snapshot);
   if (!isServed) await assertPublic(deps, step);
 
+  // If we die up to here, nothing was written: the next attempt begins anew.
   const publication = await openPublication(database, key);
+  // If we die here, the site is as it was, and the rows have an open intent, which pins the
+  // generation: no cancel, failure or newer generation goes another way. The next attempt takes the
+  // intent over, and reads each name back before it writes it. Where the generation was served
+  // already there is no intent, and the next attempt verifies anew.
   const folder = suiteFolder(distribution.suite);
   const wanted = await publishedNamesOf(database.read, key.distributionId, key.generation, folder);
   const present = [...publication.names]
@@ -82,6 +88,11 @@ async function publish(deps: Deps, step: SiteStep): Promise<StepAnswer> {
     isVerifying,
   );
   const windowMs = await publisher.publish(publicationOrder(wanted, present, folder));
+  // If we die here, the site serves this generation, whole, and every name is booked, but the rows
+  // still call the generation before it served, and the intent is open. The next attempt writes
+  // nothing and finishes. The window that it books began with this attempt.
+  // If we die while finishPublication commits, either that is so, or the rows say served: then the
+  // next attempt only answers.
 
   if (publication.id !== null)
     return {
@@ -99,7 +110,7 @@ async function judgeAgain({ distribution }: SiteStep, snapshot: StoredSnapshot):
   judgeFreshness(snapshot, null, now, distribution);
 }
 
-/** A file that is verified at the site must be there for anybody, under the public URL. */
+/** Under the public URL every reader must get a file that is verified at the site. */
 async function assertPublic(deps: Deps, step: SiteStep): Promise<void> {
   const sample = await smallestMember(deps.database.read, step.key);
   if (sample === null) return;

@@ -7,7 +7,7 @@ import type { Deps } from '../deps.ts';
 
 /**
  * Commits that a step of a lane failed, and with it when the lane tries again. Null: the
- * distribution is not replicated there any more.
+ * distribution is not replicated at the site any more.
  */
 export const createRecordFailure =
   (deps: Deps) =>

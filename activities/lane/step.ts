@@ -25,7 +25,7 @@ export interface StepAnswer {
   readonly row: Replication;
 }
 
-/** What a step knows once it holds the fence. */
+/** What an activity knows of its step once it holds the fence. */
 export interface Step {
   readonly at: LaneAt;
   readonly key: LaneKey;
@@ -34,7 +34,7 @@ export interface Step {
   readonly context: ActivityContext;
 }
 
-/** A lane whose site this worker can reach. */
+/** A step whose site this worker can reach. */
 export interface SiteStep extends Step {
   readonly store: SiteStore;
   readonly publicUrl: string;
@@ -43,8 +43,9 @@ export interface SiteStep extends Step {
 }
 
 /**
- * Begins an attempt: whatever it writes is conditional on the fence that it takes here. Heartbeats:
- * a capture may hold the distribution's row for as long as it takes to save a large snapshot.
+ * Begins an attempt of a step: all that it writes is conditional on the fence that it takes here.
+ * Heartbeats: a capture may hold the distribution's row for as long as it takes to save a large
+ * snapshot.
  * @throws FENCED, CANCELLED, NAME_UNKNOWN
  */
 export function beginStep(deps: Deps, input: StepInput): Promise<Step> {
@@ -75,7 +76,7 @@ export async function beginSiteStep(deps: Deps, input: StepInput): Promise<SiteS
   };
 }
 
-/** What a heartbeat shows of a lane. */
+/** What a heartbeat shows of the lane's row. */
 export const countsOf = (row: Replication): Record<string, number> => ({
   filesDone: row.filesDone,
   filesTotal: row.filesTotal,

@@ -29,7 +29,7 @@ import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput
  *
  * Given twice, or killed anywhere: what was written and not booked is found by the next attempt's
  * conditional write and taken over. A blob that no origin has right does not stop the others; the
- * lane fails with it when nothing else is left.
+ * step fails with it when nothing else is left.
  * @returns more: the slice ended first, also because its worker stops
  * @throws BLOB_MISSING, BLOB_MISMATCH, SITE_SERVES_OTHER; SUPERSEDED where a newer generation makes
  *   the missing blob pointless
@@ -56,12 +56,12 @@ export const createSyncBlobs =
       const answer = await withHeartbeat(step.context, () => countsOf(slice.row), work);
       deps.log.debug(
         { ...step.at, ...deps.spool?.counts },
-        'a slice ended; what this worker read, and shared',
+        'a slice ended; what this worker has read and shared',
       );
       return answer;
     } catch (error) {
       await releaseBlobs(deps.database, step.key).catch((cause: unknown) =>
-        deps.log.warn({ ...step.at, cause }, 'claims are freed by the next attempt'),
+        deps.log.warn({ ...step.at, cause }, 'claims stay until the next attempt frees them'),
       );
       if (isWorkerStopping(step.context)) return { more: true, repair: 0, row: slice.row };
       throw error;
@@ -86,8 +86,8 @@ class Slice {
   readonly #onCorrupt: OnCorrupt;
   #firstFailure: ErrorReport | null = null;
   /**
-   * Why blobs stay claimed that the archive does not give out: the slice goes on without them, and
-   * ends with this when nothing else is left.
+   * Why the archive does not give out some blobs, which stay claimed: the slice goes on without
+   * them, and throws this when nothing else is left.
    */
   #heldBack: DebgeoError | null = null;
 
@@ -105,8 +105,9 @@ class Slice {
   }
 
   /**
-   * Copies what it can claim, and books it in sets as it goes: also what was done before an error
-   * or a cancel ended it. @returns how many it claimed
+   * Copies the blobs that it can claim, and books them in sets as it goes: also what was copied
+   * before an error or a cancel ended it.
+   * @returns how many blobs it claimed
    */
   async copyUntil(end: number): Promise<number> {
     const { database } = this.#deps;
@@ -160,7 +161,7 @@ class Slice {
               LIMITS.batchBytes,
               pathId,
             );
-      batch.catch(() => undefined); // told when it is its turn
+      batch.catch(() => undefined); // thrown when the batch is awaited
       return batch;
     };
     let next = claimBehind(0);
@@ -194,9 +195,10 @@ class Slice {
       this.row.target > generation &&
       !this.row.publishing;
     const { expected, found } = this.#firstFailure ?? {};
+    const { count, path } = failed;
     return new DebgeoError(
       pointless ? 'SUPERSEDED' : failed.code,
-      `${failed.count} of the files of generation ${generation} cannot be had right, the first is ${failed.path}`,
+      `no origin has ${count} files of generation ${generation} right, the first is ${path}`,
       {
         ...(expected === undefined ? {} : { expected }),
         ...(found === undefined ? {} : { found }),

@@ -6,8 +6,8 @@ import { countsOf, beginStep, type StepAnswer, type StepInput } from './step.ts'
 
 /**
  * The barrier: every immutable member of the generation is at the site and was read back right, and
- * there is more than none. Reads no blob. Given twice: judges again. `publishSnapshot` asks once
- * more under its lock; this one answers early and without the site.
+ * there is more than none. Reads no blob. Given twice: judges again. `publishSnapshot` asks again
+ * under its lock; this one answers early and without the site.
  * @throws NOT_VERIFIED, SNAPSHOT_EMPTY
  */
 export const createVerifySnapshot =

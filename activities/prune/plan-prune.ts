@@ -4,16 +4,16 @@ import { loadPrune, recordMarked, startPrune } from '../../src/database/prune/pr
 import type { SitePrune } from '../../src/domain/replication.ts';
 import { activityContext, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
-import type { SiteInput } from './prune-blobs.ts';
+import type { PruneInput } from './prune-blobs.ts';
 
 /**
- * Marks what the site may lose, as far as the share of one run reaches. Touches nothing but the
- * database. Given twice: marks no more than once.
+ * Marks what the site may lose, as far as the share of one run reaches. Reads and writes the
+ * database only. Given twice: marks no more than once.
  * @throws PRUNE_REFUSED it is not certain what is to be kept
  */
 export const createPlanPrune =
   (deps: Deps) =>
-  async ({ site }: SiteInput): Promise<SitePrune> => {
+  async ({ site }: PruneInput): Promise<SitePrune> => {
     const plan = async (): Promise<SitePrune> => {
       const row = await loadPrune(deps.database, site);
       if (!row.enabled) return row;

@@ -23,7 +23,7 @@ import { inParallel } from '../in-parallel.ts';
 import { readBack } from '../read-back.ts';
 
 /** One site: ids only (I4). */
-export interface SiteInput {
+export interface PruneInput {
   readonly site: string;
 }
 
@@ -35,16 +35,16 @@ export interface PruneAnswer {
 }
 
 /**
- * Deletes for one slice what is marked at the site. Each deletion names the version that it means,
- * and that version is booked before.
+ * Deletes for one slice what is marked at the site. Each deletion is conditional on the ETag of a
+ * version, which is booked before.
  *
  * Given twice, or killed anywhere: rows stay marked until they are booked as gone; the next attempt
- * takes them, and what is gone already is gone.
+ * takes them, and finds that the blobs are gone.
  * @throws SITE_* the site itself; what was deleted before is booked
  */
 export const createPruneBlobs =
   (deps: Deps) =>
-  async ({ site }: SiteInput): Promise<PruneAnswer> => {
+  async ({ site }: PruneInput): Promise<PruneAnswer> => {
     const context = activityContext();
     const counts = { deleted: 0 };
     const work = async (): Promise<PruneAnswer> => {
@@ -82,8 +82,9 @@ class Pruner {
   }
 
   /**
-   * Deletes a batch and books it in one commit, also what was done before an error or a cancel
+   * Deletes a batch and books it in one commit, also what was deleted before an error or a cancel
    * ended it.
+   * @returns how many blobs are gone
    */
   async deleteAll(batch: readonly UnneededBlob[]): Promise<number> {
     const gone: UnneededBlob[] = [];
@@ -107,21 +108,20 @@ class Pruner {
     return gone.length;
   }
 
-  /** `needed`: somebody needs the blob by now, or another attempt deletes it. */
+  /** `needed`: a snapshot or a lane needs the blob by now, or another attempt deletes it. */
   async #delete(
     blob: UnneededBlob,
     signal: AbortSignal,
   ): Promise<'gone' | 'needed' | Undeleted['report']> {
     const place = sitePath(blob.mount, blob.path);
-    const state = 'these bytes were left as they are; delete them if nobody needs them';
+    const state = 'these bytes were left as they are; delete them if they are not needed';
     let { etag } = blob;
     for (let conflicts = 0; ; conflicts += 1) {
       const removed = etag === null ? 'conflict' : await this.#remove(place, etag, signal);
       if (removed === 'gone') return 'gone';
       if (typeof removed === 'object') return { ...removed, state };
 
-      // Nobody knows what is there, or it is another version: ours by its bytes, or somebody
-      // else's.
+      // No ETag is on record, or another version is there: ours by its bytes, or another program's.
       const found = await readBack(this.#store, place, signal);
       if (found === null) return 'gone';
       if (found.etag === etag || conflicts > LIMITS.conflictsMax)
@@ -133,7 +133,7 @@ class Pruner {
       if (found.sha256 !== blob.sha256)
         return {
           code: 'FOREIGN_WRITE',
-          message: `somebody else wrote to ${blob.path}, which nothing needs any more`,
+          message: `another program wrote to ${blob.path}, which nothing needs any more`,
           expected: blob.sha256,
           found: found.sha256,
           state,

@@ -3,17 +3,17 @@ import { finishPrune } from '../../src/database/prune/prunes.ts';
 import type { SitePrune } from '../../src/domain/replication.ts';
 import { activityContext, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
-import type { SiteInput } from './prune-blobs.ts';
+import type { PruneInput } from './prune-blobs.ts';
 
 /**
- * Deletes from the catalog what no site needs, a bounded part of it, and ends the run of this site.
- * Every site's run does so: one after the other, under the lock of each archive. Given twice:
- * deletes the next part.
+ * Deletes from the catalog what no site needs, a bounded part of it, and ends the prune of this
+ * site. The prune of every site does so: one after the other, under the lock of each archive. Given
+ * twice: deletes the next part.
  * @throws PRUNE_REFUSED it is not certain what is to be kept
  */
 export const createPruneCatalog =
   (deps: Deps) =>
-  ({ site }: SiteInput): Promise<SitePrune> =>
+  ({ site }: PruneInput): Promise<SitePrune> =>
     withHeartbeat(
       activityContext(),
       () => ({}),

@@ -64,6 +64,11 @@ export const LIMITS = {
   blobBytes: 64 * GiB,
   /** An error page is quoted in a message up to here. */
   quotedCharacters: 200,
+  /**
+   * One text of an error (message, expected, found, state, stack) in a history, a row or a log
+   * line: it explains the error and is not a page of it.
+   */
+  errorCharacters: 1_000,
 
   /**
    * A request that no byte moves on for this long is ended (reliability.md, fact 2: the SDK never
@@ -187,3 +192,7 @@ export const LIMITS = {
   backoffCapMs: 60 * 60_000,
   backoffInitialMs: 15_000,
 } as const;
+
+/** One text of an error, cut to LIMITS.errorCharacters. */
+export const bounded = (text: string): string =>
+  text.length <= LIMITS.errorCharacters ? text : `${text.slice(0, LIMITS.errorCharacters)}…`;

@@ -1,6 +1,6 @@
 /**
- * `node src/bundle-workflows.ts FILE`: bundles workflows/index.ts for workers. A process of its
- * own: see workflow-bundle.ts.
+ * `node src/worker/bundle-workflows.ts FILE`: bundles workflows/index.ts for workers, in a process
+ * of its own (workflow-bundle.ts says why).
  */
 import { writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';

@@ -1,7 +1,7 @@
 /**
  * The worker process: polls `debgeo` (workflows, capture, bookkeeping) and one queue per enabled
- * site (activities only), each with slots of its own, so that a hanging site takes none of another.
- * Site queues are added and removed as the table changes.
+ * site (activities only), each with slots of its own, so that a hanging site takes no slot of
+ * another. Site queues are added and removed as the table of sites changes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -12,7 +12,7 @@ import type { Logger } from 'pino';
 import type { Activities } from '../../activities/index.ts';
 import { QUEUE } from '../../workflows/messages.ts';
 import { DebgeoError } from '../domain/errors.ts';
-import { sayWhose, sdkLoggerInto } from '../log.ts';
+import { logSubject, sdkLoggerInto } from '../log.ts';
 import {
   connectTemporal,
   ensureSearchAttributes,
@@ -26,46 +26,47 @@ export interface WorkerOptions {
   readonly activities: Activities;
   /** The enabled sites that this worker can reach, with the queue that their lanes use. */
   readonly sites: () => Promise<readonly { readonly queue: string }[]>;
-  /** The distributions that should run. */
+  /** Names of the distributions that should have a running workflow. */
   readonly distributions: () => Promise<readonly string[]>;
-  readonly log: Logger;
-  /** The enabled sites: each has a workflow that prunes it. */
+  /** Names of the enabled sites: each should have a workflow that prunes it. */
   readonly prunes: () => Promise<readonly string[]>;
+  readonly log: Logger;
   /** How often workflows that should run and do not are started. */
   readonly reconcileMs?: number;
   /** How often the table of sites is read. */
   readonly sitesMs?: number;
   /**
-   * How long activities may still work after a signal to stop; then they are cancelled and go on
-   * elsewhere.
+   * How long activities may still work after a signal to stop; then they are cancelled, and another
+   * worker goes on.
    */
   readonly graceMs?: number;
   /** Stops the worker as SIGTERM does. */
   readonly signal?: AbortSignal;
   /**
-   * A bundle of workflows/index.ts made before, by this version of the SDK; otherwise it is made at
-   * start (a second).
+   * A bundle of workflows/index.ts that this version of the SDK has made; unless given, one is made
+   * at start (a second).
    */
   readonly codePath?: string;
 }
 
 export interface RunningWorker {
   /**
-   * Ends after SIGINT, SIGTERM or `shutdown()`, when nothing works any more. Rejects when a worker
-   * failed for good.
+   * Ends after SIGINT, SIGTERM or `shutdown()`, when no activity works any more. Rejects when a
+   * worker failed for good.
    */
   readonly done: Promise<void>;
   shutdown(): Promise<void>;
 }
 
 /**
- * Slices at one site at a time, of as many distributions; each has LIMITS.laneConcurrency requests
- * in flight.
+ * Activities at one site at a time: one slice each of as many distributions, with up to
+ * LIMITS.laneConcurrency blobs in work.
  */
 const SITE_SLOTS = 8;
 
 /**
- * Polls already when it resolves. The SDK's own signal handling stops all workers of a process.
+ * Starts the worker, which polls when this resolves. The SDK itself handles signals: SIGINT and
+ * SIGTERM stop all workers of a process.
  * @throws TEMPORAL_UNREACHABLE, CONFIG_INVALID
  */
 export async function runWorker(options: WorkerOptions): Promise<RunningWorker> {
@@ -115,14 +116,14 @@ interface Polling {
 }
 
 /**
- * The workers of one process over one connection. `ended` settles with the main one, or when any of
- * them fails.
+ * The SDK's workers of this process, over one connection: a main one, and one per site queue.
+ * `ended` settles with the main one, or when any of them fails.
  */
 async function startFleet(options: WorkerOptions, client: Client) {
   const { temporal, activities, log, graceMs = 5_000 } = options;
   const { namespace, ...connectionOptions } = temporal;
   const connection = await connectNative(connectionOptions);
-  const interceptors = { activity: [sayWhose] };
+  const interceptors = { activity: [logSubject] };
   const ALL = {
     connection,
     namespace,
@@ -190,7 +191,7 @@ async function startFleet(options: WorkerOptions, client: Client) {
 }
 
 function end({ worker }: Polling): void {
-  if (worker.getState() === 'RUNNING') worker.shutdown(); // it throws in any other state
+  if (worker.getState() === 'RUNNING') worker.shutdown(); // throws in any other state
 }
 
 async function connectNative(
@@ -209,8 +210,8 @@ async function connectNative(
 }
 
 /**
- * At once, then every `ms` until stopped. What fails is logged and tried again: the database may be
- * away for a while.
+ * Does `work` at once, then every `ms` until stopped. A failure is logged and `work` done again at
+ * the next turn: the database may be away for a while.
  */
 async function every(
   ms: number,
@@ -232,6 +233,7 @@ function installRuntime(log: Logger): void {
       telemetryOptions: { logging: { forward: {}, filter: { core: 'WARN', other: 'ERROR' } } },
     });
   } catch (error) {
-    if (!(error instanceof IllegalStateError)) throw error; // one for all workers of a process
+    // installed already: there is one runtime for all workers of a process
+    if (!(error instanceof IllegalStateError)) throw error;
   }
 }

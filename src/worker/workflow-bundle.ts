@@ -1,6 +1,6 @@
 /**
- * The code of the workflows as a worker takes it. The bundler takes 170 MB, which a worker that ran
- * it itself would never give back.
+ * The code of the workflows as a worker takes it. The bundler takes 165 MB of memory, which a
+ * worker that ran it in its own process would keep.
  */
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';

@@ -11,7 +11,7 @@ import { inActivity } from './lane/lanes.ts';
 
 const running = new AbortController().signal;
 
-test('an error with a code becomes a failure of that type with its report, which Temporal does not retry', async () => {
+test('an error with a code becomes a failure that Temporal does not retry', async () => {
   const error = new DebgeoError('SITE_THROTTLED', 'slow down', {
     retryAfterMs: 5_000,
     found: '503',
@@ -28,7 +28,7 @@ test('an error with a code becomes a failure of that type with its report, which
   );
 });
 
-test('whatever is thrown behind a cancellation is the cancellation', () => {
+test('any error that is thrown after a cancellation is the cancellation', () => {
   const cancelled = AbortSignal.abort(new CancelledFailure('CANCELLED'));
 
   for (const error of [
@@ -39,7 +39,7 @@ test('whatever is thrown behind a cancellation is the cancellation', () => {
     assert.ok(failureOf(error, cancelled) instanceof CancelledFailure);
 });
 
-test('an abort that nobody asked for is STALLED', () => {
+test('an abort without a cancellation is STALLED', () => {
   for (const name of ['AbortError', 'TimeoutError']) {
     const failure = failureOf(new DOMException('', name), running);
 
@@ -49,7 +49,7 @@ test('an abort that nobody asked for is STALLED', () => {
 });
 
 test('an error without a code stays as it is, for Temporal to retry', () => {
-  const error = new TypeError('nobody knows');
+  const error = new TypeError('a bug');
 
   assert.equal(failureOf(error, running), error);
 });

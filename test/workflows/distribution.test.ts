@@ -16,7 +16,7 @@ let h: Harness;
 before(async () => void (h = await startHarness(['fra', 'sin'])));
 after(() => h.stop());
 
-test('a burst of 200 changes is answered by a few captures, the last of which began after the last change', async () => {
+test('200 changes cause a few captures, and the last change is captured', async () => {
   h.world.add('burst', ['fra'], { gatherMs: 300 });
   await sendDistributionChanged(h.client, 'burst');
   await h.synced('burst', 'fra');
@@ -32,7 +32,7 @@ test('a burst of 200 changes is answered by a few captures, the last of which be
   );
 });
 
-test('the archive is looked at again when the poll is due', async () => {
+test('an archive is looked at again when its poll is due', async () => {
   h.world.add('poll', ['fra']);
   h.world.pollMs = 300;
   await sendDistributionChanged(h.client, 'poll');
@@ -45,7 +45,7 @@ test('the archive is looked at again when the poll is due', async () => {
   await h.synced('poll', 'fra');
 });
 
-test('a refused release is recorded; lanes go on with what they have, and the next look comes by itself', async () => {
+test('a refused release is recorded, lanes go on, and the next look comes by itself', async () => {
   h.world.add('refused', ['fra']);
   const hold = h.world.hold('syncBlobs', 'refused', 'fra');
   await sendDistributionChanged(h.client, 'refused');
@@ -77,7 +77,7 @@ test('a terminated run loses nothing: the next one goes on', async () => {
   equal(h.world.copied('terminate', 'sin'), h.world.slices);
 });
 
-test('a run that is full continues as new with its lanes, and an order that is not committed is carried over', async () => {
+test('a full run continues as new, and carries over a command that is not committed', async () => {
   h.world.add('renew', ['fra', 'sin'], { historyEventsMax: 110, drainMs: 300 });
   const hold = h.world.hold('syncBlobs', 'renew', 'sin');
   await sendDistributionChanged(h.client, 'renew');
@@ -100,7 +100,7 @@ test('a run that is full continues as new with its lanes, and an order that is n
   equal(h.world.count('recordFailure', 'renew'), 0);
 });
 
-test('nothing that is sent by hand stops a workflow, and what is not understood changes nothing', async () => {
+test('a signal sent by hand stops no workflow; a malformed one changes nothing', async () => {
   h.world.add('hostile', ['fra']);
   const hold = h.world.hold('syncBlobs', 'hostile', 'fra');
   await sendDistributionChanged(h.client, 'hostile');
@@ -150,7 +150,7 @@ test('a signal without input, as the Temporal UI sends it, means all sites', asy
   );
 });
 
-test('a removed distribution ends its workflow; made again, it starts anew', async () => {
+test('the workflow of a removed distribution ends; applied again, it starts anew', async () => {
   h.world.add('removed', ['fra']);
   await sendDistributionChanged(h.client, 'removed');
   await h.synced('removed', 'fra');
@@ -164,7 +164,7 @@ test('a removed distribution ends its workflow; made again, it starts anew', asy
   await h.synced('removed', 'fra');
 });
 
-test('a distribution that is made again while its run begins to end is not forgotten', async () => {
+test('a distribution that is applied again while its run ends is not forgotten', async () => {
   h.world.add('again', ['fra']);
   h.world.remove('again');
   const hold = h.world.hold('loadRoster', 'again');
@@ -195,7 +195,7 @@ test('a workflow that is cancelled from outside leaves no row that says started'
   await h.synced('outside', 'fra');
 });
 
-test('bookkeeping that fails for good ends the run, which the reconciliation starts again from the rows', async () => {
+test('a run whose bookkeeping fails for good ends, and is started again', async () => {
   h.world.add('broken', ['fra']);
   h.world.fail(
     'applyOrder',

@@ -8,12 +8,12 @@ import {
   type TemporalConfig,
 } from '../../src/temporal/temporal.ts';
 import { runWorker } from '../../src/worker/worker.ts';
-import { siteQueue } from '../../workflows/messages.ts';
 import { freshNamespace, servers, workflowBundle } from '../support/servers.ts';
-import { eventually, World } from './stand-ins.ts';
+import { siteQueue } from './scripted-rows.ts';
+import { eventually, ScriptedWorld } from './stand-ins.ts';
 
 export interface Harness {
-  readonly world: World;
+  readonly world: ScriptedWorld;
   readonly client: Client;
   readonly config: TemporalConfig;
   /** Sites that have a worker; changes are seen within 100 ms. */
@@ -27,7 +27,7 @@ export interface Harness {
 
 export async function startHarness(sites: readonly string[]): Promise<Harness> {
   const config = { address: (await servers()).temporalAddress, namespace: await freshNamespace() };
-  const world = new World();
+  const world = new ScriptedWorld();
   const enabled = new Set(sites);
   const worker = await runWorker({
     temporal: config,

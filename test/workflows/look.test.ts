@@ -16,7 +16,7 @@ let h: Harness;
 before(async () => void (h = await startHarness(['fra'])));
 after(() => h.stop());
 
-/** The Update has reached the workflow: what it is to meet must not go on before. */
+/** Waits until the workflow has accepted the Update. */
 const accepted = (distribution: string): Promise<unknown> =>
   eventually('accepted', async () =>
     (await h.client.workflow.getHandle(workflowId(distribution)).fetchHistory()).events!.some(

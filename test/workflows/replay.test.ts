@@ -1,9 +1,9 @@
 /**
  * The replay gate. A run that is open when a worker is deployed is replayed by the new code: where
- * that decides otherwise than the history says, every workflow task of the run fails. So each
- * committed history (recorded by test/support/record-histories.ts, never by a test) must replay,
- * and for each there is a change that a colleague might make and that must not get through: else
- * the history guards nothing.
+ * the code decides otherwise than the history says, every workflow task of the run fails. So each
+ * committed history (recorded by test/support/record-histories.ts, never by a test) must replay.
+ * Beside each stands a change that an engineer might make and that its replay must refuse: else the
+ * history guards nothing.
  *
  * When the first test fails, put the change of commands behind `patched()`.
  */
@@ -26,6 +26,7 @@ interface Change {
   readonly history: string;
   readonly change: string;
   readonly file: string;
+  /** Any white space stands for any other: lines may be broken anew. */
   readonly from: string;
   readonly to: string;
 }
@@ -46,7 +47,7 @@ const CHANGES: readonly Change[] = [
     'if (run.closing || run.roster!.removed) return;',
     'if (run.closing || run.lanes.size === 0) return;',
   ),
-  change('unchanged-poll', 'never polls', 'distribution', 'run.roster!.nextLookAt, ', 'null, '),
+  change('unchanged-poll', 'never polls', 'distribution', 'run.roster!.nextLookAt,', 'null,'),
   change(
     'capture-failure',
     'does not record a refusal',
@@ -65,8 +66,8 @@ const CHANGES: readonly Change[] = [
     'chain',
     'does not plan',
     'site-lane',
-    "let step: Step | null = 'planSync';",
-    "let step: Step | null = 'syncBlobs';",
+    "let step: StepName | null = 'planSync';",
+    "let step: StepName | null = 'syncBlobs';",
   ),
   change(
     'chain',
@@ -121,14 +122,14 @@ const CHANGES: readonly Change[] = [
   change(
     'cancel',
     'lets the slice end on cancel',
-    'distribution',
+    'receive-signals',
     "if (meaning.command.want === 'cancel' && !lane.row.publishing) lane.work?.cancel();",
     '',
   ),
   change(
     'pause-resume',
     'stops bytes on pause',
-    'distribution',
+    'receive-signals',
     "if (meaning.command.want === 'cancel' && !lane.row.publishing) lane.work?.cancel();",
     'if (meaning.command.want === undefined) lane.work?.cancel();',
   ),
@@ -152,7 +153,7 @@ const CHANGES: readonly Change[] = [
     'site-leaves',
     'lets a site that left work on',
     'distribution',
-    'lane.ending = true;\n    lane.work?.cancel();',
+    'lane.ending = true; lane.work?.cancel();',
     'lane.ending = true;',
   ),
   change(
@@ -164,9 +165,9 @@ const CHANGES: readonly Change[] = [
   ),
   change(
     'carried',
-    'forgets orders that were carried over',
+    'forgets commands that were carried over',
     'distribution',
-    'run.carriedOrders.get(row.site) ?? null',
+    'run.carriedCommands.get(row.site) ?? null',
     'null',
   ),
   change(
@@ -180,15 +181,21 @@ const CHANGES: readonly Change[] = [
     'prune',
     'does not prune the catalog',
     'site',
-    "show(run, await steps.pruneCatalog.executeWithOptions({ summary: 'delete from the catalog what no site needs' }, [input]));",
+    `show(
+      run,
+      await steps.pruneCatalog.executeWithOptions(
+        { summary: 'delete from the catalog what no site needs' },
+        [input],
+      ),
+    );`,
     '',
   ),
   change(
     'prune-failure',
     'does not record that a prune failed',
     'site',
-    'bookkeeping.recordPruneFailure.executeWithOptions({ summary: `record ${report.code}` }, [{ ...input, report }])',
-    'Promise.resolve(run.row!)',
+    'bookkeeping.recordPruneFailure.executeWithOptions(',
+    '((..._: unknown[]) => Promise.resolve(run.row!))(',
   ),
   change(
     'removal',
@@ -266,8 +273,13 @@ for (const [index, { history, change: what, file, from, to }] of CHANGES.entries
     for (const room of ['workflows', 'src/domain'])
       await cp(join(ROOT, room), join(root, room), { recursive: true });
     const text = await readFile(join(root, file), 'utf8');
-    equal(text.split(from).length, 2, `the change must apply once: ${from}`);
-    await writeFile(join(root, file), text.replace(from, to));
+    const words = from.split(/\s+/).map((word) => RegExp.escape(word));
+    const place = new RegExp(words.join('\\s+'));
+    equal(text.split(place).length, 2, `the change must apply once: ${from}`);
+    await writeFile(
+      join(root, file),
+      text.replace(place, () => to),
+    );
 
     deepEqual(await broken(root, [history]), [history]);
   });

@@ -4,6 +4,7 @@ import { describe, test } from 'node:test';
 import {
   ActivityFailure,
   ApplicationFailure,
+  type ApplicationFailureOptions,
   TimeoutFailure,
   TimeoutType,
   RetryState,
@@ -13,15 +14,19 @@ import type { ErrorReport } from '../../src/domain/errors.ts';
 import { siteOf } from '../../workflows/commands.ts';
 import { reportOf } from '../../workflows/report-of.ts';
 
-const failed = (cause: Error): ActivityFailure =>
-  new ActivityFailure(
-    'Activity task failed',
-    'syncBlobs',
-    '1',
-    RetryState.NON_RETRYABLE_FAILURE,
-    'w',
-    cause,
+const recorded = (cause: Error): ErrorReport =>
+  reportOf(
+    new ActivityFailure(
+      'Activity task failed',
+      'syncBlobs',
+      '1',
+      RetryState.NON_RETRYABLE_FAILURE,
+      'w',
+      cause,
+    ),
   );
+const recordedOf = (options: ApplicationFailureOptions): ErrorReport =>
+  recorded(ApplicationFailure.create(options));
 
 describe('reportOf', () => {
   test('an activity that failed with a report is recorded with that report', () => {
@@ -34,33 +39,21 @@ describe('reportOf', () => {
       retryAfterMs: 5,
     };
 
-    deepEqual(
-      reportOf(
-        failed(
-          ApplicationFailure.create({ type: 'SITE_DENIED', message: 'no', details: [report] }),
-        ),
-      ),
-      report,
-    );
+    deepEqual(recordedOf({ type: 'SITE_DENIED', message: 'no', details: [report] }), report);
   });
 
   test('a code without a report is enough', () => {
-    equal(
-      reportOf(failed(ApplicationFailure.create({ type: 'SITE_STALLED', message: 'late' }))).code,
-      'SITE_STALLED',
-    );
+    equal(recordedOf({ type: 'SITE_STALLED', message: 'late' }).code, 'SITE_STALLED');
   });
 
   test('a worker that was lost or hung is STALLED', () => {
-    equal(
-      reportOf(
-        failed(new TimeoutFailure('activity Heartbeat timeout', undefined, TimeoutType.HEARTBEAT)),
-      ).code,
-      'STALLED',
-    );
+    const lost = new TimeoutFailure('activity Heartbeat timeout', undefined, TimeoutType.HEARTBEAT);
+
+    equal(recorded(lost).code, 'STALLED');
   });
 
-  test('what nobody can classify is UNKNOWN, whatever it carries', () => {
+  test('a failure without a code of ours is UNKNOWN, whatever it carries', () => {
+    const message = 'x is undefined';
     for (const details of [
       [],
       ['text'],
@@ -68,32 +61,16 @@ describe('reportOf', () => {
       [{ code: 'NO_SUCH_CODE' }],
       [{ code: 'toString' }],
     ])
-      equal(
-        reportOf(
-          failed(
-            ApplicationFailure.create({ type: 'TypeError', message: 'x is undefined', details }),
-          ),
-        ).code,
-        'UNKNOWN',
-      );
+      equal(recordedOf({ type: 'TypeError', message, details }).code, 'UNKNOWN');
     equal(reportOf(new Error('bug')).code, 'UNKNOWN');
   });
 
   test('an error page does not get into histories', () => {
     const page = 'x'.repeat(1e6);
+    const detail = { code: 'SITE_REFUSED', message: page, found: page };
 
-    ok(JSON.stringify(reportOf(failed(new Error(page)))).length < 2_000);
-    ok(
-      JSON.stringify(
-        reportOf(
-          failed(
-            ApplicationFailure.create({
-              details: [{ code: 'SITE_REFUSED', message: page, found: page }],
-            }),
-          ),
-        ),
-      ).length < 3_000,
-    );
+    ok(JSON.stringify(recorded(new Error(page))).length < 2_000);
+    ok(JSON.stringify(recordedOf({ details: [detail] })).length < 3_000);
   });
 });
 

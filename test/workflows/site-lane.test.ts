@@ -33,7 +33,7 @@ test('a lane plans, copies slice by slice, reads back, judges, publishes and pro
   deepEqual(h.world.steps('chain', 'fra'), CHAIN);
 });
 
-test('a stuck site holds up nobody', async () => {
+test('a stuck site holds up no other', async () => {
   h.world.add('stuck', ['fra', 'sin']);
   const hold = h.world.hold('syncBlobs', 'stuck', 'sin');
 
@@ -73,7 +73,7 @@ test('a newer snapshot does not take a slow site off the generation that it work
   );
 });
 
-test('a failure is recorded with its report and tried again when its time has come', async () => {
+test('a failure is recorded, and the lane tries again when its backoff is over', async () => {
   h.world.add('failing', ['fra']);
   h.world.fail('syncBlobs', 'failing', 'fra', 'SITE_UNREACHABLE');
   h.world.fail('syncBlobs', 'failing', 'fra', 'SITE_THROTTLED');
@@ -85,7 +85,7 @@ test('a failure is recorded with its report and tried again when its time has co
   equal(h.world.row('failing', 'fra').retryCount, 0);
 });
 
-test('a retry order ends the backoff at once', async () => {
+test('retry ends the backoff at once', async () => {
   h.world.add('backoff', ['fra', 'sin']);
   h.world.backoffMs = 3_600_000;
   h.world.fail('syncBlobs', 'backoff', 'fra', 'SITE_UNREACHABLE');
@@ -99,7 +99,7 @@ test('a retry order ends the backoff at once', async () => {
   equal(h.world.count('applyOrder', 'backoff', 'sin'), 0);
 });
 
-test('a lane that needs a person stays parked until retry', async () => {
+test('a lane whose failure needs a person stays parked until retry', async () => {
   h.world.add('parked', ['fra']);
   h.world.fail('planSync', 'parked', 'fra', 'PATH_CONFLICT');
   await sendDistributionChanged(h.client, 'parked');
@@ -112,7 +112,7 @@ test('a lane that needs a person stays parked until retry', async () => {
   await h.synced('parked', 'fra');
 });
 
-test('cancel stops in the middle of a slice and holds; retry goes on with what was copied', async () => {
+test('cancel stops a slice in its middle; retry goes on with what was copied', async () => {
   h.world.add('cancel', ['fra', 'sin']);
   const first = h.world.hold('checksumBlobs', 'cancel', 'fra');
   await sendDistributionChanged(h.client, 'cancel');
@@ -157,7 +157,7 @@ test('cancel between two published names goes through to InRelease', async () =>
   equal(h.world.row('through', 'fra').publishing, false);
 });
 
-test('a failure between two published names goes on with the same generation, also when paused', async () => {
+test('a lane that failed between two published names finishes them, also when paused', async () => {
   h.world.add('torn', ['fra']);
   h.world.backoffMs = 1_500;
   h.world.fail('publishSnapshot', 'torn', 'fra', 'SITE_UNREACHABLE');
@@ -196,7 +196,7 @@ test('pause lets the slice end and holds until resume', async () => {
   await h.synced('pause', 'fra');
 });
 
-test('verify of a synced site reads everything back and repairs without a failure; other sites are left alone', async () => {
+test('verify reads everything back at one site and repairs it, without a failure', async () => {
   h.world.add('verify', ['fra', 'sin']);
   await sendDistributionChanged(h.client, 'verify');
   await h.synced('verify', 'fra', 'sin');
@@ -205,7 +205,7 @@ test('verify of a synced site reads everything back and repairs without a failur
 
   await signalVerify(h.client, 'verify', 'sin');
   await eventually(
-    'the order is committed',
+    'the command is committed',
     () => h.world.count('applyOrder', 'verify', 'sin') === 1,
   );
   await h.synced('verify', 'sin');
@@ -278,21 +278,21 @@ test('a superseded generation is left for the newer one at once', async () => {
   equal(h.world.row('superseded', 'fra').retryCount, 0);
 });
 
-test('orders that arrive together are applied with the last of each kind', async () => {
+test('of commands that arrive together the last of each kind is applied', async () => {
   h.world.add('last', ['fra']);
   const hold = h.world.hold('loadRoster', 'last');
   await sendDistributionChanged(h.client, 'last');
   await hold.reached;
 
-  for (const order of ['cancel', 'pause', 'retry', 'resume'] as const)
-    await sendCommand(h.client, order, 'last');
+  for (const command of ['cancel', 'pause', 'retry', 'resume'] as const)
+    await sendCommand(h.client, command, 'last');
   hold.release();
   await h.synced('last', 'fra');
 
   notEqual(h.world.row('last', 'fra').state, 'cancelled');
 });
 
-test('a site that leaves in the middle of its work and comes back is served anew', async () => {
+test('a site that is removed in the middle of its work comes back with a new lane', async () => {
   h.world.add('come-back', ['fra', 'sin']);
   const hold = h.world.hold('syncBlobs', 'come-back', 'sin');
   await sendDistributionChanged(h.client, 'come-back');
@@ -306,7 +306,7 @@ test('a site that leaves in the middle of its work and comes back is served anew
   await h.synced('come-back', 'fra', 'sin');
 });
 
-test('a site whose row is gone is left in peace until a roster names it again', async () => {
+test('a lane whose row is gone does nothing until a roster names its site again', async () => {
   h.world.add('gone', ['fra']);
   const hold = h.world.hold('syncBlobs', 'gone', 'fra');
   await sendDistributionChanged(h.client, 'gone');

@@ -15,7 +15,7 @@ after(() => h.stop());
 const RUN: readonly ActivityName[] = ['planPrune', 'pruneBlobs', 'pruneBlobs', 'pruneCatalog'];
 const steps = (site: string) => h.world.steps('', site).filter((step) => step !== 'loadPrune');
 
-test('a site is pruned when its time has come, slice by slice, and again', async () => {
+test('a site is pruned when its prune is due, slice by slice, and again', async () => {
   h.world.addPruned('fra');
   h.world.pruned('fra', { nextAt: Date.now() + 300 });
   await reconcile(h.client, [], ['fra']);
@@ -28,7 +28,7 @@ test('a site is pruned when its time has come, slice by slice, and again', async
   await eventually('pruned again', () => steps('fra').length === 2 * RUN.length);
 });
 
-test('who asks is answered by a prune that began after, also when one is in work', async () => {
+test('an Update is answered by a prune that began after it arrived', async () => {
   h.world.addPruned('sin', 1);
   const hold = h.world.hold('planPrune', '', 'sin');
   const first = askPrune(h.client, 'sin');
@@ -48,7 +48,7 @@ test('who asks is answered by a prune that began after, also when one is in work
   equal(h.world.count('planPrune', '', 'sin'), 2);
 });
 
-test('a site that cannot be reached is on record, and tried again by itself', async () => {
+test('a prune of an unreachable site is recorded, and tried again by itself', async () => {
   h.world.addPruned('ams', 1);
   h.world.fail('pruneBlobs', '', 'ams', 'SITE_UNREACHABLE');
 
@@ -59,7 +59,7 @@ test('a site that cannot be reached is on record, and tried again by itself', as
   equal(h.world.count('pruneCatalog', '', 'ams'), 1);
 });
 
-test('a slice waits for a worker of the site for a bounded time: those that have moved elsewhere poll another queue', async () => {
+test('a slice waits for a worker of the site for less than two hours', async () => {
   const { events } = await h.client.workflow.getHandle(siteWorkflowId('ams')).fetchHistory();
   const first = h.client.workflow.getHandle(
     siteWorkflowId('ams'),
@@ -78,7 +78,7 @@ test('a slice waits for a worker of the site for a bounded time: those that have
     );
 });
 
-test('a refusal deletes nothing', async () => {
+test('a refused prune deletes nothing', async () => {
   h.world.addPruned('gru', 1);
   h.world.fail('planPrune', '', 'gru', 'PRUNE_REFUSED');
   h.world.backoffMs = 3_600_000;

@@ -1,7 +1,7 @@
 /**
  * A scripted world for tests of what runs when: rows in memory with `rev`, as PostgreSQL would
- * answer, and activities that do nothing but change them. What activities really do is tested where
- * they live.
+ * answer, and activities that do nothing but change them. What activities really do is tested in
+ * test/activities.
  */
 import { ApplicationFailure, Context } from '@temporalio/activity';
 
@@ -15,7 +15,15 @@ import type {
   SitePrune,
   Tuning,
 } from '../../src/domain/replication.ts';
-import { siteQueue } from '../../workflows/messages.ts';
+import {
+  DEFAULT_TUNING,
+  HOUR,
+  newPlace,
+  newPrune,
+  removedRoster,
+  type Distribution,
+  type Place,
+} from './scripted-rows.ts';
 
 export type ActivityName = keyof Activities;
 
@@ -24,29 +32,6 @@ interface Call {
   readonly distribution: string;
   readonly site: string | null;
   readonly generation: number | null;
-}
-
-interface Place {
-  row: Replication;
-  /** Slices of bytes that are not copied yet, and how many were copied in all. */
-  missing: number;
-  copied: number;
-  /** How often a checksum will still find a blob whose bytes are wrong. */
-  rotten: number;
-  chainBegan: number;
-}
-
-interface Distribution {
-  readonly name: string;
-  generation: number;
-  /** What the archive has released. */
-  released: number;
-  removed: boolean;
-  code: ErrorCode | null;
-  nextLookAt: number;
-  rev: number;
-  tuning: Tuning;
-  readonly places: Map<string, Place>;
 }
 
 /** An activity that is held between its start and its effect. */
@@ -58,9 +43,13 @@ export interface Hold {
 
 type Effect = 'effect' | 'no effect';
 
-const HOUR = 3_600_000;
+interface StepInput {
+  readonly distribution: string;
+  readonly site: string;
+  readonly generation: number;
+}
 
-export class World {
+export class ScriptedWorld {
   readonly calls: Call[] = [];
   readonly activities: Activities;
   /** How long a lane waits after a failure, and the capture loop after one of its own. */
@@ -73,47 +62,32 @@ export class World {
   #rev = 0;
 
   constructor() {
-    this.activities = this.#createActivities();
+    this.activities = {
+      ...this.#captureActivities(),
+      ...this.#laneActivities(),
+      ...this.#pruneActivities(),
+    };
   }
 
   add(name: string, sites: readonly string[], tuning: Partial<Tuning> = {}): void {
-    const all: Tuning = { gatherMs: 20, drainMs: 1_500, historyEventsMax: 1e9, ...tuning };
-    const facts = {
+    this.#distributions.set(name, {
+      name,
       generation: 0,
       released: 1,
       removed: false,
       code: null,
       nextLookAt: 0,
       rev: ++this.#rev,
-      tuning: all,
-    };
-    this.#distributions.set(name, { name, ...facts, places: new Map() });
+      tuning: { ...DEFAULT_TUNING, ...tuning },
+      places: new Map(),
+    });
     for (const site of sites) this.addSite(name, site);
   }
 
   addSite(name: string, site: string): void {
     const distribution = this.#of(name);
-    const row: Replication = {
-      ...{
-        site,
-        queue: siteQueue(site),
-        target: distribution.generation,
-        pinned: null,
-        served: 0,
-        state: 'pending',
-        paused: false,
-      },
-      ...{
-        publishing: false,
-        verifyRequestedAt: null,
-        retryCount: 0,
-        retryAt: null,
-        code: null,
-        distributionStatus: 'pending',
-      },
-      ...{ filesDone: 0, filesTotal: 0, bytesDone: 0, bytesTotal: 0, rev: ++this.#rev },
-    };
-    distribution.places.set(site, { row, missing: 0, copied: 0, rotten: 0, chainBegan: 0 });
+    const place = newPlace(site, distribution.generation, ++this.#rev);
+    distribution.places.set(site, place);
   }
 
   /**
@@ -121,23 +95,7 @@ export class World {
    * the distribution `''`.
    */
   addPruned(site: string, slices = 2): void {
-    const nothing = {
-      startedAt: null,
-      endedAt: null,
-      blobs: 0,
-      bytes: 0,
-      snapshots: 0,
-      more: false,
-      code: null,
-    };
-    const row: SitePrune = {
-      site,
-      queue: siteQueue(site),
-      enabled: true,
-      nextAt: Date.now() + HOUR,
-      ...nothing,
-    };
-    this.#pruned.set(site, { row, slices });
+    this.#pruned.set(site, { row: newPrune(site), slices });
   }
 
   /** Of a site that is pruned; `change` as if an operator had written it. */
@@ -295,26 +253,8 @@ export class World {
 
   #roster(name: string): Roster {
     const found = this.#distributions.get(name);
-    if (found === undefined || found.removed) {
-      const tuning: Tuning = found?.tuning ?? {
-        gatherMs: 20,
-        drainMs: 1_500,
-        historyEventsMax: 1e9,
-      };
-      return {
-        ...{
-          distribution: name,
-          removed: true,
-          generation: 0,
-          status: 'pending',
-          code: null,
-          nextLookAt: 0,
-        },
-        tuning,
-        replications: [],
-        rev: ++this.#rev,
-      };
-    }
+    if (found === undefined || found.removed)
+      return removedRoster(name, found?.tuning ?? DEFAULT_TUNING, ++this.#rev);
     const { generation, code, nextLookAt, tuning, rev } = found;
     const replications = [...found.places.values()].map(({ row }) => row);
     return {
@@ -330,39 +270,148 @@ export class World {
     };
   }
 
-  #createActivities(): Activities {
-    const exists = (at: { distribution: string; site: string }): boolean =>
-      this.#distributions.get(at.distribution)?.places.has(at.site) ?? false;
-    /** As a step of a lane: it takes its place in the row, does its work, answers with the row. */
-    type StepInput = { distribution: string; site: string; generation: number };
-    const step =
-      (
-        activity: ActivityName,
-        effect: (input: StepInput, place: Place) => { more?: boolean; repair?: number } | void,
-      ) =>
-      async (input: StepInput) => {
-        await this.#begin(activity, input);
-        if (!exists(input)) throw coded({ code: 'NAME_UNKNOWN', message: 'no such pair' });
-        if (activity === 'planSync')
-          this.#place(input.distribution, input.site).chainBegan = Date.now();
-        this.#set(input, {
-          state: 'started',
-          pinned: input.generation,
-          ...(activity === 'publishSnapshot' ? { publishing: true } : {}),
+  #exists(at: { distribution: string; site: string }): boolean {
+    return this.#distributions.get(at.distribution)?.places.has(at.site) ?? false;
+  }
+
+  #captureActivities(): Pick<
+    Activities,
+    'loadRoster' | 'captureSnapshot' | 'recordCaptureFailure'
+  > {
+    return {
+      loadRoster: async (input) => {
+        await this.#begin('loadRoster', input);
+        const roster = this.#roster(input.distribution);
+        // held behind the read: what changes meanwhile is not in it
+        await this.#act('loadRoster', input);
+        return roster;
+      },
+      captureSnapshot: async (input) => {
+        await this.#begin('captureSnapshot', input);
+        const released = this.#distributions.get(input.distribution)?.released ?? 0;
+        await this.#act('captureSnapshot', input);
+        const distribution = this.#distributions.get(input.distribution);
+        if (distribution === undefined || distribution.removed)
+          return { outcome: 'unchanged', generation: 0, roster: this.#roster(input.distribution) };
+        const outcome = released > distribution.generation ? 'captured' : 'unchanged';
+        return { outcome, generation: released, roster: this.#capture(distribution, released) };
+      },
+      recordCaptureFailure: async (input) => {
+        await this.#begin('recordCaptureFailure', input);
+        return this.#setDistribution(this.#of(input.distribution), {
+          code: input.report.code,
+          nextLookAt: Date.now() + this.backoffMs,
         });
-        const acted = await this.#act(activity, input);
-        if (!exists(input)) throw coded({ code: 'NAME_UNKNOWN', message: 'no such pair' });
-        const answer =
-          acted === 'effect'
-            ? effect(input, this.#place(input.distribution, input.site))
-            : undefined;
-        return {
-          more: answer?.more ?? false,
-          repair: answer?.repair ?? 0,
-          row: this.row(input.distribution, input.site),
-        };
-      };
-    /** As a step of a prune. */
+      },
+    };
+  }
+
+  #capture(distribution: Distribution, generation: number): Roster {
+    const nextLookAt = Date.now() + this.pollMs;
+    this.#setDistribution(distribution, { generation, code: null, nextLookAt });
+    for (const [site, { row }] of distribution.places) {
+      if (row.target >= generation) continue;
+      const isLifted = row.state === 'synced' || row.state === 'cancelled';
+      const state = isLifted ? 'pending' : row.state;
+      this.#set({ distribution: distribution.name, site }, { target: generation, state });
+    }
+    return this.#setDistribution(distribution, {});
+  }
+
+  #laneActivities(): Pick<
+    Activities,
+    | 'applyOrder'
+    | 'recordFailure'
+    | 'planSync'
+    | 'syncBlobs'
+    | 'checksumBlobs'
+    | 'verifySnapshot'
+    | 'publishSnapshot'
+    | 'probeSite'
+  > {
+    return {
+      applyOrder: async (input) => {
+        await this.#begin('applyOrder', input);
+        await this.#act('applyOrder', input);
+        return this.#exists(input) ? this.#command(input, input) : null;
+      },
+      recordFailure: async (input) => {
+        await this.#begin('recordFailure', input);
+        return this.#exists(input) ? this.#fail(input, input.report.code) : null;
+      },
+      planSync: this.#step('planSync', ({ generation }, place) => {
+        if (place.row.served < generation && place.missing === 0) place.missing = this.slices;
+      }),
+      syncBlobs: this.#step('syncBlobs', (_, place) => {
+        if (place.missing > 0) place.copied += 1;
+        place.missing = Math.max(0, place.missing - 1);
+        return { more: place.missing > 0 };
+      }),
+      checksumBlobs: this.#step('checksumBlobs', (_, place) => {
+        if (place.rotten === 0) return;
+        place.rotten -= 1;
+        place.missing = 1;
+        return { repair: 1 };
+      }),
+      verifySnapshot: this.#step('verifySnapshot', () => undefined),
+      publishSnapshot: this.#step(
+        'publishSnapshot',
+        (input) => void this.#set(input, { served: input.generation, publishing: false }),
+      ),
+      probeSite: this.#step('probeSite', (input, { row, chainBegan }) => {
+        const isAskedAgain = (row.verifyRequestedAt ?? 0) > chainBegan;
+        this.#set(input, {
+          state: row.target > input.generation ? 'pending' : 'synced',
+          pinned: null,
+          retryCount: 0,
+          retryAt: null,
+          code: null,
+          verifyRequestedAt: isAskedAgain ? row.verifyRequestedAt : null,
+        });
+      }),
+    };
+  }
+
+  /** As a step of a lane: it takes its place in the row, does its work, answers with the row. */
+  #step(
+    activity: ActivityName,
+    effect: (input: StepInput, place: Place) => { more?: boolean; repair?: number } | void,
+  ) {
+    const assertExists = (input: StepInput): void => {
+      if (!this.#exists(input)) throw coded({ code: 'NAME_UNKNOWN', message: 'no such pair' });
+    };
+    return async (input: StepInput) => {
+      await this.#begin(activity, input);
+      assertExists(input);
+      if (activity === 'planSync')
+        this.#place(input.distribution, input.site).chainBegan = Date.now();
+      this.#set(input, {
+        state: 'started',
+        pinned: input.generation,
+        ...(activity === 'publishSnapshot' ? { publishing: true } : {}),
+      });
+      const acted = await this.#act(activity, input);
+      assertExists(input);
+      const place = this.#place(input.distribution, input.site);
+      const answer = acted === 'effect' ? effect(input, place) : undefined;
+      return { more: answer?.more ?? false, repair: answer?.repair ?? 0, row: place.row };
+    };
+  }
+
+  #fail(at: { distribution: string; site: string }, code: ErrorCode): Replication {
+    const { retryCount, publishing, pinned, target } = this.row(at.distribution, at.site);
+    const unpinned = publishing ? pinned : null;
+    if (code === 'SUPERSEDED' && target > (pinned ?? 0))
+      return this.#set(at, { state: 'pending', pinned: unpinned });
+    const retryAt = ruleOf(code).then === 'person' ? null : Date.now() + this.backoffMs;
+    const failed = { state: 'failed', code, pinned: unpinned, retryAt } as const;
+    return this.#set(at, { ...failed, retryCount: retryCount + 1 });
+  }
+
+  #pruneActivities(): Pick<
+    Activities,
+    'loadPrune' | 'planPrune' | 'pruneBlobs' | 'pruneCatalog' | 'recordPruneFailure'
+  > {
     const pruning = async (
       activity: ActivityName,
       { site }: { site: string },
@@ -393,102 +442,6 @@ export class World {
           code: input.report.code,
           nextAt: Date.now() + this.backoffMs,
         })),
-      loadRoster: async (input) => {
-        await this.#begin('loadRoster', input);
-        const roster = this.#roster(input.distribution);
-        // held behind the read: what changes meanwhile is not in it
-        await this.#act('loadRoster', input);
-        return roster;
-      },
-      captureSnapshot: async (input) => {
-        await this.#begin('captureSnapshot', input);
-        const released = this.#distributions.get(input.distribution)?.released ?? 0;
-        await this.#act('captureSnapshot', input);
-        const distribution = this.#distributions.get(input.distribution);
-        if (distribution === undefined || distribution.removed)
-          return { outcome: 'unchanged', generation: 0, roster: this.#roster(input.distribution) };
-        const outcome = released > distribution.generation ? 'captured' : 'unchanged';
-        this.#setDistribution(distribution, {
-          generation: released,
-          code: null,
-          nextLookAt: Date.now() + this.pollMs,
-        });
-        for (const [site, { row }] of distribution.places)
-          if (row.target < released)
-            this.#set(
-              { distribution: input.distribution, site },
-              {
-                target: released,
-                ...(['synced', 'cancelled'].includes(row.state) ? { state: 'pending' } : {}),
-              },
-            );
-        return { outcome, generation: released, roster: this.#setDistribution(distribution, {}) };
-      },
-      recordCaptureFailure: async (input) => {
-        await this.#begin('recordCaptureFailure', input);
-        return this.#setDistribution(this.#of(input.distribution), {
-          code: input.report.code,
-          nextLookAt: Date.now() + this.backoffMs,
-        });
-      },
-      applyOrder: async (input) => {
-        await this.#begin('applyOrder', input);
-        await this.#act('applyOrder', input);
-        return exists(input) ? this.#command(input, input) : null;
-      },
-      recordFailure: async (input) => {
-        await this.#begin('recordFailure', input);
-        if (!exists(input)) return null;
-        const { retryCount, publishing, pinned, target } = this.row(input.distribution, input.site);
-        const unpinned = publishing ? pinned : null;
-        if (input.report.code === 'SUPERSEDED' && target > (pinned ?? 0))
-          return this.#set(input, { state: 'pending', pinned: unpinned });
-        const retryAt =
-          ruleOf(input.report.code).then === 'person' ? null : Date.now() + this.backoffMs;
-        return this.#set(input, {
-          state: 'failed',
-          code: input.report.code,
-          pinned: unpinned,
-          retryCount: retryCount + 1,
-          retryAt,
-        });
-      },
-      planSync: step('planSync', ({ generation }, place) => {
-        if (place.row.served < generation && place.missing === 0) place.missing = this.slices;
-      }),
-      syncBlobs: step('syncBlobs', (_, place) => {
-        if (place.missing > 0) place.copied += 1;
-        place.missing = Math.max(0, place.missing - 1);
-        return { more: place.missing > 0 };
-      }),
-      checksumBlobs: step('checksumBlobs', (_, place) => {
-        if (place.rotten === 0) return;
-        place.rotten -= 1;
-        place.missing = 1;
-        return { repair: 1 };
-      }),
-      verifySnapshot: step('verifySnapshot', () => undefined),
-      publishSnapshot: step(
-        'publishSnapshot',
-        (input) => void this.#set(input, { served: input.generation, publishing: false }),
-      ),
-      probeSite: step('probeSite', (input, { row, chainBegan }) => {
-        const asked =
-          row.verifyRequestedAt !== null && row.verifyRequestedAt > chainBegan
-            ? row.verifyRequestedAt
-            : null;
-        const cleared = {
-          pinned: null,
-          retryCount: 0,
-          retryAt: null,
-          code: null,
-          verifyRequestedAt: asked,
-        };
-        this.#set(input, {
-          state: row.target > input.generation ? 'pending' : 'synced',
-          ...cleared,
-        });
-      }),
     };
   }
 

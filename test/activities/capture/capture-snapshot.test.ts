@@ -1,105 +1,24 @@
 import assert from 'node:assert/strict';
 import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { after, test } from 'node:test';
+import { dirname } from 'node:path';
+import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
 import { sql } from 'kysely';
-import { pino } from 'pino';
 
-import { createCaptureSnapshot } from '../../../activities/capture/capture-snapshot.ts';
 import type { Archive } from '../../../src/archive/archive.ts';
-import { createHttpArchive } from '../../../src/archive/http-archive.ts';
 import { missingContents } from '../../../src/database/catalog/index-contents.ts';
 import { indexDigestsOf, readSnapshot } from '../../../src/database/catalog/snapshots.ts';
 import { loadRoster } from '../../../src/database/replications/replications.ts';
 import { DebgeoError, type ErrorCode } from '../../../src/domain/errors.ts';
-import {
-  makeBinaryPackage,
-  makeSourcePackage,
-  type Package,
-} from '../../../src/made-archive/deb-package.ts';
 import { hashOf } from '../../../src/made-archive/release-files.ts';
-import type { SignedArchiveOptions } from '../../../src/made-archive/signed-archive.ts';
 import { createSigningKey } from '../../../src/made-archive/signing-key.ts';
-import { aDistribution, DISTRIBUTION } from '../../database/distribution-fixture.ts';
-import { serveArchive, SUITE } from '../../made-archive/served-archive.ts';
-import { inActivity } from '../lane/lanes.ts';
+import { DISTRIBUTION } from '../../database/distribution-fixture.ts';
+import { SUITE } from '../../made-archive/served-archive.ts';
+import { anArchive, packagesOf } from './an-archive.ts';
 
 const isCode = (code: ErrorCode) => (error: unknown) =>
   error instanceof DebgeoError && error.code === code;
-const closers: (() => Promise<void>)[] = [];
-after(async () => {
-  for (const close of closers) await close();
-});
-
-const packagesOf = (version: string): Package[] => [
-  makeBinaryPackage({
-    name: 'hello',
-    version,
-    architecture: 'amd64',
-    payload: Buffer.from(`hello ${version}`),
-  }),
-  makeBinaryPackage({
-    name: 'libc++x',
-    version: '2.0~b1+c',
-    architecture: 'all',
-    payload: Buffer.from('x'),
-  }),
-  makeSourcePackage({ name: 'hello', version, payload: Buffer.from(`source ${version}`) }),
-];
-
-/**
- * A signed archive over HTTP, a distribution of it, and the activity. `around` may come between the
- * two.
- */
-async function anArchive(
-  options: { archive?: Partial<SignedArchiveOptions>; around?: (archive: Archive) => Archive } = {},
-) {
-  const origin = await serveArchive(options.archive);
-  const { archive, server } = origin;
-  const fixture = await aDistribution({
-    sites: ['fra'],
-    url: server.url,
-    keyring: archive.key.publicBinary,
-  });
-  closers.push(
-    () => fixture.close(),
-    () => origin.close(),
-  );
-  const served = createHttpArchive({ url: server.url, redirectOrigins: [] });
-  closers.push(() => served.close());
-  let around = options.around ?? ((one: Archive) => one);
-  const capture = createCaptureSnapshot({
-    database: fixture.db,
-    archiveOf: () => around(served),
-    siteOf: () => Promise.reject(new Error('capture speaks to no site')),
-    log: pino({ level: 'silent' }),
-  });
-  return {
-    ...fixture,
-    archive,
-    server,
-    file: (path: string) => join(archive.folder, path),
-    interpose: (other: (archive: Archive) => Archive) => (around = other),
-    look: (unconditional = false, signal?: AbortSignal) =>
-      inActivity(
-        () => capture({ distribution: DISTRIBUTION, unconditional }),
-        signal === undefined ? {} : { signal },
-      ),
-    members: async (generation: number) =>
-      new Map(
-        (
-          await sql<{ path: string; sha256: string }>`
-            select p.path, encode(b.sha256, 'hex') as sha256 from snapshot_blobs m join blobs b on b.id = m.blob_id join paths p on p.id = b.path_id
-            where m.from_generation <= ${generation} and m.to_generation > ${generation}`.execute(
-            fixture.db.read.kysely,
-          )
-        ).rows.map(({ path, sha256 }) => [path, sha256]),
-      ),
-  };
-}
-
 const requestsOf = (server: { requests: ReadonlyMap<string, number> }) =>
   new Map(
     [...server.requests].filter(
@@ -107,7 +26,7 @@ const requestsOf = (server: { requests: ReadonlyMap<string, number> }) =>
     ),
   );
 
-test('a release becomes a snapshot: its pool files, its indices at every by-hash path, and what it lists without having it', async () => {
+test('a snapshot has pool files, indices at each by-hash path, and absent names', async () => {
   const one = await anArchive();
   const content = await one.archive.release(packagesOf('1'));
 
@@ -139,7 +58,7 @@ test('a release becomes a snapshot: its pool files, its indices at every by-hash
   );
 });
 
-test('an unchanged archive is asked one thing, and every tenth time without a condition', async () => {
+test('an unchanged archive is asked one thing, every tenth time unconditionally', async () => {
   const one = await anArchive();
   await one.archive.release(packagesOf('1'));
   await one.look();
@@ -157,7 +76,7 @@ test('an unchanged archive is asked one thing, and every tenth time without a co
   assert.deepEqual(costs, [1, 1, 1, 1, 1, 1, 1, 1, 1, 3]);
 });
 
-test('an unchanged archive is judged again: its key may have gone meanwhile', async () => {
+test('an unchanged Release set is judged again: its key may have been withdrawn', async () => {
   const one = await anArchive();
   await one.archive.release(packagesOf('1'));
   await one.look();
@@ -167,7 +86,7 @@ test('an unchanged archive is judged again: its key may have gone meanwhile', as
   await assert.rejects(one.look(), isCode('SIGNATURE_UNKNOWN_KEY'));
 });
 
-test('of the next release only what changed is fetched', async () => {
+test('of the next release only the indices that changed are fetched', async () => {
   const one = await anArchive({ archive: { components: ['main', 'contrib'] } });
   await one.archive.release(packagesOf('1'));
   await one.look();
@@ -193,7 +112,7 @@ test('of the next release only what changed is fetched', async () => {
   );
 });
 
-test('signed again with the same body: a new generation, and nothing is fetched', async () => {
+test('a release that is signed again is a new generation, and no index is fetched', async () => {
   const one = await anArchive();
   const packages = packagesOf('1');
   const { date } = await one.archive.release(packages);
@@ -232,7 +151,7 @@ test('an index is fetched by hash: a canonical name that differs is not asked', 
   assert.equal((await one.look()).outcome, 'captured');
 });
 
-test('without by-hash files the canonical name is fetched, and one that differs is INDEX_MISMATCH', async () => {
+test('without by-hash a canonical name that differs is INDEX_MISMATCH', async () => {
   const one = await anArchive({ archive: { acquireByHash: false, releaseSet: 'detached' } });
   await one.archive.release(packagesOf('1'));
 
@@ -244,7 +163,7 @@ test('without by-hash files the canonical name is fetched, and one that differs 
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
 });
 
-test('selected Packages of which no variant is there are INDEX_MISSING; a missing Translation is recorded as absent', async () => {
+test('Packages without a variant are INDEX_MISSING, a missing Translation is absent', async () => {
   const one = await anArchive();
   await one.archive.release(packagesOf('1'));
   await rm(one.file(`dists/${SUITE}/main/i18n`), { recursive: true });
@@ -261,7 +180,7 @@ test('selected Packages of which no variant is there are INDEX_MISSING; a missin
   );
 });
 
-test('an older, an expired and a forged release are refused, and change nothing', async () => {
+test('an older, an expired and a forged release are refused and change nothing', async () => {
   const one = await anArchive();
   await one.archive.release(packagesOf('1'));
   await one.look();
@@ -280,7 +199,7 @@ test('an older, an expired and a forged release are refused, and change nothing'
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
 });
 
-test('a Release.gpg that lags behind InRelease is left out, and comes with the next look at which it does not', async () => {
+test('a Release.gpg that lags behind is left out, and saved by a later look', async () => {
   const one = await anArchive();
   await one.archive.release(packagesOf('1'));
   await one.look();
@@ -311,7 +230,7 @@ test('a Release.gpg that lags behind InRelease is left out, and comes with the n
   }
 });
 
-test('a Release that differs from InRelease is left out, and takes nothing away of what the same InRelease has', async () => {
+test('a Release that differs from InRelease is left out; the one on record stays', async () => {
   const one = await anArchive();
   await one.archive.release(packagesOf('1'));
   await one.look();
@@ -379,7 +298,7 @@ test('an archive that never stops releasing is ARCHIVE_CHANGING', async () => {
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 0);
 });
 
-test('a slow capture that a newer one has overtaken does not bring back the older release', async () => {
+test('a capture that a newer one has overtaken does not bring back the older release', async () => {
   const one = await anArchive();
   await one.archive.release(packagesOf('1'));
   let asked = 0;
@@ -411,7 +330,8 @@ async function releaseOf(
     ([path, { listed }]) => ` ${hashOf('SHA256', listed)} ${listed.length} ${path}`,
   );
   const date = new Date().toUTCString().replace('GMT', 'UTC');
-  const text = `Suite: ${SUITE}\nDate: ${date}\nArchitectures: amd64\nComponents: main\nSHA256:\n${lines.join('\n')}\n`;
+  const head = `Suite: ${SUITE}\nDate: ${date}\nArchitectures: amd64\nComponents: main\n`;
+  const text = `${head}SHA256:\n${lines.join('\n')}\n`;
   const all = {
     ...files,
     InRelease: { listed: Buffer.from(await one.archive.key.signClear(text)), there: true },
@@ -423,12 +343,12 @@ async function releaseOf(
   }
 }
 
-const stanza = (name: string): Buffer =>
-  Buffer.from(
-    `Package: ${name}\nFilename: pool/${name}.deb\nSize: 1\nSHA256: ${hashOf('SHA256', Buffer.from(name))}\n`,
-  );
+const stanza = (name: string): Buffer => {
+  const sha256 = hashOf('SHA256', Buffer.from(name));
+  return Buffer.from(`Package: ${name}\nFilename: pool/${name}.deb\nSize: 1\nSHA256: ${sha256}\n`);
+};
 
-test('variants that do not decompress to what is listed, or to each other, are INDEX_CONTRADICTION', async () => {
+test('variants that decompress to different bytes are INDEX_CONTRADICTION', async () => {
   const packages = 'main/binary-amd64/Packages';
   for (const files of [
     {
@@ -462,7 +382,7 @@ test('a pool file that two indices name differently is INDEX_CONTRADICTION', asy
   await assert.rejects(one.look(), isCode('INDEX_CONTRADICTION'));
 });
 
-test('listed bytes that the archive has at another path only are absent here', async () => {
+test('an index is absent where the archive has its bytes at another path only', async () => {
   const one = await anArchive();
   const empty = Buffer.alloc(0);
   const files = {
@@ -510,7 +430,7 @@ test('a cancelled capture ends and saves nothing', async () => {
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 0);
 });
 
-test('a distribution that is not there is an empty roster, not an error', async () => {
+test('a look at a removed distribution answers an empty roster, and is no error', async () => {
   const one = await anArchive();
   await sql`update debian_distributions set removed = true`.execute(one.db.read.kysely);
 

@@ -13,12 +13,12 @@ const wants = (sha256: Sha256 | null) => ({ path, sha256, size: 1 });
 const left = (sha256: Sha256 | null, etag: string | null) => ({ sha256, etag, lastModified: 0 });
 const sees = (sha256: Sha256, etag: string) => ({ sha256, etag, size: 1, lastModified: 0 });
 
-test('wanted bytes are right under whatever ETag, and so is wanted absence', () => {
+test('wanted bytes are right under any ETag, and so is wanted absence', () => {
   assert.deepEqual(judgeName(wants(NEW), left(OLD, '1'), sees(NEW, '9')), { is: 'right' });
   assert.deepEqual(judgeName(wants(null), left(OLD, '1'), null), { is: 'right' });
 });
 
-test('what we left there is replaced under its ETag', () => {
+test('bytes that we left there are replaced under their ETag', () => {
   assert.deepEqual(judgeName(wants(NEW), left(OLD, '1'), sees(OLD, '1')), {
     is: 'to write',
     expected: { etag: '1' },
@@ -52,7 +52,7 @@ test('a name that was lost is written where nothing is, and on record', () => {
   });
 });
 
-test('other bytes under another ETag are somebody else’s', () => {
+test('other bytes under another ETag are another program’s: refused', () => {
   const foreign = (error: unknown) =>
     error instanceof DebgeoError && error.code === 'FOREIGN_WRITE';
   assert.throws(() => judgeName(wants(NEW), left(OLD, '1'), sees(OTHER, '2')), foreign);

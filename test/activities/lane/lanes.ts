@@ -6,7 +6,6 @@ import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { TestContext } from 'node:test';
 
 import type { ContainerClient } from '@azure/storage-blob';
 import { asyncLocalStorage, Context } from '@temporalio/activity';
@@ -177,7 +176,12 @@ export class Lanes {
   }
 }
 
-export async function startLanes(t: TestContext, options: LanesOptions = {}): Promise<Lanes> {
+/** A test, or what closes the lanes behind several tests. */
+interface Owner {
+  after(close: () => Promise<unknown>): unknown;
+}
+
+export async function startLanes(t: Owner, options: LanesOptions = {}): Promise<Lanes> {
   const { sites: names = ['fra'], suites = ['bookworm'] } = options;
   const folder = await mkdtemp(join(tmpdir(), 'debgeo-lanes-'));
   t.after(() => rm(folder, { recursive: true, force: true }));

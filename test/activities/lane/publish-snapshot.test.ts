@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
-import test from 'node:test';
+import test, { after, before } from 'node:test';
 
 import { sql } from 'kysely';
 
@@ -38,7 +38,7 @@ const incidents = async (lanes: Lanes) => {
   return rows;
 };
 
-/** The lane records a failure, which unpins its generation unless a publication is open. */
+/** Records a failure of the lane, which unpins its generation unless a publication is open. */
 const giveUp = (lanes: Lanes) =>
   inActivity(() =>
     lanes.activities().recordFailure({
@@ -57,197 +57,191 @@ async function verified(lanes: Lanes, packages: Parameters<Lanes['capture']>[0])
   return generation;
 }
 
-test('publication', async (t) => {
-  const lanes = await startLanes(t);
-  const first = await verified(lanes, [stable, aPackage('hello', '1.0')]);
-
-  await t.test('begins nothing while the public URL does not show the site', async () => {
-    const hidden = { publicUrl: `${lanes.site().publicUrl}-hidden` };
-
-    await assert.rejects(
-      publish(lanes, first, hidden),
-      (error) => code(error) === 'SITE_NOT_PUBLIC',
-    );
-
-    const { rows } = await sql`select 1 from publications`.execute(lanes.database.read.kysely);
-    assert.equal(rows.length, 0);
-    assert.equal(await digestAt(lanes, PACKAGES), null);
-  });
-
-  await t.test('leaves a foreign blob at a published name alone', async () => {
-    await upload(lanes, IN_RELEASE, 'not ours');
-    const foreign = await digestAt(lanes, IN_RELEASE);
-
-    await assert.rejects(publish(lanes, first), (error) => code(error) === 'FOREIGN_WRITE');
-
-    assert.equal(await digestAt(lanes, IN_RELEASE), foreign);
-    await lanes.site().container.deleteBlob(IN_RELEASE);
-  });
-
-  await t.test('that was interrupted stays open, and goes on when the way is free', async () => {
-    const { row } = await lanes.replicate(first);
-
-    assert.equal(row.served, first);
-    assert.equal(row.publishing, false);
-  });
-
-  await t.test('of a served generation writes nothing', async () => {
-    const counted = counting(lanes.site().store);
-
-    await publish(lanes, first, stores(counted.store));
-    await lanes.replicate(first, 'fra', lanes.activities(stores(counted.store)));
-
-    assert.equal(counted.writes.size, 0);
-  });
-
-  await t.test('writes only what differs, Release after indices and InRelease last', async () => {
-    const counted = counting(lanes.site().store);
-    const second = await lanes.capture([stable, aPackage('hello', '2.0')]);
-
-    const { row } = await lanes.replicate(second, 'fra', lanes.activities(stores(counted.store)));
-
-    const order = [...counted.writes.keys()];
-    assert.equal(row.served, second);
-    assert.ok(order.includes(PACKAGES));
-    assert.equal(order.at(-1), IN_RELEASE);
-    assert.equal(order.at(-2), RELEASE);
-    assert.ok(!order.some((path) => path.includes('stable')), 'what did not change is left alone');
-  });
-
-  await t.test('never goes back', async () => {
-    await assert.rejects(publish(lanes, first), (error) => code(error) === 'GENERATION_BACKWARDS');
-
-    await giveUp(lanes);
-  });
-
-  await t.test('takes a write whose answer was lost for its own', async () => {
-    const third = await verified(lanes, [stable, aPackage('hello', '3.0')]);
-    const real = lanes.site().store;
-    const conflicting: SiteStore = {
-      site: real.site,
-      checksum: (...args) => real.checksum(...args),
-      open: (...args) => real.open(...args),
-      remove: (...args) => real.remove(...args),
-      put: async (...args) => (await real.put(...args), 'conflict'),
-    };
-    const counted = counting(real);
-
-    const { row } = await publish(lanes, third, stores(conflicting));
-    await inActivity(() =>
-      lanes
-        .activities(stores(counted.store))
-        .probeSite({ distribution: 'bookworm', site: 'fra', generation: third }),
-    );
-
-    assert.equal(row.served, third);
-    assert.equal(counted.writes.size, 0);
-  });
-
-  await t.test(
-    'stops at a foreign write in the middle, and keeps its generation pinned',
-    async () => {
-      const fourth = await verified(lanes, [stable, aPackage('hello', '4.0')]);
-      const meddled = meddling(
-        lanes.site().store,
-        (call, path) => call === 'put' && path === RELEASE,
-        () => upload(lanes, RELEASE, 'not ours'),
-      );
-      const before = await digestAt(lanes, IN_RELEASE);
-
-      await assert.rejects(
-        publish(lanes, fourth, stores(meddled)),
-        (error) => code(error) === 'FOREIGN_WRITE',
-      );
-
-      assert.equal(await digestAt(lanes, IN_RELEASE), before, 'InRelease is not reached');
-      await giveUp(lanes);
-      const newer = await lanes.capture([stable, aPackage('hello', '5.0')]);
-      await assert.rejects(publish(lanes, newer), (error) => code(error) === 'FENCED');
-      await lanes.site().container.deleteBlob(RELEASE);
-      assert.equal((await lanes.replicate(fourth)).row.served, fourth);
-      assert.equal((await lanes.replicate(newer)).row.served, newer);
-    },
-  );
-
-  await t.test('lets Last-Modified of InRelease grow, however fast releases come', async () => {
-    const seen: number[] = [];
-    for (const version of ['6.0', '7.0']) {
-      await lanes.replicate(await lanes.capture([stable, aPackage('hello', version)]));
-      const found = await lanes.site().store.checksum(IN_RELEASE, never);
-      seen.push(found === null || found === 'changed' ? 0 : found.lastModified);
-    }
-
-    assert.ok(seen[1]! > seen[0]!);
-  });
-
-  await t.test(
-    'is taken up by a newer attempt, and the one that it overtakes changes nothing',
-    async () => {
-      const generation = await verified(lanes, [stable, aPackage('hello', '8.0')]);
-      const victim = mortal(
-        { store: lanes.site().store, database: lanes.database },
-        { at: 2, when: 'after' },
-      );
-
-      await assert.rejects(
-        publish(lanes, generation, { ...stores(victim.store), database: victim.database }),
-        Killed,
-      );
-      await assert.rejects(
-        inActivity(
-          () =>
-            lanes
-              .activities()
-              .publishSnapshot({ distribution: 'bookworm', site: 'fra', generation }),
-          { attempt: 1 },
-        ),
-        (error) => code(error) === 'FENCED',
-      );
-
-      await sql`update publications set started_at = started_at - interval '1 hour' where published_at is null`.execute(
-        lanes.database.read.kysely,
-      );
-      assert.equal((await lanes.replicate(generation)).row.served, generation);
-      const { rows } = await sql<{
-        window: number;
-      }>`select window_ms as window from distribution_replications`.execute(
-        lanes.database.read.kysely,
-      );
-      assert.ok(rows[0]!.window >= 3_600_000, 'the window began with the attempt that was killed');
-    },
-  );
-
-  await t.test('read back on demand finds and repairs a rotten byte and a lost name', async () => {
-    const { row: served } = await lanes.replicate(
-      await lanes.capture([stable, aPackage('hello', '9.0')]),
-    );
-    const before = await digestAt(lanes, PACKAGES);
-    const published = new Set([PACKAGES, RELEASE].map((path) => path.slice('debian/'.length)));
-    await sql`delete from incidents`.execute(lanes.database.read.kysely);
-    await rotAt(lanes.site().container, 'fra', PACKAGES);
-    assert.notEqual(await digestAt(lanes, PACKAGES), before, 'the rot is there');
-    await lanes.site().container.deleteBlob(RELEASE);
-    await applyCommand(
-      lanes.database,
-      { distribution: 'bookworm', site: 'fra' },
-      { verify: true },
-      1,
-    );
-
-    const { row } = await lanes.replicate(served.served);
-
-    assert.equal(await digestAt(lanes, PACKAGES), before);
-    assert.notEqual(await digestAt(lanes, RELEASE), null);
-    assert.equal(row.state, 'synced');
-    assert.equal(row.verifyRequestedAt, null);
-    const found = (await incidents(lanes)).filter(
-      (one) => one.code === 'BLOB_CORRUPT' && published.has(one.path),
-    );
-    assert.equal(found.length, published.size);
-  });
+// One installation for the publications below, which come one after the other.
+const closers: (() => Promise<unknown>)[] = [];
+let lanes: Lanes;
+let first: number;
+before(async () => {
+  lanes = await startLanes({ after: (close) => closers.push(close) });
+  first = await verified(lanes, [stable, aPackage('hello', '1.0')]);
+});
+after(async () => {
+  for (const close of closers) await close();
 });
 
-test('an index that the snapshot lacks is deleted before Release changes, and an InRelease that it lacks at the very end', async (t) => {
+test('a publication begins nothing while the public URL does not show the site', async () => {
+  const hidden = { publicUrl: `${lanes.site().publicUrl}-hidden` };
+
+  await assert.rejects(publish(lanes, first, hidden), (error) => code(error) === 'SITE_NOT_PUBLIC');
+
+  const { rows } = await sql`select 1 from publications`.execute(lanes.database.read.kysely);
+  assert.equal(rows.length, 0);
+  assert.equal(await digestAt(lanes, PACKAGES), null);
+});
+
+test('a publication leaves a foreign blob at a published name alone', async () => {
+  await upload(lanes, IN_RELEASE, 'not ours');
+  const foreign = await digestAt(lanes, IN_RELEASE);
+
+  await assert.rejects(publish(lanes, first), (error) => code(error) === 'FOREIGN_WRITE');
+
+  assert.equal(await digestAt(lanes, IN_RELEASE), foreign);
+  await lanes.site().container.deleteBlob(IN_RELEASE);
+});
+
+test('a publication that was interrupted goes on when the foreign blob is gone', async () => {
+  const { row } = await lanes.replicate(first);
+
+  assert.equal(row.served, first);
+  assert.equal(row.publishing, false);
+});
+
+test('a publication of a served generation writes nothing', async () => {
+  const counted = counting(lanes.site().store);
+
+  await publish(lanes, first, stores(counted.store));
+  await lanes.replicate(first, 'fra', lanes.activities(stores(counted.store)));
+
+  assert.equal(counted.writes.size, 0);
+});
+
+test('a publication writes what differs, Release after indices, InRelease last', async () => {
+  const counted = counting(lanes.site().store);
+  const second = await lanes.capture([stable, aPackage('hello', '2.0')]);
+
+  const { row } = await lanes.replicate(second, 'fra', lanes.activities(stores(counted.store)));
+
+  const order = [...counted.writes.keys()];
+  assert.equal(row.served, second);
+  assert.ok(order.includes(PACKAGES));
+  assert.equal(order.at(-1), IN_RELEASE);
+  assert.equal(order.at(-2), RELEASE);
+  assert.ok(!order.some((path) => path.includes('stable')), 'what did not change is left alone');
+});
+
+test('a publication never goes back', async () => {
+  await assert.rejects(publish(lanes, first), (error) => code(error) === 'GENERATION_BACKWARDS');
+
+  await giveUp(lanes);
+});
+
+test('a publication knows its own write whose answer was lost', async () => {
+  const third = await verified(lanes, [stable, aPackage('hello', '3.0')]);
+  const real = lanes.site().store;
+  const conflicting: SiteStore = {
+    site: real.site,
+    checksum: (...args) => real.checksum(...args),
+    open: (...args) => real.open(...args),
+    remove: (...args) => real.remove(...args),
+    put: async (...args) => (await real.put(...args), 'conflict'),
+  };
+  const counted = counting(real);
+
+  const { row } = await publish(lanes, third, stores(conflicting));
+  await inActivity(() =>
+    lanes
+      .activities(stores(counted.store))
+      .probeSite({ distribution: 'bookworm', site: 'fra', generation: third }),
+  );
+
+  assert.equal(row.served, third);
+  assert.equal(counted.writes.size, 0);
+});
+
+test('a publication stops at a foreign write, and keeps its generation pinned', async () => {
+  const fourth = await verified(lanes, [stable, aPackage('hello', '4.0')]);
+  const meddled = meddling(
+    lanes.site().store,
+    (call, path) => call === 'put' && path === RELEASE,
+    () => upload(lanes, RELEASE, 'not ours'),
+  );
+  const before = await digestAt(lanes, IN_RELEASE);
+
+  await assert.rejects(
+    publish(lanes, fourth, stores(meddled)),
+    (error) => code(error) === 'FOREIGN_WRITE',
+  );
+
+  assert.equal(await digestAt(lanes, IN_RELEASE), before, 'InRelease is not reached');
+  await giveUp(lanes);
+  const newer = await lanes.capture([stable, aPackage('hello', '5.0')]);
+  await assert.rejects(publish(lanes, newer), (error) => code(error) === 'FENCED');
+  await lanes.site().container.deleteBlob(RELEASE);
+  assert.equal((await lanes.replicate(fourth)).row.served, fourth);
+  assert.equal((await lanes.replicate(newer)).row.served, newer);
+});
+
+test('a publication lets Last-Modified of InRelease grow, however fast releases come', async () => {
+  const seen: number[] = [];
+  for (const version of ['6.0', '7.0']) {
+    await lanes.replicate(await lanes.capture([stable, aPackage('hello', version)]));
+    const found = await lanes.site().store.checksum(IN_RELEASE, never);
+    seen.push(found === null || found === 'changed' ? 0 : found.lastModified);
+  }
+
+  assert.ok(seen[1]! > seen[0]!);
+});
+
+test('a publication goes on in a newer attempt; the older one changes nothing', async () => {
+  const generation = await verified(lanes, [stable, aPackage('hello', '8.0')]);
+  const victim = mortal(
+    { store: lanes.site().store, database: lanes.database },
+    { at: 2, when: 'after' },
+  );
+
+  await assert.rejects(
+    publish(lanes, generation, { ...stores(victim.store), database: victim.database }),
+    Killed,
+  );
+  await assert.rejects(
+    inActivity(
+      () =>
+        lanes.activities().publishSnapshot({ distribution: 'bookworm', site: 'fra', generation }),
+      { attempt: 1 },
+    ),
+    (error) => code(error) === 'FENCED',
+  );
+
+  await sql`
+        update publications set started_at = started_at - interval '1 hour'
+        where published_at is null`.execute(lanes.database.read.kysely);
+  assert.equal((await lanes.replicate(generation)).row.served, generation);
+  const { rows } = await sql<{
+    window: number;
+  }>`select window_ms as window from distribution_replications`.execute(lanes.database.read.kysely);
+  assert.ok(rows[0]!.window >= 3_600_000, 'the window began with the attempt that was killed');
+});
+
+test('a publication that verifies repairs a rotten byte and a lost name', async () => {
+  const { row: served } = await lanes.replicate(
+    await lanes.capture([stable, aPackage('hello', '9.0')]),
+  );
+  const before = await digestAt(lanes, PACKAGES);
+  const published = new Set([PACKAGES, RELEASE].map((path) => path.slice('debian/'.length)));
+  await sql`delete from incidents`.execute(lanes.database.read.kysely);
+  await rotAt(lanes.site().container, 'fra', PACKAGES);
+  assert.notEqual(await digestAt(lanes, PACKAGES), before, 'the rot is there');
+  await lanes.site().container.deleteBlob(RELEASE);
+  await applyCommand(
+    lanes.database,
+    { distribution: 'bookworm', site: 'fra' },
+    { verify: true },
+    1,
+  );
+
+  const { row } = await lanes.replicate(served.served);
+
+  assert.equal(await digestAt(lanes, PACKAGES), before);
+  assert.notEqual(await digestAt(lanes, RELEASE), null);
+  assert.equal(row.state, 'synced');
+  assert.equal(row.verifyRequestedAt, null);
+  const found = (await incidents(lanes)).filter(
+    (one) => one.code === 'BLOB_CORRUPT' && published.has(one.path),
+  );
+  assert.equal(found.length, published.size);
+});
+
+test('an index that the snapshot lacks is deleted before Release, an InRelease last', async (t) => {
   const lanes = await startLanes(t, { archive: { compressions: ['gz', 'xz'] } });
   await lanes.replicate(await lanes.capture([stable]));
   const withoutInRelease = (path: string) =>
@@ -276,7 +270,7 @@ test('an index that the snapshot lacks is deleted before Release changes, and an
   assert.equal(await digestAt(lanes, PACKAGES.replace('.gz', '.xz') as RepoPath), null);
 });
 
-test('without InRelease it is Release whose Last-Modified grows, however fast releases come', async (t) => {
+test('without InRelease, Last-Modified of Release grows, however fast releases come', async (t) => {
   const lanes = await startLanes(t, { archive: { releaseSet: 'detached' } });
   const generations: number[] = [];
   for (const version of ['1.0', '2.0', '3.0', '4.0'])

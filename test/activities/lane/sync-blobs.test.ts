@@ -27,7 +27,7 @@ const claimed = async (lanes: Lanes) => {
   return new Map(rows.map((row) => [row.state, row.count]));
 };
 
-test('a file that the archive lost comes from another site; without one the lane says so, and a newer generation supersedes it', async (t) => {
+test('a file that the archive lost comes from another site, or is superseded', async (t) => {
   const lanes = await startLanes(t, { sites: ['fra', 'sin'] });
   const hello = aPackage('hello', '1.0');
   const first = await lanes.capture([hello]);
@@ -73,7 +73,7 @@ test('a file that the archive lost comes from another site; without one the lane
   assert.equal((await lanes.replicate(third)).row.served, third);
 });
 
-test('a file that is longer at the archive than its index says stops no other', async (t) => {
+test('a file that is longer than its index says stops no other', async (t) => {
   const lanes = await startLanes(t);
   const names = Array.from({ length: 40 }, (_, at) => `pkg${String(at).padStart(2, '0')}`);
   const generation = await lanes.capture(names.map((name) => aPackage(name, '1.0')));
@@ -89,7 +89,7 @@ test('a file that is longer at the archive than its index says stops no other', 
   assert.equal((await claimed(lanes)).get(3), 1, 'only that one is failed');
 });
 
-test('a file that the archive may not be asked for stops no other, of its batch or of those after it', async (t) => {
+test('a file that the archive denies stops no other, of its batch or a later one', async (t) => {
   const lanes = await startLanes(t);
   const names = Array.from(
     { length: 2 * LIMITS.batchFiles + 60 },
@@ -125,7 +125,7 @@ test('a file that the archive may not be asked for stops no other, of its batch 
   );
 });
 
-test('an archive that cannot be asked ends the slice, keeps what was copied and gives back its claims', async (t) => {
+test('an unreachable archive ends the slice; copies are booked, claims freed', async (t) => {
   const lanes = await startLanes(t);
   const generation = await lanes.capture([aPackage('hello', '1.0')]);
   const steps = lanes.activities();
@@ -146,7 +146,7 @@ test('an archive that cannot be asked ends the slice, keeps what was copied and 
   assert.equal((await lanes.replicate(generation)).row.served, generation);
 });
 
-test('cancelled in the middle of a slice, it gives back its claims and books what it has read back', async (t) => {
+test('a cancel ends the slice; copies are booked, claims freed', async (t) => {
   const lanes = await startLanes(t);
   const generation = await lanes.capture([aPackage('hello', '1.0')]);
   const at = { distribution: 'bookworm', site: 'fra', generation };
@@ -178,7 +178,7 @@ test('cancelled in the middle of a slice, it gives back its claims and books wha
   assert.equal(states.get(0), 1);
 });
 
-test('a leftover with other bytes at an immutable path is replaced under its ETag, and on record', async (t) => {
+test('other bytes at an immutable path are replaced under their ETag, on record', async (t) => {
   const lanes = await startLanes(t);
   const generation = await lanes.capture([aPackage('hello', '1.0')]);
   const path = poolOf(lanes, generation, 'hello');
@@ -199,7 +199,7 @@ test('a leftover with other bytes at an immutable path is replaced under its ETa
   assert.deepEqual(rows, [{ code: 'BLOB_CORRUPT', path }]);
 });
 
-test('a slice ends in time, says that there is more, and the next one goes on without writing anything twice', async (t) => {
+test('a slice ends in time, and the next one writes no blob a second time', async (t) => {
   const lanes = await startLanes(t);
   const generation = await lanes.capture([aPackage('hello', '1.0'), aPackage('other', '1.0')]);
   const at = { distribution: 'bookworm', site: 'fra', generation };
@@ -217,7 +217,7 @@ test('a slice ends in time, says that there is more, and the next one goes on wi
   assert.ok([...counted.writes.values()].every((count) => count === 1));
 });
 
-test('two distributions share what lies in one pool: written once, read by both', async (t) => {
+test('a pool file that two distributions share is written once', async (t) => {
   const lanes = await startLanes(t, { suites: ['bookworm', 'trixie'] });
   const shared = aPackage('hello', '1.0');
   const bookworm = await lanes.capture([shared], 'bookworm');
@@ -237,8 +237,8 @@ test('two distributions share what lies in one pool: written once, read by both'
 });
 
 for (const [way, asked] of [
-  ['with a spool the archive is asked once for a file that three sites lack', 1],
-  ['without one it is asked by each: so this test can fail', 3],
+  ['with a spool, the archive is asked once for a file that three sites lack', 1],
+  ['without a spool, it is asked once per site: the test above can fail', 3],
 ] as const) {
   test(way, async (t) => {
     const lanes = await startLanes(t, { sites: ['fra', 'sin', 'gru'] });

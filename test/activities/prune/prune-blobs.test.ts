@@ -1,6 +1,6 @@
 /**
- * Deleting at a site, beside lanes that need again what is being deleted, and through kills and
- * strangers.
+ * Deleting at a site: beside lanes that need the same blobs again, through kills, and beside other
+ * programs that write there.
  */
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
@@ -11,6 +11,7 @@ import { sql } from 'kysely';
 import { pino } from 'pino';
 
 import type { Deps } from '../../../activities/deps.ts';
+import type { BlobSource } from '../../../activities/lane/blob-source.ts';
 import { copyBlob } from '../../../activities/lane/copy-blob.ts';
 import { createPruneBlobs } from '../../../activities/prune/prune-blobs.ts';
 import { readSite } from '../../../src/database/configuration/sites.ts';
@@ -74,7 +75,7 @@ class SlowSite implements SiteStore {
   }
 
   async open(): Promise<null> {
-    throw new Error('nobody opens a blob here');
+    throw new Error('a prune opened a blob');
   }
 
   async remove(path: RepoPath, etag: string) {
@@ -93,8 +94,8 @@ const RACES_MAX = 10;
 const POOL = Array.from({ length: 8 }, (_, index) => `pool/${index}.deb`);
 
 /**
- * Two suites release again and again what they dropped before; two prunes run all the time.
- * Whatever is served is there, always.
+ * Two suites release again and again what they dropped before, while two prunes run. What is served
+ * must be at the site at every moment.
  */
 async function race(
   t: TestContext,
@@ -157,7 +158,14 @@ async function race(
   return { deleted, faults };
 }
 
-/** As a lane goes, until it is served: a step that finds something missing begins anew. */
+const ARCHIVE: BlobSource = {
+  async *originsOf() {
+    const bytes = (async function* () {})();
+    yield { name: 'archive', open: async () => ({ bytes, md5: null }) };
+  },
+};
+
+/** Replicates as a lane does: where the barrier finds a blob missing, it begins anew. */
 async function replicate(
   db: Database,
   site: SlowSite,
@@ -172,13 +180,11 @@ async function replicate(
       if (batch.length === 0) break;
       const done = await Promise.all(
         batch.map(async (blob) => {
-          // prettier-ignore
-          const source = { originsOf: async function* () { yield { name: 'archive', open: async () => ({ bytes: (async function* () {})(), md5: null }) }; } };
           const placed = { store: site, placeOf: (path: RepoPath) => sitePath('debian', path) };
           return {
             pathId: blob.pathId,
             blobId: blob.blobId,
-            checksum: await copyBlob(placed, source, blob, never, async () => undefined),
+            checksum: await copyBlob(placed, ARCHIVE, blob, never, async () => undefined),
           };
         }),
       );
@@ -196,37 +202,42 @@ async function replicate(
   throw new Error('never verified');
 }
 
-test('releases that name again what is being deleted, beside two prunes: what is served is there', async (t) => {
+test('two suites that name deleted blobs again, beside two prunes, lose none', async (t) => {
   const { deleted, faults } = await race(t, (db, siteId) => markUnneeded(db, siteId), 1);
 
   assert.deepEqual(faults, []);
   assert.ok(deleted > 5, `${deleted} blobs were deleted meanwhile`);
 });
 
-test('it would be seen if a mark were judged without the lock', async (t) => {
+test('the race is lost if a mark is judged without the lock', async (t) => {
   const unlocked: Mark = async (db, siteId) => {
     const { rows } = await sql<{ pathId: number }>`
       with kept as materialized (${keptGenerations(siteId)})
-      select r.path_id as "pathId" from blob_registry r where r.site_id = ${siteId} and r.settled and not exists (
-        select from snapshot_blobs m join kept k on k.distribution_id = m.distribution_id
-        where m.blob_id = r.blob_id and k.generation >= m.from_generation and k.generation < m.to_generation)`.execute(
+      select r.path_id as "pathId"
+      from blob_registry r
+      where r.site_id = ${siteId} and r.settled
+        and not exists (
+          select
+          from snapshot_blobs m
+          join kept k on k.distribution_id = m.distribution_id
+          where m.blob_id = r.blob_id
+            and k.generation >= m.from_generation and k.generation < m.to_generation)`.execute(
       db.read.kysely,
     );
     await sleep(300);
     await sql`
       update blob_registry set state = 4, verification_state = 3, attempt = 0
-      where site_id = ${siteId} and settled and path_id = any(${rows.map((row) => row.pathId)}::bigint[])`.execute(
-      db.read.kysely,
-    );
+      where site_id = ${siteId} and settled
+        and path_id = any(${rows.map((row) => row.pathId)}::bigint[])`.execute(db.read.kysely);
   };
 
-  // A race that was not lost proves nothing: it is run until it is.
+  // A race that was won proves nothing: races are run until one is lost.
   for (let seed = 1; seed <= RACES_MAX; seed += 1)
     if ((await race(t, unlocked, seed)).faults.length > 0) return;
   assert.fail(`${RACES_MAX} races were all won`);
 });
 
-test('a deletion that reaches the site after its blob was needed again and published finds another version', async (t) => {
+test('a deletion that arrives after a new publication finds another version', async (t) => {
   const db = await aDatabase(t);
   await sql`update replication_sites set grace_ms = 0, kept_generations = 1`.execute(
     db.read.kysely,
@@ -238,8 +249,11 @@ test('a deletion that reaches the site after its blob was needed again and publi
   await loadPrune(db, 'fra');
   await markUnneeded(db, id);
   const [sent, arrives] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
-  // prettier-ignore
-  const late = meddling(site, (call) => call === 'remove', () => (sent.resolve(), arrives.promise));
+  const late = meddling(
+    site,
+    (call) => call === 'remove',
+    () => (sent.resolve(), arrives.promise),
+  );
   const deps = {
     database: db,
     log: pino({ level: 'silent' }),
@@ -259,9 +273,10 @@ test('a deletion that reaches the site after its blob was needed again and publi
 
   assert.ok(site.blobs.has('debian/pool/old.deb'));
   const { rows } = await sql<{ etag: string }>`
-    select r.etag from blob_registry r join paths p on p.id = r.path_id where p.path = 'pool/old.deb' and r.settled`.execute(
-    db.read.kysely,
-  );
+    select r.etag
+    from blob_registry r
+    join paths p on p.id = r.path_id
+    where p.path = 'pool/old.deb' and r.settled`.execute(db.read.kysely);
   assert.deepEqual(
     rows.map((row) => row.etag),
     [site.blobs.get('debian/pool/old.deb')!.etag],
@@ -288,7 +303,7 @@ async function threeReleases(t: TestContext) {
   return { lanes, finish: () => inActivity(() => pruneCatalog({ site: 'fra' })) };
 }
 
-test('a worker that is killed before or after any request leaves what the next run finishes', async (t) => {
+test('a prune killed before or after any request is finished by the next run', async (t) => {
   const { lanes, finish } = await threeReleases(t);
   const rows = async () =>
     (
@@ -327,7 +342,7 @@ test('a worker that is killed before or after any request leaves what the next r
   );
 });
 
-test('what somebody else wrote there meanwhile stays, on record', async (t) => {
+test('bytes that another program put there meanwhile stay, on record', async (t) => {
   const { lanes } = await threeReleases(t);
   const { container, store } = lanes.site();
   const foreign = meddling(
@@ -349,7 +364,7 @@ test('what somebody else wrote there meanwhile stays, on record', async (t) => {
   assert.deepEqual(rows, [{ code: 'FOREIGN_WRITE', path: pathOf('1.0') }]);
 });
 
-test('a blob that the site keeps, leased by somebody, holds up no other and is on record', async (t) => {
+test('a leased blob, which the site keeps, holds up no other and is on record', async (t) => {
   const { lanes } = await threeReleases(t);
   const { container } = lanes.site();
   await container
@@ -368,7 +383,7 @@ test('a blob that the site keeps, leased by somebody, holds up no other and is o
   assert.deepEqual(rows, [{ code: 'SITE_REFUSED' }]);
 });
 
-test('a worker that stops in the middle ends its slice well, and the next one goes on', async (t) => {
+test('a slice whose worker stops ends well, and the next one goes on', async (t) => {
   const { lanes } = await threeReleases(t);
   const stop = new AbortController();
   const stopping = meddling(
@@ -391,7 +406,7 @@ test('a worker that stops in the middle ends its slice well, and the next one go
     assert.equal(await gone(lanes.site().container, pathOf(version)), true);
 });
 
-test('a blob that was written and never booked is found, and deleted by the version that was found', async (t) => {
+test('a blob that was written and never booked is found, and deleted under its ETag', async (t) => {
   const { lanes } = await threeReleases(t);
   await sql`update blob_registry set etag = null where state = 4`.execute(
     lanes.database.read.kysely,
