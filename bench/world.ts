@@ -22,7 +22,6 @@ import {
   readProgress,
   type LaneProgress,
 } from '../src/database/views/progress.ts';
-import { forkWorker } from '../src/demo/fork-worker.ts';
 import {
   connectTemporal,
   describePollers,
@@ -30,6 +29,7 @@ import {
   signalVerify,
   type FinalLookOutcome,
 } from '../src/temporal/temporal.ts';
+import { forkWorker } from '../src/worker/fork-worker.ts';
 import type { Corpus } from './corpus.ts';
 import type { Place, Stage } from './stage.ts';
 

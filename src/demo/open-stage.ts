@@ -16,7 +16,7 @@ import { startStack, type BlobServer } from '../stack/stack.ts';
 import { createAptClient, findApt } from '../witness/apt-client.ts';
 import { createBuiltinClient } from '../witness/builtin-client.ts';
 import type { ClientOptions } from '../witness/client.ts';
-import { forkWorker } from './fork-worker.ts';
+import { forkWorker } from '../worker/fork-worker.ts';
 import { runScript } from './run-command.ts';
 import { hold, type DemoSite, type Replicated, type Stage } from './stage.ts';
 

@@ -13,12 +13,7 @@ import * as status from '../../src/demo/foreign-acts/4-status.ts';
 import type { Reader } from '../../src/demo/foreign-archive.ts';
 import type { Stage } from '../../src/demo/stage.ts';
 import { createBuiltinClient } from '../../src/witness/builtin-client.ts';
-import {
-  packagesOf,
-  serveArchive,
-  SUITE,
-  type ServedArchive,
-} from '../made-archive/served-archive.ts';
+import { packagesOf, serveArchive, SUITE, type ServedArchive } from '../support/served-archive.ts';
 
 interface Setting {
   readonly served: ServedArchive;

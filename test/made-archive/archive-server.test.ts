@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { get } from 'node:http';
 import { test } from 'node:test';
 
-import { packagesOf, serveArchive } from './served-archive.ts';
+import { packagesOf, serveArchive } from '../support/served-archive.ts';
 
 const IN_RELEASE = '/dists/stable/InRelease';
 

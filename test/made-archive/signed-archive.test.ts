@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import { makeBinaryPackage } from '../../src/made-archive/deb-package.ts';
 import { createSignedArchive } from '../../src/made-archive/signed-archive.ts';
-import { packagesOf, serveArchive } from './served-archive.ts';
+import { packagesOf, serveArchive } from '../support/served-archive.ts';
 
 test('a burst of releases has dates that never go back and are at most 10 s ahead', async (t) => {
   const served = await serveArchive();

@@ -10,7 +10,7 @@ import {
   serveArchive,
   SUITE,
   type ServedArchive,
-} from '../made-archive/served-archive.ts';
+} from '../support/served-archive.ts';
 
 const DEADLINE_MS = 20_000;
 

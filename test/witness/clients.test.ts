@@ -10,7 +10,7 @@ import type {
   SignedArchiveOptions,
 } from '../../src/made-archive/signed-archive.ts';
 import { createSigningKey } from '../../src/made-archive/signing-key.ts';
-import { CLIENTS, packagesOf, serveArchive } from '../made-archive/served-archive.ts';
+import { CLIENTS, packagesOf, serveArchive } from '../support/served-archive.ts';
 
 const HOUR_MS = 3_600_000;
 

@@ -10,12 +10,7 @@ import { test } from 'node:test';
 
 import { ask, weigh } from '../../src/witness/ask-as-apt.ts';
 import { walkSite } from '../../src/witness/walk-site.ts';
-import {
-  packagesOf,
-  serveArchive,
-  SUITE,
-  type ServedArchive,
-} from '../made-archive/served-archive.ts';
+import { packagesOf, serveArchive, SUITE, type ServedArchive } from '../support/served-archive.ts';
 
 const walk = (served: ServedArchive) =>
   walkSite({ url: served.server.url, suite: SUITE, keyring: served.archive.key.publicBinary });

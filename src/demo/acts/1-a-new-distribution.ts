@@ -1,4 +1,4 @@
-import { packagesOf } from '../../made-archive/demo-packages.ts';
+import { packagesOf } from '../demo-packages.ts';
 import { DISTRIBUTION, fetchEverything, type OwnArchive } from '../own-archive.ts';
 import { hold, type Stage } from '../stage.ts';
 

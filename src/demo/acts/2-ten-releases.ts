@@ -1,5 +1,5 @@
-import { packagesOf } from '../../made-archive/demo-packages.ts';
 import { startClientLoop } from '../../witness/client-loop.ts';
+import { packagesOf } from '../demo-packages.ts';
 import { DISTRIBUTION, openClient, servedBy, type OwnArchive } from '../own-archive.ts';
 import { hold, type Stage } from '../stage.ts';
 

@@ -1,5 +1,5 @@
-import { makePackage } from '../../made-archive/demo-packages.ts';
 import { createSigningKey } from '../../made-archive/signing-key.ts';
+import { makePackage } from '../demo-packages.ts';
 import { DISTRIBUTION, fetchEverything, servedBy, type OwnArchive } from '../own-archive.ts';
 import { hold, type Stage } from '../stage.ts';
 

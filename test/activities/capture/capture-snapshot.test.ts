@@ -23,7 +23,7 @@ import { hashOf } from '../../../src/made-archive/release-files.ts';
 import type { SignedArchiveOptions } from '../../../src/made-archive/signed-archive.ts';
 import { createSigningKey } from '../../../src/made-archive/signing-key.ts';
 import { aDistribution, DISTRIBUTION } from '../../database/distribution-fixture.ts';
-import { serveArchive, SUITE } from '../../made-archive/served-archive.ts';
+import { serveArchive, SUITE } from '../../support/served-archive.ts';
 import { inActivity } from '../lane/lanes.ts';
 
 const isCode = (code: ErrorCode) => (error: unknown) =>

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { makePackage, packagesOf } from '../../src/demo/demo-packages.ts';
 import type { Package } from '../../src/made-archive/deb-package.ts';
-import { makePackage, packagesOf } from '../../src/made-archive/demo-packages.ts';
 
 const RELEASES = 9;
 

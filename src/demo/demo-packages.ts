@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 
-import { makeBinaryPackage, makeSourcePackage, type Package } from './deb-package.ts';
+import { makeBinaryPackage, makeSourcePackage, type Package } from '../made-archive/deb-package.ts';
 
 /** Names that apt quotes are among them, and one package for every architecture. */
 const NAMES = [

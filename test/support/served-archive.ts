@@ -20,7 +20,7 @@ import type { Client, ClientOptions } from '../../src/witness/client.ts';
 
 export const SUITE = 'stable';
 
-export const apt = await findApt();
+const apt = await findApt();
 const withoutApt = apt === null ? 'needs apt-get: apt-get install apt' : false;
 
 /** Both clients, the one that needs a tool of the host with the reason why it is skipped. */
@@ -63,7 +63,7 @@ export interface ServedArchive {
 export async function serveArchive(
   options: Partial<SignedArchiveOptions> = {},
 ): Promise<ServedArchive> {
-  const folder = await mkdtemp(join(tmpdir(), 'debgeo-demo-'));
+  const folder = await mkdtemp(join(tmpdir(), 'debgeo-served-'));
   const key = await createSigningKey('the archive of a test');
   const archive = createSignedArchive({
     folder: join(folder, 'archive'),
