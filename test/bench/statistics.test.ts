@@ -13,16 +13,16 @@ test('what was not measured has no median', () => {
 });
 
 test('a difference of medians that is smaller than the wider spread is noise, whichever of both has it', () => {
-  assert.deepEqual(compare([10, 11, 12], [9.5, 10, 10.5]), { ratio: 1.1, verdict: 'noise' });
-  assert.equal(compare([9.5, 10, 10.5], [10, 11, 12]).verdict, 'noise');
+  assert.deepEqual(compare([10, 11, 12], [9.5, 10, 10.5]), { ratio: 1.1, difference: 'noise' });
+  assert.equal(compare([9.5, 10, 10.5], [10, 11, 12]).difference, 'noise');
 });
 
 test('a difference beyond the spread says which one took longer', () => {
-  assert.deepEqual(compare([20, 21, 22], [10, 10, 10]), { ratio: 2.1, verdict: 'slower' });
-  assert.equal(compare([10, 10, 10], [20, 21, 22]).verdict, 'faster');
+  assert.deepEqual(compare([20, 21, 22], [10, 10, 10]), { ratio: 2.1, difference: 'slower' });
+  assert.equal(compare([10, 10, 10], [20, 21, 22]).difference, 'faster');
 });
 
 test('one round of either says nothing about noise', () => {
-  assert.equal(compare([20], [1, 1, 1]).verdict, 'unjudged');
-  assert.equal(compare([1, 1, 1], [20]).verdict, 'unjudged');
+  assert.equal(compare([20], [1, 1, 1]).difference, 'unknown');
+  assert.equal(compare([1, 1, 1], [20]).difference, 'unknown');
 });
