@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { DebgeoError } from '../domain/errors.ts';
-import { stopLeftovers, takeLock } from '../stack/keeper-lock.ts';
+import { stopLeftovers, acquireLock } from '../stack/keeper-lock.ts';
 
 const [folder] = process.argv.slice(2);
 if (folder === undefined) throw new Error('which folder?');
@@ -15,7 +15,7 @@ const say = (line: string) => process.stdout.write(`${line}\n`);
 
 mkdirSync(folder, { recursive: true, mode: 0o700 });
 try {
-  await takeLock(folder, say);
+  await acquireLock(folder, say);
   await stopLeftovers(folder, say);
   for (const name of readdirSync(folder))
     rmSync(join(folder, name), { recursive: true, force: true });

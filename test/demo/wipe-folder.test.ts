@@ -13,11 +13,11 @@ const WIPE_FOLDER = fileURLToPath(new URL('../../src/demo/wipe-folder.ts', impor
 
 /** Does what a keeper does first, and stays: the lock lasts as long as its process. */
 const HOLD_LOCK = `
-  import { takeLock, writeRecord } from '${new URL('../../src/stack/keeper-lock.ts', import.meta.url).href}';
+  import { acquireLock, writeRecord } from '${new URL('../../src/stack/keeper-lock.ts', import.meta.url).href}';
   import { identify } from '${new URL('../../src/stack/process-identity.ts', import.meta.url).href}';
   const folder = process.argv.at(-1);
   writeRecord(folder, identify(process.pid), []);
-  await takeLock(folder, () => undefined);
+  await acquireLock(folder, () => undefined);
   console.log('held');
 `;
 
