@@ -1,3 +1,4 @@
+/** A made archive that is served over HTTP, and the two clients that read it. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +24,7 @@ export const SUITE = 'stable';
 const apt = await findApt();
 const withoutApt = apt === null ? 'needs apt-get: apt-get install apt' : false;
 
-/** Both clients, the one that needs a tool of the host with the reason why it is skipped. */
+/** Both clients; `skip` is the reason for which the tests of one are skipped. */
 export const CLIENTS: readonly {
   readonly kind: 'apt' | 'built-in';
   readonly skip: string | false;
@@ -33,7 +34,7 @@ export const CLIENTS: readonly {
   { kind: 'built-in', skip: false, create: async (options) => createBuiltinClient(options) },
 ];
 
-/** Two packages that depend on one another's names with signs that apt quotes, and a source. */
+/** A package, another one that it depends on, with signs in its name that apt quotes; a source. */
 export const packagesOf = (version: string): Package[] => [
   makeBinaryPackage({
     name: 'hello',
