@@ -1,43 +1,45 @@
 /**
- * The process that serves the corpora over HTTP on 127.0.0.1, to everybody who is measured: files,
- * conditional requests, ranges, and listings as rclone reads them. It counts requests. A corpus is
- * a folder `archive` and folders `next-1`, `next-2`, … with the files that each later release
- * changes: releasing is to serve one more of them.
+ * The process that serves the corpora over HTTP on 127.0.0.1 to every contender: files, conditional
+ * requests, and listings as rclone reads them. It counts requests. A corpus is a folder `archive`
+ * and folders `next-1`, `next-2`, … with the files that each later release changes: to release is
+ * to serve one more of them.
  *
- * Forked by archive.ts, which speaks to it over the IPC channel; ends when that closes.
+ * Forked by archive.ts, which speaks to it over the IPC channel; it ends when the channel closes.
  */
 import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join, normalize } from 'node:path';
 
-export type ArchiveRequest = { readonly id: number } & (
+export type ControlMessage = { readonly id: number } & (
   | { readonly serve: { readonly name: string; readonly folder: string } }
   | { readonly release: { readonly name: string; readonly number: number } }
   | { readonly count: 'reset' }
 );
-export type ArchiveAnswer =
+export type ControlReply =
   | { readonly port: number }
   | { readonly id: number; readonly requests: number };
 
-/** Larger files are streamed. */
+/** Files up to this size are read whole, larger ones are streamed. */
 const WHOLE_BYTES = 1024 * 1024;
 
 interface Corpus {
   readonly folder: string;
-  /** How many releases behind the first are served. */
+  /** How many releases after the first one are served. */
   released: number;
 }
 
 const corpora = new Map<string, Corpus>();
 let requests = 0;
 
-process.on('message', (order: ArchiveRequest) => {
+process.on('message', (message: ControlMessage) => {
   const counted = requests;
-  if ('serve' in order) corpora.set(order.serve.name, { folder: order.serve.folder, released: 0 });
-  else if ('release' in order) corpora.get(order.release.name)!.released = order.release.number;
+  if ('serve' in message)
+    corpora.set(message.serve.name, { folder: message.serve.folder, released: 0 });
+  else if ('release' in message)
+    corpora.get(message.release.name)!.released = message.release.number;
   else requests = 0;
-  process.send!({ id: order.id, requests: counted } satisfies ArchiveAnswer);
+  process.send!({ id: message.id, requests: counted } satisfies ControlReply);
 });
 process.once('disconnect', () => process.exit());
 
@@ -46,7 +48,7 @@ const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) =>
   answer(request, response).catch(() => response.destroy());
 });
 server.listen(0, '127.0.0.1', () =>
-  process.send!({ port: (server.address() as { port: number }).port } satisfies ArchiveAnswer),
+  process.send!({ port: (server.address() as { port: number }).port } satisfies ControlReply),
 );
 
 async function answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -59,8 +61,10 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   for (const folder of layers(corpus)) {
     const file = join(folder, ...rest);
     const found = await stat(file).catch(() => null);
-    if (found?.isDirectory())
-      return response.writeHead(301, { Location: `${path}/` }).end() as unknown as void;
+    if (found?.isDirectory()) {
+      response.setHeader('Location', `${path}/`);
+      return end(response, 301);
+    }
     if (found?.isFile()) return send(file, found.size, found.mtime, request, response);
   }
   return end(response, 404);
@@ -102,9 +106,8 @@ async function list(corpus: Corpus, path: string, response: ServerResponse): Pro
   }
   if (names.size === 0) return end(response, 404);
   response.setHeader('Content-Type', 'text/html');
-  response.end(
-    `<html><body>\n${[...names].map((name) => `<a href="${encodeURI(name)}">${name}</a>\n`).join('')}</body></html>\n`,
-  );
+  const links = [...names].map((name) => `<a href="${encodeURI(name)}">${name}</a>\n`);
+  response.end(`<html><body>\n${links.join('')}</body></html>\n`);
 }
 
 function end(response: ServerResponse, status: number): void {

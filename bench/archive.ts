@@ -1,9 +1,9 @@
-/** The archive that everybody who is measured reads, in a process of its own. */
+/** The archive that every contender reads, in a process of its own. */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
-import type { ArchiveAnswer, ArchiveRequest } from './archive-host.ts';
+import type { ControlMessage, ControlReply } from './archive-host.ts';
 import type { Corpus } from './corpus.ts';
 
 const HOST = fileURLToPath(new URL('archive-host.ts', import.meta.url));
@@ -11,45 +11,42 @@ const HOST = fileURLToPath(new URL('archive-host.ts', import.meta.url));
 export interface BenchArchive {
   readonly pid: number;
   readonly port: number;
-  /** Serves the corpus as first released; its URL. */
+  /** Serves the first release of the corpus. @returns its URL */
   serve(corpus: Corpus): Promise<string>;
-  /** From now on the corpus is as after this many further releases. */
+  /** Serves the corpus as it is after so many further releases. */
   release(corpus: Corpus, number: number): Promise<void>;
-  /** Requests since the last call. */
-  takeRequests(): Promise<number>;
+  requestsSinceLastCall(): Promise<number>;
   close(): Promise<void>;
 }
+
+/** Of each variant of a union. */
+type WithoutId<T> = T extends unknown ? Omit<T, 'id'> : never;
 
 export async function startArchive(): Promise<BenchArchive> {
   const host = fork(HOST, { execArgv: [] });
   const [{ port }] = (await once(host, 'message')) as [{ port: number }];
   const waiting = new Map<number, (requests: number) => void>();
-  host.on('message', (answer: ArchiveAnswer) => {
-    if ('id' in answer) waiting.get(answer.id)?.(answer.requests);
+  host.on('message', (reply: ControlReply) => {
+    if ('id' in reply) waiting.get(reply.id)?.(reply.requests);
   });
   let last = 0;
-  type Command = ArchiveRequest extends infer O
-    ? O extends ArchiveRequest
-      ? Omit<O, 'id'>
-      : never
-    : never;
-  const ask = (order: Command): Promise<number> => {
+  const tell = (message: WithoutId<ControlMessage>): Promise<number> => {
     const id = ++last;
-    const answered = new Promise<number>((resolve) => waiting.set(id, resolve));
-    host.send({ id, ...order });
-    return answered;
+    const replied = new Promise<number>((resolve) => waiting.set(id, resolve));
+    host.send({ id, ...message });
+    return replied;
   };
   return {
     pid: host.pid!,
     port,
     async serve({ name, folder }) {
-      await ask({ serve: { name, folder } });
+      await tell({ serve: { name, folder } });
       return `http://127.0.0.1:${port}/${name}`;
     },
     async release({ name }, number) {
-      await ask({ release: { name, number } });
+      await tell({ release: { name, number } });
     },
-    takeRequests: () => ask({ count: 'reset' }),
+    requestsSinceLastCall: () => tell({ count: 'reset' }),
     async close() {
       const gone = once(host, 'exit');
       host.disconnect();

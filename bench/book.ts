@@ -1,4 +1,4 @@
-/** What was measured, as it comes, and what was not. */
+/** The measurements of a run as they come, and the works that were skipped. */
 import { cpuBetween, cpuSeconds, type CpuSeconds } from './processes.ts';
 
 export type Facts = Readonly<Record<string, number | string>>;
@@ -32,12 +32,15 @@ export class Book {
     this.#say = say;
   }
 
-  /** Whether one of these is to be measured in this run. */
+  /** Whether one of these works is measured in this run. */
   wants(...works: readonly string[]): boolean {
     return works.some((work) => this.#works.has(work));
   }
 
-  /** What another work only builds on is done, and not booked. */
+  /**
+   * Times a contender and books it. A work that only prepares another one is done and not booked.
+   * @param measured answers with seconds
+   */
   async time(
     work: string,
     contender: string,
@@ -67,9 +70,9 @@ export class Book {
     const facts = Object.entries(measurement.facts ?? {}).map(
       ([name, fact]) => `, ${name} ${fact}`,
     );
-    this.#say(
-      `${isWanted ? '' : '(on the way) '}round ${round}  ${work}  ${contender}  ${value.toFixed(unit === 's' ? 3 : 1)} ${unit}${facts.join('')}`,
-    );
+    const result = `${value.toFixed(unit === 's' ? 3 : 1)} ${unit}${facts.join('')}`;
+    const prefix = isWanted ? '' : '(on the way) ';
+    this.#say(`${prefix}round ${round}  ${work}  ${contender}  ${result}`);
     if (isWanted) this.measurements.push(measurement);
   }
 

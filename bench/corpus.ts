@@ -5,32 +5,25 @@ import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** A part of the name of every corpus: another number makes all of them anew. */
+/** Part of the name of every corpus: another number has all of them made anew. */
 const VERSION = 1;
 const MAKER = fileURLToPath(new URL('make-corpus.ts', import.meta.url));
 
-/**
- * What make-corpus.ts is told; the same plan always makes the same packages (keys and signatures
- * differ).
- */
+/** What make-corpus.ts makes: the same packages every time; keys and signatures differ. */
 export interface CorpusPlan {
   readonly name: string;
   /**
-   * `real`: from the machine's own Debian mirror; else made up, of this many bytes each, the .deb
-   * included.
+   * `real`: so many from the Debian mirror of this machine. `made`: so many made up, each .deb of
+   * so many bytes, from the least to the most.
    */
   readonly packages:
     | { readonly real: number }
     | { readonly made: number; readonly bytes: readonly [number, number] };
-  /**
-   * The packages are divided among so many suites of one archive, `s1`, `s2`, …; one unless given.
-   */
+  /** The packages are divided among so many suites of one archive: `s1`, `s2`, …. Default 1. */
   readonly suites?: number;
-  /**
-   * Further releases, each of which changes this part of the packages, but at least one in each
-   * suite.
-   */
+  /** Further releases. Default none. */
   readonly releases?: number;
+  /** The part of the packages that each of them changes, at least one per suite. Default 0.01. */
   readonly changed?: number;
 }
 
@@ -59,15 +52,12 @@ export const cacheFolder = (): string =>
     'bench',
   );
 
-/**
- * Throws with what the maker said when it could not be made: for `real` when the mirror does not
- * answer.
- */
+/** @throws Error with what the maker printed, as when the mirror for `real` does not answer */
 export async function openCorpus(plan: CorpusPlan, say: (line: string) => void): Promise<Corpus> {
   const folder = join(cacheFolder(), `${plan.name}-v${VERSION}`);
   const manifest = join(folder, 'corpus.json');
   if (!existsSync(manifest)) {
-    say(`makes the corpus ${plan.name}, once: ${folder}`);
+    say(`making the corpus ${plan.name}, once: ${folder}`);
     await make(plan, folder);
   }
   const made = JSON.parse(readFileSync(manifest, 'utf8')) as Pick<
@@ -77,7 +67,7 @@ export async function openCorpus(plan: CorpusPlan, say: (line: string) => void):
   return { name: plan.name, folder, keyring: join(folder, 'keyring.gpg'), ...made };
 }
 
-/** In a process of its own: all packages are in memory while it works. */
+/** In a process of its own, because the maker holds all packages in memory. */
 async function make(plan: CorpusPlan, folder: string): Promise<void> {
   const maker = spawn(process.execPath, [MAKER, JSON.stringify({ plan, folder })], {
     stdio: ['ignore', 'inherit', 'pipe'],

@@ -1,7 +1,7 @@
 /**
- * Stands in front of a site and counts what it is asked, or speaks TLS for it. As a module: starts
- * itself as a process; as a program (`node counting-proxy.ts ORDER`): the proxy, which answers over
- * its IPC channel.
+ * A proxy in front of a site that counts its requests, or ends TLS for it. As a module it starts
+ * itself as a process; as a program (`node counting-proxy.ts PLAN`, JSON) it is the proxy and
+ * answers over its IPC channel.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,14 +18,13 @@ export interface SiteCounts {
 export interface CountingProxy {
   /** Of the account, as the SDK takes it. */
   readonly url: string;
-  /** Since the last call. */
-  takeCounts(): Promise<SiteCounts>;
+  countsSinceLastCall(): Promise<SiteCounts>;
   close(): Promise<void>;
 }
 
 const SELF = fileURLToPath(import.meta.url);
 
-interface ProxyRequest {
+interface ProxyPlan {
   readonly origin: string;
   readonly tls?: TlsFace;
 }
@@ -34,7 +33,7 @@ export interface TlsFace {
   /** PEM. */
   readonly key: string;
   readonly certificate: string;
-  /** What the target is told to have been asked for. */
+  /** The Host header that the target sees. */
   readonly host: string;
 }
 
@@ -43,12 +42,12 @@ export async function startCountingProxy(
   tls?: TlsFace,
 ): Promise<CountingProxy> {
   const target = new URL(accountUrl);
-  const order: ProxyRequest = { origin: target.origin, ...(tls === undefined ? {} : { tls }) };
-  const child = fork(SELF, [JSON.stringify(order)], { execArgv: [] });
+  const plan: ProxyPlan = { origin: target.origin, ...(tls === undefined ? {} : { tls }) };
+  const child = fork(SELF, [JSON.stringify(plan)], { execArgv: [] });
   const [port] = (await once(child, 'message')) as [number];
   return {
     url: `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}${target.pathname}`,
-    async takeCounts() {
+    async countsSinceLastCall() {
       child.send('counts');
       const [counts] = (await once(child, 'message')) as [SiteCounts];
       return counts;
@@ -61,7 +60,7 @@ export async function startCountingProxy(
   };
 }
 
-function serve({ origin, tls }: ProxyRequest): void {
+function serve({ origin, tls }: ProxyPlan): void {
   const target = new URL(origin);
   const agent = new http.Agent({ keepAlive: true });
   let counts = { all: 0, poolPuts: 0, poolGets: 0 };
@@ -96,4 +95,4 @@ function serve({ origin, tls }: ProxyRequest): void {
   process.once('disconnect', () => process.exit());
 }
 
-if (process.argv[1] === SELF) serve(JSON.parse(process.argv[2]!) as ProxyRequest);
+if (process.argv[1] === SELF) serve(JSON.parse(process.argv[2]!) as ProxyPlan);

@@ -1,9 +1,9 @@
 /**
- * The floor: what a client must do that keeps no state at all. GET from the archive, PUT to each
+ * The floor: the least that a client without any state must do. GET from the archive, PUT to each
  * site, GET from each site and compare the SHA-256, so many files at a time; nothing else: no SDK,
- * no database, no order. Or the last step alone, to verify.
+ * no database, no publication order. Or, for `verify`, the last step alone.
  *
- * A process of its own: `node bench/floor.ts ORDER.json`, which prints `{"seconds":…}` from its
+ * A process of its own: `node bench/floor.ts TASK.json`, which prints `{"seconds":…}` from its
  * first request to its last.
  */
 import { createHash, createHmac } from 'node:crypto';
@@ -12,7 +12,7 @@ import http from 'node:http';
 
 import type { CorpusFile } from './corpus.ts';
 
-export interface FloorRequest {
+export interface FloorTask {
   readonly what: 'copy' | 'verify';
   readonly archiveUrl: string;
   readonly files: readonly CorpusFile[];
@@ -21,7 +21,7 @@ export interface FloorRequest {
 }
 
 export interface FloorSite {
-  /** With the container, and the folder below it. */
+  /** With the container and the folder below it. */
   readonly url: string;
   readonly account: string;
   /** Base64. */
@@ -30,25 +30,25 @@ export interface FloorSite {
 
 const VERSION = '2023-11-03';
 
-const order = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as FloorRequest;
+const task = JSON.parse(readFileSync(process.argv[2]!, 'utf8')) as FloorTask;
 const agent = new http.Agent({ keepAlive: true });
-const queue = order.files.values();
-const sites = order.sites.map((site) => ({
+const queue = task.files.values();
+const sites = task.sites.map((site) => ({
   ...site,
   secret: Buffer.from(site.key, 'base64'),
   at: new URL(site.url),
 }));
-const archive = new URL(order.archiveUrl);
+const archive = new URL(task.archiveUrl);
 
 const began = performance.now();
-await Promise.all(Array.from({ length: order.parallel }, work));
+await Promise.all(Array.from({ length: task.parallel }, work));
 process.stdout.write(`${JSON.stringify({ seconds: (performance.now() - began) / 1000 })}\n`);
 agent.destroy();
 
 async function work(): Promise<void> {
   for (const file of queue) {
     const bytes =
-      order.what === 'copy'
+      task.what === 'copy'
         ? await read(archive, `${archive.pathname}/${quote(file.path)}`, {})
         : null;
     await Promise.all(
@@ -108,7 +108,7 @@ async function get(site: Site, file: CorpusFile): Promise<string> {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** Shared Key, as "Authorize with Shared Key" of the Azure Storage REST API says it. */
+/** "Authorize with Shared Key" of the Azure Storage REST API. */
 function sign(
   site: Site,
   method: string,
@@ -124,7 +124,8 @@ function sign(
     ...named,
     `/${site.account}${target}`,
   ].join('\n');
-  return `SharedKey ${site.account}:${createHmac('sha256', site.secret).update(text).digest('base64')}`;
+  const signature = createHmac('sha256', site.secret).update(text).digest('base64');
+  return `SharedKey ${site.account}:${signature}`;
 }
 
 async function read(at: URL, target: string, headers: http.OutgoingHttpHeaders): Promise<Buffer> {

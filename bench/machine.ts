@@ -1,4 +1,4 @@
-/** On what, and with which versions: figures without them mean nothing. */
+/** The machine and the versions of a run: figures without them mean nothing. */
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { availableParallelism, cpus, release, totalmem } from 'node:os';
@@ -6,18 +6,21 @@ import { availableParallelism, cpus, release, totalmem } from 'node:os';
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../src/database/orm.ts';
+import { one } from '../src/database/sql.ts';
 import { versionOf } from './peers.ts';
-import type { Stage } from './stage.ts';
+import type { Testbed } from './testbed.ts';
 
-export async function describeMachine(stage: Stage): Promise<Record<string, string>> {
-  const database = await connectDatabase(stage.stack.databaseUrl);
-  const { rows } = await sql<{
-    version: string;
-  }>`select current_setting('server_version') as version`.execute(database.read.kysely);
+export async function describeMachine(testbed: Testbed): Promise<Record<string, string>> {
+  const database = await connectDatabase(testbed.stack.databaseUrl);
+  const postgres = await one(
+    database.read,
+    sql<{ version: string }>`select current_setting('server_version') as version`,
+  );
   await database.close();
-  const temporal = await fetch(`${stage.stack.temporalUi}/api/v1/cluster-info`).then(
+  const temporal = await fetch(`${testbed.stack.temporalUi}/api/v1/cluster-info`).then(
     (answer) => answer.json() as Promise<{ serverVersion?: string }>,
   );
+  const server = temporal.serverVersion ?? 'unknown';
   return {
     date: new Date().toISOString(),
     commit: commit(),
@@ -26,8 +29,8 @@ export async function describeMachine(stage: Stage): Promise<Record<string, stri
     kernel: release(),
     node: process.versions.node,
     azurite: dependency('azurite'),
-    postgresql: rows[0]!.version,
-    temporal: `server ${temporal.serverVersion ?? 'unknown'}, SDK ${dependency('@temporalio/worker')}`,
+    postgresql: postgres!.version,
+    temporal: `server ${server}, SDK ${dependency('@temporalio/worker')}`,
     'storage-blob': dependency('@azure/storage-blob'),
     ...Object.fromEntries(
       ['rclone', 'debmirror', 'aptly'].map((program) => [
@@ -46,15 +49,9 @@ const dependency = (name: string): string => {
 function commit(): string {
   try {
     const at = { cwd: new URL('..', import.meta.url), encoding: 'utf8' } as const;
-    const changed =
-      execFileSync(
-        'git',
-        ['status', '--porcelain', '--', 'src', 'workflows', 'activities'],
-        at,
-      ).trim() === ''
-        ? ''
-        : ' and changes';
-    return `${execFileSync('git', ['rev-parse', '--short', 'HEAD'], at).trim()}${changed}`;
+    const git = (...args: readonly string[]) => execFileSync('git', args, at).trim();
+    const changed = git('status', '--porcelain', '--', 'src', 'workflows', 'activities') !== '';
+    return `${git('rev-parse', '--short', 'HEAD')}${changed ? ' and changes' : ''}`;
   } catch {
     return 'unknown';
   }

@@ -1,7 +1,4 @@
-/**
- * `npm run bench`: debgeo on a whole stack, the floor and the peers, side by side and round by
- * round.
- */
+/** `npm run bench`: debgeo on a whole stack, the floor and the peers, round by round. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
@@ -13,7 +10,7 @@ import { readOptions, USAGE, type Options } from './options.ts';
 import { describeProfiles } from './profiles.ts';
 import { outcomeOf, writeMarkdown, type Report } from './report.ts';
 import { runFloor } from './run-floor.ts';
-import { openStage, type Stage } from './stage.ts';
+import { openTestbed, type Testbed } from './testbed.ts';
 import type { Bench, WorkGroup } from './work.ts';
 import { burst } from './works/burst.ts';
 import { manySites } from './works/many-sites.ts';
@@ -52,29 +49,29 @@ async function run(options: Options): Promise<void> {
       : works.some((work) => options.only!.includes(work)),
   );
   const works = new Set(options.only ?? groups.flatMap((group) => group.works));
-  const stage = await openStage(say);
+  const testbed = await openTestbed(say);
   try {
     const book = new Book(works, say);
     const bench: Bench = {
-      stage,
+      testbed,
       book,
       sized: (full, least = 1) => Math.max(least, Math.round(full / options.divide)),
       peers: options.peers,
       profileFolder: options.profile ? profileFolder() : null,
     };
-    const ready = await prepared(groups, bench);
+    const ready = await prepareGroups(groups, bench);
     await warmUp(bench);
     for (let round = 1; round <= options.rounds; round += 1)
       for (const group of ready)
         if (round <= (group.roundsMax ?? options.rounds)) await group.round(bench, round);
-    await finish(options, bench, stage);
+    await finish(options, bench, testbed);
   } finally {
-    await stage.close();
+    await testbed.close();
   }
 }
 
-/** Groups whose corpora can be had; the others are named as skipped. */
-async function prepared(groups: readonly WorkGroup[], bench: Bench): Promise<WorkGroup[]> {
+/** Groups whose corpora are there; the others are booked as skipped. */
+async function prepareGroups(groups: readonly WorkGroup[], bench: Bench): Promise<WorkGroup[]> {
   const ready: WorkGroup[] = [];
   for (const group of groups) {
     try {
@@ -89,29 +86,29 @@ async function prepared(groups: readonly WorkGroup[], bench: Bench): Promise<Wor
 }
 
 /**
- * A first round would measure how the servers get their code compiled: each Azurite copies some
- * files first.
+ * Each Azurite copies some files first; otherwise the first round would measure how the servers
+ * compile their code.
  */
-async function warmUp({ stage }: Bench): Promise<void> {
+async function warmUp({ testbed }: Bench): Promise<void> {
   const packages = { made: WARM_UP_BLOBS, bytes: [2_000, 20_000] } as const;
   const corpus = await openCorpus({ name: `small-${WARM_UP_BLOBS}`, packages, releases: 1 }, say);
   const places = [
-    ...(await stage.freshPlaces(1)),
-    ...(await Promise.all(CONTENDERS.map((name) => stage.freshPlaceOf(name)))),
+    ...(await testbed.freshPlaces(1)),
+    ...(await Promise.all(CONTENDERS.map((name) => testbed.freshPlaceOf(name)))),
   ];
-  const archiveUrl = await stage.archive.serve(corpus);
-  await runFloor(stage, 'copy', archiveUrl, corpus.files, places);
+  const archiveUrl = await testbed.archive.serve(corpus);
+  await runFloor(testbed, 'copy', archiveUrl, corpus.files, places);
   await Promise.all(places.map(({ container }) => container.delete()));
 }
 
 async function finish(
   options: Options,
   { book, profileFolder }: Bench,
-  stage: Stage,
+  testbed: Testbed,
 ): Promise<void> {
   const { measurements, skipped } = book;
   const report: Report = {
-    machine: await describeMachine(stage),
+    machine: await describeMachine(testbed),
     command: ['npm run bench --', ...process.argv.slice(2)].join(' '),
     measurements,
     skipped,
@@ -134,5 +131,7 @@ function profileFolder(): string {
 
 function clock(ms: number): string {
   const seconds = Math.floor(ms / 1000);
-  return `${String(Math.floor(seconds / 60)).padStart(2, '0')}:${String(seconds % 60).padStart(2, '0')}`;
+  return [Math.floor(seconds / 60), seconds % 60]
+    .map((part) => String(part).padStart(2, '0'))
+    .join(':');
 }

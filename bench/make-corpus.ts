@@ -1,7 +1,4 @@
-/**
- * Makes one corpus, as `node make-corpus.ts '{"plan":…,"folder":…}'`; the folder appears when it is
- * complete.
- */
+/** `node make-corpus.ts '{"plan":…,"folder":…}'` makes one corpus; the folder appears complete. */
 import { createCipheriv, createHash } from 'node:crypto';
 import { mkdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
@@ -13,11 +10,11 @@ import type { CorpusFile, CorpusPlan } from './corpus.ts';
 import { realPackages } from './real-packages.ts';
 
 /**
- * Packages of one name lie in one folder: as many files to a folder as the pools of Debian have in
- * their larger ones.
+ * Packages of one name share a folder: as many files per folder as the larger ones of Debian's
+ * pools have. rclone lists folder by folder.
  */
 const VERSIONS_PER_NAME = 40;
-/** Of a .deb around its payload, as made here. */
+/** What a .deb of makeBinaryPackage adds to its payload. */
 const DEB_BYTES = 900;
 
 const { plan, folder } = JSON.parse(process.argv[2]!) as { plan: CorpusPlan; folder: string };
@@ -60,7 +57,7 @@ async function make(): Promise<void> {
   await writeFile(join(partial, 'corpus.json'), JSON.stringify({ suites, files, releases }));
 }
 
-/** All of a release but the pool files that earlier ones have written. */
+/** Writes all of a release but the pool files that earlier releases wrote. */
 async function write(
   root: string,
   content: ReleaseContent,
@@ -103,7 +100,7 @@ function madePackage(index: number, change: number, size: number): BinaryPackage
     version: `1.${index % VERSIONS_PER_NAME}-${change}`,
     architecture: 'amd64',
     payload: noise(`${index} ${change}`, size),
-    compression: 'zst', // xz takes milliseconds for each
+    compression: 'zst', // xz takes milliseconds per package
   });
 }
 
@@ -113,7 +110,7 @@ function noise(seed: string, size: number): Buffer {
   return createCipheriv('aes-256-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(size));
 }
 
-/** Other packages in every release; a changed one has a new version of about the same size. */
+/** Each release changes other packages; a new version has about the size of the old one. */
 function change(packages: readonly BinaryPackage[], round: number): BinaryPackage[] {
   const every = Math.max(1, Math.round(1 / (plan.changed ?? 0.01)));
   return packages.map((entry, place) => {

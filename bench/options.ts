@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util';
 
 export interface Options {
-  /** Null: all works but those that are measured by name only. */
+  /** null: all works but those that are measured by name only. */
   readonly only: readonly string[] | null;
   readonly rounds: number;
   /** Sizes are divided by this. */
@@ -12,12 +12,15 @@ export interface Options {
 
 const PROFILED = ['first-small', 'verify', 'delta', 'first-real', 'two-sites'];
 
-export const USAGE = `npm run bench -- [--only NAME[,NAME]] [--rounds N] [--quick] [--profile] [--divide N] [--no-peers]
-  --only      these works alone; first-small, nothing-changed, verify, delta, first-real, two-sites, four-sites, parse-plan, burst, memory, scaling
-  --rounds    how often each work is measured, interleaved; 3
-  --quick     one round of a twentieth: shows that all of it runs, and measures nothing
-  --profile   one round of ${PROFILED.join(', ')} under --cpu-prof, and where the time goes
-  --divide    sizes are divided by this
+export const USAGE = `\
+npm run bench -- [--only NAME[,NAME]] [--rounds N] [--quick] [--profile] [--divide N] [--no-peers]
+  --only      these works alone: first-small, nothing-changed, verify, delta, first-real,
+              two-sites, four-sites, parse-plan, burst, memory, scaling
+  --rounds    how often each work is measured, interleaved; 3 unless given
+  --quick     one round at a twentieth of the size: shows that everything runs, measures nothing
+  --profile   one round under --cpu-prof, and where the time goes; unless --only says otherwise,
+              of ${PROFILED.join(', ')}
+  --divide    divides all sizes by this
   --no-peers  debgeo and the floor alone`;
 
 const QUICK_DIVIDE = 20;

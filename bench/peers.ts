@@ -1,6 +1,7 @@
 /**
- * What people use today, as whole processes: from the archive to one Azure container, as Debian
- * packages them. Each gets the same concurrency as the floor where it has such a setting.
+ * The programs that people use today, as Debian packages them, each as whole processes from the
+ * archive to one Azure container. Where they have a setting for it, they get the concurrency of the
+ * floor.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,9 +16,9 @@ import {
 
 import type { Corpus } from './corpus.ts';
 import { startCountingProxy, type TlsFace } from './counting-proxy.ts';
+import { secondsSince } from './installation.ts';
 import { runProgram } from './run-program.ts';
-import type { Place, Stage } from './stage.ts';
-import { secondsSince } from './world.ts';
+import type { Place, Testbed } from './testbed.ts';
 
 export const INSTALL = 'apt-get install -y --no-install-recommends';
 const PARALLEL = '32';
@@ -25,12 +26,12 @@ const SAS_MS = 12 * 3_600_000;
 
 export interface Peer {
   readonly name: string;
-  /** Brings the place to what the archive serves now; also again and again. Seconds. */
+  /** Brings the place to what the archive serves now. May be repeated. @returns seconds */
   copy(): Promise<number>;
   close(): Promise<void>;
 }
 
-/** Null: found. Else how to install what it lacks. */
+/** @returns how to install what is missing; null: nothing is */
 export function missing(...programs: readonly string[]): string | null {
   const lacking = programs.filter((program) => versionOf(program) === null);
   return lacking.length === 0 ? null : `not installed: ${INSTALL} ${lacking.join(' ')}`;
@@ -48,8 +49,8 @@ export function versionOf(program: string): string | null {
 }
 
 /**
- * http remote → azureblob. By a SAS: with an account and a key, rclone 1.60 knows https and hosts
- * of Azure only.
+ * http remote → azureblob. With a SAS: given an account and a key, rclone 1.60 takes only https and
+ * hosts of Azure.
  */
 export function rclone(archiveUrl: string, place: Place): Peer {
   const env = {
@@ -64,16 +65,14 @@ export function rclone(archiveUrl: string, place: Place): Peer {
   };
 }
 
-/**
- * debmirror → disk, then rclone → azureblob: the pair for who wants authenticated indices on Blob.
- */
+/** debmirror → disk, then rclone → azureblob: the pair that brings authenticated indices there. */
 export function debmirrorAndRclone(
-  stage: Stage,
+  testbed: Testbed,
   corpus: Corpus,
   archiveUrl: string,
   place: Place,
 ): Peer {
-  const folder = join(stage.folder, `debmirror-${place.container.containerName}`);
+  const folder = join(testbed.folder, `debmirror-${place.container.containerName}`);
   const at = new URL(archiveUrl);
   const suites = corpus.suites.join(',');
   const args = [
@@ -95,7 +94,7 @@ export function debmirrorAndRclone(
       folder,
     ],
   ];
-  const env = { ...process.env, HOME: stage.folder, GNUPGHOME: gnupgHome(stage) };
+  const env = { ...process.env, HOME: testbed.folder, GNUPGHOME: gnupgHome(testbed) };
   return {
     name: 'debmirror + rclone',
     copy: () =>
@@ -108,17 +107,17 @@ export function debmirrorAndRclone(
 }
 
 /**
- * Mirror, snapshot, publish to an Azure endpoint. Its own OpenPGP does not read Ed25519 keys, so it
- * neither checks nor signs here; and since it speaks https only, a proxy that ends TLS stands
- * between it and Azurite: both are said where its figures are.
+ * Mirror, snapshot, publish to an Azure endpoint. aptly's OpenPGP reads no Ed25519 keys, so that it
+ * neither checks nor signs here; and it speaks only https, so that a proxy ends TLS in front of
+ * Azurite. README.md says both beside its figures.
  */
 export async function aptly(
-  stage: Stage,
+  testbed: Testbed,
   corpus: Corpus,
   archiveUrl: string,
   place: Place,
 ): Promise<Peer> {
-  const folder = join(stage.folder, `aptly-${place.container.containerName}`);
+  const folder = join(testbed.folder, `aptly-${place.container.containerName}`);
   mkdirSync(folder);
   const tls = makeCertificate(folder, `${place.server.account}.blob.localhost`);
   const proxy = await startCountingProxy(place.server.url, tls);
@@ -209,10 +208,7 @@ function rcloneEnvironment({ server }: Place): NodeJS.ProcessEnv {
   };
 }
 
-/**
- * `copy` deletes nothing, as debgeo does not: a delete costs Azurite time that grows with the
- * container.
- */
+/** `copy` deletes nothing, as debgeo here: a delete takes Azurite longer in a larger container. */
 const rcloneCopy = (from: string, place: Place, env: NodeJS.ProcessEnv): Promise<string> =>
   runProgram(
     'rclone',
@@ -229,8 +225,8 @@ const rcloneCopy = (from: string, place: Place, env: NodeJS.ProcessEnv): Promise
     { env },
   );
 
-function gnupgHome(stage: Stage): string {
-  const folder = join(stage.folder, 'gnupg');
+function gnupgHome(testbed: Testbed): string {
+  const folder = join(testbed.folder, 'gnupg');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   return folder;
 }

@@ -1,9 +1,7 @@
-/**
- * CPU time by role of every process below this one: where two cores go while something is measured.
- */
+/** CPU time of every process below this one, by role: what the cores do during a measurement. */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** `comm` may hold anything: fields are counted behind its last parenthesis (proc_pid_stat(5)). */
+/** Per second; Linux shows user space 100 on every architecture (USER_HZ, proc_pid_stat(5)). */
 const CLOCK_TICKS = 100;
 
 const ROLES: readonly (readonly [string, RegExp])[] = [
@@ -26,10 +24,10 @@ interface Running {
 
 export type CpuSeconds = Readonly<Record<string, number>>;
 
-/** The floor, peers and commands: they have ended when it is counted. */
+/** The role of floor, peers and commands: they have ended when their time is counted. */
 const PROGRAMS = 'programs run';
 
-/** So far, by role. */
+/** CPU seconds so far, by role. */
 export function cpuSeconds(root: number = process.pid): CpuSeconds {
   const all = readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -62,6 +60,7 @@ export const cpuBetween = (before: CpuSeconds, after: CpuSeconds): CpuSeconds =>
 function readProcess(pid: number): Running[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The command in parentheses may hold anything: fields count from its last parenthesis.
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
     const [user, system, endedUser, endedSystem] = fields

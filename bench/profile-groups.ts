@@ -1,9 +1,9 @@
 /**
  * What the samples of a CPU profile were spent on. Pure.
  *
- * A sample is charged to the innermost frame that is not Node's own, since Node works for whoever
- * called it; where nobody did (a socket that became readable), to that part of Node. Hashing,
- * collecting garbage and idling are named wherever they happen.
+ * A sample is charged to the innermost frame that is not Node's own, because Node works for its
+ * caller; without a caller (a socket became readable) it is charged to that part of Node. Hashing,
+ * garbage collection and idling have groups of their own, wherever they happen.
  */
 export interface CpuProfile {
   readonly nodes: readonly ProfileNode[];
@@ -38,9 +38,9 @@ export interface Spent {
 }
 
 export interface ProfileSummary {
-  /** Largest first; idle is not among them. */
+  /** Largest first, without idling. */
   readonly groups: readonly Spent[];
-  /** By function and file, where the samples really were; the largest. */
+  /** The largest by function and file: the innermost frames, whatever they are charged to. */
   readonly functions: readonly Spent[];
   readonly busySeconds: number;
   readonly idleSeconds: number;
@@ -54,10 +54,15 @@ const WITHOUT_FRAME: Readonly<Record<string, string>> = {
 const IDLE = '(idle)';
 const FUNCTIONS_SHOWN = 20;
 
-const WRITES =
-  /^#?(put|putWhole|putBlocks|wholeOf|blocksOf|bodyOf|pieces|writtenOf|writeOptions|blockId|assertAnnounced)$/;
+const WRITES = new RegExp(
+  `^#?(${[
+    ...['put', 'putWhole', 'putBlocks', 'putHeaders', 'conditionOf', 'commitOptions', 'blockId'],
+    ...['wholeOf', 'blocksOf', 'bodyOf', 'pieces', 'writtenOf', 'assertAnnounced'],
+  ].join('|')})$`,
+);
+const READS_BACK = /^#?(checksum|sha256Of|openVersion|download|bytesOf|headOf)$/;
 
-/** The first that fits; by URL, and where that does not tell, by function. */
+/** The first that fits: by URL, and where a file does several things, by function. */
 const GROUPS: readonly {
   readonly name: string;
   readonly url: RegExp;
@@ -65,13 +70,9 @@ const GROUPS: readonly {
 }[] = [
   { name: 'signatures', url: /\/openpgp\/|\/src\/archive\/verify-signature/ },
   { name: 'archive', url: /\/src\/archive\// },
-  { name: 'site write', url: /\/src\/site\/azure-site-store/, functions: WRITES },
   { name: 'watchdog', url: /\/src\/site\/watchdog/ },
-  {
-    name: 'read-back',
-    url: /\/src\/site\/azure-site-store/,
-    functions: /^#?(checksum|download|bytesOf|headOf)$/,
-  },
+  { name: 'site write', url: /\/src\/site\//, functions: WRITES },
+  { name: 'read-back', url: /\/src\/site\//, functions: READS_BACK },
   { name: 'site, write and read', url: /\/src\/site\// },
   { name: 'SDK of the site', url: /\/node_modules\/(@azure|@typespec)\// },
   {
@@ -80,8 +81,9 @@ const GROUPS: readonly {
   },
   {
     name: 'Temporal',
-    url: /\/node_modules\/(@temporalio|@grpc|protobufjs|@protobufjs|long|webpack|@swc|memfs)\/|\/workflows\/|workflow-bundle|\/src\/(worker|temporal)\.ts/,
+    url: /\/node_modules\/(@temporalio|@grpc|protobufjs|@protobufjs|long|webpack|@swc|memfs)\//,
   },
+  { name: 'Temporal', url: /\/workflows\/|workflow-bundle|\/src\/(worker|temporal)\// },
   { name: 'spool', url: /\/src\/spool\// },
   { name: 'log', url: /\/node_modules\/(pino|sonic-boom)/ },
   { name: 'activities', url: /\/activities\// },
@@ -146,7 +148,7 @@ export function groupOf(stack: readonly Frame[]): string {
 
 const isHash = ({ url }: Frame): boolean => url.startsWith('node:internal/crypto/hash');
 
-/** Of every node, itself and its callers, the innermost first. */
+/** For every node, its frame and those of its callers, the innermost first. */
 function stacksOf(nodes: readonly ProfileNode[]): Map<number, Frame[]> {
   const parents = new Map<number, ProfileNode>();
   for (const node of nodes) for (const child of node.children ?? []) parents.set(child, node);

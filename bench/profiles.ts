@@ -1,7 +1,4 @@
-/**
- * CPU profiles of workers: where they are written, which parts of them were measured, and what is
- * in them.
- */
+/** CPU profiles of workers: where they are written, and what the measured part of them shows. */
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -10,17 +7,17 @@ import { table } from './report.ts';
 import type { Bench } from './work.ts';
 
 const WINDOW = '.window.json';
-/** Threads of the SDK that do next to nothing are not worth a table. */
+/** Threads that were busy for less (some of the SDK's) get no table. */
 const SHOWN_SECONDS = 0.2;
 
 export interface Profiling {
-  /** For openWorld; nothing without --profile. */
+  /** For openInstallation; empty without --profile. */
   readonly options: { readonly profileFolder?: string };
-  /** What is spent meanwhile is what the profile is asked about. */
+  /** Marks the part of the profile that is shown. */
   during<T>(work: string, measured: () => Promise<T>): Promise<T>;
 }
 
-/** Of one worker, named after the first work that it does. */
+/** The profile of one worker, named after the first work that the worker does. */
 export function openProfile({ profileFolder }: Bench, name: string, round: number): Profiling {
   if (profileFolder === null) return { options: {}, during: (_, measured) => measured() };
   const folder = join(profileFolder, `${name}-${round}`);
@@ -39,10 +36,10 @@ export function openProfile({ profileFolder }: Bench, name: string, round: numbe
   };
 }
 
-/** The clock of V8's profiles is that of hrtime (CLOCK_MONOTONIC). */
+/** V8's profiles use the clock of hrtime (CLOCK_MONOTONIC). */
 const microseconds = (): number => Number(process.hrtime.bigint() / 1000n);
 
-/** One section per profiled work, once its worker has ended. */
+/** One section per profiled work; its worker must have ended. */
 export function describeProfiles(profileFolder: string): string[] {
   return readdirSync(profileFolder)
     .toSorted()

@@ -1,7 +1,4 @@
-/**
- * Real packages from the Debian mirror that this machine's apt is set up for, downloaded once and
- * kept.
- */
+/** Real packages from the Debian mirror of this machine's apt, downloaded once and kept. */
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
@@ -10,13 +7,13 @@ import { join } from 'node:path';
 import type { BinaryPackage } from '../src/made-archive/deb-package.ts';
 
 /**
- * 258 MB of 480 packages: so that a run takes seconds, with the mix of sizes that the archive has
- * below the bound.
+ * 480 packages come to 258 MB, so that a run takes seconds. A package that would lift the mean far
+ * above this is passed over; below that bound the mix of sizes is the archive's.
  */
 const MEAN_BYTES = 540_000;
 const SLACK_BYTES = 20_000_000;
 const OUTPUT_BYTES = 256 * 1024 * 1024;
-/** Of what `apt-cache dumpavail` says, not in DEBIAN/control but written by the archive. */
+/** Fields of `apt-cache dumpavail` that the archive adds to those of DEBIAN/control. */
 const OF_THE_ARCHIVE = new Set(['Filename', 'Size', 'MD5sum', 'SHA1', 'SHA256', 'Description-md5']);
 
 export async function realPackages(count: number, cache: string): Promise<BinaryPackage[]> {
@@ -55,10 +52,7 @@ function readAvailable(): Stanza[] {
   });
 }
 
-/**
- * In an order that has nothing to do with names or sizes, and is the same for the same lists of
- * apt.
- */
+/** In an order that depends on neither names nor sizes; the same for the same lists of apt. */
 function choose(available: readonly Stanza[], count: number): Stanza[] {
   const order = available
     .map((stanza) => ({
@@ -86,7 +80,7 @@ function choose(available: readonly Stanza[], count: number): Stanza[] {
   return [...chosen.values()];
 }
 
-/** apt keeps the epoch in the names of what it downloads, quoted. */
+/** apt keeps the epoch in the names of downloaded files, percent-encoded. */
 const downloadName = (stanza: Stanza): string =>
   `${stanza.get('Package')}_${stanza.get('Version')}_${stanza.get('Architecture')}.deb`;
 

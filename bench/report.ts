@@ -1,4 +1,4 @@
-/** Measurements as people read them, and the last line. Pure. */
+/** The measurements as Markdown, and what the last line is made of. Pure. */
 import type { Measurement, Skipped } from './book.ts';
 import type { Outcome } from './last-line.ts';
 import { compare, spreadOf } from './statistics.ts';
@@ -106,25 +106,23 @@ function section(work: string, measurements: readonly Measurement[]): string[] {
 }
 
 function comparison(own: readonly number[], other: readonly number[]): string {
-  const { ratio, verdict } = compare(own, other);
+  const { ratio, difference } = compare(own, other);
   const words = {
     slower: 'slower',
     faster: 'faster',
     noise: 'within the noise',
-    unjudged: 'one round: no spread',
+    unknown: 'one round: no spread',
   };
-  return `${ratio.toFixed(2)} × (${words[verdict]})`;
+  return `${ratio.toFixed(2)} × (${words[difference]})`;
 }
 
-/**
- * All of it, then by role: what it takes does not depend on what else the machine does, as a time
- * does.
- */
+/** The sum, then by role. Unlike a time it does not depend on what else the machine does. */
 const cpuOf = ({ cpu = {} }: Measurement): string => {
   const roles = Object.entries(cpu).sort(([, a], [, b]) => b - a);
   if (roles.length === 0) return '';
   const all = roles.reduce((sum, [, seconds]) => sum + seconds, 0);
-  return `**${all.toFixed(1)}**: ${roles.map(([role, seconds]) => `${role} ${seconds.toFixed(1)}`).join(', ')}`;
+  const each = roles.map(([role, seconds]) => `${role} ${seconds.toFixed(1)}`);
+  return `**${all.toFixed(1)}**: ${each.join(', ')}`;
 };
 
 const factsOf = ({ facts }: Measurement): string =>

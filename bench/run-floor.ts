@@ -3,19 +3,19 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import type { CorpusFile } from './corpus.ts';
-import type { FloorRequest } from './floor.ts';
+import type { FloorTask } from './floor.ts';
+import { siteUrl } from './installation.ts';
 import { runProgram } from './run-program.ts';
-import type { Place, Stage } from './stage.ts';
-import { siteUrl } from './world.ts';
+import type { Place, Testbed } from './testbed.ts';
 
 const FLOOR = fileURLToPath(new URL('floor.ts', import.meta.url));
-/** The knee on Azurite is at 16 to 32. */
+/** Files at a time. On Azurite the throughput stops growing at 16 to 32. */
 const PARALLEL = 32;
 
-/** Seconds from its first request to its last. */
+/** @returns seconds from its first request to its last */
 export async function runFloor(
-  stage: Stage,
-  what: FloorRequest['what'],
+  testbed: Testbed,
+  what: FloorTask['what'],
   archiveUrl: string,
   files: readonly CorpusFile[],
   places: readonly Place[],
@@ -25,9 +25,9 @@ export async function runFloor(
     account: place.server.account,
     key: place.server.key,
   }));
-  const order: FloorRequest = { what, archiveUrl, files, sites, parallel: PARALLEL };
-  const file = join(stage.folder, `floor-${process.hrtime.bigint()}.json`);
-  await writeFile(file, JSON.stringify(order), { mode: 0o600 });
+  const task: FloorTask = { what, archiveUrl, files, sites, parallel: PARALLEL };
+  const file = join(testbed.folder, `floor-${process.hrtime.bigint()}.json`);
+  await writeFile(file, JSON.stringify(task), { mode: 0o600 });
   try {
     const { seconds } = JSON.parse(await runProgram(process.execPath, [FLOOR, file])) as {
       seconds: number;

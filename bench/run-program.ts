@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 
-/** What a program prints is not asked for until it fails. @returns stdout */
+/** @returns the end of stdout. @throws Error with what the program printed, if it fails */
 export function runProgram(
   command: string,
   args: readonly string[],
@@ -18,13 +18,10 @@ export function runProgram(
   return new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('close', (code, signal) => {
-      if (code === 0) resolve(stdout);
-      else
-        reject(
-          new Error(
-            `${command} ${args.slice(0, 3).join(' ')} … ended with ${signal ?? code}: ${(said || stdout).trim().slice(-600)}`,
-          ),
-        );
+      if (code === 0) return resolve(stdout);
+      const called = [command, ...args.slice(0, 3), '…'].join(' ');
+      const printed = (said || stdout).trim().slice(-600);
+      reject(new Error(`${called} ended with ${signal ?? code}: ${printed}`));
     });
   });
 }

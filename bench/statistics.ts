@@ -1,4 +1,4 @@
-/** What a few rounds say, and what they do not. */
+/** What a few rounds say, and what they do not say. */
 export interface Spread {
   readonly median: number;
   readonly min: number;
@@ -6,7 +6,7 @@ export interface Spread {
   readonly rounds: number;
 }
 
-/** @throws RangeError without any value: what was not measured has no median. */
+/** @throws RangeError without any value: there is no median then */
 export function spreadOf(values: readonly number[]): Spread {
   if (values.length === 0) throw new RangeError('nothing was measured');
   const sorted = values.toSorted((a, b) => a - b);
@@ -16,23 +16,23 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median, min: sorted[0]!, max: sorted.at(-1)!, rounds: sorted.length };
 }
 
-/** `unjudged`: one round of either has no spread to compare the difference with. */
-export type Verdict = 'slower' | 'faster' | 'noise' | 'unjudged';
+/** `unknown`: a single round of either has no spread to compare the difference with. */
+export type Difference = 'slower' | 'faster' | 'noise' | 'unknown';
 
 export interface Comparison {
   /** Median of one over median of the other: above 1, one took longer. */
   readonly ratio: number;
-  readonly verdict: Verdict;
+  readonly difference: Difference;
 }
 
 /** A difference of medians that is smaller than the wider spread of the rounds is noise. */
 export function compare(one: readonly number[], other: readonly number[]): Comparison {
   const [a, b] = [spreadOf(one), spreadOf(other)];
-  return { ratio: a.median / b.median, verdict: verdictOf(a, b) };
+  return { ratio: a.median / b.median, difference: differenceOf(a, b) };
 }
 
-function verdictOf(a: Spread, b: Spread): Verdict {
-  if (a.rounds < 2 || b.rounds < 2) return 'unjudged';
+function differenceOf(a: Spread, b: Spread): Difference {
+  if (a.rounds < 2 || b.rounds < 2) return 'unknown';
   const widest = Math.max(a.max - a.min, b.max - b.min);
   if (Math.abs(a.median - b.median) < widest) return 'noise';
   return a.median > b.median ? 'slower' : 'faster';

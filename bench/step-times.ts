@@ -1,9 +1,9 @@
 /**
- * What Temporal recorded of the activities of one distribution: how long each waited for a worker,
+ * The activities of one distribution as Temporal recorded them: how long each waited for a worker,
  * and how long it ran.
  */
 import { workflowId } from '../workflows/messages.ts';
-import type { World } from './world.ts';
+import type { Installation } from './installation.ts';
 
 export interface StepTime {
   readonly step: string;
@@ -15,12 +15,14 @@ export interface StepTime {
   readonly ran: number;
 }
 
-/** Of the newest run, in the order in which they ended. */
+/** The activities of the newest run, in the order in which they ended. */
 export async function readStepTimes(
-  world: World,
-  distribution: string = world.distributions[0]!,
+  installation: Installation,
+  distribution: string = installation.distributions[0]!,
 ): Promise<StepTime[]> {
-  const { events } = await world.client.workflow.getHandle(workflowId(distribution)).fetchHistory();
+  const { events } = await installation.client.workflow
+    .getHandle(workflowId(distribution))
+    .fetchHistory();
   const scheduled = new Map<string, { readonly step: string; readonly at: number }>();
   const started = new Map<string, number>();
   const steps: StepTime[] = [];
@@ -31,16 +33,16 @@ export async function readStepTimes(
     const startedFor = event.activityTaskStartedEventAttributes?.scheduledEventId;
     if (startedFor) started.set(String(startedFor), at);
     const completedFor = String(event.activityTaskCompletedEventAttributes?.scheduledEventId ?? '');
-    const [order, start] = [scheduled.get(completedFor), started.get(completedFor)];
-    if (order !== undefined && start !== undefined)
-      steps.push({ ...order, waited: start - order.at, ran: at - start });
+    const [begun, start] = [scheduled.get(completedFor), started.get(completedFor)];
+    if (begun !== undefined && start !== undefined)
+      steps.push({ ...begun, waited: start - begun.at, ran: at - start });
   }
   return steps;
 }
 
 /**
- * Since a time in milliseconds, as one line: what ran, and in all what waited. Slices of one step
- * are summed.
+ * As one line: how long each step ran, its slices summed, and how long all of them waited.
+ * @param since milliseconds since 1970; steps scheduled earlier are left out
  */
 export function describeSteps(steps: readonly StepTime[], since: number): Record<string, string> {
   const recent = steps.filter((step) => step.at * 1000 >= since);

@@ -8,12 +8,12 @@ import { describe, it } from 'node:test';
 const ROOT = join(import.meta.dirname, '..');
 const LEAN_NODE = join(ROOT, 'src/lean-node');
 const MIB = 2 ** 20;
-/** Twice the 16 MiB of its flag, with V8's pages. */
+/** Twice the 16 MiB of its flag, and V8's pages. */
 const YOUNG_MAX = 40 * MIB;
 
 /**
- * Says who it is and how much V8 took for young objects while many of them were alive; then ends
- * with its channel.
+ * Sends its pid, its environment, and how much memory V8 took for young objects while many of them
+ * were alive; then ends with its channel.
  */
 const PROGRAM = `
   const kept = [];
@@ -21,8 +21,13 @@ const PROGRAM = `
     const object = { made, list: [made] };
     if (made % 50 === 0) kept[(made / 50) % 200_000] = object;
   }
-  const young = require('node:v8').getHeapSpaceStatistics().find((space) => space.space_name === 'new_space').physical_space_size;
-  process.send({ pid: process.pid, young, arenas: process.env.MALLOC_ARENA_MAX, cache: process.env.NODE_COMPILE_CACHE });`;
+  const spaces = require('node:v8').getHeapSpaceStatistics();
+  process.send({
+    pid: process.pid,
+    young: spaces.find((space) => space.space_name === 'new_space').physical_space_size,
+    arenas: process.env.MALLOC_ARENA_MAX,
+    cache: process.env.NODE_COMPILE_CACHE,
+  });`;
 
 interface Said {
   readonly pid: number;
@@ -48,7 +53,7 @@ async function run(
 }
 
 describe('lean-node', () => {
-  it('is Node itself, with the pid and the channel of what was started, and bounds young objects, which Node alone does not', async () => {
+  it('is Node, in the process that was started, and bounds young objects, unlike Node alone', async () => {
     const lean = await run(LEAN_NODE, { HOME: '/nowhere' });
 
     assert.deepEqual([lean.isItself, lean.code], [true, 0]);
@@ -59,7 +64,7 @@ describe('lean-node', () => {
     assert.ok(plain.said.young > YOUNG_MAX, `${plain.said.young} bytes`);
   });
 
-  it('leaves alone what was set', async () => {
+  it('keeps variables that are set', async () => {
     const { said } = await run(LEAN_NODE, {
       HOME: '/nowhere',
       MALLOC_ARENA_MAX: '1',
@@ -69,11 +74,11 @@ describe('lean-node', () => {
     assert.deepEqual([said.arenas, said.cache], ['1', '/elsewhere']);
   });
 
-  it('keeps no cache of code where others may write, for want of a home', async () => {
+  it('makes no cache of code without a home, where other accounts could write', async () => {
     assert.equal((await run(LEAN_NODE)).said.cache, undefined);
   });
 
-  it('starts the worker wherever the documentation has it started', () => {
+  it('starts the worker in every script that has one', () => {
     const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
       scripts: Record<string, string>;
     };

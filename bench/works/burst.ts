@@ -1,19 +1,20 @@
 /**
- * 1,000 changes over 200 small distributions: from the first signal until every lane serves what
- * was released last.
+ * 1,000 changes over 200 small distributions: from the first signal until every lane serves the
+ * last release.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sql } from 'kysely';
 
+import { one } from '../../src/database/sql.ts';
 import { sendDistributionChanged } from '../../src/temporal/temporal.ts';
 import { openCorpus, type Corpus, type CorpusFile } from '../corpus.ts';
+import { openInstallation, secondsSince, type Installation } from '../installation.ts';
 import type { WorkGroup } from '../work.ts';
-import { openWorld, secondsSince, type World } from '../world.ts';
 
 const DISTRIBUTIONS = 200;
 const PACKAGES_EACH = 5;
-/** Changes of each. */
+/** Changes of each distribution. */
 const RELEASES = 5;
 /** Signals on their way at a time. */
 const PARALLEL = 20;
@@ -24,23 +25,22 @@ let corpus: Corpus;
 export const burst: WorkGroup = {
   works: ['burst'],
   roundsMax: 1,
-  async prepare({ stage, sized }) {
+  async prepare({ testbed, sized }) {
     const suites = sized(DISTRIBUTIONS);
     const packages = { made: suites * PACKAGES_EACH, bytes: [2_000, 4_000] } as const;
     corpus = await openCorpus(
       { name: `burst-${suites}`, packages, suites, releases: RELEASES },
-      stage.say,
+      testbed.say,
     );
   },
-  async round({ stage, book }, round) {
-    const world = await openWorld(stage, { corpus, sites: 1 });
+  async round({ testbed, book }, round) {
+    const installation = await openInstallation(testbed, { corpus, sites: 1 });
     try {
       const first = performance.now();
-      await signalAll(world);
-      await untilServed(world, corpus.files);
-      stage.say(
-        `burst  ${corpus.suites.length} distributions synced for the first time in ${secondsSince(first).toFixed(1)} s`,
-      );
+      await signalAll(installation);
+      await untilServed(installation, corpus.files);
+      const seconds = secondsSince(first).toFixed(1);
+      testbed.say(`burst  first sync of ${corpus.suites.length} distributions in ${seconds} s`);
 
       const facts: Record<string, number | string> = {
         distributions: corpus.suites.length,
@@ -53,22 +53,22 @@ export const burst: WorkGroup = {
         async () => {
           const began = performance.now();
           for (const [index] of corpus.releases.entries()) {
-            await stage.archive.release(corpus, index + 1);
-            await signalAll(world);
+            await testbed.archive.release(corpus, index + 1);
+            await signalAll(installation);
           }
           facts['signals sent after'] = `${secondsSince(began).toFixed(1)} s`;
-          await untilServed(world, corpus.releases.at(-1)!);
+          await untilServed(installation, corpus.releases.at(-1)!);
           return secondsSince(began);
         },
         () => facts,
       );
     } finally {
-      await world.close();
+      await installation.close();
     }
   },
 };
 
-async function signalAll({ client, distributions }: World): Promise<void> {
+async function signalAll({ client, distributions }: Installation): Promise<void> {
   const queue = distributions.values();
   await Promise.all(
     Array.from({ length: PARALLEL }, async () => {
@@ -77,30 +77,33 @@ async function signalAll({ client, distributions }: World): Promise<void> {
   );
 }
 
-/**
- * What is served is known by its InRelease: a generation says nothing, since several changes may
- * become one.
- */
+/** Compares InRelease, not generations: several changes may become one generation. */
 async function untilServed(
-  { database, distributions }: World,
+  { database, distributions }: Installation,
   files: readonly CorpusFile[],
 ): Promise<void> {
   const wanted = files
     .filter((file) => file.path.endsWith('/InRelease'))
     .map((file) => file.sha256);
   for (const deadline = Date.now() + SETTLE_MS; ; await sleep(200)) {
-    const { rows } = await sql<{ served: number; failed: number }>`
-      select count(*) filter (where r.state = 'synced' and encode(sha256(s.in_release), 'hex') = any(${wanted}::text[])) as served,
-             count(*) filter (where r.state = 'failed') as failed
-      from distribution_replications r
-      left join distribution_snapshots s on s.distribution_id = r.distribution_id and s.generation = r.served_generation`.execute(
-      database.read.kysely,
-    );
-    const { served, failed } = rows[0]!;
+    const { served, failed } = (await one(database.read, countsOf(wanted)))!;
     if (served === distributions.length) return;
     if (Date.now() > deadline)
       throw new Error(
-        `${served} of ${distributions.length} lanes serve what was released last, ${failed} failed`,
+        `${served} of ${distributions.length} lanes serve the last release, ${failed} failed`,
       );
   }
 }
+
+/** Lanes that serve one of these InRelease (SHA-256, hex), and lanes that failed. */
+const countsOf = (inReleases: readonly string[]) => sql<{ served: number; failed: number }>`
+  select
+    count(*) filter (
+      where r.state = 'synced'
+      and encode(sha256(s.in_release), 'hex') = any(${inReleases}::text[])
+    ) as served,
+    count(*) filter (where r.state = 'failed') as failed
+  from distribution_replications r
+  left join distribution_snapshots s
+    on s.distribution_id = r.distribution_id
+    and s.generation = r.served_generation`;

@@ -1,12 +1,12 @@
 /**
- * One round of a first sync: debgeo, the floor and the peers, one after the other on the same work,
- * each into a container on an Azurite of its own.
+ * One round of a first sync by the floor and the peers, one after the other, each into a container
+ * on an Azurite of its own.
  */
 import type { Book } from '../book.ts';
 import type { Corpus } from '../corpus.ts';
 import { aptly, debmirrorAndRclone, missing, rclone, type Peer } from '../peers.ts';
 import { runFloor } from '../run-floor.ts';
-import type { Place } from '../stage.ts';
+import type { Place } from '../testbed.ts';
 import type { Bench } from '../work.ts';
 
 export interface Copies {
@@ -16,10 +16,7 @@ export interface Copies {
   close(): Promise<void>;
 }
 
-/**
- * The floor and the peers copy what the archive serves; what each has is then at hand for the works
- * that build on it.
- */
+/** The floor and the peers copy what the archive serves; later works build on these copies. */
 export async function copyOnce(
   bench: Bench,
   round: number,
@@ -28,10 +25,10 @@ export async function copyOnce(
   archiveUrl: string,
   peerNames: readonly string[],
 ): Promise<Copies> {
-  const { stage, book } = bench;
-  const places = [await stage.freshPlaceOf('floor')];
+  const { testbed, book } = bench;
+  const places = [await testbed.freshPlaceOf('floor')];
   await book.time(work, 'floor', round, () =>
-    runFloor(stage, 'copy', archiveUrl, corpus.files, places),
+    runFloor(testbed, 'copy', archiveUrl, corpus.files, places),
   );
   const peers: Peer[] = [];
   for (const name of bench.peers ? peerNames : []) {
@@ -40,7 +37,7 @@ export async function copyOnce(
       book.skip(work, name, lacking);
       continue;
     }
-    const place = await stage.freshPlaceOf(name);
+    const place = await testbed.freshPlaceOf(name);
     places.push(place);
     const peer = await openPeer(bench, name, corpus, archiveUrl, place);
     peers.push(peer);
@@ -57,7 +54,7 @@ export async function copyOnce(
   };
 }
 
-/** A peer that fails is named as such, and the run goes on. */
+/** A peer that fails is booked as skipped, and the run goes on. */
 export async function timePeer(book: Book, work: string, round: number, peer: Peer): Promise<void> {
   try {
     await book.time(work, peer.name, round, () => peer.copy());
@@ -67,13 +64,13 @@ export async function timePeer(book: Book, work: string, round: number, peer: Pe
 }
 
 async function openPeer(
-  { stage }: Bench,
+  { testbed }: Bench,
   name: string,
   corpus: Corpus,
   archiveUrl: string,
   place: Place,
 ): Promise<Peer> {
   if (name === 'rclone') return rclone(archiveUrl, place);
-  if (name === 'aptly') return aptly(stage, corpus, archiveUrl, place);
-  return debmirrorAndRclone(stage, corpus, archiveUrl, place);
+  if (name === 'aptly') return aptly(testbed, corpus, archiveUrl, place);
+  return debmirrorAndRclone(testbed, corpus, archiveUrl, place);
 }

@@ -1,17 +1,18 @@
 /**
- * Peak of the worker's resident set while it replicates 63,000 packages: a first sync and nine
- * releases of 1 %, each with a peak of its own.
+ * The peak of the worker's resident set while it replicates 63,000 packages: a first sync and nine
+ * releases that change 1 %, each with a peak of its own.
  */
 import { writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Corpus } from '../corpus.ts';
+import { openInstallation } from '../installation.ts';
 import type { WorkGroup } from '../work.ts';
-import { openWorld } from '../world.ts';
 import { openManyPackages } from './many-packages.ts';
 
-/** Of /proc/PID/clear_refs: VmHWM begins anew (proc_pid_clear_refs(5)). */
+/** Written to /proc/PID/clear_refs it resets VmHWM (proc_pid_clear_refs(5)). */
 const RESET_PEAK = '5';
+/** Longer than `gatherMs`, the second that debgeo waits between two looks. */
 const ALONE_MS = 1_100;
 
 let corpus: Corpus;
@@ -22,20 +23,19 @@ export const memory: WorkGroup = {
   async prepare(bench) {
     corpus = await openManyPackages(bench);
   },
-  async round({ stage, book }, round) {
-    const world = await openWorld(stage, { corpus, sites: 1 });
+  async round({ testbed, book }, round) {
+    const installation = await openInstallation(testbed, { corpus, sites: 1 });
     try {
-      const idle = world.peakMemory() / 1e6;
+      const idle = installation.peakMemory() / 1e6;
       const peaks: number[] = [];
       const seconds: number[] = [];
       for (let release = 0; release <= corpus.releases.length; release += 1) {
-        await stage.archive.release(corpus, release);
-        writeFileSync(`/proc/${world.pid}/clear_refs`, RESET_PEAK);
-        seconds.push(await world.update());
-        peaks.push(world.peakMemory() / 1e6);
-        stage.say(
-          `memory  run ${release + 1}  ${seconds.at(-1)!.toFixed(1)} s, peak ${peaks.at(-1)!.toFixed(0)} MB`,
-        );
+        await testbed.archive.release(corpus, release);
+        writeFileSync(`/proc/${installation.pid}/clear_refs`, RESET_PEAK);
+        seconds.push(await installation.update());
+        peaks.push(installation.peakMemory() / 1e6);
+        const [took, peak] = [seconds.at(-1)!.toFixed(1), peaks.at(-1)!.toFixed(0)];
+        testbed.say(`memory  run ${release + 1}  ${took} s, peak ${peak} MB`);
         await sleep(ALONE_MS);
       }
       const [first, ...later] = peaks as [number, ...number[]];
@@ -58,7 +58,7 @@ export const memory: WorkGroup = {
         facts,
       });
     } finally {
-      await world.close();
+      await installation.close();
     }
   },
 };

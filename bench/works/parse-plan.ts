@@ -1,7 +1,7 @@
 /**
- * An index of 63,000 stanzas, through the readers of src/domain, into the catalog and into the
- * registry of a real database: without bytes, worker or workflow. Each step is a contender of its
- * own, since none has a peer.
+ * An index of 63,000 stanzas through the readers of src/domain, into the catalog and into the
+ * registry of a real database: no blobs, no worker, no workflow. Each step is a contender of its
+ * own, because none has a peer.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -18,11 +18,11 @@ import { PackagesReader } from '../../src/domain/index-file.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import type { Snapshot } from '../../src/domain/snapshot.ts';
 import type { Corpus } from '../corpus.ts';
+import { secondsSince } from '../installation.ts';
 import type { WorkGroup } from '../work.ts';
-import { secondsSince } from '../world.ts';
 import { openManyPackages } from './many-packages.ts';
 
-/** As a stream brings them. */
+/** As large as the chunks of a stream. */
 const CHUNK_BYTES = 64 * 1024;
 const AT = { distribution: 's1', site: 'fra' };
 
@@ -33,7 +33,7 @@ export const parsePlan: WorkGroup = {
   async prepare(bench) {
     corpus = await openManyPackages(bench);
   },
-  async round({ stage, book }, round) {
+  async round({ testbed, book }, round) {
     const index = gunzipSync(
       readFileSync(join(corpus.folder, 'archive/dists/s1/main/binary-amd64/Packages.gz')),
     );
@@ -56,7 +56,7 @@ export const parsePlan: WorkGroup = {
     await step('parse', () => {
       poolFiles = parse(index);
     });
-    const database = await connectDatabase(await stage.freshDatabase());
+    const database = await connectDatabase(await testbed.freshDatabase());
     try {
       await applyConfiguration(database, CONFIGURATION, false);
       const inRelease = readFileSync(join(corpus.folder, 'archive/dists/s1/InRelease'));
@@ -103,7 +103,7 @@ const snapshotOf = (inRelease: Buffer, poolFiles: BlobSet): Snapshot => ({
   poolFiles,
 });
 
-/** Nobody reads the archive or the site. */
+/** Neither the archive nor the site is read: port 9 answers nothing. */
 const CONFIGURATION: Parameters<typeof applyConfiguration>[1] = {
   archives: {
     bench: { url: 'http://127.0.0.1:9', mount: 'debian', keyring: null, redirect_origins: [] },
@@ -114,7 +114,7 @@ const CONFIGURATION: Parameters<typeof applyConfiguration>[1] = {
       container: 'bench',
       prefix: '',
       public_url: 'http://127.0.0.1:9/fra/bench',
-      credential: { env: 'NOBODY_READS_IT' },
+      credential: { env: 'NEVER_READ' },
       state: 'present',
     },
   },

@@ -1,54 +1,60 @@
 /**
- * Polls that find nothing changed: how long Temporal says that the look took, and what the archive
- * was asked.
+ * Polls that find nothing changed: how long the look took, as Temporal recorded it, and how many
+ * requests the archive answered.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sql } from 'kysely';
 
+import { one, run } from '../../src/database/sql.ts';
+import type { Installation } from '../installation.ts';
 import { spreadOf } from '../statistics.ts';
 import { readStepTimes } from '../step-times.ts';
 import type { Bench } from '../work.ts';
-import type { World } from '../world.ts';
 
 const POLL_MS = 1_000;
 const NEVER_MS = 6 * 3_600_000;
-/** Every tenth look asks unconditionally; none of these does. */
+/** Every tenth look sends no conditions; none of these is such a look. */
 const POLLS = 5;
 const WAIT_MS = 60_000;
 
-/**
- * The poll interval is set in the row, below what a configuration may say, so that nobody waits.
- */
+/** The poll interval is set in the row, shorter than a configuration may have it. */
 export async function measurePolls(
-  { stage, book }: Bench,
+  { testbed, book }: Bench,
   round: number,
-  world: World,
+  installation: Installation,
 ): Promise<void> {
-  const [distribution] = world.distributions as [string];
-  const setInterval = (ms: number) =>
-    sql`update debian_distributions set poll_interval_ms = ${ms} where name = ${distribution}`.execute(
-      world.database.read.kysely,
+  const [distribution] = installation.distributions as [string];
+  const { read } = installation.database;
+  const setPollInterval = (ms: number) =>
+    run(
+      read,
+      sql`
+        update debian_distributions
+        set poll_interval_ms = ${ms}
+        where name = ${distribution}`,
     );
   const looks = async (): Promise<number> => {
-    const { rows } = await sql<{
-      looks: number;
-    }>`select looks from debian_distributions where name = ${distribution}`.execute(
-      world.database.read.kysely,
+    const row = await one(
+      read,
+      sql<{ looks: number }>`
+        select looks
+        from debian_distributions
+        where name = ${distribution}`,
     );
-    return rows[0]!.looks;
+    return row!.looks;
   };
 
-  const before = (await lookTimes(world)).length;
-  await setInterval(POLL_MS);
-  await world.look(); // unconditional: from here on, polls are counted
-  await stage.archive.takeRequests();
+  const before = (await lookTimes(installation)).length;
+  await setPollInterval(POLL_MS);
+  await installation.look(); // sends no conditions: polls are counted from here on
+  await testbed.archive.requestsSinceLastCall();
   for (const deadline = Date.now() + WAIT_MS; (await looks()) < POLLS; await sleep(20))
     if (Date.now() > deadline) throw new Error('the workflow does not poll');
-  await setInterval(NEVER_MS);
-  await sleep(2 * POLL_MS); // the poll that was set before
-  const requests = await stage.archive.takeRequests();
-  const times = (await lookTimes(world)).slice(before + 1);
+  await setPollInterval(NEVER_MS);
+  await sleep(2 * POLL_MS); // for the poll whose timer ran already
+  const requests = await testbed.archive.requestsSinceLastCall();
+  const times = (await lookTimes(installation)).slice(before + 1);
 
   const { median, min, max } = spreadOf(times);
   const facts = {
@@ -68,8 +74,8 @@ export async function measurePolls(
 }
 
 /** Seconds from scheduled to completed of every captureSnapshot, in order. */
-async function lookTimes(world: World): Promise<number[]> {
-  const steps = await readStepTimes(world);
+async function lookTimes(installation: Installation): Promise<number[]> {
+  const steps = await readStepTimes(installation);
   return steps
     .filter(({ step }) => step === 'captureSnapshot')
     .map(({ waited, ran }) => waited + ran);

@@ -1,20 +1,20 @@
 import type { Facts } from '../book.ts';
+import type { Installation } from '../installation.ts';
 import { describeSteps, readStepTimes } from '../step-times.ts';
 import type { Bench } from '../work.ts';
-import type { World } from '../world.ts';
 
-/** Times debgeo, and has Temporal say which activities took how long. */
+/** Times debgeo, and books how long each of its activities took, as Temporal recorded it. */
 export async function timeDebgeo(
   { book }: Bench,
   work: string,
   round: number,
-  world: World,
+  installation: Installation,
   measured: () => Promise<number>,
   counted: Facts = {},
 ): Promise<void> {
   const since = Date.now();
   await book.time(work, 'debgeo', round, measured, async () => ({
     ...counted,
-    ...describeSteps(await readStepTimes(world), since),
+    ...describeSteps(await readStepTimes(installation), since),
   }));
 }

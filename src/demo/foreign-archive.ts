@@ -1,7 +1,4 @@
-/**
- * Somebody else's archive on the stage: what is replicated of it, and how a client reads that at a
- * site.
- */
+/** An archive of another owner: what is replicated of it, and how a client reads it at a site. */
 import { readKeys } from 'openpgp';
 
 import type { ClientOptions } from '../witness/client.ts';
@@ -9,7 +6,7 @@ import { walkIndices, walkSite, type SiteWalk, type WalkedIndices } from '../wit
 import type { ForeignArchive } from './parse-arguments.ts';
 import { hold, type DemoSite, type Replicated } from './stage.ts';
 
-/** Names of distributions become workflow ids. */
+/** Of the name of a distribution, which becomes a workflow id. */
 const NAME_MAX = 63;
 
 export const replicatedOf = ({
@@ -24,7 +21,7 @@ export const replicatedOf = ({
   archiveUrl: url,
   mount: 'archive',
   keyring,
-  // Looked at when the demo says so: what the acts count must not change meanwhile.
+  // The demo itself says when debgeo looks: what the acts count must not change meanwhile.
   settings: { components, architectures, poll: '1d' },
 });
 
@@ -38,7 +35,7 @@ const nameOf = (suite: string): string =>
 const PGP_BLOCK =
   /-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n[^]*?\n-----END PGP PUBLIC KEY BLOCK-----/g;
 
-/** Clients want a binary keyring; a file may have armored blocks. */
+/** For clients, which take a binary keyring; the file may have armored blocks. */
 export async function binaryKeyring(keyring: Uint8Array | null): Promise<Uint8Array | null> {
   if (keyring === null || ((keyring[0] ?? 0) & 0x80) !== 0) return keyring;
   const keys = [];
@@ -47,7 +44,8 @@ export async function binaryKeyring(keyring: Uint8Array | null): Promise<Uint8Ar
   return Buffer.concat(keys.map((key) => key.write()));
 }
 
-interface Reader {
+/** What a client needs to read the archive at a site. */
+export interface Reader {
   readonly archive: ForeignArchive;
   readonly keyring: Uint8Array | null;
 }
@@ -60,10 +58,10 @@ export const walkIndicesAt = (
 export const walkAt = ({ archive, keyring }: Reader, site: DemoSite): Promise<SiteWalk> =>
   walkSite({ url: site.url, suite: archive.suite, keyring });
 
-/** Architectures of Debian, by the names that Node has for machines. */
+/** Debian's names of architectures, by Node's. */
 const MACHINES: Readonly<Record<string, string>> = { x64: 'amd64', arm64: 'arm64' };
 
-/** What stands in sources.list of a client that reads all of the selection that one machine can. */
+/** The sources.list of a client that reads as much of the selection as one machine can. */
 export function readsOf(
   { archive, keyring }: Reader,
   { release, indices }: WalkedIndices,
@@ -72,7 +70,7 @@ export function readsOf(
   const machines = selected.filter((one) => one !== 'all' && one !== 'source');
   const own = MACHINES[process.arch] ?? 'amd64';
   const architecture = machines.includes(own) || machines.length === 0 ? own : machines[0];
-  hold(architecture !== undefined, 'there is an architecture that a client can have');
+  hold(architecture !== undefined, 'the selection has the architecture of a machine');
   const isFlat = archive.suite.endsWith('/');
   return {
     components: isFlat
@@ -85,5 +83,3 @@ export function readsOf(
     keyring,
   };
 }
-
-export type { Reader };

@@ -1,11 +1,12 @@
 /**
  * `npm run demo [-- --keep]`: one change, end to end, in five acts on real servers: PostgreSQL,
- * Temporal and two Azurites, a signed archive and a real apt. Exit code 0 only if every promise
- * held; the last line says what was counted.
+ * Temporal and two Azurites, a signed archive and a real apt. The last line says what was counted.
  *
- * `npm run demo -- --archive URL|DIR --suite S --keyring FILE`: the acts that make sense on
- * somebody else's archive. Exit code 2: not asked as it has to be; that of debgeo where it refuses
- * the archive (3), cannot reach it (4) or cannot have a file right (1).
+ * `npm run demo -- --archive URL|DIR --suite S --keyring FILE`: the acts for an archive of another
+ * owner.
+ *
+ * Exit code 0: every promise held. 1: one did not. 2: usage. Otherwise that of the debgeo command
+ * that failed: 3 it refused the archive, 4 it could not reach it.
  */
 import { commandOf } from '../settings/stack-file.ts';
 import { ask, suiteFolderOf } from '../witness/ask-as-apt.ts';
@@ -18,7 +19,7 @@ import { playForeign, playOwn } from './play.ts';
 
 const USAGE_EXIT = 2;
 
-/** Declared before main runs; what it calls is declared as functions, which are there already. */
+/** Declared before main runs, because main uses it; functions are there from the beginning. */
 const interrupted = new Promise<'SIGINT' | 'SIGTERM'>((resolve) => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => resolve(signal));
 });
@@ -34,9 +35,7 @@ async function main({ foreign, keep, remarks }: Arguments): Promise<number> {
     for (const remark of remarks) print(remark);
     const reader =
       foreign === null ? null : { archive: foreign, keyring: await binaryKeyring(foreign.keyring) };
-    print(
-      'Starting PostgreSQL, Temporal, and an Azure Blob Storage (Azurite) for each of the sites fra and sin.',
-    );
+    print('Starting PostgreSQL, Temporal, and an Azurite for each of the sites fra and sin.');
     opened = await openStage(indented, async (folder) =>
       reader === null
         ? (own = await openOwnArchive(folder)).replicated
@@ -65,18 +64,15 @@ async function keepOpen(
 ): Promise<void> {
   await own?.server.accept();
   const { distribution, suite, archiveUrl } = stage.replicated;
-  print(
-    `\nEverything goes on running${own === null ? '' : ', the archive too'}, until Ctrl-C. To look at it:`,
-  );
-  print(
-    `  Temporal UI   ${stage.temporalUi}/namespaces/default/workflows/distribution%2F${distribution}`,
-  );
+  const workflow = `namespaces/default/workflows/distribution%2F${distribution}`;
+  const database = stage.databaseUrl.replace(/:[^:@/]*@/, '@');
+  const running = own === null ? 'All servers go on' : 'All servers and the archive go on';
+  print(`\n${running} running until Ctrl-C. To look at them:`);
+  print(`  Temporal UI   ${stage.temporalUi}/${workflow}`);
   print(`  archive       ${archiveUrl}`);
   for (const site of stage.sites)
     print(`  site ${site.name}      ${site.url}/${await releaseAt(site.url, suite)}`);
-  print(
-    `  database      ${stage.databaseUrl.replace(/:[^:@/]*@/, '@')} (its password is in stack.json)`,
-  );
+  print(`  database      ${database} (its password is in stack.json)`);
   print(`  data, logs    ${folder}`);
   const debgeo = commandOf('demo');
   print(`  commands      ${debgeo('status')}`);

@@ -1,7 +1,4 @@
-/**
- * Starts everything that the demo of any archive needs, from nothing: servers, tables, sites,
- * worker.
- */
+/** Starts what the demo of any archive needs, from nothing: servers, tables, sites, worker. */
 import type { ChildProcess } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,11 +9,11 @@ import { stringify } from 'yaml';
 
 import type { DistributionStatus } from '../database/views/status.ts';
 import { stackFolder } from '../settings/stack-file.ts';
-import { startStack, type BlobServer } from '../stack/stack.ts';
+import { startStack, type BlobServer, type Stack } from '../stack/stack.ts';
 import { createAptClient, findApt } from '../witness/apt-client.ts';
 import { createBuiltinClient } from '../witness/builtin-client.ts';
 import type { ClientOptions } from '../witness/client.ts';
-import { forkWorker } from './fork-worker.ts';
+import { forkWorker } from '../worker/fork-worker.ts';
 import { runScript } from './run-command.ts';
 import { hold, type DemoSite, type Replicated, type Stage } from './stage.ts';
 
@@ -33,17 +30,14 @@ export interface OpenStage {
   close(): Promise<void>;
 }
 
-/**
- * @param prepare makes the archive ready, in the folder that was just emptied, and says what of it
- *   is replicated
- */
+/** @param prepare makes the archive ready, in the emptied folder; answers what is replicated */
 export async function openStage(
   say: (line: string) => void,
   prepare: (folder: string) => Promise<Replicated>,
 ): Promise<OpenStage> {
   const folder = stackFolder('demo');
   const wiped = await runScript(WIPE_FOLDER, [folder]);
-  hold(wiped.exitCode === 0, `nobody else uses ${folder}\n${wiped.stdout}${wiped.stderr}`);
+  hold(wiped.exitCode === 0, `no other demo runs in ${folder}\n${wiped.stdout}${wiped.stderr}`);
   const stack = await startStack({ folder, blobs: ['fra', 'sin'], say });
   const closers: (() => Promise<void>)[] = [() => stack.stop()];
   const close = async () => {
@@ -66,50 +60,7 @@ export async function openStage(
     const worker = forkWorker(workerLog(folder), { args: ['--demo'] });
     closers.push(() => stopWorker(worker));
 
-    const apt = await findApt();
-    let clients = 0;
-    const stage: Stage = {
-      replicated,
-      databaseUrl: stack.databaseUrl,
-      temporalUi: stack.temporalUi,
-      configurationFile: configurationFile(folder),
-      fra,
-      sin,
-      sites: [fra, sin],
-      clientName: apt ?? 'built-in client',
-      async client(site, reads) {
-        clients += 1;
-        const own = join(folder, 'clients', `${clients}-${site.name}`);
-        const options: ClientOptions = {
-          ...reads,
-          url: site.url,
-          suite: replicated.suite,
-          folder: own,
-        };
-        return apt === null ? createBuiltinClient(options) : createAptClient(options);
-      },
-      async debgeo(args, { quiet = false, ...options } = {}) {
-        if (!quiet) say(`$ debgeo ${args.join(' ')}`);
-        return runScript(
-          DEBGEO,
-          [...args, '--demo'],
-          quiet ? options : { ...options, heard: (line) => say(`  ${line}`) },
-        );
-      },
-      async status() {
-        const result = await runScript(DEBGEO, [
-          'status',
-          replicated.distribution,
-          '--json',
-          '--demo',
-        ]);
-        hold(result.exitCode === 0, `debgeo status answers\n${result.stderr}`);
-        const [found] = JSON.parse(result.stdout) as DistributionStatus[];
-        hold(found !== undefined, `debgeo status knows ${replicated.distribution}`);
-        return found;
-      },
-      say,
-    };
+    const stage = makeStage(stack, replicated, { folder, fra, sin }, await findApt(), say);
     return {
       stage,
       folder,
@@ -122,7 +73,48 @@ export async function openStage(
   }
 }
 
-/** A container that anybody may read blobs of, as the container of a public site is. */
+function makeStage(
+  { databaseUrl, temporalUi }: Stack,
+  replicated: Replicated,
+  { folder, fra, sin }: { folder: string; fra: DemoSite; sin: DemoSite },
+  apt: string | null,
+  say: (line: string) => void,
+): Stage {
+  const { distribution, suite } = replicated;
+  let clients = 0;
+  return {
+    replicated,
+    databaseUrl,
+    temporalUi,
+    configurationFile: configurationFile(folder),
+    fra,
+    sin,
+    sites: [fra, sin],
+    clientName: apt ?? 'built-in client',
+    async client(site, reads) {
+      clients += 1;
+      const own = join(folder, 'clients', `${clients}-${site.name}`);
+      const options: ClientOptions = { ...reads, url: site.url, suite, folder: own };
+      return apt === null ? createBuiltinClient(options) : createAptClient(options);
+    },
+    async debgeo(args, { quiet = false, ...options } = {}) {
+      if (!quiet) say(`$ debgeo ${args.join(' ')}`);
+      const heard = (line: string) => say(`  ${line}`);
+      return runScript(DEBGEO, [...args, '--demo'], quiet ? options : { ...options, heard });
+    },
+    async status() {
+      const args = ['status', distribution, '--json', '--demo'];
+      const result = await runScript(DEBGEO, args);
+      hold(result.exitCode === 0, `debgeo status answers\n${result.stderr}`);
+      const [found] = JSON.parse(result.stdout) as DistributionStatus[];
+      hold(found !== undefined, `debgeo status knows ${distribution}`);
+      return found;
+    },
+    say,
+  };
+}
+
+/** Its blobs can be read anonymously, as those of a public site. */
 async function openSite(
   blobs: BlobServer | undefined,
   folder: string,
@@ -179,15 +171,12 @@ async function writeConfiguration(
 
 async function migrate(): Promise<void> {
   const migrated = await runScript(DEBGEO, ['migrate', '--demo']);
-  hold(migrated.exitCode === 0, `the tables can be made\n${migrated.stderr}`);
+  hold(migrated.exitCode === 0, `debgeo migrate makes the tables\n${migrated.stderr}`);
 }
 
 const workerLog = (folder: string): string => join(folder, 'worker.log');
 
-/**
- * A worker that does not end by itself within this time holds a slice of 20 s that it cannot
- * finish.
- */
+/** Longer than a slice, which takes 20 s at most: a worker that runs on then is stuck. */
 const WORKER_STOP_MS = 30_000;
 
 async function stopWorker(worker: ChildProcess): Promise<void> {

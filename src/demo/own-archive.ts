@@ -1,6 +1,6 @@
 /**
- * The archive that the demo makes by itself: its key, its server, and what it released, which is
- * what clients may find.
+ * The archive that the demo makes for itself: its key, its server, and the files that it released,
+ * which clients are expected to find.
  */
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -24,9 +24,9 @@ export interface OwnArchive {
   readonly replicated: Replicated;
   readonly signed: SignedArchive;
   readonly server: ArchiveServer;
-  /** Releases these packages. */
+  /** Releases exactly these packages. */
   release(packages: readonly Package[]): Promise<ReleaseContent>;
-  /** What was released last under the archive's own key. */
+  /** Of the last release under the archive's own key. */
   packages(): readonly Package[];
   /** SHA-256 of a pool file by its name, as released. */
   readonly expected: (fileName: string) => string | undefined;
@@ -74,8 +74,9 @@ export const servedBy = async (site: DemoSite): Promise<string> =>
   (await ask(site.url, `dists/${DISTRIBUTION}/InRelease`, { method: 'HEAD' })).etag ?? 'nothing';
 
 /**
- * Updates with empty lists and downloads all packages; every file has the bytes that the archive
- * released. @returns how many
+ * Updates with empty lists and downloads all packages; every file must have the bytes that the
+ * archive released.
+ * @returns the number of packages
  */
 export async function fetchEverything(
   stage: Stage,

@@ -1,34 +1,38 @@
-/**
- * What `npm run demo -- …` was asked for; every fault of it in one message, before anything starts.
- */
+/** The arguments of `npm run demo -- …`; all faults at once, before anything starts. */
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { parseArgs } from 'node:util';
 
-export const USAGE = `usage: npm run demo [-- --keep]
-       npm run demo -- --archive URL|DIR --suite S (--keyring FILE | --unsigned) [--component C …] [--architecture A …] [--keep]`;
+export const USAGE = `\
+usage: npm run demo [-- --keep]
+       npm run demo -- --archive URL|DIR --suite S (--keyring FILE | --unsigned)
+                       [--component C …] [--architecture A …] [--keep]`;
 
-/** An archive that somebody else releases. */
+/** An archive of another owner. */
 export interface ForeignArchive {
   /** `http:`, `https:` or `file:`. */
   readonly url: string;
   readonly suite: string;
-  /** As the file has it; null: unsigned is accepted, on purpose. */
+  /** The bytes of the file; null: `--unsigned`. */
   readonly keyring: Uint8Array | null;
   readonly components: readonly string[];
   readonly architectures: readonly string[];
 }
 
+const DOTTED =
+  '--suite ./ is replicated as /, which is the same folder; write / into sources.list too: ' +
+  'with ./ apt asks for names that blob storage cannot have';
+
 export interface Arguments {
   readonly keep: boolean;
-  /** Null: the demo makes its own. */
+  /** null: the demo makes an archive of its own. */
   readonly foreign: ForeignArchive | null;
-  /** What was read otherwise than it was written. */
+  /** What the demo reads in another way than it was written. */
   readonly remarks: readonly string[];
 }
 
-/** @returns faults, if there are any */
+/** @returns the arguments, or their faults */
 export function parseArguments(args: readonly string[]): Arguments | readonly string[] {
   let values;
   try {
@@ -65,33 +69,27 @@ export function parseArguments(args: readonly string[]): Arguments | readonly st
   if (!archive) faults.push('--archive URL|DIR is missing');
   if (!suite) faults.push('--suite S is missing');
   if (keyringFile === undefined && !unsigned)
-    faults.push('--keyring FILE is missing (--unsigned does without, on purpose)');
-  if (keyringFile !== undefined && unsigned) faults.push('either --keyring or --unsigned');
+    faults.push('--keyring FILE is missing (or --unsigned, for an archive without a signature)');
+  if (keyringFile !== undefined && unsigned)
+    faults.push('--keyring and --unsigned exclude each other');
   const url = archive ? urlOf(archive) : null;
   if (archive && url === null)
     faults.push(`--archive ${archive} is neither http, https nor a folder`);
   if (architectures.length > 0 && architectures.every((one) => one === 'all' || one === 'source'))
-    faults.push(
-      'one --architecture must be that of a machine: a client has to read what is copied',
-    );
+    faults.push('one --architecture must be that of a machine: a client reads what is copied');
   const keyring = keyringFile === undefined ? null : readKeyring(keyringFile);
   if (typeof keyring === 'string') faults.push(keyring);
   if (faults.length > 0 || !suite || url === null || typeof keyring === 'string') return faults;
 
   const isDotted = suite === './';
-  const remarks = isDotted
-    ? [
-        '--suite ./ is replicated as /, which is the same folder; write / into sources.list, too: with ./ apt asks for names that blob storage cannot have',
-      ]
-    : [];
   return {
     keep,
     foreign: { url, suite: isDotted ? '/' : suite, keyring, components, architectures },
-    remarks,
+    remarks: isDotted ? [DOTTED] : [],
   };
 }
 
-/** npm runs scripts in the folder of the package, and says in which one somebody typed. */
+/** npm runs scripts in the folder of the package; INIT_CWD is the folder in which it was called. */
 const pathOf = (path: string): string => resolve(process.env['INIT_CWD'] ?? '.', path);
 
 function urlOf(archive: string): string | null {

@@ -1,8 +1,8 @@
-/** Which acts are played on which archive, and the last line, which counts what they did. */
+/** The acts for each kind of archive, and the last line, which sums them up. */
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../database/orm.ts';
-import { all } from '../database/sql.ts';
+import { one } from '../database/sql.ts';
 import * as aNewDistribution from './acts/1-a-new-distribution.ts';
 import * as tenReleases from './acts/2-ten-releases.ts';
 import * as aForgery from './acts/3-a-forgery.ts';
@@ -45,8 +45,9 @@ export async function playForeign(stage: Stage, reader: Reader, say: Say): Promi
   const repair = await act(aForeignRottenByte.title, () => aForeignRottenByte.play(stage, reader));
   const comparison = await act(status.title, () => status.play(stage, reader));
   const { generation, serving, verified } = await sumUp(stage);
+  const { distribution } = stage.replicated;
   return [
-    `demo: ${serving} of ${stage.sites.length} sites serve generation ${generation} of ${stage.replicated.distribution}`,
+    `demo: ${serving} of ${stage.sites.length} sites serve generation ${generation} of ${distribution}`,
     `${verified} blobs verified`,
     `${stage.clientName} fetched ${reading.packages} of ${reading.listed} packages from each`,
     `${repair.corruptionsRepaired} corruption found and repaired`,
@@ -80,20 +81,18 @@ async function sumUp(
   return { generation, serving: serving.length, verified: await countVerified(stage.databaseUrl) };
 }
 
-/**
- * Rows of the registry that are verified, of all generations and at both sites: the demo began with
- * none.
- */
+/** Verified rows of the registry, of all generations and at both sites. */
 async function countVerified(databaseUrl: string): Promise<number> {
   const database = await connectDatabase(databaseUrl);
   try {
-    const rows = await all(
+    const counted = await one(
       database.read,
-      sql<{
-        verified: number;
-      }>`select count(*) as verified from blob_registry where settled`,
+      sql<{ verified: number }>`
+        select count(*) as verified
+        from blob_registry
+        where settled`,
     );
-    return rows[0]?.verified ?? 0;
+    return counted?.verified ?? 0;
   } finally {
     await database.close();
   }

@@ -1,6 +1,6 @@
 /**
- * One byte of a file rots below a site's storage, where no listing and no HEAD shows it: verify
- * finds exactly that, and repairs it.
+ * One byte of a file rots in the storage of a site, where no listing and no HEAD shows it; `debgeo
+ * verify` finds exactly that file and repairs it.
  */
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ export interface Repair {
   readonly corruptionsRepaired: number;
 }
 
-/** @param victim a pool file, with what its index says */
+/** @param victim a pool file, as its index lists it */
 export async function rotAndRepair(
   stage: Stage,
   victim: { readonly path: string; readonly sha256: string },
@@ -62,7 +62,7 @@ export async function rotAndRepair(
 interface Seen {
   readonly bytes: Uint8Array;
   readonly sha256: string;
-  /** What a copier would compare. */
+  /** Those that a blob copier compares. */
   readonly headers: string;
 }
 
@@ -78,8 +78,8 @@ async function read(url: string): Promise<Seen> {
 }
 
 /**
- * Flips one bit in the file in which Azurite keeps these bytes. An abandoned upload may have left
- * them there twice: the place that counts is the one whose change `isSeen`.
+ * Flips one bit in the file in which Azurite keeps these bytes. After an upload that was given up
+ * they may be there several times: the place that the site serves is the one whose change `isSeen`.
  */
 export async function rot(
   folder: string,
@@ -97,10 +97,10 @@ export async function rot(
       await flipBit(file, target);
     }
   }
-  hold(false, `the bytes are in a file of ${extents}`);
+  hold(false, `a file in ${extents} has the bytes`);
 }
 
-/** In place, at one offset: the file may grow meanwhile. */
+/** In place, because the file may grow meanwhile. */
 async function flipBit(file: string, offset: number): Promise<void> {
   await using handle = await open(file, 'r+');
   const byte = Buffer.alloc(1);
@@ -111,20 +111,21 @@ async function flipBit(file: string, offset: number): Promise<void> {
 
 const encodePath = (path: string): string => path.split('/').map(encodeURIComponent).join('/');
 
-/** Every corruption that was ever recorded. */
+/** All corruptions on record. */
 async function readCorruptions(
   databaseUrl: string,
 ): Promise<{ readonly site: string; readonly path: string; readonly resolved: boolean }[]> {
   const database = await connectDatabase(databaseUrl);
   try {
-    const found = await all(
+    return await all(
       database.read,
       sql<{ site: string; path: string; resolved: boolean }>`
-      select s.name as site, i.path, i.resolved_at is not null as resolved
-      from incidents i join replication_sites s on s.id = i.site_id
-      where i.code = 'BLOB_CORRUPT' order by i.id`,
+        select s.name as site, i.path, i.resolved_at is not null as resolved
+        from incidents i
+        join replication_sites s on s.id = i.site_id
+        where i.code = 'BLOB_CORRUPT'
+        order by i.id`,
     );
-    return found;
   } finally {
     await database.close();
   }

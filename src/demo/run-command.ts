@@ -8,19 +8,16 @@ export interface CommandResult {
 }
 
 export interface CommandOptions {
-  /** Every line as it is printed, of both streams. */
+  /** Called with every line of both streams as it is printed. */
   readonly heard?: (line: string) => void;
-  /** Null: as long as it takes. */
+  /** null: no limit. */
   readonly limitMs?: number | null | undefined;
 }
 
-/** No command of the demo of our own archive takes longer while all is well. */
+/** On the demo's own archive a command that takes longer has failed. */
 const COMMAND_MS_MAX = 120_000;
 
-/**
- * Runs a script of this repository with the Node that runs us; an ended time limit reads as exit
- * code 124, as timeout(1) says it.
- */
+/** Runs a script of this repository on this Node. Exit code 124: past its time, as timeout(1). */
 export function runScript(
   script: string,
   args: readonly string[],

@@ -1,4 +1,4 @@
-/** Serves an archive's folder over HTTP on 127.0.0.1, and can be told to be gone for a while. */
+/** Serves the folder of an archive over HTTP on 127.0.0.1, and refuses connections when told to. */
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
@@ -7,12 +7,10 @@ import { join, normalize } from 'node:path';
 export interface ArchiveServer {
   readonly url: string;
   readonly port: number;
-  /**
-   * Requests answered since the start, by path as asked; refused connections are not among them.
-   */
+  /** Answered requests since the start, by path; refused connections do not count. */
   readonly requests: ReadonlyMap<string, number>;
   requestCount(): number;
-  /** Closes the listener and every connection: who asks now is refused by the kernel. */
+  /** Closes the listener and every connection: from now on the kernel refuses connections. */
   refuse(): Promise<void>;
   /** Listens on the same port again. */
   accept(): Promise<void>;
@@ -78,7 +76,7 @@ async function answer(
 
   response.setHeader('ETag', file.etag);
   response.setHeader('Last-Modified', new Date(file.modifiedMs).toUTCString());
-  // Without this apt resumes part of an earlier InRelease with bytes of a newer one.
+  // Otherwise apt would resume part of an earlier InRelease with bytes of a newer one.
   response.setHeader('Accept-Ranges', 'none');
   if (isUnchanged(file, request)) return end(response, 304);
   response.setHeader('Content-Type', 'application/octet-stream');
@@ -97,7 +95,7 @@ async function readServed(folder: string, path: string): Promise<ServedFile | nu
   try {
     const decoded = normalize(decodeURIComponent(path));
     if (decoded.includes('\0') || decoded.startsWith('..')) return null;
-    // One handle for both: a rename in between would pair the old bytes with the new time.
+    // One handle for both: a rename in between would pair old bytes with a new time.
     await using handle = await open(join(folder, decoded));
     const { mtimeMs } = await handle.stat();
     const bytes = await handle.readFile();

@@ -1,14 +1,13 @@
 /**
- * Makes small, real packages without any Debian tool: binary ones as deb(5) defines them, and
- * source ones in format `3.0 (native)`. Same input, same bytes. Nothing of debgeo is used, so that
- * the archive stays an independent witness.
+ * Makes small, real packages without any Debian tool: binary ones as deb(5) defines them, source
+ * ones in format `3.0 (native)`. The same input makes the same bytes.
  */
 import { createHash } from 'node:crypto';
 
 import { compress, type Compression } from './compress.ts';
 import { makeTar } from './tar.ts';
 
-/** One file below `pool/`; `name` is the file's own. */
+/** One file below `pool/`; `name` is without its folder. */
 export interface PoolFile {
   readonly name: string;
   readonly bytes: Uint8Array;
@@ -20,9 +19,9 @@ export interface BinaryPackage {
   readonly version: string;
   readonly architecture: string;
   readonly component: string;
-  /** The fields of DEBIAN/control, in order: what Packages repeats. */
+  /** The fields of DEBIAN/control in order; Packages repeats them. */
   readonly control: ReadonlyMap<string, string>;
-  /** What the package installs: Contents lists it. No leading slash. */
+  /** Paths that the package installs, without a leading slash; Contents lists them. */
   readonly installs: readonly string[];
   readonly file: PoolFile;
 }
@@ -48,10 +47,7 @@ interface PackageOptions {
   readonly compression?: Compression;
 }
 
-/**
- * A .deb of any architecture that dpkg accepts: debian-binary, control.tar and data.tar in an ar
- * archive.
- */
+/** A .deb that dpkg accepts: debian-binary, control.tar and data.tar in an ar archive. */
 export function makeBinaryPackage(
   options: PackageOptions & { readonly architecture: string; readonly depends?: string },
 ): BinaryPackage {
@@ -98,10 +94,7 @@ export function makeBinaryPackage(
   return { kind: 'binary', name, version, architecture, component, control, installs, file };
 }
 
-/**
- * A native source package: an unsigned .dsc and one tar. The archive's signature reaches both
- * through Sources.
- */
+/** A native source package: one tar and an unsigned .dsc; Sources, and so Release, names both. */
 export function makeSourcePackage(options: PackageOptions): SourcePackage {
   const { name, version, payload, component = 'main', compression = 'xz' } = options;
   const stem = `${name}_${withoutEpoch(version)}`;
@@ -132,14 +125,14 @@ export function makeSourcePackage(options: PackageOptions): SourcePackage {
   return { kind: 'source', name, version, component, control, files: [dsc, tar] };
 }
 
-/** The fields `Files` and `Checksums-Sha256` of a .dsc or of Sources: one line per file. */
+/** The fields `Files` and `Checksums-Sha256` of a .dsc and of Sources, one line per file. */
 export function listFiles(files: readonly PoolFile[]): Map<string, string> {
   const lines = (algorithm: string) =>
     files
-      .map(
-        (file) =>
-          `\n ${createHash(algorithm).update(file.bytes).digest('hex')} ${file.bytes.length} ${file.name}`,
-      )
+      .map(({ name, bytes }) => {
+        const digest = createHash(algorithm).update(bytes).digest('hex');
+        return `\n ${digest} ${bytes.length} ${name}`;
+      })
       .join('');
   return new Map([
     ['Files', lines('md5')],
@@ -147,10 +140,7 @@ export function listFiles(files: readonly PoolFile[]): Map<string, string> {
   ]);
 }
 
-/**
- * One deb822 stanza, with its last newline; a value that continues on further lines brings their
- * leading spaces along.
- */
+/** One deb822 stanza with its last newline. Further lines of a value begin with their space. */
 export const writeStanza = (fields: ReadonlyMap<string, string>): string =>
   [...fields]
     .map(([field, value]) =>
@@ -161,10 +151,7 @@ export const writeStanza = (fields: ReadonlyMap<string, string>): string =>
 /** File names leave out the epoch (Debian Policy 5.6.12). */
 const withoutEpoch = (version: string): string => version.replace(/^\d+:/, '');
 
-/**
- * The common ar format; deb(5) allows member names of up to 15 characters without a slash at the
- * end.
- */
+/** The common ar format; in deb(5) member names have at most 15 characters and no slash. */
 function makeAr(members: readonly PoolFile[]): Buffer {
   const parts: Uint8Array[] = [Buffer.from('!<arch>\n')];
   for (const { name, bytes } of members) {

@@ -1,6 +1,6 @@
 /**
- * What one release of a suite consists of, as bytes: indices and the Release text, the way Debian's
- * own archive writes them (dak). Pure: nothing is written here.
+ * The bytes of one release of a suite: its indices and the text of Release, as Debian's own archive
+ * (dak) writes them. Pure.
  */
 import { createHash } from 'node:crypto';
 
@@ -15,11 +15,11 @@ import {
 
 export type HashName = 'MD5Sum' | 'SHA1' | 'SHA256' | 'SHA512';
 
-/** A file that Release lists; `path` is relative to the suite's folder. */
+/** A file that Release lists; its path is relative to the folder of the suite. */
 export interface Index {
   readonly path: string;
   readonly bytes: Uint8Array;
-  /** Listed, and not on the server: Debian does so with most uncompressed variants. */
+  /** Listed, and not at the archive: as most uncompressed variants of Debian. */
   readonly absent: boolean;
 }
 
@@ -39,10 +39,7 @@ const HASHES: Readonly<Record<HashName, string>> = {
 export const hashOf = (name: HashName, bytes: Uint8Array): string =>
   createHash(HASHES[name]).update(bytes).digest('hex');
 
-/**
- * `pool/main/h/hello/hello_1.0_amd64.deb`; sources whose name begins with lib are sorted by four
- * letters.
- */
+/** `pool/main/h/hello/hello_1.0_amd64.deb`; after `lib` the folder has a fourth letter. */
 export function poolPathOf(entry: Package, fileName: string): string {
   const initial = entry.name.startsWith('lib') ? entry.name.slice(0, 4) : entry.name.slice(0, 1);
   return `pool/${entry.component}/${initial}/${entry.name}/${fileName}`;
@@ -95,10 +92,7 @@ export function makeIndices(
   }
   return indices;
 
-  /**
-   * The small Release beside each index that debootstrap once read; still listed, and there
-   * uncompressed.
-   */
+  /** The small Release beside an index, which debootstrap once read; listed and uncompressed. */
   function addLegacyRelease(folder: string, component: string, architecture: string): void {
     const fields = {
       Archive: suite,
@@ -149,7 +143,7 @@ export function makeReleaseText(
   return writeStanza(fields);
 }
 
-/** RFC 1123 as Debian writes it: in UTC, and says so. */
+/** RFC 1123 with `UTC` in place of `GMT`, as Debian writes it. */
 const writeDate = (date: Date): string => date.toUTCString().replace('GMT', 'UTC');
 
 function packagesStanza(entry: BinaryPackage): string {
@@ -165,9 +159,7 @@ function packagesStanza(entry: BinaryPackage): string {
   return writeStanza(fields);
 }
 
-/**
- * Sources names the package in `Package` instead of `Source`, and lists the .dsc among the files.
- */
+/** Sources has `Package` where the .dsc has `Source`, and lists the .dsc too. */
 function sourcesStanza(entry: SourcePackage): string {
   const [dsc] = entry.files;
   if (dsc === undefined) throw new Error(`${entry.name} has no files`);
@@ -197,6 +189,6 @@ const translationText = (binaries: readonly BinaryPackage[]): string =>
     })
     .join('\n');
 
-/** Of the whole description with a last newline: what ties Packages to Translation-en. */
+/** Of the whole description with a last newline; it ties Packages to Translation-en. */
 const descriptionMd5 = (description: string): string =>
   hashOf('MD5Sum', Buffer.from(`${description}\n`));

@@ -1,6 +1,7 @@
+/** The OpenPGP keys of archives, and what they sign. */
 import { createCleartextMessage, createMessage, generateKey, readPrivateKey, sign } from 'openpgp';
 
-/** An archive's key, and its public half in both forms that a keyring file may have. */
+/** The key of an archive, and its public half in both forms of a keyring file. */
 export interface SigningKey {
   readonly name: string;
   /** Upper-case hex. */
@@ -14,10 +15,10 @@ export interface SigningKey {
 }
 
 /**
- * gpgv 2.2 and apt 2.6 accept Ed25519 under its old algorithm number and RSA, not the new number of
- * RFC 9580.
- * @param options.created when the key begins to be valid, now unless given
- * @param options.validForSeconds 0 or nothing: it never expires
+ * Ed25519 under its old algorithm number unless `type` says otherwise: gpgv 2.2 and apt 2.6 do not
+ * accept the new number of RFC 9580.
+ * @param options.created the key is valid from then on; now unless given
+ * @param options.validForSeconds 0 or nothing: the key never expires
  */
 export async function createSigningKey(
   name: string,
@@ -43,8 +44,8 @@ export async function createSigningKey(
     publicArmored: publicKey.armor(),
     publicBinary: publicKey.write(),
     async signClear(text, at = new Date()) {
-      // The line end before the signature belongs to the frame, not to the text (RFC 9580, 7): as
-      // gpg does, the last one is left to it.
+      // The line end before the signature belongs to the frame and not to the text (RFC 9580, 7): gpg
+      // leaves the last line end of the text to it.
       const message = await createCleartextMessage({ text: text.replace(/\n$/, '') });
       const signed = await sign({ message, signingKeys, date: at });
       return signed.replaceAll('\r\n', '\n');

@@ -1,7 +1,4 @@
-/**
- * A tar archive (POSIX ustar) with everything that could differ from one run to the next left at
- * zero: times, owners.
- */
+/** Tar archives (POSIX ustar) that are the same in every run: times and owners are 0. */
 export interface TarEntry {
   /** At most 100 bytes; a folder ends in a slash. */
   readonly path: string;
@@ -23,7 +20,8 @@ export function makeTar(entries: readonly TarEntry[]): Buffer {
 }
 
 function makeHeader(path: string, size: number): Buffer {
-  if (Buffer.byteLength(path) > 100) throw new Error(`longer than a ustar name may be: ${path}`);
+  if (Buffer.byteLength(path) > 100)
+    throw new Error(`a name in a ustar has at most 100 bytes: ${path}`);
   const isFolder = path.endsWith('/');
   const header = Buffer.alloc(BLOCK);
   header.write(path, 0);

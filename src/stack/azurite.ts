@@ -1,4 +1,4 @@
-/** One Azurite: an Azure Blob Storage of one account on 127.0.0.1. */
+/** One Azurite: an Azure Blob Storage with one account, on 127.0.0.1. */
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,8 +14,9 @@ const HOST = fileURLToPath(new URL('azurite-host.ts', import.meta.url));
 const ACCOUNT = /^[a-z0-9]{3,24}$/;
 
 /**
- * Spawns the server; the account has the name of the server. Containers are made by those who use
- * it.
+ * Spawns the server; its account has the name of the server, and no container yet.
+ * @param before the server of the last run, whose key stays valid
+ * @throws DebgeoError CONFIG_INVALID: not a name that Azure allows
  */
 export function startAzurite(
   folder: string,
@@ -24,7 +25,7 @@ export function startAzurite(
   before: BlobServer | undefined,
 ): { server: Server; blobs: BlobServer } {
   if (!ACCOUNT.test(name))
-    throw new DebgeoError('CONFIG_INVALID', 'a blob server has no valid name', {
+    throw new DebgeoError('CONFIG_INVALID', 'the name of a blob server is not valid', {
       expected: String(ACCOUNT),
       found: name,
     });

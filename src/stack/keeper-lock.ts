@@ -1,4 +1,4 @@
-/** One keeper per folder, and what a keeper that was killed left running. */
+/** One keeper per folder; and the servers that a killed keeper left running. */
 import { createHash } from 'node:crypto';
 import { readFileSync, realpathSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -9,7 +9,7 @@ import { DebgeoError } from '../domain/errors.ts';
 import { endProcess, identify, isAlive, type ProcessIdentity } from './process-identity.ts';
 import type { Server } from './server-process.ts';
 
-/** Kept in `keeper.json`, rewritten at once when a server is spawned. */
+/** In `keeper.json`, written again with every server that is spawned. */
 export interface KeeperRecord {
   readonly keeper: ProcessIdentity | null;
   readonly parent: ProcessIdentity;
@@ -20,8 +20,10 @@ export interface KeeperRecord {
   }[];
 }
 
-/** As long as a keeper may take to stop its servers after its parent has gone. */
+/** A keeper may take so long to stop its servers after its parent has gone. */
 const HANDOVER_MS = 30_000;
+/** A leftover that has not ended by then is killed. */
+const STOP_MS = 20_000;
 
 const fileOf = (folder: string): string => join(folder, 'keeper.json');
 
@@ -49,16 +51,16 @@ export function readRecord(folder: string): KeeperRecord | null {
 
 /**
  * Held until this process ends, however it ends: a socket in Linux's abstract namespace (unix(7))
- * has no file that could stay behind. STACK_BUSY while the parent of another keeper lives; a keeper
- * whose parent has gone is waited for.
+ * has no file that could stay behind. Waits for a keeper whose parent has gone.
+ * @throws DebgeoError STACK_BUSY: the parent of another keeper lives
  */
-export async function takeLock(folder: string, say: (line: string) => void): Promise<void> {
+export async function acquireLock(folder: string, say: (line: string) => void): Promise<void> {
   const name = `\0debgeo-stack-${createHash('sha256').update(realpathSync(folder)).digest('hex')}`;
   const deadline = Date.now() + HANDOVER_MS;
   for (let attempt = 0; !(await listen(name)); attempt++) {
     const parent = readRecord(folder)?.parent;
     if ((parent && isAlive(parent)) || Date.now() > deadline) {
-      throw new DebgeoError('STACK_BUSY', `the servers in ${folder} run already`, {
+      throw new DebgeoError('STACK_BUSY', `the servers in ${folder} are running already`, {
         expected: 'a folder that no other process runs servers in',
         found: parent
           ? `process ${parent.pid} runs them`
@@ -81,16 +83,16 @@ function listen(name: string): Promise<boolean> {
 }
 
 /**
- * Stops the servers of a keeper that was killed. Only with the lock: then no keeper lives, and
- * whatever is recorded is nobody's.
+ * Stops the servers of a killed keeper. Only under the lock: no keeper lives then, and a recorded
+ * server that runs has no owner.
  */
 export async function stopLeftovers(folder: string, say: (line: string) => void): Promise<void> {
-  const left = readRecord(folder)?.servers.filter((server) => isAlive(server.identity)) ?? [];
-  for (const server of left)
-    say(`stopping ${server.name} (process ${server.identity.pid}), left by a run that was killed`);
+  const leftovers = readRecord(folder)?.servers.filter(({ identity }) => isAlive(identity)) ?? [];
+  for (const { name, identity } of leftovers)
+    say(`stopping ${name} (process ${identity.pid}), left by a run that was killed`);
   await Promise.all(
-    left.map((server) =>
-      endProcess(server.identity, server.stopBy === 'disconnect' ? null : server.stopBy, 20_000),
+    leftovers.map(({ identity, stopBy }) =>
+      endProcess(identity, stopBy === 'disconnect' ? null : stopBy, STOP_MS),
     ),
   );
 }

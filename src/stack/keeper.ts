@@ -1,10 +1,10 @@
 /**
- * The one process that owns all servers of a stack. Its parent forks it and holds the other end of
- * an IPC channel; when that end closes, by order or because the parent was killed, the keeper stops
- * every server cleanly and ends.
+ * The one process that owns all servers of a stack. Its parent (stack.ts) forks it and holds the
+ * other end of an IPC channel. When that end closes, because the parent stops the stack or was
+ * killed, the keeper stops every server cleanly and ends.
  *
- * It runs in a session of its own: Ctrl-C reaches the parent's drain, not the database that the
- * drain still needs. Forked by stack.ts only.
+ * It runs in a session of its own: Ctrl-C starts the parent's drain and does not reach the database
+ * that the drain still needs.
  */
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
 import {
@@ -15,15 +15,15 @@ import {
 } from '../settings/stack-file.ts';
 import { startAzurite } from './azurite.ts';
 import { freePort } from './free-port.ts';
-import { removeRecord, stopLeftovers, takeLock, writeRecord } from './keeper-lock.ts';
+import { acquireLock, removeRecord, stopLeftovers, writeRecord } from './keeper-lock.ts';
 import { startPostgres } from './postgres.ts';
 import type { ProcessIdentity } from './process-identity.ts';
 import { untilReady, type Server } from './server-process.ts';
 import { findTemporalBinary } from './temporal-binary.ts';
 import { startTemporal, type DynamicConfig } from './temporal.ts';
 
-/** The first and only message to the keeper. */
-export interface StackRequest {
+/** What the keeper is to run: the first and only message to it. */
+export interface StackPlan {
   readonly folder: string;
   readonly blobs: readonly string[];
   readonly dynamicConfig: DynamicConfig;
@@ -32,7 +32,7 @@ export interface StackRequest {
 }
 
 /**
- * What the keeper says: any number of lines, then `ready` or `failed`; `failed` after `ready`: a
+ * What the keeper sends: any number of lines, then `ready` or `failed`. `failed` after `ready`: a
  * server ended by itself.
  */
 export type KeeperReport =
@@ -44,18 +44,18 @@ const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => stop.abort());
 process.once('disconnect', () => stop.abort());
-process.once('message', (request) => void keep(request as StackRequest));
+process.once('message', (plan) => void keep(plan as StackPlan));
 
-async function keep(request: StackRequest): Promise<void> {
+async function keep(plan: StackPlan): Promise<void> {
   const servers: Server[] = [];
   let locked = false;
   try {
-    await takeLock(request.folder, say);
+    await acquireLock(plan.folder, say);
     locked = true;
-    await stopLeftovers(request.folder, say);
-    const urls = await startServers(request, (server) => {
+    await stopLeftovers(plan.folder, say);
+    const urls = await startServers(plan, (server) => {
       servers.push(server);
-      writeRecord(request.folder, request.parent, servers);
+      writeRecord(plan.folder, plan.parent, servers);
     });
     await tell({ ready: urls });
     await untilStopOrEnd(servers);
@@ -63,20 +63,17 @@ async function keep(request: StackRequest): Promise<void> {
     if (!stop.signal.aborted) await tell({ failed: reportOf(error) });
   }
   await Promise.all(servers.map((server) => server.stop()));
-  if (locked) removeRecord(request.folder);
+  if (locked) removeRecord(plan.folder);
   process.exit();
 }
 
 /**
- * Everything at once; the first failure ends the rest. Ports of the last run are taken again, so
- * that its URLs stay valid.
+ * Starts all servers at once; the first failure ends the rest. They get the ports of the last run
+ * if these are free, so that its URLs stay valid.
  */
-async function startServers(
-  request: StackRequest,
-  own: (server: Server) => void,
-): Promise<StackUrls> {
-  const before = readStackFileIfAny(request.folder);
-  writeRecord(request.folder, request.parent, []);
+async function startServers(plan: StackPlan, own: (server: Server) => void): Promise<StackUrls> {
+  const before = readStackFileIfAny(plan.folder);
+  writeRecord(plan.folder, plan.parent, []);
   const taken = new Set<number>();
   const port = (url: string | null | undefined) =>
     freePort(url ? Number(new URL(url).port) : null, taken);
@@ -89,16 +86,16 @@ async function startServers(
 
   const postgres = async () => {
     const { server, url } = await startPostgres({
-      folder: request.folder,
+      folder: plan.folder,
       port: await port(before?.databaseUrl),
-      durable: request.durable,
+      durable: plan.durable,
     });
     await run(server);
     return url;
   };
   const azurite = async (name: string): Promise<BlobServer> => {
     const known = before?.blobs.find((blobs) => blobs.name === name);
-    const { server, blobs } = startAzurite(request.folder, name, await port(known?.url), known);
+    const { server, blobs } = startAzurite(plan.folder, name, await port(known?.url), known);
     await run(server);
     return blobs;
   };
@@ -110,21 +107,21 @@ async function startServers(
     };
     const { server, address, ui } = startTemporal({
       binary,
-      folder: request.folder,
+      folder: plan.folder,
       ...ports,
-      dynamicConfig: request.dynamicConfig,
+      dynamicConfig: plan.dynamicConfig,
     });
     await run(server);
     return { temporalAddress: address, temporalUi: ui };
   };
 
-  const starts = [postgres(), temporal(), ...request.blobs.map(azurite)] as const;
+  const starts = [postgres(), temporal(), ...plan.blobs.map(azurite)] as const;
   for (const start of starts) start.catch((error: unknown) => failure.abort(error));
   await Promise.allSettled(starts);
   signal.throwIfAborted();
   const [databaseUrl, temporalUrls, ...blobs] = await Promise.all(starts);
   const urls = { databaseUrl, ...temporalUrls, blobs };
-  writeStackFile(request.folder, urls);
+  writeStackFile(plan.folder, urls);
   return urls;
 }
 
@@ -147,7 +144,7 @@ function say(line: string): void {
   void tell({ say: line });
 }
 
-/** Resolves when it was sent, or when there is nobody left to hear it. */
+/** Resolves when the report was sent, or when the parent has gone. */
 function tell(report: KeeperReport): Promise<void> {
   return new Promise((resolve) => {
     if (process.connected && process.send)
@@ -158,8 +155,6 @@ function tell(report: KeeperReport): Promise<void> {
 
 function reportOf(error: unknown): ErrorReport {
   if (error instanceof DebgeoError) return error.report;
-  return {
-    code: 'STACK_FAILED',
-    message: `the servers did not start: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`,
-  };
+  const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  return { code: 'STACK_FAILED', message: `the servers did not start: ${reason}` };
 }

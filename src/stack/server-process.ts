@@ -1,6 +1,6 @@
 /**
- * One server that the keeper runs: a child in a session of its own, with a log file, a probe for
- * readiness and a clean end.
+ * One server of the keeper: a child in a session of its own, with a log file, a readiness probe and
+ * a clean end.
  */
 import { fork, spawn, type ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
@@ -12,18 +12,18 @@ import { identify, type ProcessIdentity } from './process-identity.ts';
 export interface Server {
   readonly name: string;
   readonly identity: ProcessIdentity;
-  /** Asks whether it answers; throws or returns false while it does not. */
+  /** true: the server is ready. Throws or answers false until then. */
   readonly probe: () => Promise<boolean>;
   readonly log: string;
   readonly stopBy: ServerPlan['stopBy'];
-  /** Resolves when the process has ended, for whatever reason. */
+  /** Resolves when the process has ended: signal, exit code or error. */
   readonly ended: Promise<string>;
   stop(): Promise<void>;
 }
 
 export interface ServerPlan {
   readonly name: string;
-  /** `module` runs under Node with an IPC channel, whose end is its order to close. */
+  /** `module` runs under Node with an IPC channel; it closes when the channel ends. */
   readonly run: { readonly command: string } | { readonly module: string };
   readonly args: readonly string[];
   readonly log: string;
@@ -38,8 +38,8 @@ const READY_MS = 60_000;
 const STOP_MS = 20_000;
 
 /**
- * Nothing of the caller's environment reaches a server: PGPORT or TEMPORAL_ADDRESS of a shell would
- * change what it does.
+ * Of the caller's environment only PATH reaches a server: PGPORT or TEMPORAL_ADDRESS of a shell
+ * would change what the server does.
  */
 const cleanEnvironment = (home: string) => ({
   PATH: process.env['PATH'] ?? '/usr/bin:/bin',
@@ -93,7 +93,7 @@ async function stop(
   if (stopBy !== 'disconnect') child.kill(stopBy);
   else if (child.connected) child.disconnect();
   const stubborn = setTimeout(() => {
-    console.error(`${name} did not stop within ${STOP_MS / 1000} s: killed`);
+    console.error(`${name} did not stop within ${STOP_MS / 1000} s and is killed`);
     child.kill('SIGKILL');
   }, STOP_MS);
   await ended;
@@ -101,8 +101,8 @@ async function stop(
 }
 
 /**
- * Resolves when the server answers. STACK_FAILED with the end of its log when it ended or did not
- * answer within a minute.
+ * Resolves when the server is ready.
+ * @throws DebgeoError STACK_FAILED, with the end of its log: it ended, or was not ready in a minute
  */
 export async function untilReady(server: Server, signal: AbortSignal): Promise<void> {
   let end: string | null = null;
@@ -123,9 +123,7 @@ function lastLines(log: string): string {
   return lines.slice(-3).join(' | ').slice(-600);
 }
 
-/**
- * An HTTP probe: a server that answers, with the status or header that only the expected one gives.
- */
+/** An HTTP probe; `accept` looks for what only the expected server answers. */
 export const answers =
   (url: string, accept: (response: Response) => boolean) => async (): Promise<boolean> => {
     const response = await fetch(url, { signal: AbortSignal.timeout(2_000) });

@@ -9,34 +9,34 @@ import { fileURLToPath } from 'node:url';
 
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
 import type { StackUrls } from '../settings/stack-file.ts';
-import type { KeeperReport, StackRequest } from './keeper.ts';
+import type { KeeperReport, StackPlan } from './keeper.ts';
 import { identify } from './process-identity.ts';
 import type { DynamicConfig } from './temporal.ts';
 
 export type { BlobServer, StackUrls } from '../settings/stack-file.ts';
 
 export interface Stack extends StackUrls {
-  /** Stops all servers cleanly; resolves when none of them runs any more. May be called again. */
+  /** Stops all servers cleanly; resolves when all have ended. May be called again. */
   stop(): Promise<void>;
-  /** Resolves when the servers are gone: with null after `stop`, else with the reason. */
+  /** Resolves when the servers have ended: with null after `stop`, else with the reason. */
   readonly ended: Promise<ErrorReport | null>;
 }
 
 export interface StackOptions {
   readonly folder: string;
-  /** One Azurite per name; the name becomes its account: 3 to 24 lower-case letters and digits. */
+  /** One Azurite per name, which is also its account: 3 to 24 lower-case letters and digits. */
   readonly blobs: readonly string[];
   readonly say: (line: string) => void;
   readonly temporal?: DynamicConfig;
-  /** false for tests: faster, and a power cut may lose data. Default true. */
+  /** false: faster, and a power cut may lose data. For tests. Default true. */
   readonly durable?: boolean;
-  /** Gives up a start, or stops what runs: as `stop`, for a handler that cannot wait. */
+  /** Gives up the start, or stops the servers as `stop` does, for a handler that cannot wait. */
   readonly signal?: AbortSignal;
 }
 
 /**
- * For tests: without these, a run that continues as new within a second of its start waits for that
- * second.
+ * For tests: without these, a run that continues as new within a second of its start waits for the
+ * rest of that second.
  */
 export const FAST_INTERVALS: DynamicConfig = {
   'history.workflowIdReuseMinimalInterval': '10ms',
@@ -47,8 +47,8 @@ const KEEPER = fileURLToPath(new URL('keeper.ts', import.meta.url));
 
 /**
  * Starts the servers, with the data of the last run if the folder has any, and writes `stack.json`.
- * They stop when `stop` is called and when this process ends, however it ends.
- * STACK_BUSY, STACK_FAILED, TEMPORAL_BINARY_MISSING.
+ * They stop when `stop` is called, and when this process ends, however it ends.
+ * @throws DebgeoError STACK_BUSY, STACK_FAILED, TEMPORAL_BINARY_MISSING
  */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const folder = resolve(options.folder);
@@ -64,7 +64,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     });
   });
   const release = () => keeper.connected && keeper.disconnect();
-  keeper.send(orderOf(options, folder));
+  keeper.send(planOf(options, folder));
   options.signal?.addEventListener('abort', release, { once: true });
 
   const urls = await Promise.race([ready, gone]);
@@ -82,8 +82,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 }
 
 /**
- * In a session of its own, out of reach of Ctrl-C. `execArgv` empty: a test runner's flags are not
- * for the keeper.
+ * In a session of its own, out of reach of Ctrl-C. `execArgv` is empty because the keeper must not
+ * inherit the flags of a test runner.
  */
 function forkKeeper(folder: string): ChildProcess {
   const log = openSync(join(folder, 'keeper.log'), 'a', 0o600);
@@ -94,7 +94,7 @@ function forkKeeper(folder: string): ChildProcess {
   }
 }
 
-function orderOf(options: StackOptions, folder: string): StackRequest {
+function planOf(options: StackOptions, folder: string): StackPlan {
   const parent = identify(process.pid);
   if (!parent)
     throw new DebgeoError('STACK_FAILED', 'the servers need Linux', {

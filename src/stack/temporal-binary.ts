@@ -1,10 +1,10 @@
 /**
- * Finds the Temporal CLI, whose development server dev, demo and tests run. Newest version that
- * installs from a Go module proxy; state files are not exchanged between versions, so that
- * everybody runs this one.
+ * Finds the Temporal CLI, whose development server dev, demo, tests and bench run. One version for
+ * all, because a state file of one version is not for another: the newest that installs from a Go
+ * module proxy.
  *
- * In this order: DEBGEO_TEMPORAL_BINARY, our cache, PATH, the download that Temporal offers, a
- * build from source.
+ * In this order: DEBGEO_TEMPORAL_BINARY, debgeo's cache, PATH, Temporal's download, a build from
+ * source.
  */
 import { execFile, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
@@ -28,17 +28,18 @@ const execute = promisify(execFile);
 
 export interface Search {
   readonly say: (line: string) => void;
-  /** Ends a download or build; nothing half made stays. */
+  /** Ends a download or a build; nothing unfinished stays. */
   readonly signal: AbortSignal;
-  /** Where the archive is downloaded from; {platform} and {arch} are put in. */
+  /** Of the download; {platform} and {arch} are filled in. Temporal's own unless given. */
   readonly downloadUrl?: string;
 }
 
-const DOWNLOAD_URL = `https://temporal.download/cli/archive/v${CLI}?platform={platform}&arch={arch}`;
+const DOWNLOAD_URL =
+  `https://temporal.download/cli/archive/v${CLI}` + '?platform={platform}&arch={arch}';
 
 /**
- * The path of a binary with the server that debgeo is tested with. TEMPORAL_BINARY_MISSING says
- * what to install or set.
+ * The path of a binary with the server that debgeo is tested with.
+ * @throws DebgeoError TEMPORAL_BINARY_MISSING: says what to install or to set
  */
 export async function findTemporalBinary(search: Search): Promise<string> {
   const named = process.env['DEBGEO_TEMPORAL_BINARY'];
@@ -87,7 +88,7 @@ async function acceptFromPath(search: Search): Promise<string | null> {
   return null;
 }
 
-/** A build from source calls itself 0.0.0-DEV: what counts is the server in it. */
+/** A build from source calls itself 0.0.0-DEV: the version of its server counts. */
 const isExpected = (version: string | null): version is string =>
   version?.includes(`Server ${SERVER},`) ?? false;
 
@@ -136,8 +137,8 @@ async function download(target: string, search: Search): Promise<string | null> 
 }
 
 /**
- * The answer within seconds, so that a host without a way out goes on at once; the body within
- * minutes.
+ * The answer must come within seconds, so that a host without the Internet goes on to the build;
+ * the body within minutes.
  */
 async function answerOf(url: string, signal: AbortSignal): Promise<Response> {
   const late = new AbortController();
@@ -161,7 +162,9 @@ async function build(target: string, search: Search): Promise<string> {
       'TEMPORAL_BINARY_MISSING',
       `no Temporal server was found, and without Go none can be built`,
       {
-        expected: `Go 1.24 or newer in PATH, or \`temporal\` of CLI ${CLI} in PATH or named by DEBGEO_TEMPORAL_BINARY`,
+        expected:
+          `Go 1.24 or newer in PATH, or \`temporal\` of CLI ${CLI} in PATH ` +
+          `or named by DEBGEO_TEMPORAL_BINARY`,
         found: 'neither',
       },
     );
@@ -173,7 +176,7 @@ async function build(target: string, search: Search): Promise<string> {
   });
 }
 
-/** Modules and build cache (3 GB) go into the private folder too, and away with it. */
+/** Modules and build cache (3 GB) are in the private folder too, and are deleted with it. */
 async function goInstall(folder: string, search: Search): Promise<void> {
   const flags = (await execute('go', ['env', 'GOFLAGS'])).stdout.trim();
   const environment = {
@@ -196,7 +199,7 @@ async function goInstall(folder: string, search: Search): Promise<void> {
   }
 }
 
-/** In a process group of its own: `go` starts compilers, and all of them end with the signal. */
+/** In a process group of its own: `go` starts compilers, and the signal ends all of them. */
 function runToEnd(
   command: string,
   args: string[],
@@ -231,15 +234,15 @@ function runToEnd(
 }
 
 /**
- * Checked before it gets its name: two that build at once end with the same file, and nobody ever
- * sees half of one.
+ * The binary is checked before it gets its name. Two processes that build at once end with the same
+ * file, and none ever sees half of one.
  */
 async function install(made: string, target: string, search: Search): Promise<string> {
   const version = await versionOf(made);
   if (!isExpected(version)) {
     throw new DebgeoError(
       'TEMPORAL_BINARY_MISSING',
-      'the Temporal CLI that was made does not run',
+      'the Temporal CLI that was downloaded or built does not run',
       {
         expected: `Server ${SERVER}`,
         found: version ?? 'no version',

@@ -1,6 +1,4 @@
-/**
- * The Temporal development server with its web UI, on 127.0.0.1, with its state in one SQLite file.
- */
+/** The Temporal development server with its UI, on 127.0.0.1; its state is one SQLite file. */
 import { join } from 'node:path';
 
 import { answers, spawnServer, type Server } from './server-process.ts';
@@ -9,10 +7,10 @@ import { answers, spawnServer, type Server } from './server-process.ts';
 export type DynamicConfig = Readonly<Record<string, string | number | boolean>>;
 
 /**
- * The server's own task queues are read at most 20 times a second otherwise: 90 ms for an activity
- * that does nothing, instead of 11.
+ * By default the server reads its own task queues at most 20 times a second: an activity that does
+ * nothing takes 90 ms instead of 11.
  */
-const PACE: DynamicConfig = {
+const POLL_RATES: DynamicConfig = {
   'history.transferProcessorMaxPollRPS': 1000,
   'history.timerProcessorMaxPollRPS': 1000,
 };
@@ -25,35 +23,25 @@ export interface TemporalPlan {
   readonly dynamicConfig: DynamicConfig;
 }
 
-/**
- * Spawns the server; ready means that the UI reaches the frontend and the namespace `default` is
- * there.
- */
+/** Spawns the server; it is ready when the UI knows the namespace `default`. */
 export function startTemporal(plan: TemporalPlan): { server: Server; address: string; ui: string } {
   const ui = `http://127.0.0.1:${plan.uiPort}`;
-  const settings = Object.entries({ ...PACE, ...plan.dynamicConfig });
+  const flags = {
+    ip: '127.0.0.1',
+    port: String(plan.port),
+    'ui-port': String(plan.uiPort),
+    'db-filename': join(plan.folder, 'temporal.sqlite'),
+    namespace: 'default',
+    'log-level': 'warn',
+  };
+  const settings = Object.entries({ ...POLL_RATES, ...plan.dynamicConfig });
   const server = spawnServer({
     name: 'Temporal',
     run: { command: plan.binary },
     args: [
-      ...[
-        'server',
-        'start-dev',
-        '--ip',
-        '127.0.0.1',
-        '--port',
-        String(plan.port),
-        '--ui-port',
-        String(plan.uiPort),
-      ],
-      ...[
-        '--db-filename',
-        join(plan.folder, 'temporal.sqlite'),
-        '--namespace',
-        'default',
-        '--log-level',
-        'warn',
-      ],
+      'server',
+      'start-dev',
+      ...Object.entries(flags).flatMap(([name, value]) => [`--${name}`, value]),
       ...['--sqlite-pragma', 'journal_mode=wal', '--sqlite-pragma', 'synchronous=normal'],
       ...settings.flatMap(([name, value]) => [
         '--dynamic-config-value',

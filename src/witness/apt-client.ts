@@ -1,7 +1,7 @@
 /**
- * A private apt: every folder that apt reads or writes lies in the client's own, through an
- * APT_CONFIG file that is read before all others and names an empty place for them (apt.conf(5)).
- * The system's lists, cache, state and configuration are neither read nor written.
+ * A private apt: every folder that apt reads or writes lies in the client's own. The file that
+ * APT_CONFIG names is read before all others, and names an empty folder for these (apt.conf(5)). So
+ * the system's lists, cache, state and configuration are neither read nor written.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -17,7 +17,7 @@ import {
   type Outcome,
 } from './client.ts';
 
-/** A hung apt ends here: 200 small files take about a second. */
+/** An apt that hangs is ended then; 200 small files take about a second. */
 const COMMAND_MS_MAX = 120_000;
 
 /** `apt 2.6.1`, or null on a host without apt. */
@@ -166,7 +166,7 @@ async function withFiles(outcome: Outcome, folder: string): Promise<Download> {
   return { ...outcome, files };
 }
 
-/** apt writes the colon of an epoch as %3a, and leaves the epoch in; pools leave it out. */
+/** apt keeps the epoch in the name of a file, its colon as %3a; pools leave the epoch out. */
 async function hashFile(folder: string, name: string): Promise<DownloadedFile> {
   const bytes = await readFile(join(folder, name));
   return {

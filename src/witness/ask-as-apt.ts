@@ -1,7 +1,10 @@
 /**
  * What apt asks a site, and what it makes of the answers: requests, quoting, the signature and the
- * fields of Release. Written from Debian's documents and apt's behaviour alone. Nothing of debgeo
- * is imported, so that its faults cannot hide here.
+ * fields of Release. Written from Debian's documents and apt's behaviour alone.
+ *
+ * This room imports nothing of debgeo, nor of the archives that debgeo makes for itself, so that a
+ * fault of theirs cannot hide here (linted). It shares two packages with them, openpgp and
+ * node-liblzma: apt is the client that shares none.
  */
 import { createHash } from 'node:crypto';
 import { request as requestHttp, type IncomingMessage } from 'node:http';
@@ -23,14 +26,12 @@ export interface Answer {
   readonly etag: string | null;
 }
 
-/**
- * A request that no byte moves on for this long is an error, as in apt (Acquire::http::Timeout).
- */
+/** A request on which no byte arrives for so long fails, as in apt (Acquire::http::Timeout). */
 const STALL_MS = 30_000;
 
 /**
- * apt's URI encoding: plus, tilde, blank, percent, controls and all that is not ASCII; lower-case
- * hex.
+ * apt's URI encoding, in lower-case hex: of plus, tilde, blank, percent, controls, and whatever is
+ * not ASCII.
  */
 export const quote = (path: string): string =>
   [...Buffer.from(path)]
@@ -47,8 +48,8 @@ interface AskOptions {
 }
 
 /**
- * One anonymous request for a path below the root; redirects are answers, not followed. Throws when
- * there is no whole answer.
+ * One anonymous request for a path below the root. A redirect is an answer and is not followed.
+ * @throws Error when there is no whole answer
  */
 export const ask = (root: string, path: string, options: AskOptions = {}): Promise<Answer> =>
   request(root, path, options, async (response) => {
@@ -57,7 +58,7 @@ export const ask = (root: string, path: string, options: AskOptions = {}): Promi
     return { status: response.statusCode ?? 0, bytes, lastModified, etag };
   });
 
-/** The same for a file that may be larger than memory: what there is to compare of it. */
+/** A GET of a file that may be larger than memory: its size and SHA-256. */
 export const weigh = (
   root: string,
   path: string,
@@ -103,16 +104,13 @@ function request<T>(
 }
 
 /**
- * Where the files of a suite lie, with a slash at the end unless it is the root: `dists/bookworm/`;
- * of a flat archive the folder itself (sources.list(5)).
+ * The folder of a suite: `dists/bookworm/`, or that of a flat archive as it is written
+ * (sources.list(5)); empty for the root.
  */
 export const suiteFolderOf = (suite: string): string =>
   suite.endsWith('/') ? suite.replace(/^\/$/, '') : `dists/${suite}/`;
 
-/**
- * Names of the hash tables of Release, strongest first: apt asks by-hash under the first that is
- * there only.
- */
+/** Tables of hashes in Release, strongest first: apt asks by-hash under the first one there is. */
 export const HASHES = [
   ['SHA512', 'sha512'],
   ['SHA256', 'sha256'],
@@ -126,7 +124,7 @@ export const digest = (algorithm: string, bytes: Uint8Array): string =>
 export interface ListedFile {
   readonly path: string;
   readonly size: number;
-  /** By name of the table in Release. */
+  /** In hex, by the table of Release. */
   readonly hashes: ReadonlyMap<string, string>;
 }
 
@@ -140,9 +138,7 @@ export interface ReleaseFields {
   readonly files: ReadonlyMap<string, ListedFile>;
 }
 
-/**
- * Stanzas of deb822 with the lines of a folded field joined by newlines; field names in lower case.
- */
+/** Stanzas of deb822: field names in lower case, the lines of a folded field joined by newlines. */
 export function readStanzas(text: string): Map<string, string>[] {
   const stanzas: Map<string, string>[] = [];
   for (const block of text.replaceAll('\r\n', '\n').split(/\n(?:[ \t]*\n)+/)) {
@@ -190,9 +186,7 @@ export function readRelease(text: string): ReleaseFields {
   };
 }
 
-/**
- * Why these bytes are not what Release lists; null if they are. Size and every listed hash count.
- */
+/** Why these bytes are not what Release lists, by size or any listed hash; null: they are. */
 export function differenceOf(file: ListedFile, bytes: Uint8Array): string | null {
   if (bytes.length !== file.size)
     return `File has unexpected size (${bytes.length} != ${file.size})`;
@@ -204,8 +198,8 @@ export function differenceOf(file: ListedFile, bytes: Uint8Array): string | null
 }
 
 /**
- * The text inside the signed block; throws unless apt would accept framing and signature now.
- * Without a keyring there may be neither.
+ * The text inside the signed block. Without a keyring it need not be signed.
+ * @throws Error unless apt would accept framing and signature now
  */
 export async function readInRelease(
   bytes: Uint8Array,
@@ -251,8 +245,8 @@ export async function readDetached(
 }
 
 /**
- * One good signature of a key that is valid today is enough, whoever else signed; and no key of
- * ours may have made a bad one.
+ * One good signature of a key that is valid now is enough, whatever keys outside of the keyring
+ * signed; but no key of the keyring may have made a bad one.
  */
 async function assertSigned(
   signatures: readonly { readonly keyID: { toHex(): string }; readonly verified: Promise<true> }[],

@@ -1,36 +1,28 @@
-/** Lets a client read a site all the time, and keeps a record of every cycle. */
+/** Has a client read a site again and again, and keeps a record of every cycle. */
 import type { Client, Outcome } from './client.ts';
 
-/**
- * Update with kept lists, update with fresh lists, a download of every package, each file hashed.
- */
+/** Update with kept lists, update with empty lists, download of every package, each file hashed. */
 export interface Cycle {
   /** Milliseconds since 1970. */
   readonly startedAt: number;
   readonly endedAt: number;
-  /** Packages downloaded and found right. */
+  /** Packages that were downloaded and have the right bytes. */
   readonly files: number;
-  /**
-   * What the site served as InRelease was another before and after: the cycle overlapped a
-   * publication.
-   */
+  /** The site served another InRelease after the cycle than before: it overlapped a publication. */
   readonly overlapped: boolean;
-  /** Null, or which step failed and what the client said. */
+  /** null, or which step failed and what the client printed. */
   readonly failure: string | null;
 }
 
 export interface ClientLoop {
   readonly cycles: readonly Cycle[];
-  /** Resolves after the cycle in progress. */
+  /** Resolves when the cycle in progress has ended. */
   stop(): Promise<readonly Cycle[]>;
 }
 
 export interface ClientLoopOptions {
   readonly client: Client;
-  /**
-   * SHA-256 of a pool file by its name, as the archive released it; undefined: no such file was
-   * ever released.
-   */
+  /** SHA-256 of a pool file by its name; undefined: the archive never released such a file. */
   readonly expected: (fileName: string) => string | undefined;
   /** What the site serves now, e.g. the ETag of InRelease. */
   readonly served: () => Promise<string>;
@@ -80,8 +72,10 @@ async function runCycle({ client, expected, served }: ClientLoopOptions): Promis
     if (download.files.length !== names.length)
       return `download: ${download.files.length} files for ${names.length} packages`;
     const wrong = download.files.find((file) => expected(file.name) !== file.sha256);
-    if (wrong !== undefined)
-      return `download: ${wrong.name} has SHA-256 ${wrong.sha256}, released was ${expected(wrong.name)}`;
+    if (wrong !== undefined) {
+      const released = expected(wrong.name);
+      return `download: ${wrong.name} has SHA-256 ${wrong.sha256}, released was ${released}`;
+    }
     files = download.files.length;
     return null;
   }

@@ -4,7 +4,7 @@ import { initModule, streamBufferDecode } from 'node-liblzma/wasm';
 
 await initModule();
 
-/** The compressions of indices that the witness reads; also the extension of the file. */
+/** Compressions of indices, named by the extension of the file. */
 export type Compression = 'gz' | 'xz' | 'zst';
 
 export function uncompress(bytes: Uint8Array, compression: Compression): Buffer {

@@ -1,3 +1,7 @@
+/**
+ * Walks a site from InRelease down over anonymous HTTP and counts what is there: what `debgeo
+ * status` says is compared with it.
+ */
 import {
   ask,
   differenceOf,
@@ -11,26 +15,16 @@ import {
   type ListedFile,
   type ReleaseFields,
 } from './ask-as-apt.ts';
-/**
- * Walks a site from InRelease down over anonymous HTTP and counts what is really there. An
- * independent witness of what `debgeo status` says: it imports nothing of debgeo.
- */
 import { uncompress } from './uncompress.ts';
 
 export interface SiteWalk {
-  /**
-   * SHA-256 of the InRelease that the site serves, or of its Release where there is no InRelease:
-   * which release it is.
-   */
+  /** SHA-256 of the InRelease that the site serves, of its Release where there is no InRelease. */
   readonly releaseSha256: string;
-  /**
-   * Listed indices that are there: by the canonical name and by every by-hash path, with the right
-   * bytes.
-   */
+  /** Listed indices that are there. */
   readonly indices: number;
-  /** Different by-hash paths with the right bytes. */
+  /** By-hash paths with the right bytes, each counted once. */
   readonly byHash: number;
-  /** Listed names that answer 404 in every place. */
+  /** Listed indices whose name answers 404. */
   readonly absent: number;
   /** Pool files with the right size and SHA-256. */
   readonly poolFiles: number;
@@ -54,21 +48,19 @@ interface PoolFile {
   readonly sha256: string;
 }
 
-/** What a Packages index says of one file; a package may have several. */
+/** One .deb as a Packages index lists it; a package may have several. */
 export interface ListedPackage extends PoolFile {
   readonly name: string;
   readonly path: string;
-  /** It needs no other package. */
+  /** It depends on no other package. */
   readonly standsAlone: boolean;
 }
 
-/**
- * The indices of a site, each read and compared with what its Release lists, and what they name.
- */
+/** The indices of a site, each compared with what its Release lists, and the files they name. */
 export interface WalkedIndices {
   readonly releaseSha256: string;
   readonly release: ReleaseFields;
-  /** Those that are there, relative to the folder of the suite. */
+  /** Paths of those that are there, relative to the folder of the suite. */
   readonly indices: readonly string[];
   readonly byHash: ReadonlySet<string>;
   readonly absent: number;
@@ -101,35 +93,27 @@ export async function walkSite(options: WalkOptions): Promise<SiteWalk> {
 }
 
 async function someAtOnce<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
-  const left = items[Symbol.iterator]();
-  const takeTurns = async (): Promise<void> => {
-    for (let next = left.next(); !next.done; next = left.next()) await work(next.value);
-  };
-  await Promise.all(Array.from({ length: AT_ONCE }, takeTurns));
+  const queue = Iterator.from(items);
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      for (const item of queue) await work(item);
+    }),
+  );
 }
 
 async function faultOf(url: string, path: string, file: PoolFile): Promise<string | null> {
   const { status, size, sha256 } = await weigh(url, path);
   if (status === 200 && size === file.size && sha256 === file.sha256) return null;
-  return `${path}: answer ${status}, ${size} bytes, expected ${file.size} with SHA-256 ${file.sha256}`;
+  const expected = `${file.size} with SHA-256 ${file.sha256}`;
+  return `${path}: answer ${status}, ${size} bytes, expected ${expected}`;
 }
 
-export async function walkIndices({ url, suite, keyring }: WalkOptions): Promise<WalkedIndices> {
-  const folder = suiteFolderOf(suite);
-  const faults: string[] = [];
-  const indices: string[] = [];
-  const byHash = new Set<string>();
-  const pool = new Map<string, PoolFile>();
-  const packages = new Map<string, ListedPackage>();
-  /** By-hash paths that answer although the name does not. */
-  const strays = new Map<string, readonly string[]>();
-  let absent = 0;
-
-  const served = await fetchRelease();
+export async function walkIndices(options: WalkOptions): Promise<WalkedIndices> {
+  const served = await fetchRelease(options);
   const release = readRelease(served.text);
-  await someAtOnce(release.files.values(), walkIndex);
-  for (const [name, paths] of strays)
-    if (paths.some((path) => !byHash.has(path))) faults.push(`${name}: answer 404`);
+  const walk = new IndexWalk(options.url, suiteFolderOf(options.suite));
+  await someAtOnce(release.files.values(), (file) => walk.visit(file));
+  const { indices, byHash, absent, pool, packages, faults } = walk;
   return {
     releaseSha256: digest('sha256', served.bytes),
     release,
@@ -138,80 +122,113 @@ export async function walkIndices({ url, suite, keyring }: WalkOptions): Promise
     absent,
     pool,
     packages: [...packages.values()],
-    faults,
+    faults: [...faults, ...walk.strayFaults()],
   };
+}
 
-  async function fetchRelease(): Promise<{ readonly text: string; readonly bytes: Buffer }> {
-    const inRelease = await ask(url, `${folder}InRelease`);
-    if (inRelease.status === 200)
-      return { text: await readInRelease(inRelease.bytes, keyring), bytes: inRelease.bytes };
-    const { status, bytes } = await ask(url, `${folder}Release`);
-    if (status === 200 && keyring === null) return { text: bytes.toString('utf8'), bytes };
-    const releaseGpg = await ask(url, `${folder}Release.gpg`);
-    if (status !== 200 || releaseGpg.status !== 200 || keyring === null)
-      throw new Error(`no Release set at ${url}: ${inRelease.status}, ${status}`);
-    return { text: await readDetached(bytes, releaseGpg.bytes, keyring), bytes };
+async function fetchRelease({
+  url,
+  suite,
+  keyring,
+}: WalkOptions): Promise<{ readonly text: string; readonly bytes: Buffer }> {
+  const folder = suiteFolderOf(suite);
+  const inRelease = await ask(url, `${folder}InRelease`);
+  if (inRelease.status === 200)
+    return { text: await readInRelease(inRelease.bytes, keyring), bytes: inRelease.bytes };
+  const { status, bytes } = await ask(url, `${folder}Release`);
+  if (status === 200 && keyring === null) return { text: bytes.toString('utf8'), bytes };
+  const releaseGpg = await ask(url, `${folder}Release.gpg`);
+  if (status !== 200 || releaseGpg.status !== 200 || keyring === null)
+    throw new Error(`no Release set at ${url}: ${inRelease.status}, ${status}`);
+  return { text: await readDetached(bytes, releaseGpg.bytes, keyring), bytes };
+}
+
+class IndexWalk {
+  readonly indices: string[] = [];
+  readonly byHash = new Set<string>();
+  readonly pool = new Map<string, PoolFile>();
+  readonly packages = new Map<string, ListedPackage>();
+  readonly faults: string[] = [];
+  absent = 0;
+  readonly #url: string;
+  readonly #folder: string;
+  /** By a name that answers 404, the by-hash paths of it that answer. */
+  readonly #strays = new Map<string, readonly string[]>();
+
+  constructor(url: string, folder: string) {
+    this.#url = url;
+    this.#folder = folder;
   }
 
-  /**
-   * All places of an index answer alike: right bytes everywhere, or 404 everywhere. A by-hash path
-   * may be that of another index, too, that has the same bytes and is there (empty ones do): it
-   * does not make a name present that answers 404.
-   */
-  async function walkIndex(file: ListedFile): Promise<void> {
+  /** All places of an index must answer alike: the right bytes everywhere, or 404 everywhere. */
+  async visit(file: ListedFile): Promise<void> {
     const parent = file.path.replace(/[^/]+$/, '');
-    const canonicalPath = `${folder}${file.path}`;
+    const canonicalPath = `${this.#folder}${file.path}`;
     const byHashPaths = [...file.hashes].map(
-      ([table, hex]) => `${folder}${parent}by-hash/${table}/${hex}`,
+      ([table, hex]) => `${this.#folder}${parent}by-hash/${table}/${hex}`,
     );
-    const [canonical, ...others] = await Promise.all(
-      [canonicalPath, ...byHashPaths].map(async (path) => ({ path, answer: await ask(url, path) })),
+    const answers = await Promise.all(
+      [canonicalPath, ...byHashPaths].map(async (path) => ({
+        path,
+        answer: await ask(this.#url, path),
+      })),
     );
-    if (canonical?.answer.status === 404) {
-      absent += 1;
-      strays.set(
+    if (answers[0]?.answer.status === 404) {
+      this.absent += 1;
+      const present = answers.filter(({ answer }) => answer.status !== 404);
+      this.#strays.set(
         canonicalPath,
-        others.flatMap(({ path, answer }) => (answer.status === 404 ? [] : [path])),
+        present.map(({ path }) => path),
       );
       return;
     }
-    for (const { path, answer } of [canonical, ...others].filter((one) => one !== undefined)) {
+    for (const { path, answer } of answers) {
       const difference =
         answer.status === 200 ? differenceOf(file, answer.bytes) : `answer ${answer.status}`;
-      if (difference !== null) faults.push(`${path}: ${difference}`);
-      else if (path === canonicalPath) notePoolFiles(file.path, answer.bytes);
-      else byHash.add(path);
+      if (difference !== null) this.faults.push(`${path}: ${difference}`);
+      else if (path === canonicalPath) this.#readIndex(file.path, answer.bytes);
+      else this.byHash.add(path);
     }
-    indices.push(file.path);
+    this.indices.push(file.path);
   }
 
-  function notePoolFiles(path: string, bytes: Buffer): void {
+  /**
+   * After all visits. A by-hash path of an absent index may be that of another index with the same
+   * bytes (empty ones have), which is there; otherwise it is a fault.
+   */
+  strayFaults(): string[] {
+    return [...this.#strays]
+      .filter(([, paths]) => paths.some((path) => !this.byHash.has(path)))
+      .map(([name]) => `${name}: answer 404`);
+  }
+
+  #readIndex(path: string, bytes: Buffer): void {
     const extension = /\.(gz|xz|zst)$/.exec(path)?.[1] as 'gz' | 'xz' | 'zst' | undefined;
     const stem = extension === undefined ? path : path.slice(0, -extension.length - 1);
     if (!/(^|\/)(Packages|Sources)$/.test(stem)) return;
     const text = (extension === undefined ? bytes : uncompress(bytes, extension)).toString('utf8');
     for (const stanza of readStanzas(text)) {
-      const filename = stanza.get('filename');
-      if (filename !== undefined) {
-        const file = { size: Number(stanza.get('size')), sha256: stanza.get('sha256') ?? '' };
-        pool.set(filename, file);
-        const standsAlone = !stanza.has('depends') && !stanza.has('pre-depends');
-        packages.set(filename, {
-          ...file,
-          name: stanza.get('package') ?? '',
-          path: filename,
-          standsAlone,
-        });
-      }
-      for (const line of (stanza.get('checksums-sha256') ?? '').split('\n')) {
-        const [sha256, size, name] = line.trim().split(/\s+/);
-        const directory = stanza.get('directory') ?? '';
-        if (sha256 && name)
-          pool.set(/^\.?$/.test(directory) ? name : `${directory}/${name}`, {
-            size: Number(size),
-            sha256,
-          });
-      }
+      this.#notePackage(stanza);
+      this.#noteSource(stanza);
+    }
+  }
+
+  #notePackage(stanza: ReadonlyMap<string, string>): void {
+    const path = stanza.get('filename');
+    if (path === undefined) return;
+    const file = { size: Number(stanza.get('size')), sha256: stanza.get('sha256') ?? '' };
+    this.pool.set(path, file);
+    const standsAlone = !stanza.has('depends') && !stanza.has('pre-depends');
+    this.packages.set(path, { ...file, name: stanza.get('package') ?? '', path, standsAlone });
+  }
+
+  #noteSource(stanza: ReadonlyMap<string, string>): void {
+    const directory = stanza.get('directory') ?? '';
+    for (const line of (stanza.get('checksums-sha256') ?? '').split('\n')) {
+      const [sha256, size, name] = line.trim().split(/\s+/);
+      if (!sha256 || !name) continue;
+      const path = /^\.?$/.test(directory) ? name : `${directory}/${name}`;
+      this.pool.set(path, { size: Number(size), sha256 });
     }
   }
 }

@@ -15,7 +15,7 @@ test('a run without options measures three rounds of the full size', () => {
   });
 });
 
-test('--quick is one round of a twentieth, --profile one of the works whose worker is looked into, without peers', () => {
+test('--quick is one round at a twentieth, --profile one of some works without peers', () => {
   assert.deepEqual(readOptions(['--quick'], WORKS), {
     only: null,
     rounds: 1,
@@ -32,7 +32,7 @@ test('--quick is one round of a twentieth, --profile one of the works whose work
   });
 });
 
-test('a work that is not there and a number that is none are refused', () => {
+test('an unknown work, a wrong number and an unknown option are refused', () => {
   assert.throws(() => readOptions(['--only', 'delta,first-smal'], WORKS), RangeError);
   assert.throws(() => readOptions(['--rounds', '0'], WORKS), RangeError);
   assert.throws(() => readOptions(['--slow'], WORKS), TypeError);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 
 import { cpuBetween, cpuSeconds } from '../../bench/processes.ts';
 
-test('CPU time of this process grows with what it does', () => {
+test('the CPU time of this process grows while it works', () => {
   const sum = (spent: Readonly<Record<string, number>>) =>
     Object.values(spent).reduce((all, one) => all + one, 0);
   const before = cpuSeconds();
@@ -11,6 +11,6 @@ test('CPU time of this process grows with what it does', () => {
   assert.ok(sum(cpuBetween(before, cpuSeconds())) >= 0.2);
 });
 
-test('what nobody spent is left out', () => {
+test('a role that spent nothing is left out', () => {
   assert.deepEqual(cpuBetween({ worker: 3, floor: 1 }, { worker: 4.5, floor: 1 }), { worker: 1.5 });
 });

@@ -17,7 +17,7 @@ const dependency = (functionName: string, file: string): Frame => ({
   url: `file:///srv/debgeo/node_modules/${file}`,
 });
 
-test('what Node does for somebody is charged to whoever called it', () => {
+test('work of Node is charged to its caller', () => {
   assert.equal(
     groupOf([
       node('push', 'internal/streams/readable'),
@@ -36,7 +36,7 @@ test('what Node does for somebody is charged to whoever called it', () => {
   );
 });
 
-test('what Node does for nobody is charged to that part of Node', () => {
+test('work of Node without a caller is charged to that part of Node', () => {
   assert.equal(
     groupOf([
       { functionName: 'writev', url: '' },
@@ -51,22 +51,25 @@ test('what Node does for nobody is charged to that part of Node', () => {
   );
 });
 
-test('hashing and collecting garbage have names of their own, wherever they happen', () => {
+test('hashing and garbage collection have groups of their own, wherever they happen', () => {
   const put = ours('#putWhole', 'src/site/azure-site-store.ts');
   assert.equal(groupOf([node('update', 'internal/crypto/hash'), put, ROOT]), 'hash');
   assert.equal(groupOf([{ functionName: '(garbage collector)', url: '' }, put, ROOT]), 'GC');
 });
 
-test('the same file writes and reads back: the function tells which', () => {
+test('where the same files write and read back, the function tells which', () => {
   assert.equal(groupOf([ours('wholeOf', 'src/site/azure-site-store.ts'), ROOT]), 'site write');
   assert.equal(groupOf([ours('#bytesOf', 'src/site/azure-site-store.ts'), ROOT]), 'read-back');
   assert.equal(
     groupOf([ours('#request', 'src/site/azure-site-store.ts'), ROOT]),
     'site, write and read',
   );
+  assert.equal(groupOf([ours('putHeaders', 'src/site/azure-headers.ts'), ROOT]), 'site write');
+  assert.equal(groupOf([ours('headOf', 'src/site/azure-headers.ts'), ROOT]), 'read-back');
+  assert.equal(groupOf([ours('send', 'src/site/blob-http.ts'), ROOT]), 'site, write and read');
 });
 
-test('the database is our SQL and its drivers; a package that nobody has named is said to be one', () => {
+test('the database is SQL of ours and its drivers; an unknown package is an other one', () => {
   assert.equal(groupOf([ours('claimBlobs', 'src/database/registry/claims.ts'), ROOT]), 'database');
   assert.equal(groupOf([dependency('parse', 'pg-protocol/dist/parser.js'), ROOT]), 'database');
   assert.equal(groupOf([dependency('x', 'somewhat/index.js'), ROOT]), 'other packages');

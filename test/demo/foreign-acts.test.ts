@@ -1,6 +1,6 @@
 /**
- * The acts alone, with a site that is a folder over HTTP and commands that answer as told: each
- * must fail for what it is there to find.
+ * The acts alone, with a folder over HTTP as the site and commands that answer as told: each must
+ * fail for the fault that it is there to find.
  */
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -13,12 +13,7 @@ import * as status from '../../src/demo/foreign-acts/4-status.ts';
 import type { Reader } from '../../src/demo/foreign-archive.ts';
 import type { Stage } from '../../src/demo/stage.ts';
 import { createBuiltinClient } from '../../src/witness/builtin-client.ts';
-import {
-  packagesOf,
-  serveArchive,
-  SUITE,
-  type ServedArchive,
-} from '../made-archive/served-archive.ts';
+import { packagesOf, serveArchive, SUITE, type ServedArchive } from '../support/served-archive.ts';
 
 interface Setting {
   readonly served: ServedArchive;
@@ -28,7 +23,7 @@ interface Setting {
   readonly members: number;
 }
 
-/** @param told how many members status tells of */
+/** @param told the number of members that status shows, made of the right one */
 const aSite = async (
   t: TestContext,
   told: (members: number) => number = (members) => members,
@@ -86,7 +81,7 @@ for (const exitCode of [1, 2, 3, 4]) {
   });
 }
 
-test('a client reads every package, and one that Packages does not say is found', async (t) => {
+test('a client reads every package, and one with other bytes than Packages says is found', async (t) => {
   const setting = await aSite(t);
 
   assert.deepEqual(await clients.play(setting.stage, setting.reader), { packages: 2, listed: 2 });
@@ -94,7 +89,7 @@ test('a client reads every package, and one that Packages does not say is found'
   await assert.rejects(clients.play(setting.stage, setting.reader));
 });
 
-test('status is compared with what is there: the same is taken, one more, one less or a rotten file is found', async (t) => {
+test('status must equal a walk: a member more, a member less and a rotten file are found', async (t) => {
   const setting = await aSite(t);
   assert.deepEqual(await status.play(setting.stage, setting.reader), { members: setting.members });
 

@@ -21,7 +21,7 @@ const parsed = (...args: string[]): Arguments => {
   return found;
 };
 
-/** With the folder that npm says it was called in. */
+/** As npm does when it is called in this folder. */
 const calledIn = <T>(folder: string, work: () => T): T => {
   const before = process.env['INIT_CWD'];
   process.env['INIT_CWD'] = folder;
@@ -37,7 +37,7 @@ test('without an archive the demo makes its own', () => {
   assert.deepEqual(parsed('--keep'), { keep: true, foreign: null, remarks: [] });
 });
 
-test('an archive is a URL, or a folder seen from where somebody typed', () => {
+test('an archive is a URL, or a folder relative to the one in which npm was called', () => {
   assert.equal(parsed(...good).foreign!.url, 'https://deb.example.org/debian');
   const folder = calledIn('/srv', () =>
     parsed('--archive', 'my mirror', '--suite', 'stable', '--unsigned'),
@@ -46,7 +46,7 @@ test('an archive is a URL, or a folder seen from where somebody typed', () => {
   assert.equal(folder.foreign!.keyring, null);
 });
 
-test('./ is the root of a flat archive, and that is said', () => {
+test('./ is read as the root of a flat archive, with a remark', () => {
   const { foreign, remarks } = parsed(...good, '--suite', './');
 
   assert.deepEqual([foreign!.suite, remarks.length], ['/', 1]);
@@ -56,7 +56,7 @@ test('./ is the root of a flat archive, and that is said', () => {
 for (const [what, args, faults] of [
   ['a suite alone', ['--suite', 'stable'], 2],
   ['a component alone', ['--component', 'main'], 3],
-  ['a keyring and none', [...good, '--unsigned'], 1],
+  ['a keyring with --unsigned', [...good, '--unsigned'], 1],
   [
     'a keyring that is not there',
     ['--archive', '/srv', '--suite', 'stable', '--keyring', '/nowhere/keyring.gpg'],
@@ -64,14 +64,14 @@ for (const [what, args, faults] of [
   ],
   ['a URL of another kind', [...good, '--archive', 'ftp://deb.example.org/debian'], 1],
   [
-    'no architecture of a machine',
+    'architectures, none of them of a machine',
     [...good, '--architecture', 'all', '--architecture', 'source'],
     1,
   ],
   ['an option that does not exist', ['--mirror'], 1],
-  ['a word too many', ['https://deb.example.org/debian'], 1],
+  ['an argument without an option', ['https://deb.example.org/debian'], 1],
 ] as const) {
-  test(`${what} is a fault, all of them at once`, () => {
+  test(`${what}: ${faults} ${faults === 1 ? 'fault' : 'faults'} at once`, () => {
     const found = parseArguments(args);
 
     assert.ok(Array.isArray(found));

@@ -11,13 +11,15 @@ import { runScript } from '../../src/demo/run-command.ts';
 
 const WIPE_FOLDER = fileURLToPath(new URL('../../src/demo/wipe-folder.ts', import.meta.url));
 
-/** Does what a keeper does first, and stays: the lock lasts as long as its process. */
+const urlOf = (path: string): string => new URL(`../../src/stack/${path}`, import.meta.url).href;
+
+/** Begins as a keeper does, and stays: the lock lasts as long as its process. */
 const HOLD_LOCK = `
-  import { takeLock, writeRecord } from '${new URL('../../src/stack/keeper-lock.ts', import.meta.url).href}';
-  import { identify } from '${new URL('../../src/stack/process-identity.ts', import.meta.url).href}';
+  import { acquireLock, writeRecord } from '${urlOf('keeper-lock.ts')}';
+  import { identify } from '${urlOf('process-identity.ts')}';
   const folder = process.argv.at(-1);
   writeRecord(folder, identify(process.pid), []);
-  await takeLock(folder, () => undefined);
+  await acquireLock(folder, () => undefined);
   console.log('held');
 `;
 
@@ -37,7 +39,7 @@ test('the folder of an earlier demo is emptied', async (t) => {
   assert.deepEqual(readdirSync(folder), []);
 });
 
-test('the folder of servers that run is left alone', async (t) => {
+test('the folder of running servers keeps its files', async (t) => {
   const folder = usedFolder(t);
   const keeper = spawn(process.execPath, ['--input-type=module', '--eval', HOLD_LOCK, folder], {
     stdio: ['ignore', 'pipe', 'inherit'],

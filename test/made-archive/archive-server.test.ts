@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { get } from 'node:http';
 import { test } from 'node:test';
 
-import { packagesOf, serveArchive } from './served-archive.ts';
+import { packagesOf, serveArchive } from '../support/served-archive.ts';
 
 const IN_RELEASE = '/dists/stable/InRelease';
 
-test('what has not changed is answered with 304, by either validator', async (t) => {
+test('an unchanged file is answered with 304, by either validator', async (t) => {
   const served = await serveArchive();
   t.after(() => served.close());
   await served.archive.release(packagesOf('1.0'));
@@ -27,7 +27,7 @@ test('what has not changed is answered with 304, by either validator', async (t)
   );
 });
 
-test('HEAD is answered with size and validators, and Range is not honoured', async (t) => {
+test('HEAD is answered with size and validators, and Range is ignored', async (t) => {
   const served = await serveArchive();
   t.after(() => served.close());
   await served.archive.release(packagesOf('1.0'));
@@ -65,7 +65,7 @@ test('nothing outside the folder is served', async (t) => {
   assert.deepEqual(statuses, [404, 404, 404, 404, 404]);
 });
 
-test('requests are counted by path, and a refused one is not', async (t) => {
+test('requests are counted by path, and a refused connection is not', async (t) => {
   const served = await serveArchive();
   t.after(() => served.close());
   const url = served.server.url + IN_RELEASE;

@@ -6,9 +6,9 @@ import { test } from 'node:test';
 
 import { makeBinaryPackage } from '../../src/made-archive/deb-package.ts';
 import { createSignedArchive } from '../../src/made-archive/signed-archive.ts';
-import { packagesOf, serveArchive } from './served-archive.ts';
+import { packagesOf, serveArchive } from '../support/served-archive.ts';
 
-test('a burst of releases has dates that never go back and are at most 10 s ahead', async (t) => {
+test('dates of a burst of releases never go back and are at most 10 s ahead', async (t) => {
   const served = await serveArchive();
   t.after(() => served.close());
 
@@ -46,7 +46,7 @@ test('earlier by-hash and pool files stay until they are dropped', async (t) => 
   assert.ok(second.files.every((file) => existsSync(join(served.archive.folder, file.path))));
 });
 
-test('two suites share one pool, and a version never gets other bytes', async (t) => {
+test('two suites share one pool, in which a version never gets other bytes', async (t) => {
   const served = await serveArchive();
   t.after(() => served.close());
   const testing = createSignedArchive({
@@ -69,7 +69,7 @@ test('two suites share one pool, and a version never gets other bytes', async (t
   await assert.rejects(testing.release(made('other')));
 });
 
-test('InRelease says what Release says, byte for byte but for the last line end', async (t) => {
+test('the text of InRelease is that of Release, byte for byte', async (t) => {
   const served = await serveArchive();
   t.after(() => served.close());
   await served.archive.release(packagesOf('1.0'));

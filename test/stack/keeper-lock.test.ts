@@ -18,7 +18,7 @@ test('a recorded server that still runs is stopped', async (context) => {
   assert.equal(identify(left.identity.pid), null);
 });
 
-test('a process that only has the pid of a recorded server is left alone', async (context) => {
+test('a process that has the pid of a recorded server and another start is not signalled', async (context) => {
   const stranger = await sleeper(context);
   const folder = recordOf(context, { ...stranger.identity, started: 'another boot/17' });
 
@@ -27,8 +27,8 @@ test('a process that only has the pid of a recorded server is left alone', async
   assert.deepEqual(identify(stranger.identity.pid), stranger.identity);
 });
 
-test('a zombie is not taken for a living process', async () => {
-  // The shell starts a child that ends, and becomes a program that never asks for it.
+test('a zombie does not count as a living process', async () => {
+  // The shell starts a child that ends, then becomes a program that never waits for it.
   const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60'], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -1,10 +1,11 @@
 /**
- * A process that starts a stack and, on Ctrl-C, drains as a worker does: it uses the database once
- * more before it stops the servers.
+ * A process that starts a stack and drains on Ctrl-C as a worker does: it writes to the database
+ * once more before it stops the servers.
  */
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../../src/database/orm.ts';
+import { run } from '../../src/database/sql.ts';
 import { startStack } from '../../src/stack/stack.ts';
 
 const stack = await startStack({
@@ -19,7 +20,7 @@ process.stdout.write('ready\n');
 
 async function drain(): Promise<void> {
   const database = await connectDatabase(stack.databaseUrl);
-  await sql`insert into kept values ('drained')`.execute(database.read.kysely);
+  await run(database.read, sql`insert into kept values ('drained')`);
   await database.close();
   await stack.stop();
 }

@@ -8,6 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../../src/database/orm.ts';
+import { one } from '../../src/database/sql.ts';
 import { freePort } from '../../src/stack/free-port.ts';
 import type { Privilege } from '../../src/stack/postgres-program.ts';
 import { startPostgres } from '../../src/stack/postgres.ts';
@@ -16,7 +17,7 @@ import { untilReady, type Server } from '../../src/stack/server-process.ts';
 
 const PATIENT = new AbortController().signal;
 
-test('a postmaster.pid that names a living stranger neither stops the start nor the stranger', async (context) => {
+test('postmaster.pid with the pid of another process stops neither start nor process', async (context) => {
   const folder = temporaryFolder(context);
   const first = await start(folder);
   await first.server.stop();
@@ -34,7 +35,7 @@ test('a postmaster.pid that names a living stranger neither stops the start nor 
   await second.server.stop();
 });
 
-test('a postmaster of the same folder that nobody recorded is stopped before the next one starts', async (context) => {
+test('an unrecorded postmaster of the same folder is stopped before the next start', async (context) => {
   const folder = temporaryFolder(context);
   const left = await start(folder);
 
@@ -45,7 +46,7 @@ test('a postmaster of the same folder that nobody recorded is stopped before the
   await next.server.stop();
 });
 
-test('the password is readable by its owner only, and asked for', async (context) => {
+test('the password is required, and only its owner can read it', async (context) => {
   const folder = temporaryFolder(context);
   const { server, url } = await start(folder);
   const wrong = new URL(url);
@@ -59,7 +60,7 @@ test('the password is readable by its owner only, and asked for', async (context
 });
 
 if (process.getuid?.() === 0) {
-  test('root without user namespaces runs PostgreSQL as nobody, from a copy that goes away again', async (context) => {
+  test('root without user namespaces runs PostgreSQL as the account nobody, from a copy', async (context) => {
     const folder = temporaryFolder(context);
     chmodSync(folder, 0o700);
 
@@ -95,7 +96,7 @@ async function start(
 
 async function oneFrom(url: string): Promise<number | undefined> {
   const database = await connectDatabase(url);
-  const found = await sql<{ one: number }>`select 1 as one`.execute(database.read.kysely);
+  const found = await one(database.read, sql<{ one: number }>`select 1 as one`);
   await database.close();
-  return found.rows[0]?.one;
+  return found?.one;
 }

@@ -1,4 +1,4 @@
-/** Every test ends and starts real servers in one folder: what one wrote, the next must find. */
+/** Each test starts and stops real servers in one folder, with the data of the test before. */
 import assert from 'node:assert/strict';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -17,6 +17,7 @@ import {
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../../src/database/orm.ts';
+import { all, run } from '../../src/database/sql.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { readStackFile, type StackUrls } from '../../src/settings/stack-file.ts';
 import { readRecord } from '../../src/stack/keeper-lock.ts';
@@ -28,7 +29,7 @@ const start = (): Promise<Stack> =>
   startStack({ folder, blobs: ['fra'], say: () => undefined, durable: false });
 after(() => rmSync(folder, { recursive: true }));
 
-test('after stop no process is left, and a second start serves the same data at the same URLs', async () => {
+test('stop leaves no process, and the next start serves the same data at the same URLs', async () => {
   const first = await start();
   await write(first, 'first');
   await first.stop();
@@ -44,7 +45,7 @@ test('after stop no process is left, and a second start serves the same data at 
   assert.equal(await second.ended, null);
 });
 
-test('a second start beside a living one is refused and disturbs nothing', async () => {
+test('a second start in the folder of a running stack is refused and disturbs nothing', async () => {
   const stack = await start();
 
   await assert.rejects(
@@ -56,7 +57,7 @@ test('a second start beside a living one is refused and disturbs nothing', async
   await stack.stop();
 });
 
-test('a start that is given up halfway leaves no process', async () => {
+test('a start that is aborted leaves no process', async () => {
   const giveUp = new AbortController();
 
   const starting = startStack({
@@ -77,7 +78,7 @@ test('a start that is given up halfway leaves no process', async () => {
   assert.ok(!readFileSync(join(folder, 'keeper.log'), 'utf8').includes('killed'));
 });
 
-test('when the parent is killed all servers close, and everything acknowledged is there at the next start', async () => {
+test('when the parent is killed, all servers close and keep what they acknowledged', async () => {
   const parent = await startParent();
   await write(readStackFile(folder), 'before the parent was killed');
 
@@ -89,7 +90,7 @@ test('when the parent is killed all servers close, and everything acknowledged i
   await next.stop();
 });
 
-test('when the keeper is killed the parent learns it, and the next start stops what was left', async () => {
+test('when the keeper is killed, the parent learns it and the next start stops the rest', async () => {
   const stack = await start();
   await write(stack, 'before the keeper was killed');
   const record = readRecord(folder);
@@ -97,12 +98,12 @@ test('when the keeper is killed the parent learns it, and the next start stops w
 
   process.kill(record.keeper.pid, 'SIGKILL');
   const end = await stack.ended;
-  const left = record.servers.filter(({ identity }) => isAlive(identity));
+  const leftovers = record.servers.filter(({ identity }) => isAlive(identity));
   const next = await start();
 
   assert.equal(end?.code, 'STACK_FAILED');
-  assert.ok(left.length >= 2);
-  assert.ok(left.every(({ identity }) => !isAlive(identity)));
+  assert.ok(leftovers.length >= 2);
+  assert.ok(leftovers.every(({ identity }) => !isAlive(identity)));
   await assertKept(next, 'before the keeper was killed');
   await next.stop();
   assert.deepEqual(processesIn(folder), []);
@@ -147,8 +148,8 @@ async function startParent(): Promise<ChildProcess> {
 
 async function write(urls: StackUrls, name: string): Promise<void> {
   const database = await connectDatabase(urls.databaseUrl);
-  await sql`create table if not exists kept (name text)`.execute(database.read.kysely);
-  await sql`insert into kept values (${name})`.execute(database.read.kysely);
+  await run(database.read, sql`create table if not exists kept (name text)`);
+  await run(database.read, sql`insert into kept values (${name})`);
   await database.close();
   const container = containerOf(urls);
   await container.createIfNotExists();
@@ -162,9 +163,9 @@ async function assertKept(urls: StackUrls, name: string): Promise<void> {
 
 async function rowsOf(urls: StackUrls): Promise<string[]> {
   const database = await connectDatabase(urls.databaseUrl);
-  const found = await sql<{ name: string }>`select name from kept`.execute(database.read.kysely);
+  const rows = await all(database.read, sql<{ name: string }>`select name from kept`);
   await database.close();
-  return found.rows.map(({ name }) => name);
+  return rows.map(({ name }) => name);
 }
 
 function containerOf(urls: StackUrls): ContainerClient {
@@ -182,10 +183,7 @@ const urlsOf = ({ databaseUrl, temporalAddress, temporalUi, blobs }: StackUrls):
   blobs,
 });
 
-/**
- * Every process that works in the folder, found without our own records: its working directory or
- * command line says so.
- */
+/** Processes whose working directory or command line names the folder, whatever is recorded. */
 function processesIn(place: string): string[] {
   return readdirSync('/proc')
     .filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
@@ -195,7 +193,8 @@ function processesIn(place: string): string[] {
 
 function describe(pid: string): string {
   try {
-    return `${pid} ${readlinkSync(`/proc/${pid}/cwd`)} ${readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ')}`;
+    const command = readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+    return `${pid} ${readlinkSync(`/proc/${pid}/cwd`)} ${command}`;
   } catch {
     return '';
   }

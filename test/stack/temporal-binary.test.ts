@@ -1,6 +1,6 @@
 /**
- * The search with small scripts in the place of the Temporal CLI, of Go and of the download: what
- * is searched for where, and what is left behind.
+ * The search, with small scripts in place of the Temporal CLI, of Go and of the download: what it
+ * finds where, and what it leaves behind.
  */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
@@ -27,7 +27,7 @@ import { findTemporalBinary } from '../../src/stack/temporal-binary.ts';
 
 const RIGHT = 'temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)';
 const OTHER = 'temporal version 1.7.0 (Server 1.31.0, UI 2.45.0)';
-/** Port 9 of this host: nobody listens there. */
+/** Nothing listens on port 9 of this host. */
 const NO_DOWNLOAD = 'http://127.0.0.1:9/';
 const SYSTEM = '/usr/bin:/bin';
 
@@ -50,7 +50,7 @@ afterEach(() => {
   rmSync(place, { recursive: true });
 });
 
-test('the named binary is taken, and refused when its server is another one', async () => {
+test('the binary of DEBGEO_TEMPORAL_BINARY is used, and refused with another server', async () => {
   const right = script(join(place, 'right'), `echo '${RIGHT}'`);
   const other = script(join(place, 'other'), `echo '${OTHER}'`);
 
@@ -60,7 +60,7 @@ test('the named binary is taken, and refused when its server is another one', as
   await assert.rejects(find(), isMissing);
 });
 
-test('of PATH only a binary with the right server is taken, and the cache comes first', async () => {
+test('PATH counts only for a binary with the right server, and after the cache', async () => {
   const later = join(place, 'later');
   mkdirSync(later);
   process.env['PATH'] = `${bin}:${later}:${SYSTEM}`;
@@ -80,7 +80,8 @@ test('a download is unpacked into the cache, checked, and found there the next t
   const archive = execFileSync('tar', ['-czf', '-', '-C', packed, 'temporal']);
   const server = createServer((_, response) => response.end(archive));
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const downloadUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}/?platform={platform}&arch={arch}`;
+  const { port } = server.address() as AddressInfo;
+  const downloadUrl = `http://127.0.0.1:${port}/?platform={platform}&arch={arch}`;
 
   const first = await find({ downloadUrl });
   server.close();
@@ -90,10 +91,10 @@ test('a download is unpacked into the cache, checked, and found there the next t
   assert.deepEqual(readdirSync(join(cache, 'temporal-1.5.1')), ['temporal']);
 });
 
-test('two that build at once end with the same binary and leave nothing else', async () => {
-  fakeGo(
-    `mkdir -p "$GOBIN"; echo . > "$GOCACHE-used"; sleep 0.2; printf '#!/bin/sh\\necho "${RIGHT}"\\n' > "$GOBIN/temporal"; chmod +x "$GOBIN/temporal"`,
-  );
+test('two builds at once end with the same binary and leave nothing else', async () => {
+  fakeGo(`
+    mkdir -p "$GOBIN"; echo . > "$GOCACHE-used"; sleep 0.2
+    printf '#!/bin/sh\\necho "${RIGHT}"\\n' > "$GOBIN/temporal"; chmod +x "$GOBIN/temporal"`);
 
   const [left, right] = await Promise.all([find(), find()]);
 
@@ -101,7 +102,7 @@ test('two that build at once end with the same binary and leave nothing else', a
   assert.deepEqual(readdirSync(join(cache, 'temporal-1.5.1')), ['temporal']);
 });
 
-test('a build that is given up ends its processes and leaves nothing', async () => {
+test('a build that is aborted ends its processes and leaves nothing', async () => {
   const pidFile = join(place, 'pid');
   fakeGo(`echo $$ > ${pidFile}.partial; mv ${pidFile}.partial ${pidFile}; sleep 60 & wait`);
   const giveUp = new AbortController();
@@ -116,7 +117,7 @@ test('a build that is given up ends its processes and leaves nothing', async () 
   assert.deepEqual(readdirSync(join(cache, 'temporal-1.5.1')), []);
 });
 
-test('a build that fails and a host without Go are both told apart from a binary', async () => {
+test('a build that fails and a host without Go are TEMPORAL_BINARY_MISSING', async () => {
   fakeGo('echo no such module >&2; exit 1');
   await assert.rejects(
     find(),

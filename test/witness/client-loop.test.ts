@@ -10,13 +10,13 @@ import {
   serveArchive,
   SUITE,
   type ServedArchive,
-} from '../made-archive/served-archive.ts';
+} from '../support/served-archive.ts';
 
 const DEADLINE_MS = 20_000;
 
 for (const { kind, skip } of CLIENTS) {
   test(
-    `${kind}: a loop over an archive that releases in the right order fails never`,
+    `${kind}: no cycle over an archive that releases in the right order fails`,
     { skip },
     async (t) => {
       const served = await serveArchive();
@@ -38,7 +38,7 @@ for (const { kind, skip } of CLIENTS) {
     },
   );
 
-  test(`${kind}: a loop finds a release whose InRelease came first`, { skip }, async (t) => {
+  test(`${kind}: cycles fail where InRelease is published first`, { skip }, async (t) => {
     const served = await serveArchive();
     t.after(() => served.close());
     const { loop, release } = await startLoop(served, kind);
@@ -56,7 +56,7 @@ for (const { kind, skip } of CLIENTS) {
   });
 
   test(
-    `${kind}: a loop finds bytes that were never released, though every hash on the way is right`,
+    `${kind}: cycles fail for bytes that were never released, though every hash is right`,
     { skip },
     async (t) => {
       const served = await serveArchive();
@@ -78,8 +78,8 @@ for (const { kind, skip } of CLIENTS) {
 }
 
 /**
- * Starts a loop over an archive with one release; `release` prepares the next and enters its files
- * into what is expected.
+ * Starts a loop over an archive with one release; `release` prepares the next one, whose files are
+ * expected from then on.
  */
 async function startLoop(served: ServedArchive, kind: 'apt' | 'built-in') {
   const expected = new Map<string, string>();
@@ -103,7 +103,7 @@ async function startLoop(served: ServedArchive, kind: 'apt' | 'built-in') {
 const released = (served: ServedArchive, content: ReleaseContent): Promise<void> =>
   served.archive.write(content.files);
 
-/** Resolves when as many cycles have ended that began after this call. */
+/** Resolves when so many cycles have ended that began after this call. */
 async function cyclesAfterNow(loop: ClientLoop, count: number): Promise<void> {
   const from = Date.now();
   while (loop.cycles.filter((cycle) => cycle.startedAt >= from).length < count) {

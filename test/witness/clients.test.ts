@@ -10,7 +10,7 @@ import type {
   SignedArchiveOptions,
 } from '../../src/made-archive/signed-archive.ts';
 import { createSigningKey } from '../../src/made-archive/signing-key.ts';
-import { CLIENTS, packagesOf, serveArchive } from '../made-archive/served-archive.ts';
+import { CLIENTS, packagesOf, serveArchive } from '../support/served-archive.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -29,7 +29,7 @@ const FORMS: readonly Partial<SignedArchiveOptions>[] = [
 for (const { kind, skip } of CLIENTS) {
   for (const form of FORMS) {
     test(
-      `${kind} installs from an archive with by-hash ${form.acquireByHash}, Release set ${form.releaseSet}`,
+      `${kind} installs: by-hash ${form.acquireByHash}, Release set ${form.releaseSet}`,
       { skip },
       async (t) => {
         const served = await serveArchive(form);
@@ -61,7 +61,7 @@ for (const { kind, skip } of CLIENTS) {
     );
   }
 
-  test(`${kind} asks again for nothing that it has`, { skip }, async (t) => {
+  test(`${kind} sends one request where nothing changed`, { skip }, async (t) => {
     const served = await serveArchive();
     t.after(() => served.close());
     await served.archive.release(packagesOf('1.0'));
@@ -88,7 +88,7 @@ for (const { kind, skip } of CLIENTS) {
     assert.equal(await client.versionOf('hello'), '1.1');
   });
 
-  test(`${kind} stays with what it has when an archive goes back in time`, { skip }, async (t) => {
+  test(`${kind} keeps its lists when an archive goes back in time`, { skip }, async (t) => {
     const served = await serveArchive();
     t.after(() => served.close());
     await served.archive.release(packagesOf('1.1'));
@@ -104,8 +104,8 @@ for (const { kind, skip } of CLIENTS) {
 }
 
 /**
- * What an archive may do wrong, and the step at which each client must refuse it; the good one
- * proves that the rest is refused for its fault.
+ * Faults of an archive, and the step at which each client must refuse them. The good archive proves
+ * that the others are refused for their fault.
  */
 const FAULTS: readonly {
   readonly what: string;
@@ -132,7 +132,7 @@ const FAULTS: readonly {
       })),
   },
   {
-    what: 'a release of tomorrow',
+    what: 'a release dated tomorrow',
     refusedAt: 'update',
     release: async (archive) =>
       void (await archive.release(packagesOf('1.1'), {
@@ -144,7 +144,7 @@ const FAULTS: readonly {
     refusedAt: 'update',
     release: async (archive) =>
       void (await archive.release(packagesOf('1.1'), {
-        key: await createSigningKey('somebody else'),
+        key: await createSigningKey('another key'),
       })),
   },
   {
@@ -215,7 +215,7 @@ for (const fault of FAULTS) {
 
 for (const { kind, skip } of CLIENTS) {
   test(
-    `${kind} says that a source with good lists is now signed by somebody else`,
+    `${kind} fails where a source with good lists is now signed by another key`,
     { skip },
     async (t) => {
       const served = await serveArchive();
@@ -224,7 +224,7 @@ for (const { kind, skip } of CLIENTS) {
       const client = await served.client(kind);
       await client.update({ fresh: true });
       await served.archive.release(packagesOf('1.1'), {
-        key: await createSigningKey('somebody else'),
+        key: await createSigningKey('another key'),
       });
 
       const outcome = await client.update({ fresh: false });
@@ -252,10 +252,7 @@ test(
   },
 );
 
-/**
- * Writes a release whose files of one sort are missing; by-hash and canonical names are of the sort
- * that the filter names.
- */
+/** Writes a release without the files that the filter names. */
 async function writeWithout(
   archive: SignedArchive,
   isMissing: (file: ReleasedFile) => boolean,

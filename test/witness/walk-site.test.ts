@@ -10,18 +10,13 @@ import { test } from 'node:test';
 
 import { ask, weigh } from '../../src/witness/ask-as-apt.ts';
 import { walkSite } from '../../src/witness/walk-site.ts';
-import {
-  packagesOf,
-  serveArchive,
-  SUITE,
-  type ServedArchive,
-} from '../made-archive/served-archive.ts';
+import { packagesOf, serveArchive, SUITE, type ServedArchive } from '../support/served-archive.ts';
 
 const walk = (served: ServedArchive) =>
   walkSite({ url: served.server.url, suite: SUITE, keyring: served.archive.key.publicBinary });
 
 for (const releaseSet of ['both', 'detached'] as const) {
-  test(`a walk counts what a release with Release set ${releaseSet} wrote`, async (t) => {
+  test(`a walk counts the files of a release, with Release set ${releaseSet}`, async (t) => {
     const served = await serveArchive({
       releaseSet,
       components: ['main', 'contrib'],
@@ -80,7 +75,7 @@ test('a walk finds bytes under a name that must answer 404', async (t) => {
   assert.notDeepEqual(found.faults, []);
 });
 
-test('a large pool file is weighed as it comes, and half of one is an error', async (t) => {
+test('a large pool file is hashed as it arrives, and half of one is an error', async (t) => {
   const [part, parts] = [Buffer.alloc(1024 * 1024, 'x'), 256];
   const server = createServer((request, response) => {
     response.writeHead(200, { 'content-length': part.length * parts });

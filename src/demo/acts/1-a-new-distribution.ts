@@ -1,4 +1,4 @@
-import { packagesOf } from '../../made-archive/demo-packages.ts';
+import { packagesOf } from '../demo-packages.ts';
 import { DISTRIBUTION, fetchEverything, type OwnArchive } from '../own-archive.ts';
 import { hold, type Stage } from '../stage.ts';
 
@@ -6,9 +6,7 @@ export const title = 'A new distribution reaches both sites.';
 
 export async function play(stage: Stage, own: OwnArchive): Promise<void> {
   await own.release(packagesOf(1));
-  stage.say(
-    `an archive with a signed distribution answers at ${own.server.url}; no site has anything of it`,
-  );
+  stage.say(`an archive serves a signed distribution at ${own.server.url}; the sites are empty`);
 
   const applied = await stage.debgeo(['apply', stage.configurationFile]);
   hold(applied.exitCode === 0, 'the configuration is accepted');
@@ -17,8 +15,7 @@ export async function play(stage: Stage, own: OwnArchive): Promise<void> {
 
   for (const site of stage.sites) {
     const count = await fetchEverything(stage, own, site);
-    stage.say(
-      `${stage.clientName} fetched ${count} packages from ${site.name}, every one with the bytes that the archive released`,
-    );
+    const fetched = `fetched ${count} packages from ${site.name}`;
+    stage.say(`${stage.clientName} ${fetched}, each with the bytes that the archive released`);
   }
 }

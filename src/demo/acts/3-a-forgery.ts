@@ -1,14 +1,14 @@
-import { makePackage } from '../../made-archive/demo-packages.ts';
 import { createSigningKey } from '../../made-archive/signing-key.ts';
+import { makePackage } from '../demo-packages.ts';
 import { DISTRIBUTION, fetchEverything, servedBy, type OwnArchive } from '../own-archive.ts';
 import { hold, type Stage } from '../stage.ts';
 
 export const title = 'Somebody signs a release with another key.';
 
-/** debgeo's exit code for what it refuses to take: signature, rollback, expiry, hostile path. */
+/** debgeo's exit code for a refusal: signature, rollback, expiry, hostile path. */
 const REFUSED = 3;
 
-/** The package that the archive releases for the first time in its last release. */
+/** The package that is new in the archive's last release. */
 export const NEWCOMER = 'newcomer';
 
 export interface Refusal {

@@ -5,7 +5,7 @@ import { NEWCOMER } from './3-a-forgery.ts';
 export const title = 'The archive refuses connections.';
 
 export interface Survival {
-  /** Packages that a client fetched from every site after the archive was gone. */
+  /** Packages that a client fetched from each site while the archive refused connections. */
   readonly packages: number;
 }
 
@@ -15,7 +15,7 @@ export async function play(stage: Stage, own: OwnArchive): Promise<Survival> {
     () => false,
     () => true,
   );
-  hold(refused, 'nobody answers for the archive');
+  hold(refused, 'the archive refuses connections');
   stage.say(`${own.server.url} refuses connections`);
 
   const client = await openClient(stage, own, stage.sin);

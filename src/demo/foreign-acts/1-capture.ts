@@ -3,10 +3,7 @@ import type { Stage } from '../stage.ts';
 
 export const title = 'The archive is captured, and reaches both sites.';
 
-/**
- * A refusal ends the demo with the exit code of the command that refused: it has said why, and what
- * to do.
- */
+/** A command that refuses says why and what to do; the demo ends with its exit code. */
 export async function play(stage: Stage): Promise<void> {
   for (const args of [
     ['apply', stage.configurationFile],

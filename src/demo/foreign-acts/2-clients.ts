@@ -6,16 +6,14 @@ import { hold, type DemoSite, type Stage } from '../stage.ts';
 
 export const title = 'A client reads both sites.';
 
-/**
- * So many packages, or so many bytes, are downloaded from each site: minutes at most, however large
- * the archive is.
- */
+/** A sample for each site, so that an archive of any size takes minutes at most. */
 const PACKAGES_MAX = 200;
 const BYTES_MAX = 512 * 1024 * 1024;
 
 export interface Reading {
-  /** Downloaded from every site, and those that the client can see there. */
+  /** Downloaded from each site. */
   readonly packages: number;
+  /** In the lists of a client of each site. */
   readonly listed: number;
 }
 
@@ -43,9 +41,8 @@ async function readSite(stage: Stage, reader: Reader, site: DemoSite): Promise<R
   hold(update.exitCode === 0, `${client.name} updates from ${site.name}\n${update.output}`);
   const names = await client.packages();
   const sample = sampleOf(names, walked);
-  stage.say(
-    `${client.name} (${[reads.architecture, ...reads.components].join(' ')}) reads ${site.name}: ${names.length} packages`,
-  );
+  const selection = [reads.architecture, ...reads.components].join(' ');
+  stage.say(`${client.name} (${selection}) reads ${site.name}: ${names.length} packages`);
   if (sample.length === 0) return { packages: 0, listed: 0 };
 
   const download = await client.download(sample);
@@ -55,9 +52,8 @@ async function readSite(stage: Stage, reader: Reader, site: DemoSite): Promise<R
     `${site.name} has a file for each of ${sample.length} packages`,
   );
   assertListed(download.files, walked, site);
-  stage.say(
-    `  ${sample.length === names.length ? 'downloaded all of them' : `downloaded ${sample.length} of them`}: each with the size and SHA-256 that Packages says`,
-  );
+  const share = sample.length === names.length ? 'all' : sample.length;
+  stage.say(`  downloaded ${share} of them, each with the size and SHA-256 of Packages`);
   await installAlone(stage, client, sample, walked, site);
   return { packages: sample.length, listed: names.length };
 }
@@ -73,14 +69,11 @@ function assertListed(
         ({ name, size, sha256 }) =>
           name === file.package && size === file.size && sha256 === file.sha256,
       ),
-      `${file.name} from ${site.name} has the size and SHA-256 that Packages says`,
+      `${file.name} from ${site.name} has the size and SHA-256 of Packages`,
     );
 }
 
-/**
- * What an archive's packages depend on may be in another archive: one is installed that needs
- * nothing, if there is one.
- */
+/** Installs a package that depends on no other: dependencies may be in another archive. */
 async function installAlone(
   stage: Stage,
   client: Client,
@@ -93,7 +86,7 @@ async function installAlone(
     (name) => !needy.has(name) && walked.packages.some((one) => one.name === name),
   );
   if (alone === undefined)
-    return stage.say('  none of them stands alone: no installation is tried');
+    return stage.say('  each of them depends on another package: no installation is tried');
   const installed = await client.installDownloadOnly(alone);
   hold(
     installed.exitCode === 0,
@@ -104,9 +97,7 @@ async function installAlone(
   stage.say(`  installed (download only) ${alone}, which needs no other package`);
 }
 
-/**
- * All of them if they are few; otherwise the same ones in every run, from all over the alphabet.
- */
+/** All packages if they are few, else some from all over the alphabet, the same in every run. */
 function sampleOf(names: readonly string[], { packages }: WalkedIndices): string[] {
   const sizes = new Map<string, number>();
   for (const { name, size } of packages) sizes.set(name, Math.max(size, sizes.get(name) ?? 0));

@@ -4,7 +4,7 @@ import { hold, type Stage } from '../stage.ts';
 
 export const title = 'One byte rots at sin, inside the files of its storage.';
 
-/** The smallest pool file is found fastest in the files of the storage. */
+/** Rots the smallest pool file: it is found fastest in the files of the storage. */
 export async function play(stage: Stage, reader: Reader): Promise<Repair> {
   const { pool } = await walkIndicesAt(reader, stage.sin);
   const [victim] = [...pool]

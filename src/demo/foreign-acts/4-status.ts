@@ -4,7 +4,7 @@ import { hold, type Stage } from '../stage.ts';
 export const title = 'What status says is what is there.';
 
 export interface Comparison {
-  /** Immutable files that a walk from the Release down found right at each site. */
+  /** Immutable files that a walk from Release down found at each site, with the right bytes. */
   readonly members: number;
 }
 
@@ -18,15 +18,16 @@ export async function play(stage: Stage, reader: Reader): Promise<Comparison> {
     const said = status.sites.find((one) => one.site === site.name);
     hold(walk !== undefined && said !== undefined, `status knows ${site.name}`);
     hold(walk.faults.length === 0, `${site.name} is whole\n${walk.faults.join('\n')}`);
+    const { members, synced, verified } = said;
+    const isSame = [members, synced, verified].every((count) => count === walk.members);
+    const counts = `${members} members, ${synced} synced, ${verified} verified`;
     hold(
-      walk.members > 0 &&
-        said.members === walk.members &&
-        said.synced === walk.members &&
-        said.verified === walk.members,
-      `status of ${site.name} (${said.members} members, ${said.synced} there, ${said.verified} verified) is what a walk finds: ${walk.members}`,
+      walk.members > 0 && isSame,
+      `status of ${site.name} (${counts}) is what a walk finds: ${walk.members}`,
     );
+    const right = `${walk.byHash} indices by hash, ${walk.poolFiles} of the pool`;
     stage.say(
-      `a walk of ${site.name} from its Release down: ${walk.members} files right (${walk.byHash} indices by hash, ${walk.poolFiles} of the pool), 0 wrong`,
+      `a walk of ${site.name} from Release down: ${walk.members} files right (${right}), 0 wrong`,
     );
   }
   hold(

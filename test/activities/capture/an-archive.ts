@@ -15,7 +15,7 @@ import {
 } from '../../../src/made-archive/deb-package.ts';
 import type { SignedArchiveOptions } from '../../../src/made-archive/signed-archive.ts';
 import { aDistribution, DISTRIBUTION } from '../../database/distribution-fixture.ts';
-import { serveArchive } from '../../made-archive/served-archive.ts';
+import { serveArchive } from '../../support/served-archive.ts';
 import { inActivity } from '../lane/lanes.ts';
 
 const closers: (() => Promise<void>)[] = [];

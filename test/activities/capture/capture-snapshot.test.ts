@@ -14,7 +14,7 @@ import { DebgeoError, type ErrorCode } from '../../../src/domain/errors.ts';
 import { hashOf } from '../../../src/made-archive/release-files.ts';
 import { createSigningKey } from '../../../src/made-archive/signing-key.ts';
 import { DISTRIBUTION } from '../../database/distribution-fixture.ts';
-import { SUITE } from '../../made-archive/served-archive.ts';
+import { SUITE } from '../../support/served-archive.ts';
 import { anArchive, packagesOf } from './an-archive.ts';
 
 const isCode = (code: ErrorCode) => (error: unknown) =>

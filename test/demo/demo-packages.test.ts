@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
+import { makePackage, packagesOf } from '../../src/demo/demo-packages.ts';
 import type { Package } from '../../src/made-archive/deb-package.ts';
-import { makePackage, packagesOf } from '../../src/made-archive/demo-packages.ts';
 
 const RELEASES = 9;
 
 const filesOf = (entry: Package) => (entry.kind === 'binary' ? [entry.file] : entry.files);
 
-test('every release changes packages, and none ever goes back to an earlier version', () => {
+test('every release changes four packages, and no version is ever an earlier one', () => {
   for (let number = 2; number <= RELEASES; number++) {
     const before = packagesOf(number - 1).filter((entry) => entry.kind === 'binary');
     const after = packagesOf(number).filter((entry) => entry.kind === 'binary');
@@ -20,7 +20,7 @@ test('every release changes packages, and none ever goes back to an earlier vers
   }
 });
 
-test('a file name always stands for the same bytes', () => {
+test('a file name has the same bytes in every release', () => {
   const seen = new Map<string, Uint8Array>();
   for (let number = 1; number <= RELEASES; number++) {
     for (const file of packagesOf(number).flatMap(filesOf)) {

@@ -1,3 +1,4 @@
+/** A made archive that is served over HTTP, and the two clients that read it. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,10 +21,10 @@ import type { Client, ClientOptions } from '../../src/witness/client.ts';
 
 export const SUITE = 'stable';
 
-export const apt = await findApt();
+const apt = await findApt();
 const withoutApt = apt === null ? 'needs apt-get: apt-get install apt' : false;
 
-/** Both clients, the one that needs a tool of the host with the reason why it is skipped. */
+/** Both clients; `skip` is the reason for which the tests of one are skipped. */
 export const CLIENTS: readonly {
   readonly kind: 'apt' | 'built-in';
   readonly skip: string | false;
@@ -33,7 +34,7 @@ export const CLIENTS: readonly {
   { kind: 'built-in', skip: false, create: async (options) => createBuiltinClient(options) },
 ];
 
-/** Two packages that depend on one another's names with signs that apt quotes, and a source. */
+/** A package, another one that it depends on, with signs in its name that apt quotes; a source. */
 export const packagesOf = (version: string): Package[] => [
   makeBinaryPackage({
     name: 'hello',
@@ -63,7 +64,7 @@ export interface ServedArchive {
 export async function serveArchive(
   options: Partial<SignedArchiveOptions> = {},
 ): Promise<ServedArchive> {
-  const folder = await mkdtemp(join(tmpdir(), 'debgeo-demo-'));
+  const folder = await mkdtemp(join(tmpdir(), 'debgeo-served-'));
   const key = await createSigningKey('the archive of a test');
   const archive = createSignedArchive({
     folder: join(folder, 'archive'),

@@ -1,7 +1,7 @@
 /**
- * One installation of debgeo with nothing in it: a database, a namespace, containers, and a worker
- * process. It is driven through the product's own front: `applyConfiguration`, the Update `look`
- * and the signals of src/temporal.ts, and the rows that `debgeo update --wait` waits for.
+ * One empty installation of debgeo: a database, a namespace, containers, and a worker process. The
+ * bench drives it as the command line does: by `applyConfiguration`, the Update `look` and the
+ * signals of src/temporal, and the rows that `debgeo update --wait` waits for.
  */
 import { execFile, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -19,7 +19,6 @@ import {
 import { connectDatabase, type Database } from '../src/database/orm.ts';
 import { readDatabaseClock } from '../src/database/server/clock.ts';
 import { readProgress, type LaneProgress } from '../src/database/views/progress.ts';
-import { forkWorker } from '../src/demo/fork-worker.ts';
 import {
   connectTemporal,
   describePollers,
@@ -27,123 +26,82 @@ import {
   signalVerify,
   type FinalLookOutcome,
 } from '../src/temporal/temporal.ts';
+import { forkWorker } from '../src/worker/fork-worker.ts';
 import type { Corpus } from './corpus.ts';
-import type { Place, Stage } from './stage.ts';
+import type { Place, Testbed } from './testbed.ts';
 
 const DEBGEO = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 const MOUNT = 'debian';
+/** A poll interval longer than any work: the bench itself says when debgeo looks. */
 const NEVER_MS = 6 * 3_600_000;
-const POLLS_MS = 60_000;
+const POLLERS_MS = 60_000;
 const SETTLE_MS = 30 * 60_000;
-/**
- * How often rows are asked: often enough for a change of a second, seldom enough not to be measured
- * in a long one.
- */
+/** How often rows are read: often enough for a change of a second, and seldom in a long one. */
 const WATCH_MS = { first: 20, later: 100, laterAfter: 3_000 };
 
-export interface WorldOptions {
+export interface InstallationOptions {
   readonly corpus: Corpus;
   readonly sites: number;
-  /** The worker runs under --cpu-prof and leaves its profile in this folder when it stops. */
+  /** The worker runs under --cpu-prof and writes its profile to this folder when it stops. */
   readonly profileFolder?: string;
-  /** What stands in front of a site instead of the site itself. */
+  /** The account URL for debgeo, where a proxy stands in front of the site. */
   readonly accountUrl?: (place: Place) => Promise<string>;
 }
 
-export interface World {
+export interface Installation {
   readonly database: Database;
   readonly client: Client;
   readonly places: readonly Place[];
   readonly distributions: readonly string[];
-  /** The worker's. */
+  /** Of the worker. */
   readonly pid: number;
   look(distribution?: string): Promise<FinalLookOutcome>;
-  /** A look now, until every site serves what it found. Seconds. */
+  /** A look now, until every site serves what it found. @returns seconds */
   update(distribution?: string): Promise<number>;
-  /** From the signal until every site has read back, judged and answered. Seconds. */
+  /** From the signal until every site has read back, judged and answered. @returns seconds */
   verify(): Promise<number>;
-  /** `debgeo update --wait` as a whole process. Seconds. */
+  /** `debgeo update --wait` as a whole process. @returns seconds */
   updateByCommand(): Promise<number>;
   /** VmHWM of the worker so far, bytes. */
   peakMemory(): number;
   close(): Promise<void>;
 }
 
-export async function openWorld(stage: Stage, options: WorldOptions): Promise<World> {
+export async function openInstallation(
+  testbed: Testbed,
+  options: InstallationOptions,
+): Promise<Installation> {
   const { corpus } = options;
   const [databaseUrl, namespace, places, archiveUrl] = await Promise.all([
-    stage.freshDatabase(),
-    stage.freshNamespace(),
-    stage.freshPlaces(options.sites),
-    stage.archive.serve(corpus),
+    testbed.freshDatabase(),
+    testbed.freshNamespace(),
+    testbed.freshPlaces(options.sites),
+    testbed.archive.serve(corpus),
   ]);
-  const environment: NodeJS.ProcessEnv = {
-    ...process.env,
-    DATABASE_URL: databaseUrl,
-    TEMPORAL_ADDRESS: stage.stack.temporalAddress,
-    TEMPORAL_NAMESPACE: namespace,
-  };
-  for (const { site, server } of places)
-    environment[credentialOf(site)] = `AccountName=${server.account};AccountKey=${server.key}`;
+  const { temporalAddress } = testbed.stack;
+  const environment = environmentOf(databaseUrl, temporalAddress, namespace, places);
   const database = await connectDatabase(databaseUrl);
-  const client = await connectTemporal({ address: stage.stack.temporalAddress, namespace });
+  const client = await connectTemporal({ address: temporalAddress, namespace });
+  const { profileFolder } = options;
   const nodeOptions =
-    options.profileFolder === undefined
-      ? []
-      : ['--cpu-prof', `--cpu-prof-dir=${options.profileFolder}`];
-  const worker = forkWorker(join(stage.folder, 'worker.log'), { environment, nodeOptions });
+    profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
+  const worker = forkWorker(join(testbed.folder, 'worker.log'), { environment, nodeOptions });
+  await configure(database, client, await configurationOf(archiveUrl, options, places));
+  const onFailure = reporter(testbed.say);
+  const [first] = corpus.suites as [string];
 
-  // First the sites: a worker reads its queues every two seconds, and that wait is not what is
-  // measured.
-  const configuration = await configurationOf(archiveUrl, options, places);
-  await applyConfiguration(database, { ...configuration, distributions: {} }, false);
-  for (const { site } of places) await untilPolled(client, `debgeo-site-${site}`);
-  await untilPolled(client, 'debgeo');
-  await applyConfiguration(database, configuration, false);
-
-  const failures = new Set<string>();
-  const failed = (what: string): void => {
-    if (!failures.has(what)) stage.say(`a lane failed, and will try again: ${what}`);
-    failures.add(what);
-  };
   return {
     database,
     client,
     places,
     distributions: corpus.suites,
     pid: worker.pid!,
-    look: (distribution = corpus.suites[0]!) => look(client, distribution),
-    async update(distribution = corpus.suites[0]!) {
-      const began = performance.now();
-      const found = await look(client, distribution);
-      if (found.outcome === 'failed' || found.outcome === 'removed')
-        throw new Error(`the look failed: ${JSON.stringify(found.report)}`);
-      await untilSettled(
-        database,
-        distribution,
-        began,
-        (lane) => lane.served >= (found.generation ?? 0),
-        failed,
-      );
-      return secondsSince(began);
-    },
-    async verify() {
-      const [distribution] = corpus.suites as [string];
-      const askedAt = await readDatabaseClock(database);
-      const began = performance.now();
-      await signalVerify(client, distribution);
-      await untilSettled(
-        database,
-        distribution,
-        began,
-        (lane) => (lane.verifyAnsweredAt ?? 0) >= askedAt,
-        failed,
-      );
-      return secondsSince(began);
-    },
+    look: (distribution = first) => look(client, distribution),
+    update: (distribution = first) => update(database, client, distribution, onFailure),
+    verify: () => verify(database, client, first, onFailure),
     async updateByCommand() {
       const began = performance.now();
-      await runDebgeo(['update', corpus.suites[0]!, '--wait'], environment);
+      await runDebgeo(['update', first, '--wait'], environment);
       return secondsSince(began);
     },
     peakMemory: () => peakMemoryOf(worker.pid!),
@@ -156,16 +114,92 @@ export async function openWorld(stage: Stage, options: WorldOptions): Promise<Wo
   };
 }
 
+function environmentOf(
+  databaseUrl: string,
+  temporalAddress: string,
+  namespace: string,
+  places: readonly Place[],
+): NodeJS.ProcessEnv {
+  const credentials = places.map(({ site, server }) => [
+    credentialOf(site),
+    `AccountName=${server.account};AccountKey=${server.key}`,
+  ]);
+  return {
+    ...process.env,
+    DATABASE_URL: databaseUrl,
+    TEMPORAL_ADDRESS: temporalAddress,
+    TEMPORAL_NAMESPACE: namespace,
+    ...Object.fromEntries(credentials),
+  };
+}
+
+/**
+ * The sites first: a worker reads every two seconds which queues it polls, and no work measures
+ * that wait.
+ */
+async function configure(
+  database: Database,
+  client: Client,
+  configuration: AppliedConfiguration,
+): Promise<void> {
+  await applyConfiguration(database, { ...configuration, distributions: {} }, false);
+  for (const site of Object.keys(configuration.sites))
+    await untilPolled(client, `debgeo-site-${site}`);
+  await untilPolled(client, 'debgeo');
+  await applyConfiguration(database, configuration, false);
+}
+
+type OnFailure = (what: string) => void;
+
+/** Says each failure once. */
+function reporter(say: (line: string) => void): OnFailure {
+  const said = new Set<string>();
+  return (what) => {
+    if (!said.has(what)) say(`a lane failed, and will try again: ${what}`);
+    said.add(what);
+  };
+}
+
+async function update(
+  database: Database,
+  client: Client,
+  distribution: string,
+  onFailure: OnFailure,
+): Promise<number> {
+  const began = performance.now();
+  const found = await look(client, distribution);
+  if (found.outcome === 'failed' || found.outcome === 'removed')
+    throw new Error(`the look failed: ${JSON.stringify(found.report)}`);
+  const generation = found.generation ?? 0;
+  const isServed = (lane: LaneProgress) => lane.served >= generation;
+  await untilSettled(database, distribution, began, isServed, onFailure);
+  return secondsSince(began);
+}
+
+async function verify(
+  database: Database,
+  client: Client,
+  distribution: string,
+  onFailure: OnFailure,
+): Promise<number> {
+  const askedAt = await readDatabaseClock(database);
+  const began = performance.now();
+  await signalVerify(client, distribution);
+  const isAnswered = (lane: LaneProgress) => (lane.verifyAnsweredAt ?? 0) >= askedAt;
+  await untilSettled(database, distribution, began, isAnswered, onFailure);
+  return secondsSince(began);
+}
+
 export const secondsSince = (began: number): number => (performance.now() - began) / 1000;
 
 const credentialOf = (site: string): string => `DEBGEO_BENCH_${site.toUpperCase()}`;
 
-/** Where the archive stands at a place, for whoever writes it. */
+/** The URL of the archive's mount at a place. */
 export const siteUrl = (place: Place): string => `${place.container.url}/${MOUNT}`;
 
 async function configurationOf(
   archiveUrl: string,
-  options: WorldOptions,
+  options: InstallationOptions,
   places: readonly Place[],
 ): Promise<AppliedConfiguration> {
   const keyring = readFileSync(options.corpus.keyring);
@@ -211,7 +245,7 @@ async function stopWorker(worker: ChildProcess): Promise<void> {
 
 async function untilPolled(client: Client, queue: string): Promise<void> {
   for (
-    const deadline = Date.now() + POLLS_MS;
+    const deadline = Date.now() + POLLERS_MS;
     (await describePollers(client, queue)) === 0;
     await sleep(50)
   )
@@ -219,15 +253,15 @@ async function untilPolled(client: Client, queue: string): Promise<void> {
 }
 
 /**
- * A lane that fails tries again by itself, and what that takes is measured, too: said, so that
- * nobody takes it for speed.
+ * Waits until every lane is `synced` and `done`. A lane that fails tries again by itself, and that
+ * time is measured too: `onFailure` reports it, because the figure is then not that of the work.
  */
 async function untilSettled(
   database: Database,
   distribution: string,
   began: number,
   done: (lane: LaneProgress) => boolean,
-  onFailure: (what: string) => void,
+  onFailure: OnFailure,
 ): Promise<void> {
   for (;;) {
     const lanes = await readProgress(database, distribution);

@@ -1,20 +1,19 @@
+/** The packages of the demo's own archive, release by release; the same bytes in every run. */
 import { createHash } from 'node:crypto';
 
-import { makeBinaryPackage, makeSourcePackage, type Package } from './deb-package.ts';
+import { makeBinaryPackage, makeSourcePackage, type Package } from '../made-archive/deb-package.ts';
 
-/** Names that apt quotes are among them, and one package for every architecture. */
+/** One name has signs that apt quotes, and one package is for all architectures. */
 const NAMES = [
-  'hello', 'libgreeting1', 'libgreeting++', 'greeting-doc', 'atlas', 'beacon', 'compass', 'dinghy', 'estuary', 'ferry', 'galley', 'harbour',
-  'island', 'jetty', 'keel', 'lagoon', 'mooring', 'narrows', 'oar', 'pier', 'quay', 'rudder', 'sail', 'tide',
-]; // prettier-ignore
+  ...['hello', 'libgreeting1', 'libgreeting++', 'greeting-doc', 'atlas', 'beacon', 'compass'],
+  ...['dinghy', 'estuary', 'ferry', 'galley', 'harbour', 'island', 'jetty', 'keel', 'lagoon'],
+  ...['mooring', 'narrows', 'oar', 'pier', 'quay', 'rudder', 'sail', 'tide'],
+];
 
-/** How many packages each release of act 2 changes. */
+/** Packages that each release of act 2 changes. */
 const CHANGED = 4;
 
-/**
- * The whole archive after so many releases: `number` counts from 1, and each release changes a few
- * packages.
- */
+/** All packages of release `number`, which counts from 1; each release changes CHANGED of them. */
 export const packagesOf = (number: number): Package[] => [
   ...NAMES.map((name, index) => makePackage(name, lastChange(index, number))),
   makeSourcePackage({
@@ -24,7 +23,7 @@ export const packagesOf = (number: number): Package[] => [
   }),
 ];
 
-/** A package that is in no release of `packagesOf`. */
+/** `change` is the release that changed it last. Also for names that `packagesOf` does not have. */
 export const makePackage = (name: string, change: number): Package =>
   makeBinaryPackage({
     name,
@@ -34,10 +33,7 @@ export const makePackage = (name: string, change: number): Package =>
     ...(name === 'hello' ? { depends: 'libgreeting1 (>= 1.0)' } : {}),
   });
 
-/**
- * The last release, up to this one, that changed the package at this place of the list; they take
- * turns.
- */
+/** The last release up to `number` that changed the package at this index; they take turns. */
 function lastChange(index: number, number: number): number {
   const turn = Math.floor(index / CHANGED);
   const turns = NAMES.length / CHANGED;
@@ -47,7 +43,7 @@ function lastChange(index: number, number: number): number {
 
 const versionOf = (change: number): string => `1.0~${change}+b1`;
 
-/** 4 to 36 kB that do not compress, the same in every run. */
+/** 4 to 36 kB that do not compress. */
 function payloadOf(name: string, change: number): Buffer {
   const seed = createHash('sha256').update(`${name} ${change}`).digest();
   const blocks: Buffer[] = [];
