@@ -17,7 +17,7 @@ import { untilReady, type Server } from '../../src/stack/server-process.ts';
 
 const PATIENT = new AbortController().signal;
 
-test('a stranger with the pid of postmaster.pid stops no start, nor is stopped', async (context) => {
+test('a stranger with the pid of postmaster.pid stops no start and lives on', async (context) => {
   const folder = temporaryFolder(context);
   const first = await start(folder);
   await first.server.stop();
