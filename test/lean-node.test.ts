@@ -53,7 +53,7 @@ async function run(
 }
 
 describe('lean-node', () => {
-  it('is Node, in the process that was started, and bounds young objects, unlike Node alone', async () => {
+  it('is Node in the process that was started, and bounds young objects', async () => {
     const lean = await run(LEAN_NODE, { HOME: '/nowhere' });
 
     assert.deepEqual([lean.isItself, lean.code], [true, 0]);

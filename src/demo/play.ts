@@ -45,9 +45,9 @@ export async function playForeign(stage: Stage, reader: Reader, say: Say): Promi
   const repair = await act(aForeignRottenByte.title, () => aForeignRottenByte.play(stage, reader));
   const comparison = await act(status.title, () => status.play(stage, reader));
   const { generation, serving, verified } = await sumUp(stage);
-  const { distribution } = stage.replicated;
+  const served = `generation ${generation} of ${stage.replicated.distribution}`;
   return [
-    `demo: ${serving} of ${stage.sites.length} sites serve generation ${generation} of ${distribution}`,
+    `demo: ${serving} of ${stage.sites.length} sites serve ${served}`,
     `${verified} blobs verified`,
     `${stage.clientName} fetched ${reading.packages} of ${reading.listed} packages from each`,
     `${repair.corruptionsRepaired} corruption found and repaired`,

@@ -1,7 +1,8 @@
 /**
  * A signed archive on disk, for the demo, the tests and the bench. It is written in the order of a
- * careful archive: pool, by-hash, canonical indices, Release.gpg, Release, InRelease last; each file
- * under another name first, then renamed. Several suites may share one folder, and so one pool.
+ * careful archive: pool, by-hash, canonical indices, Release.gpg, Release, InRelease last; each
+ * file under another name first, then renamed. Several suites may share one folder, and so one
+ * pool.
  *
  * This room imports nothing of debgeo, so that what it makes does not agree with what debgeo reads
  * by construction (linted).
@@ -40,8 +41,8 @@ export interface SignedArchiveOptions {
   /** Tables of Release, and folders of by-hash files. Default MD5Sum and SHA256. */
   readonly hashes?: readonly HashName[];
   /**
-   * Variants of Packages, Sources and Translation-en. Default gz and xz. The uncompressed variant is
-   * listed and absent.
+   * Variants of Packages, Sources and Translation-en. Default gz and xz. The uncompressed variant
+   * is listed and absent.
    */
   readonly compressions?: readonly Compression[];
 }

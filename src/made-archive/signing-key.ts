@@ -44,8 +44,8 @@ export async function createSigningKey(
     publicArmored: publicKey.armor(),
     publicBinary: publicKey.write(),
     async signClear(text, at = new Date()) {
-      // The line end before the signature belongs to the frame and not to the text (RFC 9580, 7): gpg
-      // leaves the last line end of the text to it.
+      // The line end before the signature belongs to the frame and not to the text (RFC 9580, 7):
+      // gpg leaves the last line end of the text to it.
       const message = await createCleartextMessage({ text: text.replace(/\n$/, '') });
       const signed = await sign({ message, signingKeys, date: at });
       return signed.replaceAll('\r\n', '\n');

@@ -81,7 +81,7 @@ for (const exitCode of [1, 2, 3, 4]) {
   });
 }
 
-test('a client reads every package, and one with other bytes than Packages says is found', async (t) => {
+test('a client reads every package, and a rotten one is found', async (t) => {
   const setting = await aSite(t);
 
   assert.deepEqual(await clients.play(setting.stage, setting.reader), { packages: 2, listed: 2 });
@@ -89,7 +89,7 @@ test('a client reads every package, and one with other bytes than Packages says 
   await assert.rejects(clients.play(setting.stage, setting.reader));
 });
 
-test('status must equal a walk: a member more, a member less and a rotten file are found', async (t) => {
+test('status equals a walk: a member more or less and a rotten file are found', async (t) => {
   const setting = await aSite(t);
   assert.deepEqual(await status.play(setting.stage, setting.reader), { members: setting.members });
 

@@ -18,7 +18,7 @@ test('a recorded server that still runs is stopped', async (context) => {
   assert.equal(identify(left.identity.pid), null);
 });
 
-test('a process that has the pid of a recorded server and another start is not signalled', async (context) => {
+test('a stranger with the pid of a recorded server is left alone', async (context) => {
   const stranger = await sleeper(context);
   const folder = recordOf(context, { ...stranger.identity, started: 'another boot/17' });
 

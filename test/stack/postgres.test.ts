@@ -17,7 +17,7 @@ import { untilReady, type Server } from '../../src/stack/server-process.ts';
 
 const PATIENT = new AbortController().signal;
 
-test('postmaster.pid with the pid of another process stops neither start nor process', async (context) => {
+test('a stranger with the pid of postmaster.pid stops no start and lives on', async (context) => {
   const folder = temporaryFolder(context);
   const first = await start(folder);
   await first.server.stop();
@@ -35,7 +35,7 @@ test('postmaster.pid with the pid of another process stops neither start nor pro
   await second.server.stop();
 });
 
-test('an unrecorded postmaster of the same folder is stopped before the next start', async (context) => {
+test('an unrecorded postmaster of the folder is stopped before the next start', async (context) => {
   const folder = temporaryFolder(context);
   const left = await start(folder);
 
@@ -60,7 +60,7 @@ test('the password is required, and only its owner can read it', async (context)
 });
 
 if (process.getuid?.() === 0) {
-  test('root without user namespaces runs PostgreSQL as the account nobody, from a copy', async (context) => {
+  test('root without user namespaces runs PostgreSQL as nobody, from a copy', async (context) => {
     const folder = temporaryFolder(context);
     chmodSync(folder, 0o700);
 

@@ -29,7 +29,7 @@ const start = (): Promise<Stack> =>
   startStack({ folder, blobs: ['fra'], say: () => undefined, durable: false });
 after(() => rmSync(folder, { recursive: true }));
 
-test('stop leaves no process, and the next start serves the same data at the same URLs', async () => {
+test('stop leaves no process; the next start has the same data and URLs', async () => {
   const first = await start();
   await write(first, 'first');
   await first.stop();
@@ -45,7 +45,7 @@ test('stop leaves no process, and the next start serves the same data at the sam
   assert.equal(await second.ended, null);
 });
 
-test('a second start in the folder of a running stack is refused and disturbs nothing', async () => {
+test('a second start in the folder of a running stack is refused', async () => {
   const stack = await start();
 
   await assert.rejects(
@@ -78,7 +78,7 @@ test('a start that is aborted leaves no process', async () => {
   assert.ok(!readFileSync(join(folder, 'keeper.log'), 'utf8').includes('killed'));
 });
 
-test('when the parent is killed, all servers close and keep what they acknowledged', async () => {
+test('when the parent is killed, all servers close and keep their data', async () => {
   const parent = await startParent();
   await write(readStackFile(folder), 'before the parent was killed');
 
@@ -90,7 +90,7 @@ test('when the parent is killed, all servers close and keep what they acknowledg
   await next.stop();
 });
 
-test('when the keeper is killed, the parent learns it and the next start stops the rest', async () => {
+test('when the keeper is killed, the parent learns it; the next start stops the rest', async () => {
   const stack = await start();
   await write(stack, 'before the keeper was killed');
   const record = readRecord(folder);
