@@ -17,8 +17,8 @@ import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
 import type { Validator } from '../domain/snapshot.ts';
+import { aborted, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
 import type { Archive } from './archive.ts';
-import { throwIfAborted, tooLarge, unreachable } from './http-answer.ts';
 import { fetchReleaseSet } from './release-set.ts';
 
 /** Those of LIMITS that reading a folder keeps. A test sets smaller ones. */
@@ -287,13 +287,7 @@ async function within<T>(
   throwIfAborted(signal);
   const { promise: ended, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(unreachable(place, `no answer within ${ms} ms`)), ms);
-  const abort = (): void =>
-    reject(
-      new DOMException('the archive is no longer asked', {
-        name: 'AbortError',
-        cause: signal.reason,
-      }),
-    );
+  const abort = (): void => reject(aborted(signal));
   signal.addEventListener('abort', abort, { once: true });
   try {
     return await Promise.race([work, ended]);

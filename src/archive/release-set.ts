@@ -1,9 +1,8 @@
 /** The order in which a Release set is asked for, the same for every kind of archive. */
 import { DebgeoError } from '../domain/errors.ts';
 import { joinPath, type RepoPath } from '../domain/repo-path.ts';
-import type { ReleaseSet } from '../domain/snapshot.ts';
-import type { Validator } from '../domain/snapshot.ts';
-import { unreachable } from './http-answer.ts';
+import type { ReleaseSet, Validator } from '../domain/snapshot.ts';
+import { unreachable } from './archive-error.ts';
 
 interface FetchedFile {
   readonly bytes: Uint8Array;

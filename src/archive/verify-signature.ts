@@ -13,6 +13,7 @@ import * as openpgp from 'openpgp';
 
 import { isSameText, splitClearsigned, splitSignatures } from '../domain/clearsigned.ts';
 import { DebgeoError, type ErrorCode } from '../domain/errors.ts';
+import { FUTURE_MS } from '../domain/freshness.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { ReleaseSet } from '../domain/snapshot.ts';
 import { quoted, readKeyring } from './keyring.ts';
@@ -73,8 +74,6 @@ const ANY_HASH = {
   rejectHashAlgorithms: new Set(),
   rejectMessageHashAlgorithms: new Set(),
 } as openpgp.Config;
-/** apt: Acquire::Max-FutureTime. Further ahead, the Date of the Release is refused, too. */
-const FUTURE_MS = 10_000;
 const LF = 0x0a;
 
 /**

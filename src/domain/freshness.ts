@@ -2,8 +2,11 @@ import { DebgeoError, type ErrorReport } from './errors.ts';
 
 type Dated = { readonly date: Date | null };
 
-/** apt: Acquire::Max-FutureTime, seconds that a Date may lie ahead of our clock. */
-const FUTURE_MS = 10_000;
+/**
+ * How far a Date, or the time of a signature, may lie ahead of our clock (apt:
+ * Acquire::Max-FutureTime). Milliseconds.
+ */
+export const FUTURE_MS = 10_000;
 
 /**
  * Whether a Release may be accepted, or go on being accepted, now. Judged at capture, at publish

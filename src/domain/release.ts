@@ -4,6 +4,7 @@
  */
 import { parseStanza, type Stanza } from './deb822.ts';
 import { DebgeoError } from './errors.ts';
+import { HASHES, HEX_DIGITS, type HashName, type Hashes } from './hashes.ts';
 import { LIMITS } from './limits.ts';
 import {
   ambiguous,
@@ -14,19 +15,6 @@ import {
   type RepoPath,
 } from './repo-path.ts';
 import type { Selection } from './snapshot.ts';
-
-/** As Release names its tables and as by-hash folders are named, strongest first. */
-const HASHES = ['SHA512', 'SHA256', 'SHA1', 'MD5Sum'] as const;
-export type HashName = (typeof HASHES)[number];
-const HEX_DIGITS: Readonly<Record<HashName, number>> = {
-  SHA512: 128,
-  SHA256: 64,
-  SHA1: 40,
-  MD5Sum: 32,
-};
-
-/** Digests in lower-case hex. */
-export type Hashes = Readonly<Partial<Record<HashName, string>>>;
 
 export interface ReleaseEntry {
   /**
@@ -123,20 +111,6 @@ export function suiteFolder(suite: string): string {
   if (!suite.endsWith('/')) return joinPath('dists', suite);
   const folder = suite.slice(0, -1);
   return folder === '' || folder === '.' ? '.' : parseRepoPath(folder);
-}
-
-/**
- * `<folder of the index>/by-hash/<field name>/<hex>` for every hash listed, the strongest first:
- * apt asks for that one only.
- */
-export function byHashPaths(indexPath: RepoPath, hashes: Hashes): RepoPath[] {
-  const folder = indexPath.slice(0, indexPath.lastIndexOf('/') + 1);
-  const paths: RepoPath[] = [];
-  for (const name of HASHES) {
-    const digest = hashes[name];
-    if (digest !== undefined) paths.push(parseRepoPath(`${folder}by-hash/${name}/${digest}`));
-  }
-  return paths;
 }
 
 function readStanza(body: Uint8Array): Stanza {

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { LIMITS } from '../../src/domain/limits.ts';
-import { byHashPaths, parseRelease, selectEntries, suiteFolder } from '../../src/domain/release.ts';
-import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { parseRelease, selectEntries, suiteFolder } from '../../src/domain/release.ts';
 import { refuses } from './refuses.ts';
 
 const MD5 = '1'.repeat(32);
@@ -329,30 +328,5 @@ describe('suiteFolder', () => {
   it('refuses folders outside of the archive', () => {
     for (const suite of ['', '..', '../', '/etc/', 'a/../..', '//'])
       refuses('HOSTILE_PATH', () => suiteFolder(suite), suite);
-  });
-});
-
-describe('byHashPaths', () => {
-  it('names the folder of the index and the field, the strongest first', () => {
-    const paths = byHashPaths(parseRepoPath('dists/sid/main/binary-amd64/Packages.gz'), {
-      MD5Sum: MD5,
-      SHA1,
-      SHA256,
-      SHA512,
-    });
-
-    const folder = 'dists/sid/main/binary-amd64/by-hash';
-    assert.deepEqual(paths, [
-      `${folder}/SHA512/${SHA512}`,
-      `${folder}/SHA256/${SHA256}`,
-      `${folder}/SHA1/${SHA1}`,
-      `${folder}/MD5Sum/${MD5}`,
-    ]);
-  });
-
-  it('names the root for an index in the root of a flat archive', () => {
-    assert.deepEqual(byHashPaths(parseRepoPath('Packages'), { SHA256 }), [
-      `by-hash/SHA256/${SHA256}`,
-    ]);
   });
 });
