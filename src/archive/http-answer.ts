@@ -23,14 +23,15 @@ export interface HttpArchiveLimits {
   readonly retryAfterMs: number;
 }
 
-/** A body that nobody needs is read to its end up to here, so that the connection is kept. */
+/** An unwanted body is read to its end up to here, so that the connection is kept. */
 const DISCARD_BYTES = 16 * 1024;
 
 /**
  * Only waiting for the archive counts as slowness: the time that the reader takes for a chunk does
  * not.
+ * @param stalled ends the answer with an error
+ * @param unread the timer that ends an answer whose body is never read
  * @param place the URL as it may be printed
- * @param unread the timer that watched until somebody began to read
  */
 export async function* readBody(
   answer: http.IncomingMessage,
@@ -77,8 +78,8 @@ export async function* readBody(
 }
 
 /**
- * Reads what nobody needs, so that the connection is free for the next request; gives the
- * connection up where that would cost more.
+ * Reads an unwanted body to its end, so that the connection is free for the next request; closes
+ * the connection where that would cost more.
  */
 export async function discard(
   answer: http.IncomingMessage,

@@ -1,9 +1,9 @@
 /**
- * An archive behind http or https.
+ * An archive behind HTTP or HTTPS.
  *
  * Node's own client, and not fetch: a path goes out byte for byte as apt quotes it (a URL parser
- * would resolve `%2e`), redirects are ours to judge, nothing is decoded on the way, and each wait
- * has its own end. A file that breaks off never looks like a whole one.
+ * would resolve `%2e`), redirects are judged here, nothing is decoded on the way, and each wait has
+ * its own end. A file that breaks off never looks like a whole one.
  */
 import { once } from 'node:events';
 import http from 'node:http';
@@ -140,7 +140,7 @@ class HttpArchive implements Archive {
     }
   }
 
-  /** A place that a redirect names is a URL like any other: here, and only here, it is resolved. */
+  /** The one place where a URL is resolved: a redirect may name a relative one. */
   #redirected(from: URL, target: string, location: string | undefined): URL {
     const allowed = [...this.#origins].join(', ');
     const place = printed(from, target);
@@ -201,8 +201,8 @@ class HttpArchive implements Archive {
     const end = () => void request.destroy();
     signal.addEventListener('abort', end, { once: true });
     request.once('close', () => signal.removeEventListener('abort', end));
-    // The head and a broken body may come in one packet: both need a listener before anybody reads.
-    // Whoever reads sees the error.
+    // The head and a broken body may come in one packet: both need a listener before the body is
+    // read. Its reader sees the error.
     request.on('error', () => {});
     request.on('response', (answer) => answer.on('error', () => {}));
     try {
@@ -229,7 +229,7 @@ class HttpArchive implements Archive {
     }
     const stalled = () =>
       void answer.destroy(unreachable(place, `no byte for ${this.#limits.stallMs} ms`));
-    // A body that nobody begins to read must not hold a connection for ever.
+    // A body that the caller never begins to read must not hold a connection for ever.
     const unread = setTimeout(stalled, this.#limits.stallMs);
     answer.once('close', () => clearTimeout(unread));
     return readBody(answer, stalled, unread, place, sizeMax, this.#limits, signal);

@@ -46,9 +46,9 @@ export async function fetchReleaseSet(
 }
 
 /**
- * The validator does not say of which file it is. Where InRelease has come or gone since, the other
- * file has another ETag or time; should both have the same time and no ETag, the next unconditional
- * look sees it.
+ * The validator does not say whether it is of InRelease or of Release. Where InRelease has come or
+ * gone since, the other file has another ETag or time; should both have the same time and no ETag,
+ * the next unconditional look sees the change.
  */
 async function fetchInOrder(
   fetch: FetchFile,
@@ -64,8 +64,8 @@ async function fetchInOrder(
   );
   if (release === 'unchanged') return release;
 
-  const first = inRelease ?? release;
-  if (first === null) {
+  const decisive = inRelease ?? release;
+  if (decisive === null) {
     throw new DebgeoError('RELEASE_MISSING', `${root} has no Release set in ${suiteFolder}`, {
       expected: joinPath(suiteFolder, 'InRelease'),
       found: 'no such file',
@@ -79,6 +79,6 @@ async function fetchInOrder(
       release: release?.bytes ?? null,
       releaseGpg: releaseGpg === 'unchanged' ? null : (releaseGpg?.bytes ?? null),
     },
-    validator: first.validator,
+    validator: decisive.validator,
   };
 }
