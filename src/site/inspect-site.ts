@@ -14,7 +14,7 @@ import {
 
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
-import type { AzureSite } from './azure-site-store.ts';
+import type { AzureSite } from './azure-container.ts';
 import { SasToken, type SiteCredential } from './credentials.ts';
 
 /** An answer, or why there is none. */

@@ -107,7 +107,7 @@ export class Pace {
   }
 
   /** Before a request: until what a throttled site asked for is over. */
-  async clear(signal: AbortSignal): Promise<void> {
+  async waitOutThrottle(signal: AbortSignal): Promise<void> {
     for (
       let left = this.#pausedUntil - performance.now();
       left > 0;

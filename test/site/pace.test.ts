@@ -119,10 +119,10 @@ describe('Pace', () => {
     const now = performance.now();
 
     assert.equal(pace.slowDown(4_000, now, now), false);
-    await pace.clear(NEVER);
+    await pace.waitOutThrottle(NEVER);
     assert.ok(performance.now() - now < 3_000, 'nobody waits for what the lane waits for');
     assert.equal(pace.slowDown(200, now, now), true);
-    await pace.clear(NEVER);
+    await pace.waitOutThrottle(NEVER);
     assert.ok(performance.now() - now >= 199);
     assert.equal(pace.slowDown(200, now, now - 2_900), false, 'the patience of an operation ends');
   });
