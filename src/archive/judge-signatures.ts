@@ -1,7 +1,7 @@
 /**
- * Judges single signatures and the pinned keys behind them, by what both are worth *now*. OpenPGP.js
- * judges keys at the time of the signature and would accept one that has expired since: key and
- * expiry are judged here.
+ * Judges single signatures and the pinned keys behind them, by what both are worth *now*.
+ * OpenPGP.js judges keys at the time of the signature and would accept one that has expired since:
+ * key and expiry are judged here.
  */
 import * as openpgp from 'openpgp';
 

@@ -1,4 +1,4 @@
-/** One version of a blob, its head read and its bytes not: they are read once, in one of two ways. */
+/** One version of a blob whose head was read: its bytes are read once, in one of two ways. */
 import { createHash } from 'node:crypto';
 import type { Readable } from 'node:stream';
 

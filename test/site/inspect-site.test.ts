@@ -10,7 +10,8 @@ import {
 
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { SasToken } from '../../src/site/credentials.ts';
-import { inspectAzureSite, judgeSite, type SiteFacts } from '../../src/site/inspect-site.ts';
+import { inspectAzureSite, type SiteFacts } from '../../src/site/inspect-site.ts';
+import { judgeSite } from '../../src/site/judge-site.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
 
 const SITE = {
