@@ -14,7 +14,7 @@ import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { BlobHttp, Refused } from '../../src/site/blob-http.ts';
 import { Pace } from '../../src/site/pace.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
-import { contentOf, hasCode } from './site-store-contract.ts';
+import { contentOf, hasCode } from './store-under-test.ts';
 
 const NEVER = new AbortController().signal;
 const NAMES = [

@@ -14,7 +14,7 @@ import {
   SasToken,
   type CredentialReference,
 } from '../../src/site/credentials.ts';
-import { hasCode } from './site-store-contract.ts';
+import { hasCode } from './store-under-test.ts';
 
 const URL_OF_SITE = 'https://debfra.blob.core.windows.net';
 const KEY = Buffer.alloc(64, 'canary').toString('base64');

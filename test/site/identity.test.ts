@@ -25,7 +25,7 @@ import { fingerprintOf, loadCredential } from '../../src/site/credentials.ts';
 import { Identity } from '../../src/site/identity.ts';
 import { freePort } from '../../src/stack/free-port.ts';
 import { NEEDS_OPENSSL } from '../support/needs.ts';
-import { contentOf, hasCode } from './site-store-contract.ts';
+import { contentOf, hasCode } from './store-under-test.ts';
 
 const SCOPE = 'https://storage.azure.com/.default';
 const PATH = parseRepoPath('debian/dists/bookworm/InRelease');

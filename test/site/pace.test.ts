@@ -8,7 +8,7 @@ import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { Pace } from '../../src/site/pace.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
-import { contentOf } from './site-store-contract.ts';
+import { contentOf } from './store-under-test.ts';
 
 const NEVER = new AbortController().signal;
 const LIMITS = {
