@@ -20,9 +20,12 @@ const withDate = (date: string) =>
 describe('parseRelease', () => {
   it('reads what Debian releases', () => {
     const release = parse(
-      `Origin: Debian\nSuite: oldstable\nCodename: bookworm\nDate: Sat, 10 Feb 2024 11:07:25 UTC\nValid-Until: Sat, 17 Feb 2024 11:07:25 UTC\n` +
-        `Acquire-By-Hash: yes\nArchitectures: all amd64\nComponents: main updates/contrib\nMD5Sum:\n ${MD5}   12 main/binary-amd64/Packages\n` +
-        `SHA256:\n ${SHA256.toUpperCase()}   12 main/binary-amd64/Packages\n ${SHA256} 0 ./main/source/Sources\n`,
+      'Origin: Debian\nSuite: oldstable\nCodename: bookworm\n' +
+        'Date: Sat, 10 Feb 2024 11:07:25 UTC\nValid-Until: Sat, 17 Feb 2024 11:07:25 UTC\n' +
+        'Acquire-By-Hash: yes\nArchitectures: all amd64\nComponents: main updates/contrib\n' +
+        `MD5Sum:\n ${MD5}   12 main/binary-amd64/Packages\n` +
+        `SHA256:\n ${SHA256.toUpperCase()}   12 main/binary-amd64/Packages\n` +
+        ` ${SHA256} 0 ./main/source/Sources\n`,
     );
 
     assert.equal(release.suite, 'oldstable');
@@ -75,7 +78,7 @@ describe('parseRelease', () => {
     );
   });
 
-  it('refuses two paths that differ in case or normalisation only, unless they are the same file', () => {
+  it('refuses two paths that differ in case only, unless they are the same file', () => {
     const other = 'c'.repeat(64);
 
     assert.equal(listing(['Contents-amd64', 'contents-amd64']).entries.size, 2);

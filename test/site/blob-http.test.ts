@@ -123,7 +123,7 @@ describe('BlobHttp', () => {
   );
 
   it(
-    'does not take half a blob for a whole one when it is ended under a byte rate, and forgets who asked',
+    'takes no half blob for a whole one when it ends under a byte rate, and keeps no listener',
     { timeout: 20_000 },
     async (t) => {
       const bytes = randomBytes(60_000);

@@ -55,7 +55,7 @@ describe('Pace', () => {
     await Promise.all(all);
   });
 
-  it('lets go who does not want to wait any more, and gives the turn to the next', async () => {
+  it('lets go an operation that ends while it waits, and gives the turn to the next', async () => {
     const pace = new Pace({ ...LIMITS, widthStart: 1 });
     const { begun, end, operation } = operations();
     const stop = new AbortController();
@@ -120,7 +120,7 @@ describe('Pace', () => {
 
     assert.equal(pace.slowDown(4_000, now, now), false);
     await pace.waitOutThrottle(NEVER);
-    assert.ok(performance.now() - now < 3_000, 'nobody waits for what the lane waits for');
+    assert.ok(performance.now() - now < 3_000, 'no operation waits for what the lane waits for');
     assert.equal(pace.slowDown(200, now, now), true);
     await pace.waitOutThrottle(NEVER);
     assert.ok(performance.now() - now >= 199);

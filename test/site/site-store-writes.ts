@@ -170,7 +170,7 @@ export function wrongBytes(under: Under): void {
 /** What is there decides where an answer is lost or writers race. */
 export function lostAnswers(under: Under): void {
   for (const [way, make] of bothWays(under)) {
-    it(`asks once more ${way} when a connection breaks instead of an answer, and meets its own write`, async () => {
+    it(`asks once more ${way} when a connection breaks, and meets its own write`, async () => {
       const site = under();
       const { store, proxy } = site;
       const path = fresh();
