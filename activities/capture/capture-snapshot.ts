@@ -12,9 +12,10 @@ import { takeOlderAcceptance } from '../../src/database/replications/older-accep
 import { loadRoster, recordLook } from '../../src/database/replications/replications.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { isOlder, judgeFreshness } from '../../src/domain/freshness.ts';
-import { parseRelease, selectEntries, suiteFolder } from '../../src/domain/release.ts';
+import { parseRelease, suiteFolder } from '../../src/domain/release.ts';
 import type { Roster } from '../../src/domain/replication.ts';
 import { joinPath, type RepoPath } from '../../src/domain/repo-path.ts';
+import { selectEntries } from '../../src/domain/select-entries.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
 import type { Validator } from '../../src/domain/snapshot.ts';
 import type { ReleaseSet } from '../../src/domain/snapshot.ts';

@@ -5,9 +5,10 @@ import {
 } from '../../src/database/catalog/index-contents.ts';
 import { isSameReleaseSet } from '../../src/database/catalog/snapshots.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
+import { byHashPaths } from '../../src/domain/hashes.ts';
 import { isPackages, isSources } from '../../src/domain/index-file.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { byHashPaths, type ReleaseEntry } from '../../src/domain/release.ts';
+import type { ReleaseEntry } from '../../src/domain/release.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import type { Sha256 } from '../../src/domain/sha256.ts';
 import type { Validator } from '../../src/domain/snapshot.ts';

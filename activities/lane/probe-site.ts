@@ -3,6 +3,7 @@ import { publishedNamesOf, readSnapshot } from '../../src/database/catalog/snaps
 import { finishReplication } from '../../src/database/replications/replications.ts';
 import type { Blob } from '../../src/domain/blob.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
+import { byStrength } from '../../src/domain/hashes.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { suiteFolder } from '../../src/domain/release.ts';
 import { releaseSetPaths } from '../../src/domain/repo-path.ts';
@@ -110,8 +111,6 @@ function sampleIndices(
   return sampled.filter((name) => (bytes += name.size) <= LIMITS.probeBytes);
 }
 
-const STRENGTH = ['SHA512', 'SHA256', 'SHA1', 'MD5Sum'];
-
 /**
  * Of each index the one by-hash path that apt asks for: the strongest hash that Release lists for
  * it.
@@ -126,12 +125,11 @@ async function strongestByHash(
     step.key,
     indices.map((index) => index.sha256),
   );
-  const strength = (path: string): number => STRENGTH.indexOf(path.split('/').at(-2) ?? '');
   return indices.flatMap((index) => {
     const folder = index.path.slice(0, index.path.lastIndexOf('/') + 1);
     const ofIndex = members.filter(
       (blob) => blob.sha256 === index.sha256 && blob.path.startsWith(`${folder}by-hash/`),
     );
-    return ofIndex.toSorted((a, b) => strength(a.path) - strength(b.path)).slice(0, 1);
+    return ofIndex.toSorted((a, b) => byStrength(a.path, b.path)).slice(0, 1);
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Decompresses an index as a stream. What comes out is bounded by the caller, memory by the
- * formats' windows.
+ * Decompresses an index as a stream. The caller bounds the bytes that come out, the windows of the
+ * formats bound the memory.
  *
  * Stops with LIMIT_EXCEEDED at the first byte beyond the bound (a bomb costs at most one more
  * chunk) and with INDEX_MALFORMED where the input is truncated, not of the format, or followed by
@@ -88,8 +88,8 @@ async function* throughZlib(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let given = 0;
   const source = Readable.from(counted(bytes, (length) => (given += length)));
-  // The callback must be there: without it an error of the source would be thrown where nobody
-  // catches it. It reaches us through the decoder.
+  // Without a callback an error of the source would be an uncaught exception. It reaches the loop
+  // below through the decoder.
   pipeline(source, decoder, () => {});
   try {
     yield* decoder as AsyncIterable<Uint8Array>;
@@ -153,8 +153,8 @@ const wasmAlloc = (liblzma: LZMAModule): number =>
   copyToWasm(liblzma, new Uint8Array(OUTPUT_BYTES));
 
 /**
- * A file may be several streams one after the other (xz(1)). @returns whether the chunk ends at the
- * end of one
+ * A file may be several streams one after the other (xz(1)).
+ * @returns whether the chunk ends at the end of one
  */
 function* decodeChunk(
   liblzma: LZMAModule,
@@ -192,8 +192,9 @@ function* decodeChunk(
 }
 
 function xzError(status: number): Error {
+  // The worker's fault, not the archive's: an error without a code is tried again.
   if (status === LZMA_MEM_ERROR)
-    return new Error('liblzma has no memory left: too many indices at once'); // ours, not the archive's: tried again
+    return new Error('liblzma has no memory left: too many indices at once');
   if (status !== LZMA_MEMLIMIT_ERROR)
     return malformed('xz', new Error(`liblzma returned ${status}`));
   return new DebgeoError('LIMIT_EXCEEDED', 'an xz stream asks for more memory than it may', {

@@ -1,44 +1,25 @@
 /**
  * An archive in a folder on the worker's disk (`file:///srv/mirror/debian`): every worker that
- * reads it has it at the same path.
- *
- * Symbolic links are followed as far as they stay in the folder. A path is resolved first, opened
- * by its resolved name without following another link, and what was opened is compared with what
- * was looked at; where an archive replaces files in between, this is done again. Nothing but
- * regular files is opened. A disk may hang as a network does (NFS, FUSE): each wait has its own
- * end.
+ * reads it has it at the same path. A disk may hang as a network does (NFS, FUSE): each wait has
+ * its own end.
  */
-import { constants, type BigIntStats } from 'node:fs';
-import { lstat, open, realpath, stat, type FileHandle } from 'node:fs/promises';
-import { isAbsolute, join, relative } from 'node:path';
+import type { BigIntStats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
 import type { Validator } from '../domain/snapshot.ts';
+import { aborted, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
 import type { Archive } from './archive.ts';
-import { throwIfAborted, tooLarge, unreachable } from './http-answer.ts';
+import { fileError, letGo, openInside, type Opened } from './open-inside.ts';
 import { fetchReleaseSet } from './release-set.ts';
 
 /** Those of LIMITS that reading a folder keeps. A test sets smaller ones. */
 type DirectoryArchiveLimits = Record<'releaseBytes' | 'answerMs' | 'stallMs' | 'fetchMs', number>;
 
-interface Opened {
-  readonly handle: FileHandle;
-  readonly found: BigIntStats;
-  readonly place: string;
-}
-
-/**
- * The folder does not have it. A name that is too long for the file system cannot be there either.
- */
-const ABSENT = ['ENOENT', 'ENOTDIR', 'ENAMETOOLONG'];
-const DENIED = ['EACCES', 'EPERM'];
-/**
- * Replaced between looking and opening so many times in a row: somebody is writing it right now.
- */
-const ATTEMPTS = 5;
 /**
  * Filled within LIMITS.stallMs or at the end of the file: so nothing is read slower than
  * LIMITS.bytesPerSecondMin.
@@ -66,7 +47,7 @@ export function folderOf(url: string): string {
     if (/^file:\/\/\//i.test(url) && parsed.search + parsed.hash === '')
       return fileURLToPath(parsed);
   } catch {
-    // Said below.
+    // The error below says so.
   }
   throw new DebgeoError('CONFIG_INVALID', 'this is not the URL of a folder', {
     expected: 'file:/// and an absolute path',
@@ -91,7 +72,7 @@ class DirectoryArchive implements Archive {
   async #fetch(path: RepoPath, validator: Validator | null, signal: AbortSignal) {
     const opened = await this.#open(path, signal);
     if (opened === null) return null;
-    const etag = etagOf(opened.found);
+    const etag = etagOf(opened.stats);
     if (validator?.etag === etag) {
       letGo(opened.handle);
       return 'unchanged';
@@ -118,11 +99,11 @@ class DirectoryArchive implements Archive {
   async #open(path: RepoPath, signal: AbortSignal): Promise<Opened | null> {
     throwIfAborted(signal);
     const place = join(this.#root, path);
-    const opening = this.#resolveAndOpen(path);
+    const opening = openInside(this.#root, path);
     try {
       return await within(opening, this.#limits.answerMs, place, signal);
     } catch (error) {
-      // What comes after its time is closed, whenever that is.
+      // A file that opens after its time is closed, whenever that is.
       void opening.then(
         (late) => late && letGo(late.handle),
         () => {},
@@ -131,54 +112,13 @@ class DirectoryArchive implements Archive {
     }
   }
 
-  async #resolveAndOpen(path: RepoPath): Promise<Opened | null> {
-    const place = join(this.#root, path);
-    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
-      const root = await this.#resolveRoot();
-      try {
-        const resolved = await realpath(place);
-        if (!isInside(root, resolved)) throw leaves(place, resolved);
-        const looked = await lstat(resolved, { bigint: true });
-        if (looked.isDirectory()) return null;
-        if (looked.isSymbolicLink()) continue; // a moment ago it was none
-        if (!looked.isFile()) throw notRegular(place);
-        const opened = await openSame(place, resolved, looked);
-        if (opened !== null) return opened;
-      } catch (error) {
-        if (error instanceof DebgeoError) throw error;
-        if (!ABSENT.includes(codeOf(error))) throw failure(place, error);
-        // a folder that vanished meanwhile says nothing about what was in it
-        await this.#resolveRoot();
-        return null;
-      }
-    }
-    throw new DebgeoError(
-      'ARCHIVE_CHANGING',
-      `${place} was replaced again and again while it was opened`,
-    );
-  }
-
-  /**
-   * @throws ARCHIVE_UNREACHABLE, ARCHIVE_DENIED there is no such folder: the archive is not there,
-   *   which is not an archive without files
-   */
-  async #resolveRoot(): Promise<string> {
-    try {
-      const root = await realpath(this.#root);
-      if ((await stat(root)).isDirectory()) return root;
-    } catch (error) {
-      throw failure(this.#root, error);
-    }
-    throw unreachable(this.#root, 'not a folder');
-  }
-
   #body(opened: Opened, sizeMax: number, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const { handle, found, place } = opened;
-    if (found.size > BigInt(sizeMax)) {
+    const { handle, stats, place } = opened;
+    if (stats.size > BigInt(sizeMax)) {
       letGo(handle);
-      throw tooLarge(place, sizeMax, String(found.size));
+      throw tooLarge(place, sizeMax, String(stats.size));
     }
-    // A file that nobody begins to read must not be held open for ever.
+    // A file that the caller never begins to read is not held open for ever.
     let givenUp = false;
     const unread = setTimeout(() => {
       givenUp = true;
@@ -194,11 +134,11 @@ class DirectoryArchive implements Archive {
 }
 
 /**
- * Never as many bytes as the file had when it was opened: a writer was at it in place, and what
- * came is not whole.
+ * @throws ARCHIVE_CHANGING another number of bytes than the file had when it was opened: the
+ *   archive writes it in place, and what was read is not whole
  */
 async function* readChunks(
-  { handle, found, place }: Opened,
+  { handle, stats, place }: Opened,
   begin: () => void,
   sizeMax: number,
   stallMs: number,
@@ -215,13 +155,13 @@ async function* readChunks(
       throwIfAborted(signal);
       if (chunk.length < CHUNK_BYTES) break;
     }
-    if (BigInt(size) !== found.size)
+    if (BigInt(size) !== stats.size)
       throw new DebgeoError('ARCHIVE_CHANGING', `${place} changed while it was read`, {
-        expected: `${found.size} bytes`,
+        expected: `${stats.size} bytes`,
         found: `${size} bytes`,
       });
   } catch (error) {
-    throw error instanceof DebgeoError || signal.aborted ? error : failure(place, error);
+    throw error instanceof DebgeoError || signal.aborted ? error : fileError(place, error);
   } finally {
     letGo(handle);
   }
@@ -239,43 +179,6 @@ async function readChunk(handle: FileHandle): Promise<Uint8Array> {
   return buffer.subarray(0, length);
 }
 
-/** @returns null: something else lies there now */
-async function openSame(
-  place: string,
-  resolved: string,
-  looked: BigIntStats,
-): Promise<Opened | null> {
-  let handle: FileHandle;
-  try {
-    // O_NONBLOCK: a pipe that was put there meanwhile would be waited for.
-    handle = await open(resolved, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-  } catch (error) {
-    if (codeOf(error) === 'ELOOP') return null;
-    throw error;
-  }
-  try {
-    const found = await handle.stat({ bigint: true });
-    // Once more: a folder on the way may have become a link after it was resolved.
-    if (
-      found.isFile() &&
-      found.dev === looked.dev &&
-      found.ino === looked.ino &&
-      (await realpath(resolved)) === resolved
-    )
-      return { handle, found, place };
-  } catch (error) {
-    letGo(handle);
-    throw error;
-  }
-  letGo(handle);
-  return null;
-}
-
-/** Not waited for: a file is closed after its last read, which may hang. */
-function letGo(handle: FileHandle): void {
-  handle.close().catch(() => {});
-}
-
 /** Ends at the abort of the signal, or after so many milliseconds; what was begun may hang on. */
 async function within<T>(
   work: Promise<T>,
@@ -287,13 +190,7 @@ async function within<T>(
   throwIfAborted(signal);
   const { promise: ended, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(unreachable(place, `no answer within ${ms} ms`)), ms);
-  const abort = (): void =>
-    reject(
-      new DOMException('the archive is no longer asked', {
-        name: 'AbortError',
-        cause: signal.reason,
-      }),
-    );
+  const abort = (): void => reject(aborted(signal));
   signal.addEventListener('abort', abort, { once: true });
   try {
     return await Promise.race([work, ended]);
@@ -308,34 +205,3 @@ async function within<T>(
  */
 const etagOf = ({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats): string =>
   `"${[dev, ino, size, mtimeNs, ctimeNs].join('-')}"`;
-
-function isInside(root: string, resolved: string): boolean {
-  const way = relative(root, resolved);
-  return way !== '..' && !way.startsWith('../') && !isAbsolute(way);
-}
-
-const codeOf = (error: unknown): string =>
-  error instanceof Error && 'code' in error ? String(error.code) : '';
-
-function failure(place: string, error: unknown): DebgeoError {
-  const code = codeOf(error);
-  if (!DENIED.includes(code)) return unreachable(place, code || String(error), error);
-  return new DebgeoError(
-    'ARCHIVE_DENIED',
-    `${place} may not be read`,
-    { expected: 'readable by the worker', found: code },
-    error,
-  );
-}
-
-const leaves = (place: string, resolved: string): DebgeoError =>
-  new DebgeoError('HOSTILE_PATH', `${place} leads out of the archive`, {
-    expected: 'a file inside the folder of the archive',
-    found: resolved.slice(0, LIMITS.quotedCharacters),
-  });
-
-const notRegular = (place: string): DebgeoError =>
-  new DebgeoError('HOSTILE_PATH', `${place} is not a regular file`, {
-    expected: 'a regular file',
-    found: 'a device, pipe or socket',
-  });

@@ -1,13 +1,12 @@
 /**
- * What an archive answers over http: its body, read to the end or refused, and what its status
- * means for us (RFC 9110, 15; RFC 6585, 4). Every wait has its own end, and a body that breaks off
- * never looks like a whole one.
+ * The body of an archive's answer over HTTP, read to the end or refused. Every wait has its own
+ * end, and a body that breaks off never looks like a whole one.
  */
 import { once } from 'node:events';
 import type http from 'node:http';
 
-import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
-import { LIMITS } from '../domain/limits.ts';
+import { DebgeoError } from '../domain/errors.ts';
+import { throwIfAborted, tooLarge, tooSlow, unreachable } from './archive-error.ts';
 
 /**
  * Those of LIMITS that reading an archive keeps, and the time over which a rate is measured. A test
@@ -24,17 +23,15 @@ export interface HttpArchiveLimits {
   readonly retryAfterMs: number;
 }
 
-/** Proxies and legal notices, too: nothing changes until somebody acts. */
-const DENIED = [401, 402, 403, 407, 451];
-const THROTTLED = [429, 503];
-/** A body that nobody needs is read to its end up to here, so that the connection is kept. */
+/** An unwanted body is read to its end up to here, so that the connection is kept. */
 const DISCARD_BYTES = 16 * 1024;
 
 /**
  * Only waiting for the archive counts as slowness: the time that the reader takes for a chunk does
  * not.
+ * @param stalled ends the answer with an error
+ * @param unread the timer that ends an answer whose body is never read
  * @param place the URL as it may be printed
- * @param unread the timer that watched until somebody began to read
  */
 export async function* readBody(
   answer: http.IncomingMessage,
@@ -81,8 +78,8 @@ export async function* readBody(
 }
 
 /**
- * Reads what nobody needs, so that the connection is free for the next request; gives the
- * connection up where that would cost more.
+ * Reads an unwanted body to its end, so that the connection is free for the next request; closes
+ * the connection where that would cost more.
  */
 export async function discard(
   answer: http.IncomingMessage,
@@ -96,62 +93,4 @@ export async function discard(
   });
   if (!answer.closed) await once(answer, 'close');
   clearTimeout(timer);
-}
-
-export function refusal(
-  place: string,
-  status: number,
-  retryAfter: string | undefined,
-  retryAfterMax: number,
-): DebgeoError {
-  const facts = { expected: 'HTTP 200', found: `HTTP ${status}` };
-  if (DENIED.includes(status))
-    return new DebgeoError('ARCHIVE_DENIED', `${place} denies access`, facts);
-  if (!THROTTLED.includes(status))
-    return new DebgeoError('ARCHIVE_UNREACHABLE', `${place} answers with an error`, facts);
-  return new DebgeoError('ARCHIVE_THROTTLED', `${place} asks us to wait`, {
-    ...facts,
-    ...waitOf(retryAfter, retryAfterMax),
-  });
-}
-
-/** Retry-After is a number of seconds or a date (RFC 9110, 10.2.3). */
-function waitOf(retryAfter: string | undefined, max: number): Pick<ErrorReport, 'retryAfterMs'> {
-  if (retryAfter === undefined) return {};
-  const ms = /^\d+$/.test(retryAfter)
-    ? Number(retryAfter) * 1000
-    : Date.parse(retryAfter) - Date.now();
-  return Number.isNaN(ms) ? {} : { retryAfterMs: Math.min(Math.max(ms, 0), max) };
-}
-
-export const tooLarge = (place: string, sizeMax: number, found: string): DebgeoError =>
-  new DebgeoError('LIMIT_EXCEEDED', `a file of ${place} is larger than it may be`, {
-    expected: `at most ${sizeMax} bytes`,
-    found,
-  });
-
-/**
- * A dead line sends nothing; this one does, so little that nothing ever ends (TUF, "slow retrieval
- * attack").
- */
-const tooSlow = (place: string, min: number, rate: number): DebgeoError =>
-  new DebgeoError('ARCHIVE_SLOW', `${place} sends too slowly`, {
-    expected: `at least ${min} bytes a second`,
-    found: `${Math.round(rate)} bytes a second`,
-  });
-
-export const unreachable = (place: string, found: string, cause?: unknown): DebgeoError =>
-  new DebgeoError(
-    'ARCHIVE_UNREACHABLE',
-    `${place} does not answer as it should`,
-    { found: found.slice(0, LIMITS.quotedCharacters) },
-    cause,
-  );
-
-export function throwIfAborted(signal: AbortSignal): void {
-  if (signal.aborted)
-    throw new DOMException('the archive is no longer asked', {
-      name: 'AbortError',
-      cause: signal.reason,
-    });
 }

@@ -1,34 +1,28 @@
 /**
- * An archive behind http or https.
+ * An archive behind HTTP or HTTPS.
  *
  * Node's own client, and not fetch: a path goes out byte for byte as apt quotes it (a URL parser
- * would resolve `%2e`), redirects are ours to judge, nothing is decoded on the way, and each wait
- * has its own end. A file that breaks off never looks like a whole one.
+ * would resolve `%2e`), redirects are judged here, nothing is decoded on the way, and each wait has
+ * its own end. A file that breaks off never looks like a whole one.
  */
 import { once } from 'node:events';
 import http from 'node:http';
 import https from 'node:https';
 
+import { isReset, onceMoreAfterReset } from '../domain/connection-reset.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Validator } from '../domain/snapshot.ts';
+import { refusalError, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
 import type { Archive } from './archive.ts';
-import {
-  discard,
-  type HttpArchiveLimits,
-  readBody,
-  refusal,
-  throwIfAborted,
-  tooLarge,
-  unreachable,
-} from './http-answer.ts';
+import { discard, type HttpArchiveLimits, readBody } from './http-answer.ts';
 import { fetchReleaseSet } from './release-set.ts';
 
 /** `place`: where it came from, to be printed. */
 type Fetched = { readonly answer: http.IncomingMessage; readonly place: string };
 
-/** Status codes by what they mean for us (RFC 9110, 15; RFC 6585, 4). */
+/** Status codes by what they mean for us (RFC 9110 §15). */
 const ABSENT = [404, 410];
 const REDIRECTED = [301, 302, 303, 307, 308];
 
@@ -135,7 +129,7 @@ class HttpArchive implements Archive {
         return { answer, place };
       await discard(answer, this.#limits);
       if (!REDIRECTED.includes(status))
-        throw refusal(place, status, answer.headers['retry-after'], this.#limits.retryAfterMs);
+        throw refusalError(place, status, answer.headers['retry-after'], this.#limits.retryAfterMs);
       if (redirects === this.#limits.redirects) {
         throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects too often`, {
           expected: `at most ${redirects} redirects`,
@@ -146,7 +140,7 @@ class HttpArchive implements Archive {
     }
   }
 
-  /** A place that a redirect names is a URL like any other: here, and only here, it is resolved. */
+  /** The one place where a URL is resolved: a redirect may name a relative one. */
   #redirected(from: URL, target: string, location: string | undefined): URL {
     const allowed = [...this.#origins].join(', ');
     const place = printed(from, target);
@@ -163,10 +157,7 @@ class HttpArchive implements Archive {
     });
   }
 
-  /**
-   * The head of one answer. A kept connection that the archive closed meanwhile is no failure: once
-   * more, on a new one.
-   */
+  /** The head of one answer. */
   async #request(
     url: URL,
     target: string,
@@ -190,15 +181,14 @@ class HttpArchive implements Archive {
         },
       });
     };
-    const first = request(this.#agents[url.protocol === 'https:' ? 'https:' : 'http:']);
-    try {
-      return await this.#head(first, printed(url, target), signal);
-    } catch (error) {
-      if (!first.reusedSocket || !isReset(error)) throw error;
-      return this.#head(request(false), printed(url, target), signal);
-    }
+    const kept = this.#agents[url.protocol === 'https:' ? 'https:' : 'http:'];
+    return onceMoreAfterReset(
+      () => this.#head(request(kept), printed(url, target), signal),
+      () => this.#head(request(false), printed(url, target), signal),
+    );
   }
 
+  /** @throws ARCHIVE_UNREACHABLE; the reset of a kept connection as it is */
   async #head(
     request: http.ClientRequest,
     place: string,
@@ -211,8 +201,8 @@ class HttpArchive implements Archive {
     const end = () => void request.destroy();
     signal.addEventListener('abort', end, { once: true });
     request.once('close', () => signal.removeEventListener('abort', end));
-    // The head and a broken body may come in one packet: both need a listener before anybody reads.
-    // Whoever reads sees the error.
+    // The head and a broken body may come in one packet: both need a listener before the body is
+    // read. Its reader sees the error.
     request.on('error', () => {});
     request.on('response', (answer) => answer.on('error', () => {}));
     try {
@@ -220,6 +210,7 @@ class HttpArchive implements Archive {
       return answer;
     } catch (error) {
       throwIfAborted(signal);
+      if (request.reusedSocket && isReset(error)) throw error;
       throw unreachable(place, error instanceof Error ? error.message : String(error), error);
     } finally {
       clearTimeout(timer);
@@ -238,7 +229,7 @@ class HttpArchive implements Archive {
     }
     const stalled = () =>
       void answer.destroy(unreachable(place, `no byte for ${this.#limits.stallMs} ms`));
-    // A body that nobody begins to read must not hold a connection for ever.
+    // A body that the caller never begins to read must not hold a connection for ever.
     const unread = setTimeout(stalled, this.#limits.stallMs);
     answer.once('close', () => clearTimeout(unread));
     return readBody(answer, stalled, unread, place, sizeMax, this.#limits, signal);
@@ -271,9 +262,3 @@ const printed = (url: URL, path = url.pathname): string =>
     0,
     LIMITS.quotedCharacters,
   );
-
-const isReset = (error: unknown): boolean =>
-  error instanceof DebgeoError &&
-  error.cause instanceof Error &&
-  'code' in error.cause &&
-  ['ECONNRESET', 'EPIPE'].includes(String(error.cause.code));

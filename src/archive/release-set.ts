@@ -1,9 +1,8 @@
 /** The order in which a Release set is asked for, the same for every kind of archive. */
 import { DebgeoError } from '../domain/errors.ts';
 import { joinPath, type RepoPath } from '../domain/repo-path.ts';
-import type { ReleaseSet } from '../domain/snapshot.ts';
-import type { Validator } from '../domain/snapshot.ts';
-import { unreachable } from './http-answer.ts';
+import type { ReleaseSet, Validator } from '../domain/snapshot.ts';
+import { unreachable } from './archive-error.ts';
 
 interface FetchedFile {
   readonly bytes: Uint8Array;
@@ -47,9 +46,9 @@ export async function fetchReleaseSet(
 }
 
 /**
- * The validator does not say of which file it is. Where InRelease has come or gone since, the other
- * file has another ETag or time; should both have the same time and no ETag, the next unconditional
- * look sees it.
+ * The validator does not say whether it is of InRelease or of Release. Where InRelease has come or
+ * gone since, the other file has another ETag or time; should both have the same time and no ETag,
+ * the next unconditional look sees the change.
  */
 async function fetchInOrder(
   fetch: FetchFile,
@@ -65,8 +64,8 @@ async function fetchInOrder(
   );
   if (release === 'unchanged') return release;
 
-  const first = inRelease ?? release;
-  if (first === null) {
+  const decisive = inRelease ?? release;
+  if (decisive === null) {
     throw new DebgeoError('RELEASE_MISSING', `${root} has no Release set in ${suiteFolder}`, {
       expected: joinPath(suiteFolder, 'InRelease'),
       found: 'no such file',
@@ -80,6 +79,6 @@ async function fetchInOrder(
       release: release?.bytes ?? null,
       releaseGpg: releaseGpg === 'unchanged' ? null : (releaseGpg?.bytes ?? null),
     },
-    validator: first.validator,
+    validator: decisive.validator,
   };
 }

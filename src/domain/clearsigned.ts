@@ -74,8 +74,8 @@ export function splitSignatures(bytes: Uint8Array): readonly string[] {
 /**
  * Whether two texts are the same as far as a signature tells: trailing blanks, the form of line
  * ends and empty lines at the end are outside of it (RFC 9580, 7.2). In one pass and without lines:
- * nobody has vouched for either, and a regular expression that strips ten megabytes of blanks from
- * every one of them on takes hours.
+ * neither text is authenticated yet, and a regular expression that tries ten megabytes of blanks
+ * from each of them on takes hours.
  */
 export const isSameText = (one: Uint8Array, other: Uint8Array): boolean =>
   withoutEnds(one).equals(withoutEnds(other));
@@ -129,9 +129,9 @@ function assertArmor(lines: readonly string[]): void {
   if (header !== undefined) throw malformed('an armor header', header);
   const checksum = lines.findIndex((line) => CHECKSUM.test(line));
   if (checksum === -1) return;
-  const right = crc24(Buffer.from(lines.slice(headersEnd + 1, checksum).join(''), 'base64'));
+  const expected = crc24(Buffer.from(lines.slice(headersEnd + 1, checksum).join(''), 'base64'));
   const found = Buffer.from(lines[checksum]!.slice(1), 'base64').readUIntBE(0, 3);
-  if (found !== right) throw malformed(`checksum ${right.toString(16)}`, found.toString(16));
+  if (found !== expected) throw malformed(`checksum ${expected.toString(16)}`, found.toString(16));
 }
 
 /** RFC 4880, 6.1. */

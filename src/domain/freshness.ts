@@ -2,8 +2,11 @@ import { DebgeoError, type ErrorReport } from './errors.ts';
 
 type Dated = { readonly date: Date | null };
 
-/** apt: Acquire::Max-FutureTime, seconds that a Date may lie ahead of our clock. */
-const FUTURE_MS = 10_000;
+/**
+ * How far a Date, or the time of a signature, may lie ahead of our clock (apt:
+ * Acquire::Max-FutureTime). Milliseconds.
+ */
+export const FUTURE_MS = 10_000;
 
 /**
  * Whether a Release may be accepted, or go on being accepted, now. Judged at capture, at publish
@@ -11,14 +14,14 @@ const FUTURE_MS = 10_000;
  *
  * As apt judges (pkgAcqMetaBase::VerifyVendor and debReleaseIndex::Load), with two differences: an
  * older Date is an error (apt silently keeps what it has), and Date may be missing only where that
- * is configured, because without it nobody sees that an archive went back. Equal Dates are
+ * is configured, because a rollback cannot be seen without it. Equal Dates are
  * accepted: a body that was signed again, or replaced within the same second.
  *
  * @param newestAccepted of the newest captured generation; null before the first
  * @throws RELEASE_UNDATED no Date, and not configured to be accepted
  * @throws RELEASE_FUTURE Date is more than 10 s ahead of `now`
- * @throws RELEASE_ROLLBACK Date is before the newest accepted one, and nobody said that this once
- *   it may be
+ * @throws RELEASE_ROLLBACK Date is before the newest accepted one, and no operator accepted this
+ *   older release (`acceptOlder`)
  * @throws RELEASE_EXPIRED `now` is past Valid-Until
  */
 export function judgeFreshness(
@@ -69,7 +72,7 @@ export const isOlder = (release: Dated, newestAccepted: Dated | null): boolean =
   release.date.getTime() < newestAccepted.date.getTime();
 
 /**
- * The alarm of a freeze: whoever stands between us and the archive can go on showing a release that
+ * The alarm of a freeze: an attacker between us and the archive can go on showing a release that
  * was rightly signed once (Cappos et al., "A Look in the Mirror"); Valid-Until, which would end
  * that, is optional. So the newest accepted release may not become older than the distribution
  * says. Nothing is refused: an archive that rests looks the same, and what the sites serve is as

@@ -203,10 +203,8 @@ function readSha256(text: string, of: string): Sha256 {
 }
 
 function malformed(stanza: Stanza, expected: string, found: string): DebgeoError {
-  return notDebian(
-    `${expected} in the stanza of ${stanza.get('package') ?? stanza.get('filename') ?? 'an unnamed package'}`,
-    found,
-  );
+  const name = stanza.get('package') ?? stanza.get('filename') ?? 'an unnamed package';
+  return notDebian(`${expected} in the stanza of ${name}`, found);
 }
 
 function notDebian(expected: string, found: string): DebgeoError {

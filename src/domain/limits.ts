@@ -62,7 +62,7 @@ export const LIMITS = {
    * One pool file: the largest in bookworm has 1.54 GB; Azure: 50,000 blocks of 8 MiB are 390 GiB.
    */
   blobBytes: 64 * GiB,
-  /** An error page is quoted in a message up to here. */
+  /** A message quotes an error page up to here. */
   quotedCharacters: 200,
   /**
    * One text of an error (message, expected, found, state, stack) in a history, a row or a log
@@ -78,8 +78,8 @@ export const LIMITS = {
   /** Opening a connection and receiving the head of an answer. */
   answerMs: 30_000,
   /**
-   * An identity's token: a managed identity answers in less than a second, and is asked again by
-   * itself for some; below stallMs, whose error says less.
+   * A token of an identity: a managed identity answers in less than a second, and @azure/identity
+   * asks again for some seconds; below stallMs, whose error says less.
    */
   identityMs: 20_000,
   /** Anything that fetches a Release set or one index: a byte a second ends here. */
@@ -87,7 +87,7 @@ export const LIMITS = {
   /** A body slower than this over a minute is a slow-retrieval attack or a dead line (TUF). */
   bytesPerSecondMin: 1 * KiB,
   redirects: 3,
-  /** Honoured up to here; the lane's own backoff takes over beyond. */
+  /** A Retry-After is heeded up to here; the lane's own backoff takes over beyond. */
   retryAfterMs: 60 * 60_000,
 
   /** Single Put Blob below, blocks of this size above; Azure allows 5,000 MiB, memory does not. */
@@ -99,13 +99,13 @@ export const LIMITS = {
   batchFiles: 200,
   batchBytes: 32 * MiB,
   /**
-   * One commit of blobs that were copied: with those in flight, what a killed worker did in vain is
-   * less than a batch.
+   * One commit of blobs that were copied: with those in flight, a killed worker has copied less
+   * than a batch in vain.
    */
   bookFiles: 64,
   /**
-   * Operations in flight at one site, of all its lanes: begun with, and found by throughput between
-   * the two others.
+   * Operations in flight at one site, of all its lanes: the width at the start, and the bounds
+   * between which throughput finds the best one.
    */
   widthStart: 32,
   widthMin: 1,
@@ -115,24 +115,26 @@ export const LIMITS = {
   /** Bytes of blobs in memory for the operations in flight at one site: some blocks. */
   bytesInFlight: 32 * MiB,
   /**
-   * A throttled site is waited for in memory for so long; the lane waits longer, in the database.
+   * An operation waits for a throttled site so long in memory; the lane waits longer, in the
+   * database.
    */
   throttlePatienceMs: 5_000,
   archiveConcurrency: 8,
   /**
-   * What a worker keeps on its disk of what it read for several sites: a site that is further
-   * behind reads again. Unlinked files: free when it ends.
+   * What a worker keeps on its disk of what it read for several sites; for a site that is further
+   * behind it reads again. The files are unlinked: their space is free when the worker ends.
    */
   spoolBytes: 8 * GiB,
   /** Room is made by whole files of this size. */
   segmentBytes: 256 * MiB,
   /**
-   * What is collected before it is written to the spool, and what stays in memory then: lanes of
-   * one worker are some hundred small blobs apart.
+   * Bytes that are written to the spool at once, and that stay in memory then: lanes of one worker
+   * are some hundred small blobs apart.
    */
   heldBytes: 4 * MiB,
   /**
-   * A slice of sync or checksum: the time until an order is seen, and the events of a large sync.
+   * Length of one sync or checksum activity: bounds how long a command waits and how many events a
+   * large sync makes.
    */
   sliceMs: 20_000,
   /** How often a lane looks again for blobs that a lane of another distribution is copying. */
@@ -140,13 +142,13 @@ export const LIMITS = {
   /** Writes of one blob in a row that read back wrong: then something on the way changes it. */
   repairsMax: 3,
   /**
-   * Conditional writes of one path in a row that were answered "something else is there" before it
-   * is somebody else's.
+   * Conditional writes of one path in a row that were answered "something else is there" before
+   * another program is the cause.
    */
   conflictsMax: 5,
   /**
-   * What a probe reads of the indices and of the pool through the public URL: it shows that the
-   * site is readable as apt reads it, checksum has read all.
+   * What a probe reads of the indices and of the pool through the public URL. It shows that the
+   * site is readable as apt reads it; checksum has read every byte.
    */
   probeIndices: 200,
   probeBytes: 64 * MiB,
@@ -155,13 +157,13 @@ export const LIMITS = {
   chunkBytes: 1 * MiB,
 
   /**
-   * Debian keeps as long what a suite no longer names (dak, stayofexecution): unattended upgrades
-   * and apt's lists are a day old and more. Per site: `grace`.
+   * Debian keeps so long the files that a suite no longer names (dak, stayofexecution): the lists
+   * of apt and unattended upgrades are a day old and more. Per site: `grace`.
    */
   graceMs: 36 * 60 * 60_000,
   /**
-   * What a site served before what it serves stays too, whatever the clock of the database says:
-   * one that jumps ends every grace at once. Per site: `keep`.
+   * Generations that a site served and that prune keeps, whatever the clock of the database says: a
+   * clock that jumps ends every grace at once. Per site: `keep`.
    */
   keptGenerations: 2,
   /** Per site: `prune`. */
@@ -172,8 +174,8 @@ export const LIMITS = {
    */
   pruneFiles: 40_000,
   /**
-   * And of all that the site has: a mistake costs a fifth, an hour before the next. A small site
-   * would never get there, so never fewer than the minimum.
+   * The same as a share of all that the site has: a mistake costs a fifth, and the next run comes
+   * an hour later. The minimum lets a small site get rid of its files.
    */
   prunePercent: 20,
   pruneFilesMin: 200,

@@ -4,6 +4,7 @@
  */
 import { parseStanza, type Stanza } from './deb822.ts';
 import { DebgeoError } from './errors.ts';
+import { HASHES, HEX_DIGITS, type HashName, type Hashes } from './hashes.ts';
 import { LIMITS } from './limits.ts';
 import {
   ambiguous,
@@ -13,20 +14,6 @@ import {
   RELEASE_SET_NAMES,
   type RepoPath,
 } from './repo-path.ts';
-import type { Selection } from './snapshot.ts';
-
-/** As Release names its tables and as by-hash folders are named, strongest first. */
-const HASHES = ['SHA512', 'SHA256', 'SHA1', 'MD5Sum'] as const;
-export type HashName = (typeof HASHES)[number];
-const HEX_DIGITS: Readonly<Record<HashName, number>> = {
-  SHA512: 128,
-  SHA256: 64,
-  SHA1: 40,
-  MD5Sum: 32,
-};
-
-/** Digests in lower-case hex. */
-export type Hashes = Readonly<Partial<Record<HashName, string>>>;
 
 export interface ReleaseEntry {
   /**
@@ -82,39 +69,6 @@ export function parseRelease(body: Uint8Array): Release {
 }
 
 /**
- * The entries that a client of the selected components and architectures might ask for. Empty lists
- * select everything.
- *
- * - Component: the entry belongs to the component whose folder its path begins with; with
- *   `updates/main` in Components that is `updates/main/` or, as in Debian's security archive,
- *   `main/` (apt compares the whole and the part after the last slash; both may be selected). The
- *   longest folder wins: `stable/v17/` is not of `stable`. What belongs to no component that
- *   Release names (top-level Contents, …) stays in.
- * - Architecture: the one that is named by a folder `binary-ARCH` or `installer-ARCH`
- *   (debian-installer's too), a folder `source`, or a name `Contents-ARCH`, `Contents-udeb-ARCH`,
- *   `Components-ARCH` (dep11), `Commands-ARCH` (cnf), compressed, as `.diff/Index` or plain. `all`
- *   comes with every selected architecture, `source` only when selected: it counts as an
- *   architecture, as in dak. What belongs to none (i18n, icons) stays in.
- *
- * @throws SELECTION_UNKNOWN a selected component or architecture that Release neither names nor has
- *   an entry of
- */
-export function selectEntries(release: Release, selection: Selection): ReleaseEntry[] {
-  const entries = [...release.entries.values()];
-  const folders = foldersOf(release.components);
-  const components = selectComponents(release, selection.components);
-  const architectures = selectArchitectures(release, entries, selection.architectures);
-
-  return entries.filter((entry) => {
-    const owners = componentsOf(entry.path, folders);
-    if (components !== null && owners.length > 0 && !owners.some((owner) => components.has(owner)))
-      return false;
-    const architecture = architectureOf(entry.path);
-    return architectures === null || architecture === null || architectures.has(architecture);
-  });
-}
-
-/**
  * `bookworm` → `dists/bookworm`; with a slash at the end the suite is the folder of a flat archive
  * (sources.list(5)): `sub/` → `sub`, `./` and `/` → `.`.
  * @throws HOSTILE_PATH
@@ -123,20 +77,6 @@ export function suiteFolder(suite: string): string {
   if (!suite.endsWith('/')) return joinPath('dists', suite);
   const folder = suite.slice(0, -1);
   return folder === '' || folder === '.' ? '.' : parseRepoPath(folder);
-}
-
-/**
- * `<folder of the index>/by-hash/<field name>/<hex>` for every hash listed, the strongest first:
- * apt asks for that one only.
- */
-export function byHashPaths(indexPath: RepoPath, hashes: Hashes): RepoPath[] {
-  const folder = indexPath.slice(0, indexPath.lastIndexOf('/') + 1);
-  const paths: RepoPath[] = [];
-  for (const name of HASHES) {
-    const digest = hashes[name];
-    if (digest !== undefined) paths.push(parseRepoPath(`${folder}by-hash/${name}/${digest}`));
-  }
-  return paths;
 }
 
 function readStanza(body: Uint8Array): Stanza {
@@ -220,16 +160,17 @@ function readLine(name: HashName, line: string): { digest: string; size: number;
 }
 
 /**
- * by-hash names are written once and canonical ones again and again; `dists/` is another suite's; a
- * deeper InRelease too (`stretch/updates`).
+ * Refuses by-hash names, which are written once where names of indices are written again and again,
+ * and what belongs to another suite: `dists/`, and an InRelease in a deeper folder
+ * (`stretch/updates`).
  */
 function entryPath(text: string): RepoPath {
   const path = parseRepoPath(text);
   const segments = path.split('/');
   const name = segments.at(-1);
-  const foreign = segments.length > 1 && (name === 'InRelease' || name === 'Release.gpg');
+  const ofDeeperSuite = segments.length > 1 && (name === 'InRelease' || name === 'Release.gpg');
   if (
-    foreign ||
+    ofDeeperSuite ||
     segments[0] === 'dists' ||
     segments[0] === '.debgeo' ||
     segments.includes('by-hash')
@@ -246,6 +187,17 @@ function isOfReleaseSet(path: string): boolean {
   return RELEASE_SET_NAMES.some((name) => name === path);
 }
 
+/** Name of the day, day, month, year, time, zone. */
+const DATE = new RegExp(
+  [
+    /^(?:[A-Z][a-z]{2}, +)?/,
+    /(\d{1,2}) +([A-Z][a-z]{2}) +(\d{4}) +/,
+    /(\d{1,2}):(\d{2}):(\d{2}) +/,
+    /(?:UTC|GMT|Z|\+0000)$/,
+  ]
+    .map(({ source }) => source)
+    .join(''),
+);
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 /**
@@ -255,10 +207,7 @@ const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', '
 function readDate(stanza: Stanza, field: 'date' | 'valid-until'): Date | null {
   const text = stanza.get(field);
   if (text === undefined) return null;
-  const match =
-    /^(?:[A-Z][a-z]{2}, +)?(\d{1,2}) +([A-Z][a-z]{2}) +(\d{4}) +(\d{1,2}):(\d{2}):(\d{2}) +(?:UTC|GMT|Z|\+0000)$/.exec(
-      text,
-    );
+  const match = DATE.exec(text);
   if (match === null) throw malformed(`${field} as RFC 1123 date in UTC`, text);
   const [day, year, hour, minute, second] = [1, 3, 4, 5, 6].map((group) =>
     Number(match[group]),
@@ -276,84 +225,6 @@ function readDate(stanza: Stanza, field: 'date' | 'valid-until'): Date | null {
     second < 60;
   if (!asWritten) throw malformed(`${field} as a date that exists`, text);
   return date;
-}
-
-function selectComponents(
-  release: Release,
-  selected: readonly string[],
-): ReadonlySet<string> | null {
-  if (selected.length === 0) return null;
-  const chosen = new Set<string>();
-  for (const wanted of selected) {
-    const named = release.components.filter(
-      (component) => component === wanted || lastPart(component) === wanted,
-    );
-    if (named.length === 0) throw unknown('component', wanted, release.components);
-    for (const component of named) chosen.add(component);
-  }
-  return chosen;
-}
-
-/**
- * By folder, the components that it may belong to: the whole name, and the part after the last
- * slash.
- */
-function foldersOf(components: readonly string[]): ReadonlyMap<string, readonly string[]> {
-  const folders = new Map<string, string[]>();
-  for (const component of components) {
-    for (const folder of new Set([component, lastPart(component)])) {
-      const owners = folders.get(folder);
-      if (owners === undefined) folders.set(folder, [component]);
-      else owners.push(component);
-    }
-  }
-  return folders;
-}
-
-function componentsOf(
-  path: string,
-  folders: ReadonlyMap<string, readonly string[]>,
-): readonly string[] {
-  for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
-    const owners = folders.get(path.slice(0, end));
-    if (owners !== undefined) return owners;
-  }
-  return [];
-}
-
-const lastPart = (component: string): string => component.slice(component.lastIndexOf('/') + 1);
-
-function selectArchitectures(
-  release: Release,
-  entries: readonly ReleaseEntry[],
-  selected: readonly string[],
-): ReadonlySet<string> | null {
-  if (selected.length === 0) return null;
-  const known = new Set(release.architectures);
-  for (const entry of entries) {
-    const architecture = architectureOf(entry.path);
-    if (architecture !== null) known.add(architecture);
-  }
-  for (const wanted of selected)
-    if (!known.has(wanted)) throw unknown('architecture', wanted, [...known]);
-
-  const chosen = new Set(selected);
-  if (selected.some((architecture) => architecture !== 'source')) chosen.add('all');
-  return chosen;
-}
-
-function architectureOf(path: string): string | null {
-  const segments = path.split('/');
-  for (const segment of segments.slice(0, -1)) {
-    const folder = /^(?:binary|installer)-(.+)$/.exec(segment);
-    if (folder?.[1] !== undefined) return folder[1];
-    if (segment === 'source') return 'source';
-  }
-  for (const segment of segments) {
-    const name = /^(?:Contents-(?:udeb-)?|Components-|Commands-)([^.]+)/.exec(segment);
-    if (name?.[1] !== undefined) return name[1];
-  }
-  return null;
 }
 
 function words(text: string | undefined): string[] {
@@ -378,12 +249,5 @@ function tooMany(what: string, limit: number): DebgeoError {
   return new DebgeoError('LIMIT_EXCEEDED', `too many ${what}`, {
     expected: `at most ${limit}`,
     found: 'more',
-  });
-}
-
-function unknown(kind: string, wanted: string, named: readonly string[]): DebgeoError {
-  return new DebgeoError('SELECTION_UNKNOWN', `Release does not name the ${kind} ${wanted}`, {
-    expected: named.join(' ').slice(0, LIMITS.quotedCharacters),
-    found: wanted,
   });
 }

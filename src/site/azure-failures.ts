@@ -8,7 +8,7 @@ import { Refused } from './blob-http.ts';
 import { brokenOff, refusalError, type Doing, type Refusal } from './site-error.ts';
 import type { Watchdog } from './watchdog.ts';
 
-/** Something else is there, or this very write got through earlier. */
+/** Something else is at the path, or this very write got through earlier. */
 export class Conflict extends Error {}
 /** The container is there, the blob is not. */
 export class Absent extends Error {}

@@ -1,8 +1,8 @@
 /**
  * Put Blob and Get Blob by plain HTTP: the two requests that every blob costs, again and again. The
  * layers of the SDK (serializers, policies, copies of headers) cost more than everything else that
- * a copy does; all other requests go through it. Names and signature are the SDK's, which a test
- * compares.
+ * a copy does; all other requests go through the SDK. Names and signatures are the SDK's: a test
+ * compares them.
  */
 import { createHmac, createSecretKey } from 'node:crypto';
 import http from 'node:http';
@@ -97,7 +97,7 @@ export class BlobHttp {
       body,
       signal,
     );
-    answer.on('error', () => undefined); // whoever reads the body sees it there
+    answer.on('error', () => undefined); // the reader of the body sees it there
     const status = answer.statusCode ?? 0;
     if (status >= 200 && status < 300) return answer;
     await discard(answer);
@@ -144,9 +144,8 @@ function authorizeBy(credential: SiteCredential, protocol: string): Authorize {
     const key = createSecretKey(accountKey); // once: importing it costs more than a signature
     return async (method, target, headers) => {
       const text = signedText(method, accountName + target, headers);
-      return {
-        authorization: `SharedKey ${accountName}:${createHmac('sha256', key).update(text).digest('base64')}`,
-      };
+      const signature = createHmac('sha256', key).update(text).digest('base64');
+      return { authorization: `SharedKey ${accountName}:${signature}` };
     };
   }
   return async (_method, _target, _headers, signal) => {
@@ -160,7 +159,7 @@ function authorizeBy(credential: SiteCredential, protocol: string): Authorize {
   };
 }
 
-/** Azure reads a backslash as a slash; control characters are read by nobody alike. */
+/** Azure reads a backslash as a slash; every server reads control characters differently. */
 // oxlint-disable-next-line no-control-regex
 const AMBIGUOUS = /[\\\u0000-\u001f\u007f]/;
 
@@ -206,8 +205,8 @@ function exchange(
     signal.throwIfAborted();
     const stream = typeof body === 'function' ? body() : null;
     const request = module.request(options, (answer) => {
-      // Answered before all was sent: nobody wants the rest, and the connection is of no use any
-      // more.
+      // Answered before all was sent: the site does not want the rest, and the connection is of no
+      // use any more.
       if (stream !== null && !request.writableEnded) {
         stream.destroy();
         answer.once('close', () => request.destroy());

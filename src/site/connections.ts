@@ -2,7 +2,7 @@
 import http from 'node:http';
 import https from 'node:https';
 
-import { isReset } from './site-error.ts';
+import { onceMoreAfterReset } from '../domain/connection-reset.ts';
 
 /**
  * A kept connection is closed by us before the site does: after what its Keep-Alive header says,
@@ -21,18 +21,14 @@ export class Connections {
   }
 
   /**
-   * A kept connection that the site closed just when a request went out is no failure: once more,
-   * on a new one (RFC 9112 §9.3.1). Every write is conditional, so that one which got through
-   * nevertheless is answered with a conflict, and looked at (I5).
+   * Once more where a kept connection was reset. Every write is conditional: one that got through
+   * nevertheless is answered with a conflict, and what is at the site then decides (I5).
    */
-  async send<T>(request: () => Promise<T>): Promise<T> {
-    try {
-      return await request();
-    } catch (error) {
-      if (!isReset(error)) throw error;
+  send<T>(request: () => Promise<T>): Promise<T> {
+    return onceMoreAfterReset(request, () => {
       this.#dropIdle();
-      return await request();
-    }
+      return request();
+    });
   }
 
   /** What was closed on one connection was probably closed on all that were idle. */

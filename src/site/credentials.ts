@@ -1,6 +1,6 @@
 /**
- * Credentials of a site: where they are said to be, what they may look like, and that they do not
- * show themselves.
+ * Credentials of a site: where they come from, the forms that they may have, and that no log or
+ * error shows them.
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -35,8 +35,8 @@ export class SasToken {
 export type SiteCredential = StorageSharedKeyCredential | SasToken | Identity;
 
 /**
- * Tells one secret from another without telling it: what was opened with the one before is not used
- * with the next.
+ * Tells one secret from another without revealing it: a store that was opened with the old one is
+ * not used with the new one.
  */
 export function fingerprintOf(credential: SiteCredential): string {
   if (credential instanceof Identity) return 'identity';

@@ -121,6 +121,7 @@ const firstSentence = (error: unknown): string =>
 const missing = (found: string): DebgeoError =>
   new DebgeoError('SITE_IDENTITY_MISSING', "Azure's default identity gives this process no token", {
     expected:
-      'a managed identity, a workload identity, the variables of a service principal, or the login of `az login`',
+      'a managed identity, a workload identity, the variables of a service principal, or the ' +
+      'login of `az login`',
     found,
   });

@@ -4,8 +4,8 @@
  *
  * The width grows by a quarter while the throughput grows with it, goes back to the best one when
  * it does not, and tries again later. 429 and 503 halve it; what they ask for (Retry-After, RFC
- * 9110 §10.2.3) holds for every request to the site. A wait beyond the patience is the lane's,
- * which keeps it in the database.
+ * 9110 §10.2.3) holds for every request to the site. The lane waits where the wait is beyond the
+ * patience, in the database.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -33,7 +33,7 @@ const REQUEST_BYTES = 32 * 1024;
  * costs the site something, too.
  */
 const GROWTH = 1.1;
-/** What a site that names no time is left alone. Milliseconds. */
+/** How long a site that names no time is left alone. Milliseconds. */
 const THROTTLED_MS = 1_000;
 
 interface Waiting {
@@ -77,8 +77,8 @@ export class Pace {
   }
 
   /**
-   * Runs one operation in its turn: first come, first served. @param heldBytes what it keeps in
-   * memory
+   * Runs one operation in its turn: first come, first served.
+   * @param heldBytes what it keeps in memory
    */
   async run<T>(heldBytes: number, signal: AbortSignal, operation: () => Promise<T>): Promise<T> {
     await this.#turn(heldBytes, signal);
@@ -95,7 +95,8 @@ export class Pace {
   }
 
   /**
-   * Before bytes go out, or after they came in. @returns what is to be waited for, null: nothing
+   * Counts bytes before they go out, or after they came in.
+   * @returns the wait that the byte rate asks for; null: none
    */
   spend(bytes: number, signal: AbortSignal): Promise<void> | null {
     this.#carried += bytes;
@@ -106,8 +107,8 @@ export class Pace {
     return start > now ? sleep(start - now, undefined, { signal }) : null;
   }
 
-  /** Before a request: until what a throttled site asked for is over. */
-  async clear(signal: AbortSignal): Promise<void> {
+  /** Before a request: waits as long as a throttled site asked for. */
+  async waitOutThrottle(signal: AbortSignal): Promise<void> {
     for (
       let left = this.#pausedUntil - performance.now();
       left > 0;
@@ -120,7 +121,7 @@ export class Pace {
   /**
    * The site answered a request that was sent at `sentAt` (performance.now()) with 429 or 503.
    * @param since when the operation began to try
-   * @returns whether it is worth to wait here, and send again
+   * @returns whether to wait here and send again; false: the wait is the lane's
    */
   slowDown(retryAfterMs: number | null, sentAt: number, since: number): boolean {
     const now = performance.now();
@@ -145,7 +146,7 @@ export class Pace {
     const waiting = { bytes, start: turn.resolve };
     const leave = (): void => {
       const at = this.#queue.indexOf(waiting);
-      if (at < 0) return; // it may start already: whoever runs it sees the signal
+      if (at < 0) return; // it may start already: the operation itself sees the signal
       this.#queue.splice(at, 1);
       turn.reject(signal.reason as Error);
     };
@@ -194,7 +195,7 @@ export class Pace {
       this.#hold -= 1;
       if (this.#hold === 0) this.#best = null;
     } else if (this.#bytesPerSecond !== null) {
-      // The rate says nothing about the width then: back to the usual one after it was halved, and
+      // A limited rate says nothing about the width: back to the usual one after it was halved, and
       // no further.
       if (this.#width < this.#limits.widthStart) this.#width += 1;
     } else if (this.#best === null || rate > this.#best.rate * GROWTH) {

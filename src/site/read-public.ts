@@ -12,11 +12,12 @@ import { createHash } from 'node:crypto';
 import http from 'node:http';
 import https from 'node:https';
 
+import { onceMoreAfterReset } from '../domain/connection-reset.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Sha256 } from '../domain/sha256.ts';
-import { brokenOff, isReset, refusalError } from './site-error.ts';
+import { brokenOff, refusalError } from './site-error.ts';
 import { Watchdog, type Patience } from './watchdog.ts';
 
 export interface PublicBlob {
@@ -67,19 +68,12 @@ export async function readPublic(
   }
 }
 
-/** A kept connection that the site closed meanwhile is no failure: once more, on a new one. */
-async function get(base: URL, path: RepoPath, signal: AbortSignal): Promise<http.IncomingMessage> {
-  try {
-    return await getOver(
-      agents[base.protocol === 'https:' ? 'https:' : 'http:'],
-      base,
-      path,
-      signal,
-    );
-  } catch (error) {
-    if (!isReset(error)) throw error;
-    return getOver(false, base, path, signal);
-  }
+function get(base: URL, path: RepoPath, signal: AbortSignal): Promise<http.IncomingMessage> {
+  const kept = agents[base.protocol === 'https:' ? 'https:' : 'http:'];
+  return onceMoreAfterReset(
+    () => getOver(kept, base, path, signal),
+    () => getOver(false, base, path, signal),
+  );
 }
 
 /**

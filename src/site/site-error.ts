@@ -3,7 +3,7 @@
  * and a RestError holds it in `request.url`.
  */
 import { DebgeoError, type ErrorCode } from '../domain/errors.ts';
-import { LIMITS } from '../domain/limits.ts';
+import { parseRetryAfter } from '../domain/retry-after.ts';
 import type { Watchdog } from './watchdog.ts';
 
 /**
@@ -67,20 +67,4 @@ export function brokenOff(
     return error;
   const code = 'code' in error && typeof error.code === 'string' ? error.code : error.name;
   return new DebgeoError('SITE_UNREACHABLE', `cannot ${doing}`, { found: code });
-}
-
-/** The other side closed the connection before it answered. */
-export const isReset = (error: unknown): boolean =>
-  error instanceof Error &&
-  'code' in error &&
-  (error.code === 'ECONNRESET' || error.code === 'EPIPE');
-
-/**
- * Milliseconds from `now` that a Retry-After header asks for (seconds or a date, RFC 9110 §10.2.3),
- * capped; null if it asks for nothing.
- */
-export function parseRetryAfter(header: string | null, now: number): number | null {
-  if (header === null) return null;
-  const ms = /^\d+$/.test(header.trim()) ? Number(header) * 1000 : Date.parse(header) - now;
-  return Number.isNaN(ms) ? null : Math.min(Math.max(0, ms), LIMITS.retryAfterMs);
 }

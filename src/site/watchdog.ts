@@ -59,7 +59,7 @@ export class Watchdog {
     );
   }
 
-  /** From now on it is our own turn. */
+  /** From now on the worker itself is busy with the bytes. */
   rest(): void {
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);

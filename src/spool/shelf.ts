@@ -1,8 +1,8 @@
 /**
- * What the spool keeps, where and how long. Blobs that come in memory as a whole go to the disk
- * many at a time, and stay in memory until as many bytes came behind them: lanes that run close
- * together read none of them from the disk. What the disk holds is bounded, and goes segment by
- * segment, the oldest first.
+ * What the spool keeps, where and how long. Blobs that are in memory as a whole go to the disk many
+ * at a time, and stay in memory until as many bytes came behind them: lanes that run close together
+ * read none of them from the disk. The bytes on the disk are bounded, and go segment by segment,
+ * the oldest first.
  */
 import type { Sha256 } from '../domain/sha256.ts';
 import { Segment } from './segment.ts';
@@ -82,8 +82,8 @@ export class Shelf {
   }
 
   /**
-   * Keeps a blob that is in memory as a whole. Nobody runs ahead of the disk: whoever fills a batch
-   * waits until it is written, and everybody does while another one waits behind it.
+   * Keeps a blob that is in memory as a whole. No lane runs ahead of the disk: the one that fills a
+   * batch waits until it is written, and all wait while another batch waits behind it.
    */
   async hold(sha256: Sha256, bytes: Buffer, md5: Uint8Array): Promise<void> {
     if (this.#isClosed) return;

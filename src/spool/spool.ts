@@ -4,9 +4,9 @@
  * Content-addressed and single-flight: lanes that want the same digest at the same time share one
  * fetch. A fetch goes at its own pace: lanes wait for it, never for each other, and it goes on
  * while any of them still wants it. What is not of the announced size and SHA-256 is never given
- * out. Bounded in bytes, the oldest go first; a lane that is so far behind fetches again, which is
- * counted. It holds nothing that anybody relies on: without it, or with a broken disk, the same
- * bytes come from where they came from before.
+ * out. Bounded in bytes, the oldest go first; a lane that is further behind fetches again, which is
+ * counted. Nothing relies on it: without it, or with a broken disk, the same bytes come from where
+ * they came from before.
  */
 import { createHash } from 'node:crypto';
 
@@ -32,7 +32,7 @@ export interface Spooled {
 
 export interface SpoolCounts {
   /**
-   * Given out without asking anybody: from memory, the disk, or a fetch that was under way for
+   * Given out without a fetch of its own: from memory, the disk, or a fetch that was under way for
    * another lane.
    */
   shared: number;
@@ -105,7 +105,7 @@ export class Spool {
     return { bytes: whole === null ? this.#read(blob, room, fetch, signal) : once(whole), md5 };
   }
 
-  /** Somebody found that what came from here is wrong: a disk may rot, too. */
+  /** Bytes that came from here were wrong: a disk may rot, too. */
   forget(sha256: Sha256): void {
     this.#shelf.forget(sha256);
   }
@@ -164,14 +164,14 @@ export class Spool {
     }
   }
 
-  /** The last one who no longer wants a fetch ends it. */
+  /** A fetch ends when the last lane that waits for it has gone. */
   async #wait(flight: Flight, blob: Announced, signal: AbortSignal): Promise<Landed> {
-    const left = Promise.withResolvers<never>();
-    const leave = (): void => left.reject(signal.reason as Error);
+    const gaveUp = Promise.withResolvers<never>();
+    const leave = (): void => gaveUp.reject(signal.reason as Error);
     signal.addEventListener('abort', leave, { once: true });
     flight.waiting += 1;
     try {
-      return await Promise.race([flight.landed, left.promise]);
+      return await Promise.race([flight.landed, gaveUp.promise]);
     } finally {
       signal.removeEventListener('abort', leave);
       flight.waiting -= 1;
@@ -182,7 +182,7 @@ export class Spool {
     }
   }
 
-  /** Others who come meanwhile wait for it; the newest, where there are two. */
+  /** Lanes that come meanwhile wait for it; for the newest, where there are two. */
   #takeOff(blob: Announced, fetch: Fetch): Flight {
     this.counts.fetched += 1;
     if (this.#shelf.wasHere(blob.sha256)) this.counts.fetchedAgain += 1;
@@ -194,7 +194,7 @@ export class Spool {
       waiting: 0,
     };
     this.#flights.set(blob.sha256, flight);
-    // From here on it is found among what is kept, if it was.
+    // From here on the shelf has it, if it was kept.
     const end = (): void => {
       flight.isOver = true;
       this.#clear(blob, flight);

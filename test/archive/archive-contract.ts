@@ -92,7 +92,7 @@ export function archiveContract(name: string, start: () => Promise<ArchiveUnderT
     });
 
     for (const file of ['InRelease', 'Release']) {
-      it(`answers unchanged for the validator of an unchanged ${file}, and the new bytes after a release`, async () => {
+      it(`answers unchanged for the same ${file}, and new bytes after a release`, async () => {
         await under.put(`dists/stable/${file}`, hello);
         const first = await under.archive.fetchReleaseSet('dists/stable', null, never);
         assert.ok(first !== 'unchanged');

@@ -67,7 +67,7 @@ describe('decompress', () => {
       await fails(inPieces(packed), 'LIMIT_EXCEEDED', plain.length - 1);
     });
 
-    it(`stops a bomb of ${format} at the bound, without the memory that it would take`, async () => {
+    it(`stops a bomb of ${format} at the bound, without the memory it would take`, async () => {
       // In eight streams, one after the other where the format allows it: the encoder of xz has not
       // the memory for one.
       const bomb =

@@ -81,7 +81,7 @@ describe('an archive in a folder', () => {
   });
   after(() => Promise.all(folders.map((one) => rm(one, { recursive: true }))));
 
-  it('does not have what is a folder, lies below a file, or has a name that no file can have', async () => {
+  it('lacks what is a folder, lies below a file, or has a name that no file can have', async () => {
     await put('root/pool/hello.deb/deeper');
     await put('root/file');
 
@@ -90,7 +90,7 @@ describe('an archive in a folder', () => {
     assert.deepEqual(answers, [null, null, null]);
   });
 
-  it('says ARCHIVE_UNREACHABLE, and not that a file is missing, where the folder itself is missing or is a file', async () => {
+  it('says ARCHIVE_UNREACHABLE where the folder itself is missing or is a file', async () => {
     await rm(root, { recursive: true });
     await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
     await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'ARCHIVE_UNREACHABLE');
@@ -125,7 +125,7 @@ describe('an archive in a folder', () => {
     await rejectsWith(get('one'), 'ARCHIVE_UNREACHABLE');
   });
 
-  it('follows links inside the folder, a root that is a link, and what is moved by changing a link', async () => {
+  it('follows links inside the folder, a root that is a link, and a changing link', async () => {
     await put('root/snapshots/1/hello.deb', 'one');
     await put('root/snapshots/2/hello.deb', 'two');
     await symlink('snapshots/1', join(root, 'pool'));
@@ -163,7 +163,7 @@ describe('an archive in a folder', () => {
     await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'HOSTILE_PATH');
   });
 
-  it('never reads outside while a folder and a link to outside take turns at one name', async () => {
+  it('never reads outside while a folder and a link to outside alternate at one name', async () => {
     await put('root/real/hello.deb', 'inside');
     await put('outside/hello.deb', 'outside');
     await symlink('real', join(root, 'pool'));
@@ -244,7 +244,7 @@ describe('an archive in a folder', () => {
     assert.equal(second.validator.lastModified, null);
   });
 
-  it('closes a file that nobody reads, is too large, is unchanged, or whose reader went away', async () => {
+  it('closes a file that is unread, too large, unchanged, or whose reader went away', async () => {
     await put('root/pool/hello.deb', 'x'.repeat(200_000));
     await put('root/dists/a/InRelease');
     archive = createDirectoryArchive({ url: pathToFileURL(root).href, limits: { stallMs: 100 } });
@@ -259,7 +259,7 @@ describe('an archive in a folder', () => {
     await rejectsWith(readAll(unread), 'ARCHIVE_UNREACHABLE');
   });
 
-  it('ends when the disk hangs: while it opens, while it reads, and at once when it is aborted', async () => {
+  it('ends when the disk hangs in open or read, and at once when it is aborted', async () => {
     await put('root/pool/hello.deb', 'x'.repeat(200_000));
     archive = createDirectoryArchive({
       url: pathToFileURL(root).href,

@@ -18,7 +18,8 @@ import {
 } from './sign.ts';
 
 export const PACKAGES = Buffer.from(
-  `Package: hello\nVersion: 1.0\nArchitecture: amd64\nFilename: pool/hello.deb\nSize: 1\nSHA256: ${'0'.repeat(64)}\n`,
+  'Package: hello\nVersion: 1.0\nArchitecture: amd64\nFilename: pool/hello.deb\n' +
+    `Size: 1\nSHA256: ${'0'.repeat(64)}\n`,
 );
 /** A Release that apt takes as it is, beside `PACKAGES` in main/binary-amd64. */
 export const BODY = [

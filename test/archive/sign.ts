@@ -65,7 +65,7 @@ export async function revokeKey(
 }
 
 /**
- * As a key that takes over somebody else's signing subkey: bound by the new owner, and not by the
+ * As a key that takes over the signing subkey of another: bound by the new owner, and not by the
  * subkey itself.
  */
 export async function adoptSubkey(
@@ -94,7 +94,7 @@ export interface SignatureOptions {
   readonly hash?: openpgp.enums.hash;
   readonly lifeSeconds?: number;
   readonly type?: openpgp.enums.signature;
-  /** A notation that whoever does not know it must not ignore. */
+  /** A notation that a reader which does not know it must not ignore. */
   readonly criticalNotation?: boolean;
 }
 
@@ -174,13 +174,21 @@ export function binary(...packets: openpgp.SignaturePacket[]): Uint8Array {
 
 export function clearsigned(body: string, signatures: string, hashName = 'SHA512'): Buffer {
   const text = body.replace(/^-/gm, '- -');
+  const end = text.endsWith('\n') ? '' : '\n';
   return Buffer.from(
-    `-----BEGIN PGP SIGNED MESSAGE-----\nHash: ${hashName}\n\n${text}${text.endsWith('\n') ? '' : '\n'}${signatures}`,
+    `-----BEGIN PGP SIGNED MESSAGE-----\nHash: ${hashName}\n\n${text}${end}${signatures}`,
   );
 }
 
 export const keyringOf = (...keys: openpgp.Key[]): Uint8Array =>
   Buffer.concat(keys.map((key) => key.toPublic().write()));
+
+/** Head, base64 without a checksum, and end of a signature block. */
+const ARMOR = new RegExp(
+  /(-----BEGIN PGP SIGNATURE-----\n(?:[^\n]+: [^\n]*\n)*\n)/.source +
+    /([^=-][^-]*?)\n(?:=[^\n]{4}\n)?(-----END)/.source,
+  'g',
+);
 
 /**
  * The signature blocks of a text, each with its checksum (RFC 4880, 6.1), which OpenPGP.js leaves
@@ -191,7 +199,7 @@ export const withChecksum = (
   checksum: (right: string) => string = (right) => right,
 ): string =>
   text.replace(
-    /(-----BEGIN PGP SIGNATURE-----\n(?:[^\n]+: [^\n]*\n)*\n)([^=-][^-]*?)\n(?:=[^\n]{4}\n)?(-----END)/g,
+    ARMOR,
     (_, begin: string, base64: string, end: string) =>
       `${begin}${base64}\n=${checksum(crc24Of(Buffer.from(base64, 'base64')))}\n${end}`,
   );

@@ -31,7 +31,7 @@ import {
 const now = new Date();
 
 describe('verifyReleaseSet', () => {
-  it('names the primary keys that are good, each once, and gives the body as it is in Release', async () => {
+  it('names the good primary keys, each once, and gives the body as it is in Release', async () => {
     const bySubkey = await signText(subkey, BODY);
     const byExpired = await signText(expired, BODY);
     const set = {
@@ -124,7 +124,7 @@ describe('verifyReleaseSet', () => {
     });
   }
 
-  it('takes no Release that differs from InRelease, nor a Release.gpg without it, also where unsigned is accepted', async () => {
+  it('takes no Release that differs from InRelease, and no Release.gpg without it', async () => {
     const signed = await signedBy(rsa);
     const releaseGpg = Buffer.from(armored(await signBytes(rsa, Buffer.from(BODY))));
     const other = Buffer.from(`${BODY} 123 456 main/Packages\n`);
@@ -141,7 +141,7 @@ describe('verifyReleaseSet', () => {
       }
   });
 
-  it('takes a Release.gpg beside a good InRelease only if it would be accepted over the Release alone', async () => {
+  it('takes a Release.gpg beside InRelease only if it is accepted over the Release', async () => {
     const { inRelease: signed } = await signedBy(rsa);
     const taken = async (releaseGpg: Uint8Array | string) => {
       const set = {
@@ -169,7 +169,7 @@ describe('verifyReleaseSet', () => {
     await rejectsWith(verifyReleaseSet(nothing, null, now), 'RELEASE_MISSING');
   });
 
-  it('takes the body out of the frame where no keyring is given, and a plain file as it is', async () => {
+  it('without a keyring takes the body out of the frame, and a plain file as it is', async () => {
     const framed = await verifyReleaseSet(await signedBy(stranger), null, now);
     const plain = await verifyReleaseSet(inRelease(BODY), null, now);
     const release = await verifyReleaseSet({ ...nothing, release: Buffer.from(BODY) }, null, now);

@@ -71,7 +71,8 @@ describe('splitClearsigned', () => {
       HEAD + RELEASE + SIGNATURE.replace('\n\n', '\nhello\n\n'),
     'an armor header that begins with a dash': whole.replace('Hash: SHA512', '- Hash: SHA512'),
     'no empty line after the headers':
-      '-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\nA: b\n-----BEGIN PGP SIGNATURE-----\niQ==\n-----END PGP SIGNATURE-----\n',
+      '-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\nA: b\n' +
+      '-----BEGIN PGP SIGNATURE-----\niQ==\n-----END PGP SIGNATURE-----\n',
     'no text': HEAD + SIGNATURE,
     'no signature': HEAD + RELEASE,
     'an unclosed signature': whole.replace('-----END PGP SIGNATURE-----\n', ''),
@@ -142,10 +143,11 @@ describe('isSameText', () => {
     assert.ok(!isSame(RELEASE, ''));
   });
 
-  it('ends soon for a text of blanks, which nobody has vouched for', () => {
+  it('ends soon for a text of blanks, which is not authenticated yet', () => {
     const began = performance.now();
 
-    assert.ok(!isSame(RELEASE, `${' '.repeat(200_000)}x`)); // whoever tries the blanks from each of them on takes minutes
+    // A search that tries the blanks from each of them on takes minutes.
+    assert.ok(!isSame(RELEASE, `${' '.repeat(200_000)}x`));
 
     assert.ok(performance.now() - began < 10_000);
   });

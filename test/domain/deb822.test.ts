@@ -5,7 +5,8 @@ import { Deb822Parser, parseStanza } from '../../src/domain/deb822.ts';
 import { refuses, seeded } from './refuses.ts';
 
 const TEXT = Buffer.from(
-  'Package: hello\nVersion: 1:2~3\nDescription: greets \n in two\n\tlines\n .\nMulti:Arch\n\n\nPackage: ü\r\nDescription:\r\n one\r\n\r\nOther: 1\n\nPackage:   last  ',
+  'Package: hello\nVersion: 1:2~3\nDescription: greets \n in two\n\tlines\n .\nMulti:Arch\n\n\n' +
+    'Package: ü\r\nDescription:\r\n one\r\n\r\nOther: 1\n\nPackage:   last  ',
 );
 const STANZAS = [
   { package: 'hello', description: 'greets\nin two\nlines\n.' },

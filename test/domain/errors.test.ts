@@ -9,6 +9,12 @@ import {
   RULES,
 } from '../../src/domain/errors.ts';
 
+/** A command in backticks, or a verb of what the operator does. */
+const VERBS =
+  'add|allow|ask|check|choose|compare|correct|create|empty|find out|get|give|let|read|run|set|' +
+  'start|stop|tell';
+const SAYS_WHAT_TO_DO = new RegExp(`^(?:nothing: |\`debgeo |(?:if [^,:;]+, )?(?:${VERBS}) )`);
+
 const codes = Object.keys(RULES) as ErrorCode[];
 
 describe('error codes', () => {
@@ -20,6 +26,7 @@ describe('error codes', () => {
       assert.ok(['backoff', 'person', 'at-once'].includes(rule.then), code);
       assert.ok([1, 2, 3, 4, 5].includes(rule.exit), code);
       assert.ok(rule.remedy.length >= 10, code);
+      assert.match(rule.remedy, SAYS_WHAT_TO_DO, code);
       assert.ok(rule.cause.length >= 10, code);
     }
   });

@@ -38,7 +38,7 @@ describe('judgeFreshness', () => {
     refuses('RELEASE_ROLLBACK', () => judge(after(-6000), null, newest));
   });
 
-  it('says rollback of a Release that is old and expired, and expired of one that is only expired', () => {
+  it('says rollback of an old and expired Release, and expired of one that is only that', () => {
     refuses('RELEASE_ROLLBACK', () => judge(after(-6000), after(-1), { date: after(-5000) }));
     refuses('RELEASE_EXPIRED', () => judge(after(-5000), after(-1), { date: after(-5000) }));
   });
@@ -65,7 +65,7 @@ describe('judgeFreshness', () => {
 });
 
 describe('judgeAge', () => {
-  it('says RELEASE_STALE of a release that is older than its distribution says, and nothing where that says nothing', () => {
+  it('says RELEASE_STALE of a release that is older than its distribution allows', () => {
     assert.equal(judgeAge(after(-60_000), 60_000, NOW), null);
     assert.equal(judgeAge(after(-60_001), 60_000, NOW)?.code, 'RELEASE_STALE');
     assert.equal(judgeAge(new Date(0), null, NOW), null);

@@ -93,7 +93,9 @@ describe('names of indices', () => {
 
 describe('PackagesReader', () => {
   it('names a blob per stanza', () => {
-    const text = `Package: a\nFilename: pool/a_1%3a2+b~1_all.deb\nSize: 3\nMD5sum: ${MD5}\nSHA256: ${A}\n\nPackage: b\nSHA256: ${B.toUpperCase()}\nSize: 0\nFilename: b.deb\n`;
+    const text =
+      `Package: a\nFilename: pool/a_1%3a2+b~1_all.deb\nSize: 3\nMD5sum: ${MD5}\nSHA256: ${A}\n\n` +
+      `Package: b\nSHA256: ${B.toUpperCase()}\nSize: 0\nFilename: b.deb\n`;
 
     assert.deepEqual(packages(text), [
       { path: 'pool/a_1%3a2+b~1_all.deb', size: 3, sha256: A },

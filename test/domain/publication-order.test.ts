@@ -45,7 +45,7 @@ describe('publicationOrder', () => {
     assert.equal(plan.release, null);
   });
 
-  it('removes what the site has and the snapshot lacks: absent at the archive, or not listed any more', () => {
+  it('removes what the site has and the snapshot lacks: absent, or not listed any more', () => {
     const names = [
       wanted(`${S}/InRelease`),
       wanted(`${S}/main/Packages.gz`),

@@ -2,8 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { LIMITS } from '../../src/domain/limits.ts';
-import { byHashPaths, parseRelease, selectEntries, suiteFolder } from '../../src/domain/release.ts';
-import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { parseRelease, suiteFolder } from '../../src/domain/release.ts';
 import { refuses } from './refuses.ts';
 
 const MD5 = '1'.repeat(32);
@@ -21,9 +20,12 @@ const withDate = (date: string) =>
 describe('parseRelease', () => {
   it('reads what Debian releases', () => {
     const release = parse(
-      `Origin: Debian\nSuite: oldstable\nCodename: bookworm\nDate: Sat, 10 Feb 2024 11:07:25 UTC\nValid-Until: Sat, 17 Feb 2024 11:07:25 UTC\n` +
-        `Acquire-By-Hash: yes\nArchitectures: all amd64\nComponents: main updates/contrib\nMD5Sum:\n ${MD5}   12 main/binary-amd64/Packages\n` +
-        `SHA256:\n ${SHA256.toUpperCase()}   12 main/binary-amd64/Packages\n ${SHA256} 0 ./main/source/Sources\n`,
+      'Origin: Debian\nSuite: oldstable\nCodename: bookworm\n' +
+        'Date: Sat, 10 Feb 2024 11:07:25 UTC\nValid-Until: Sat, 17 Feb 2024 11:07:25 UTC\n' +
+        'Acquire-By-Hash: yes\nArchitectures: all amd64\nComponents: main updates/contrib\n' +
+        `MD5Sum:\n ${MD5}   12 main/binary-amd64/Packages\n` +
+        `SHA256:\n ${SHA256.toUpperCase()}   12 main/binary-amd64/Packages\n` +
+        ` ${SHA256} 0 ./main/source/Sources\n`,
     );
 
     assert.equal(release.suite, 'oldstable');
@@ -76,7 +78,7 @@ describe('parseRelease', () => {
     );
   });
 
-  it('refuses two paths that differ in case or normalisation only, unless they are the same file', () => {
+  it('refuses two paths that differ in case only, unless they are the same file', () => {
     const other = 'c'.repeat(64);
 
     assert.equal(listing(['Contents-amd64', 'contents-amd64']).entries.size, 2);
@@ -195,129 +197,6 @@ describe('parseRelease', () => {
   });
 });
 
-describe('selectEntries', () => {
-  const PATHS = [
-    'Contents-amd64.gz',
-    'main/Contents-amd64.gz',
-    'main/Contents-arm64.gz',
-    'main/Contents-udeb-arm64.gz',
-    'main/Contents-all.gz',
-    'main/Contents-source.gz',
-    'main/Contents-arm64.diff/Index',
-    'main/binary-amd64/Packages.xz',
-    'main/binary-amd64/Packages.diff/Index',
-    'main/binary-amd64/Release',
-    'main/binary-all/Packages.xz',
-    'main/binary-arm64/Packages.xz',
-    'main/debian-installer/binary-amd64/Packages.xz',
-    'main/debian-installer/binary-arm64/Packages.xz',
-    'main/installer-amd64/current/images/SHA256SUMS',
-    'main/installer-arm64/current/images/SHA256SUMS',
-    'main/source/Sources.xz',
-    'main/i18n/Translation-en.xz',
-    'main/dep11/Components-amd64.yml.gz',
-    'main/dep11/Components-arm64.yml.gz',
-    'main/dep11/icons-64x64.tar.gz',
-    'main/cnf/Commands-amd64.xz',
-    'main/cnf/Commands-arm64.xz',
-    'contrib/binary-amd64/Packages.xz',
-    'other/readme',
-  ];
-  const release = listing(PATHS, 'Components: main contrib\nArchitectures: all amd64 arm64\n');
-  const select = (components: string[], architectures: string[], from = release) =>
-    selectEntries(from, { components, architectures }).map((entry) => entry.path);
-
-  it('selects everything with empty lists', () => {
-    assert.deepEqual(select([], []), PATHS);
-  });
-
-  it('selects a component, and what belongs to none', () => {
-    assert.deepEqual(select(['contrib'], []), [
-      'Contents-amd64.gz',
-      'contrib/binary-amd64/Packages.xz',
-      'other/readme',
-    ]);
-    assert.deepEqual(
-      select(['main'], []),
-      PATHS.filter((path) => !path.startsWith('contrib/')),
-    );
-  });
-
-  it('selects an architecture, all, and what belongs to none', () => {
-    const arm64 = [
-      'main/Contents-arm64.gz',
-      'main/Contents-udeb-arm64.gz',
-      'main/Contents-all.gz',
-      'main/Contents-arm64.diff/Index',
-      'main/binary-all/Packages.xz',
-      'main/binary-arm64/Packages.xz',
-      'main/debian-installer/binary-arm64/Packages.xz',
-      'main/installer-arm64/current/images/SHA256SUMS',
-      'main/i18n/Translation-en.xz',
-      'main/dep11/Components-arm64.yml.gz',
-      'main/dep11/icons-64x64.tar.gz',
-      'main/cnf/Commands-arm64.xz',
-      'other/readme',
-    ];
-
-    assert.deepEqual(select([], ['arm64']), arm64);
-  });
-
-  it('selects source only when asked for, and without all', () => {
-    assert.deepEqual(select(['main'], ['source']), [
-      'main/Contents-source.gz',
-      'main/source/Sources.xz',
-      'main/i18n/Translation-en.xz',
-      'main/dep11/icons-64x64.tar.gz',
-      'other/readme',
-    ]);
-    assert.equal(select(['main'], ['amd64', 'source']).includes('main/source/Sources.xz'), true);
-    assert.equal(
-      select(['main'], ['amd64', 'source']).includes('main/binary-all/Packages.xz'),
-      true,
-    );
-  });
-
-  it('knows components by their whole name and by their last part, as apt does', () => {
-    const paths = ['main/binary-amd64/Packages', 'contrib/binary-amd64/Packages'];
-    const security = listing(paths, 'Components: updates/main updates/contrib\n');
-    const literal = listing(
-      ['updates/main/x', 'updates/contrib/x'],
-      'Components: updates/main updates/contrib\n',
-    );
-
-    assert.deepEqual(select(['main'], [], security), ['main/binary-amd64/Packages']);
-    assert.deepEqual(select(['updates/main'], [], security), ['main/binary-amd64/Packages']);
-    assert.deepEqual(select(['main'], [], literal), ['updates/main/x']);
-  });
-
-  it('gives an entry to the component with the longest folder', () => {
-    const nested = listing(
-      ['stable/binary-amd64/Packages', 'stable/v17/binary-amd64/Packages'],
-      'Components: stable stable/v17\n',
-    );
-
-    assert.deepEqual(select(['stable'], [], nested), ['stable/binary-amd64/Packages']);
-    assert.deepEqual(select(['stable/v17'], [], nested), ['stable/v17/binary-amd64/Packages']);
-  });
-
-  it('does not take main for the beginning of another name', () => {
-    const similar = listing(['main/x', 'main-extra/x'], 'Components: main main-extra\n');
-
-    assert.deepEqual(select(['main'], [], similar), ['main/x']);
-  });
-
-  it('refuses what Release does not name', () => {
-    refuses('SELECTION_UNKNOWN', () => select(['non-free'], []));
-    refuses('SELECTION_UNKNOWN', () => select(['main', 'non-free'], []));
-    refuses('SELECTION_UNKNOWN', () => select([], ['amd64', 'riscv64']));
-    refuses('SELECTION_UNKNOWN', () =>
-      select([], ['source'], listing(['main/binary-amd64/Packages'])),
-    );
-    refuses('SELECTION_UNKNOWN', () => select(['main'], [], listing(['Packages'])));
-  });
-});
-
 describe('suiteFolder', () => {
   it('puts suites below dists, and takes a slash at the end as a flat archive', () => {
     assert.equal(suiteFolder('bookworm'), 'dists/bookworm');
@@ -329,30 +208,5 @@ describe('suiteFolder', () => {
   it('refuses folders outside of the archive', () => {
     for (const suite of ['', '..', '../', '/etc/', 'a/../..', '//'])
       refuses('HOSTILE_PATH', () => suiteFolder(suite), suite);
-  });
-});
-
-describe('byHashPaths', () => {
-  it('names the folder of the index and the field, the strongest first', () => {
-    const paths = byHashPaths(parseRepoPath('dists/sid/main/binary-amd64/Packages.gz'), {
-      MD5Sum: MD5,
-      SHA1,
-      SHA256,
-      SHA512,
-    });
-
-    const folder = 'dists/sid/main/binary-amd64/by-hash';
-    assert.deepEqual(paths, [
-      `${folder}/SHA512/${SHA512}`,
-      `${folder}/SHA256/${SHA256}`,
-      `${folder}/SHA1/${SHA1}`,
-      `${folder}/MD5Sum/${MD5}`,
-    ]);
-  });
-
-  it('names the root for an index in the root of a flat archive', () => {
-    assert.deepEqual(byHashPaths(parseRepoPath('Packages'), { SHA256 }), [
-      `by-hash/SHA256/${SHA256}`,
-    ]);
   });
 });

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { LIMITS } from '../../src/domain/limits.ts';
 import {
   aptQuote,
+  isByHash,
   joinPath,
   parseRepoPath,
   poolPath,
@@ -202,6 +203,15 @@ describe('poolPath', () => {
     ];
 
     for (const path of places) refuses('HOSTILE_PATH', () => poolPath(path), path);
+  });
+});
+
+describe('isByHash', () => {
+  it('tells names by digest from all others', () => {
+    for (const path of ['by-hash/SHA256/ab', 'dists/sid/main/by-hash/MD5Sum/ab'])
+      assert.ok(isByHash(parseRepoPath(path)), path);
+    for (const path of ['by-hash/SHA256', 'pool/xby-hash/SHA256/ab', 'by-hash/SHA256/ab/c'])
+      assert.ok(!isByHash(parseRepoPath(path)), path);
   });
 });
 

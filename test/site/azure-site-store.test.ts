@@ -18,12 +18,8 @@ import { parseRepoPath, type RepoPath } from '../../src/domain/repo-path.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { SasToken } from '../../src/site/credentials.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
-import {
-  contentOf,
-  hasCode,
-  siteStoreContract,
-  type StoreUnderTest,
-} from './site-store-contract.ts';
+import { siteStoreContract } from './site-store-contract.ts';
+import { contentOf, hasCode, type StoreUnderTest } from './store-under-test.ts';
 
 const NEVER = new AbortController().signal;
 const LIMITS = {

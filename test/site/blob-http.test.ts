@@ -14,7 +14,7 @@ import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { BlobHttp, Refused } from '../../src/site/blob-http.ts';
 import { Pace } from '../../src/site/pace.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
-import { contentOf, hasCode } from './site-store-contract.ts';
+import { contentOf, hasCode } from './store-under-test.ts';
 
 const NEVER = new AbortController().signal;
 const NAMES = [
@@ -123,7 +123,7 @@ describe('BlobHttp', () => {
   );
 
   it(
-    'does not take half a blob for a whole one when it is ended under a byte rate, and forgets who asked',
+    'takes no half blob for a whole one when it ends under a byte rate, and keeps no listener',
     { timeout: 20_000 },
     async (t) => {
       const bytes = randomBytes(60_000);

@@ -14,7 +14,7 @@ import {
   SasToken,
   type CredentialReference,
 } from '../../src/site/credentials.ts';
-import { hasCode } from './site-store-contract.ts';
+import { hasCode } from './store-under-test.ts';
 
 const URL_OF_SITE = 'https://debfra.blob.core.windows.net';
 const KEY = Buffer.alloc(64, 'canary').toString('base64');
@@ -55,7 +55,8 @@ describe('loadCredential', () => {
 
   it('reads the account and its key from a connection string and from its two fields', async () => {
     for (const value of [
-      `DefaultEndpointsProtocol=https;AccountName=debfra;AccountKey=${KEY};EndpointSuffix=core.windows.net`,
+      'DefaultEndpointsProtocol=https;AccountName=debfra;' +
+        `AccountKey=${KEY};EndpointSuffix=core.windows.net`,
       `AccountName=debfra;AccountKey=${KEY}`,
       ` AccountKey=${KEY};AccountName=debfra;\n`,
     ]) {
@@ -68,7 +69,7 @@ describe('loadCredential', () => {
     }
   });
 
-  it('reads a SAS token in any order of its parameters, with or without question mark, and from a connection string', async () => {
+  it('reads a SAS token in any order, with and without ?, in a connection string', async () => {
     const reordered = `sv=2026-06-06&${SAS.replace('&sv=2026-06-06', '')}`;
     for (const [value, sas] of [
       [SAS, SAS],

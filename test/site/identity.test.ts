@@ -25,7 +25,7 @@ import { fingerprintOf, loadCredential } from '../../src/site/credentials.ts';
 import { Identity } from '../../src/site/identity.ts';
 import { freePort } from '../../src/stack/free-port.ts';
 import { NEEDS_OPENSSL } from '../support/needs.ts';
-import { contentOf, hasCode } from './site-store-contract.ts';
+import { contentOf, hasCode } from './store-under-test.ts';
 
 const SCOPE = 'https://storage.azure.com/.default';
 const PATH = parseRepoPath('debian/dists/bookworm/InRelease');
@@ -181,7 +181,7 @@ describe('the default identity', () => {
     },
   );
 
-  it('goes over https only: neither the loader nor the SDK sends a token in the clear', async () => {
+  it('goes over https only: neither loader nor SDK sends a token in the clear', async () => {
     let asked = 0;
     const server = createServer((_, response) => {
       asked += 1;
@@ -226,7 +226,7 @@ describe('the default identity', () => {
     await assert.rejects(attempt, hasCode('SITE_IDENTITY_MISSING'));
   });
 
-  it('that never answers ends in bounded time; a caller who gives up gets its own error', async () => {
+  it('that never answers ends in bounded time; a caller that gives up gets its error', async () => {
     const silent = new Identity(
       async () => ({ getToken: () => new Promise<never>(() => undefined) }),
       50,
@@ -242,7 +242,7 @@ describe('the default identity', () => {
     }
   });
 
-  it('that Microsoft Entra refuses is denied, with its number and nothing else of its answer; what may pass is not', async () => {
+  it('that Microsoft Entra refuses is denied, with the number of its answer alone', async () => {
     const refusal = (statusCode: number) =>
       Object.assign(new Error('canary'), {
         name: 'AuthenticationError',

@@ -10,7 +10,8 @@ import {
 
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { SasToken } from '../../src/site/credentials.ts';
-import { inspectAzureSite, judgeSite, type SiteFacts } from '../../src/site/inspect-site.ts';
+import { inspectAzureSite, type SiteFacts } from '../../src/site/inspect-site.ts';
+import { judgeSite } from '../../src/site/judge-site.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
 
 const SITE = {
@@ -99,7 +100,7 @@ describe('the judgement of a site', () => {
       /hierarchical/,
     ],
     [
-      'a listing for everybody',
+      'a listing for all',
       { container: { seen: { ...GOOD.container.seen, publicAccess: 'container' } } },
       /set-permission/,
     ],
@@ -166,7 +167,7 @@ describe('inspectAzureSite', () => {
     assert.deepEqual(judgeSite(place, facts).wrong, []);
   });
 
-  it('sees less with a SAS of the container, shows none of it, and calls that no fault', async () => {
+  it('sees less with a SAS of the container, shows none of it, and finds no fault', async () => {
     const { container, place } = await written();
     const permissions = ContainerSASPermissions.parse('racwd');
     const expiresOn = new Date(Date.now() + 3_600_000);

@@ -8,7 +8,7 @@ import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { Pace } from '../../src/site/pace.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
-import { contentOf } from './site-store-contract.ts';
+import { contentOf } from './store-under-test.ts';
 
 const NEVER = new AbortController().signal;
 const LIMITS = {
@@ -55,7 +55,7 @@ describe('Pace', () => {
     await Promise.all(all);
   });
 
-  it('lets go who does not want to wait any more, and gives the turn to the next', async () => {
+  it('lets go an operation that ends while it waits, and gives the turn to the next', async () => {
     const pace = new Pace({ ...LIMITS, widthStart: 1 });
     const { begun, end, operation } = operations();
     const stop = new AbortController();
@@ -119,10 +119,10 @@ describe('Pace', () => {
     const now = performance.now();
 
     assert.equal(pace.slowDown(4_000, now, now), false);
-    await pace.clear(NEVER);
-    assert.ok(performance.now() - now < 3_000, 'nobody waits for what the lane waits for');
+    await pace.waitOutThrottle(NEVER);
+    assert.ok(performance.now() - now < 3_000, 'no operation waits for what the lane waits for');
     assert.equal(pace.slowDown(200, now, now), true);
-    await pace.clear(NEVER);
+    await pace.waitOutThrottle(NEVER);
     assert.ok(performance.now() - now >= 199);
     assert.equal(pace.slowDown(200, now, now - 2_900), false, 'the patience of an operation ends');
   });

@@ -9,7 +9,7 @@ import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import { readPublic } from '../../src/site/read-public.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
-import { hasCode } from './site-store-contract.ts';
+import { hasCode } from './store-under-test.ts';
 
 const NEVER = new AbortController().signal;
 const PATIENCE = { stallMs: 500, bytesPerSecondMin: 100_000 };

@@ -6,7 +6,7 @@ import { Watchdog } from '../../src/site/watchdog.ts';
 const PATIENCE = { stallMs: 1_000, bytesPerSecondMin: 1_000 };
 
 for (const [when, isOver] of [
-  ['bites who is silent', false],
+  ['bites a silent one', false],
   ['is not woken again when its request is over', true],
 ] as const) {
   test(when, (t) => {

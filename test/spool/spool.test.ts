@@ -85,7 +85,7 @@ for (const [way, size] of [
       assert.equal(await spool.open(blob, missing, NEVER), null);
     });
 
-    it('asks where a lane says, also when another lane is told elsewhere that it is not there, wrong or away', async (t) => {
+    it('asks where a lane says, also when another place lacks it, errs or is away', async (t) => {
       const { spool, blob, bytes } = aSpool(t, size);
       const elsewhere: Fetch[] = [
         () => Promise.resolve(null),
@@ -155,7 +155,7 @@ for (const [way, size] of [
       assert.ok(broken.length > 0);
     });
 
-    it('holds no more than its bound, forgets the oldest first, and counts what is fetched again', async (t) => {
+    it('keeps its bound, forgets the oldest, and counts what is fetched again', async (t) => {
       const { spool } = aSpool(t, size);
       const blobs = Array.from({ length: 2_000_000 / size }, () => randomBytes(size));
       for (const bytes of blobs)
@@ -195,7 +195,7 @@ for (const [way, size] of [
       assert.deepEqual(await bytesOf(opened), bytes);
     });
 
-    it('asks anew for what somebody found wrong', async (t) => {
+    it('asks anew for what was found wrong', async (t) => {
       const { spool, blob, bytes } = aSpool(t, size);
       const origin = anOrigin(bytes);
       await bytesOf(await spool.open(blob, origin.fetch, NEVER));
@@ -233,7 +233,7 @@ describe('the spool, what it holds in memory', () => {
     };
   };
 
-  it('is written when it is enough, and read from the disk once as much came behind it', async (t) => {
+  it('is written when it is enough, and read from disk once as much came behind it', async (t) => {
     const before = await openSpools();
     const { spool } = aSpool(t, size, HELD);
     const blobs = Array.from({ length: 11 }, () => randomBytes(size));

@@ -8,7 +8,7 @@ import type { JoinedDeps } from '../../deps.ts';
 import { DebgeoError } from '../../domain/errors.ts';
 import { parseRepoPath, type RepoPath } from '../../domain/repo-path.ts';
 import { sha256Of } from '../../domain/sha256.ts';
-import type { SiteJudgement } from '../../site/inspect-site.ts';
+import type { SiteJudgement } from '../../site/judge-site.ts';
 import { readPublic } from '../../site/read-public.ts';
 import type { Findings } from './findings.ts';
 import { DEADLINE_MS, within } from './within.ts';

@@ -10,8 +10,8 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
+import type { Hashes, HashName } from '../../domain/hashes.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import type { Hashes, HashName } from '../../domain/release.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { all, one, run } from '../sql.ts';

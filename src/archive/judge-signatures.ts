@@ -1,0 +1,227 @@
+/**
+ * Judges single signatures and the pinned keys behind them, by what both are worth *now*.
+ * OpenPGP.js judges keys at the time of the signature and would accept one that has expired since:
+ * key and expiry are judged here.
+ */
+import * as openpgp from 'openpgp';
+
+import { DebgeoError } from '../domain/errors.ts';
+import { FUTURE_MS } from '../domain/freshness.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { quoted } from './keyring.ts';
+
+/**
+ * `bad`: does not match, has expired, or is of a kind that GnuPG does not know; apt then refuses
+ * the file, whatever other signatures it has. `unusable`: authentic, and not accepted for a reason
+ * of the signature itself: a weak hash, its time, a key that may not sign.
+ */
+export type SignatureVerdict = 'good' | 'bad' | 'revoked' | 'expired' | 'unusable' | 'unknown';
+
+/** What is signed, in the form in which OpenPGP.js hashes it. */
+interface Signed {
+  readonly literal: object;
+  /** GnuPG, and so apt, cuts a longer line of text and finds the signature bad. */
+  readonly hasLongLine: boolean;
+}
+
+export interface JudgedSignature {
+  readonly verdict: SignatureVerdict;
+  /**
+   * Fingerprint of the pinned primary key, or of the unknown issuer as far as the signature tells
+   * it.
+   */
+  readonly issuer: string;
+  readonly reason: string;
+}
+
+const WEAK_HASHES: ReadonlySet<number> = new Set([
+  openpgp.enums.hash.md5,
+  openpgp.enums.hash.sha1,
+  openpgp.enums.hash.ripemd,
+]);
+/** Those of RFC 9580 without SHA-3, which GnuPG does not know: apt refuses such signatures. */
+const KNOWN_HASHES: ReadonlySet<unknown> = new Set(
+  Object.entries(openpgp.enums.hash).flatMap(([name, hash]) =>
+    name.startsWith('sha3_') ? [] : [hash],
+  ),
+);
+/** The strength of the hash is judged afterwards: a signature may be bad whatever its hash. */
+const ANY_HASH = {
+  ...openpgp.config,
+  rejectHashAlgorithms: new Set(),
+  rejectMessageHashAlgorithms: new Set(),
+} as openpgp.Config;
+const LF = 0x0a;
+
+export async function judgeSignatures(
+  signed: Uint8Array,
+  armored: readonly string[],
+  keys: readonly openpgp.Key[],
+  now: Date,
+): Promise<JudgedSignature[]> {
+  const message = await openpgp.createMessage({ binary: signed });
+  const literal = message.packets[0];
+  if (literal === undefined) throw new Error('OpenPGP.js made a message without a packet');
+  const document = { literal, hasLongLine: hasLongLine(signed) };
+  const judged: JudgedSignature[] = [];
+  for (const packet of await readSignatures(armored))
+    judged.push(await judgeSignature(packet, document, keys, now));
+  return judged;
+}
+
+function hasLongLine(bytes: Uint8Array): boolean {
+  for (let start = 0; start < bytes.length;) {
+    const end = bytes.indexOf(LF, start);
+    const length = (end === -1 ? bytes.length : end) - start;
+    if (length > LIMITS.signedLineBytes) return true;
+    start += length + 1;
+  }
+  return false;
+}
+
+async function readSignatures(armored: readonly string[]): Promise<openpgp.SignaturePacket[]> {
+  const packets: openpgp.SignaturePacket[] = [];
+  for (const block of armored) {
+    try {
+      const signature = await openpgp.readSignature({ armoredSignature: block });
+      packets.push(
+        ...signature.packets.filter((packet) => packet instanceof openpgp.SignaturePacket),
+      );
+    } catch (error) {
+      throw new DebgeoError(
+        'SIGNATURE_MALFORMED',
+        'a signature cannot be read',
+        { found: quoted(error) },
+        error,
+      );
+    }
+  }
+  if (packets.length === 0)
+    throw new DebgeoError('SIGNATURE_MALFORMED', 'there is no signature that can be read');
+  if (packets.length > LIMITS.signatures) {
+    throw new DebgeoError('SIGNATURE_MALFORMED', 'too many signatures', {
+      expected: `at most ${LIMITS.signatures}`,
+      found: String(packets.length),
+    });
+  }
+  return packets;
+}
+
+/**
+ * By the pinned keys that its issuer may be: good if one of them accepts it, else as the first of
+ * them judges it.
+ */
+async function judgeSignature(
+  packet: openpgp.SignaturePacket,
+  signed: Signed,
+  keys: readonly openpgp.Key[],
+  now: Date,
+): Promise<JudgedSignature> {
+  let refused: JudgedSignature | null = null;
+  for (const primary of keys) {
+    for (const signing of primary.getKeys(packet.issuerKeyID)) {
+      if (
+        packet.issuerFingerprint !== null &&
+        hexOf(packet.issuerFingerprint) !== signing.getFingerprint()
+      )
+        continue;
+      const [verdict, reason] = await judgeByKey(packet, signed, primary, signing, now);
+      const judged = { verdict, reason, issuer: primary.getFingerprint().toUpperCase() };
+      if (verdict === 'good') return judged;
+      refused ??= judged;
+    }
+  }
+  const issuer =
+    packet.issuerFingerprint === null
+      ? packet.issuerKeyID.toHex()
+      : hexOf(packet.issuerFingerprint);
+  return refused ?? { verdict: 'unknown', issuer: issuer.toUpperCase(), reason: 'not pinned' };
+}
+
+async function judgeByKey(
+  packet: openpgp.SignaturePacket,
+  signed: Signed,
+  primary: openpgp.Key,
+  signing: openpgp.Key | openpgp.Subkey,
+  now: Date,
+): Promise<[SignatureVerdict, string]> {
+  const { signatureType, created, hashAlgorithm } = packet;
+  if (
+    signatureType !== openpgp.enums.signature.binary &&
+    signatureType !== openpgp.enums.signature.text
+  )
+    return ['bad', 'not of a document'];
+  if (!KNOWN_HASHES.has(hashAlgorithm)) return ['bad', 'unknown hash'];
+  if (
+    packet.unknownSubpackets.some(({ critical }) => critical) ||
+    packet.rawNotations.some(({ critical }) => critical)
+  ) {
+    return ['bad', 'unknown critical subpacket'];
+  }
+  if (created === null) return ['bad', 'no creation time'];
+  if (signed.hasLongLine && signatureType === openpgp.enums.signature.text)
+    return ['bad', 'a line longer than GnuPG reads'];
+  try {
+    await packet.verify(signing.keyPacket, signatureType, signed.literal, created, true, ANY_HASH);
+  } catch (error) {
+    return ['bad', quoted(error)];
+  }
+  if (hashAlgorithm !== null && WEAK_HASHES.has(hashAlgorithm)) return ['unusable', 'weak hash'];
+  if (created.getTime() > now.getTime() + FUTURE_MS)
+    return ['unusable', `created ${created.toISOString()}`];
+  if (packet.getExpirationTime() <= now) return ['bad', 'signature expired'];
+  if (created < signing.getCreationTime()) return ['unusable', 'older than its key'];
+  return judgeKey(primary, signing, now);
+}
+
+async function judgeKey(
+  primary: openpgp.Key,
+  signing: openpgp.Key | openpgp.Subkey,
+  now: Date,
+): Promise<[SignatureVerdict, string]> {
+  const subkey = signing instanceof openpgp.Subkey ? signing : null;
+  if (await isRevoked(primary, subkey)) return ['revoked', 'revoked'];
+
+  const expiry = await primary.getExpirationTime();
+  const subkeyExpiry = subkey === null ? Infinity : await subkey.getExpirationTime(now);
+  for (const end of [expiry, subkeyExpiry]) {
+    if (end instanceof Date && end <= now) return ['expired', `expired ${end.toISOString()}`];
+  }
+  try {
+    const usable = await primary.getSigningKey(signing.getKeyID(), now);
+    if (usable.getFingerprint() === signing.getFingerprint()) return ['good', 'good'];
+    return ['unusable', 'another key has the same id'];
+  } catch (error) {
+    return ['unusable', quoted(error)];
+  }
+}
+
+/** Any revocation by the key itself counts, whatever its date and reason, as for gpgv. */
+async function isRevoked(primary: openpgp.Key, subkey: openpgp.Subkey | null): Promise<boolean> {
+  const { keyRevocation, subkeyRevocation } = openpgp.enums.signature;
+  const key = primary.keyPacket;
+  for (const revocation of primary.revocationSignatures) {
+    if (await isSignedBy(revocation, key, keyRevocation, { key })) return true;
+  }
+  for (const revocation of subkey?.revocationSignatures ?? []) {
+    if (await isSignedBy(revocation, key, subkeyRevocation, { key, bind: subkey?.keyPacket }))
+      return true;
+  }
+  return false;
+}
+
+async function isSignedBy(
+  packet: openpgp.SignaturePacket,
+  key: openpgp.AnyKeyPacket,
+  type: openpgp.enums.signature,
+  signed: object,
+): Promise<boolean> {
+  try {
+    await packet.verify(key, type, signed, packet.created ?? new Date(0), false, ANY_HASH);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const hexOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
