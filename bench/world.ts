@@ -1,7 +1,7 @@
 /**
  * One installation of debgeo with nothing in it: a database, a namespace, containers, and a worker
  * process. It is driven through the product's own front: `applyConfiguration`, the Update `look`
- * and the signals of src/temporal.ts, and the rows that `debgeo update --wait` waits for.
+ * and the signals of src/temporal/, and the rows that `debgeo update --wait` waits for.
  */
 import { execFile, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,13 +20,10 @@ import { connectDatabase, type Database } from '../src/database/orm.ts';
 import { readDatabaseClock } from '../src/database/server/clock.ts';
 import { readProgress, type LaneProgress } from '../src/database/views/progress.ts';
 import { forkWorker } from '../src/demo/fork-worker.ts';
-import {
-  connectTemporal,
-  describePollers,
-  look,
-  signalVerify,
-  type FinalLookOutcome,
-} from '../src/temporal/temporal.ts';
+import { connectTemporal } from '../src/temporal/connection.ts';
+import { describePollers } from '../src/temporal/describe.ts';
+import { sendVerify } from '../src/temporal/signals.ts';
+import { look, type FinalLookOutcome } from '../src/temporal/updates.ts';
 import type { Corpus } from './corpus.ts';
 import type { Place, Stage } from './stage.ts';
 
@@ -131,7 +128,7 @@ export async function openWorld(stage: Stage, options: WorldOptions): Promise<Wo
       const [distribution] = corpus.suites as [string];
       const askedAt = await readDatabaseClock(database);
       const began = performance.now();
-      await signalVerify(client, distribution);
+      await sendVerify(client, distribution);
       await untilSettled(
         database,
         distribution,

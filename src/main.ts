@@ -6,7 +6,7 @@
 import { Command, Option } from 'commander';
 
 import { printError } from './cli/print-error.ts';
-import type { CommandName } from './temporal/temporal.ts';
+import type { CommandName } from './temporal/signals.ts';
 
 const USAGE_EXIT = 2;
 

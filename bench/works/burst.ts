@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sql } from 'kysely';
 
-import { sendDistributionChanged } from '../../src/temporal/temporal.ts';
+import { sendDistributionChanged } from '../../src/temporal/signals.ts';
 import { openCorpus, type Corpus, type CorpusFile } from '../corpus.ts';
 import type { WorkGroup } from '../work.ts';
 import { openWorld, secondsSince, type World } from '../world.ts';

@@ -5,7 +5,7 @@
 import { applyConfiguration, type Change } from '../database/configuration/apply-configuration.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { readConfiguration, type Configuration } from '../settings/configuration.ts';
-import { sendDistributionChanged } from '../temporal/temporal.ts';
+import { sendDistributionChanged } from '../temporal/signals.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
 

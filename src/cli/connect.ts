@@ -7,7 +7,7 @@ import { readDatabaseClock } from '../database/server/clock.ts';
 import { assertMigrated } from '../database/server/migrate.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { loadConfig, type Config } from '../settings/servers.ts';
-import { connectTemporal, type TemporalConfig } from '../temporal/temporal.ts';
+import { connectTemporal, type TemporalConfig } from '../temporal/connection.ts';
 
 export interface Options {
   readonly demo?: boolean;

@@ -5,7 +5,7 @@
  */
 import { listDistributions, listSiteQueues } from '../database/views/work.ts';
 import { createDeps, type JoinedDeps } from '../deps.ts';
-import { queryStatus } from '../temporal/temporal.ts';
+import { queryStatus } from '../temporal/describe.ts';
 import { configOf, withTemporal, type Options } from './connect.ts';
 import { examineArchive } from './doctor/archive.ts';
 import { examineSettings } from './doctor/database.ts';

@@ -2,7 +2,7 @@
  * `debgeo retry|cancel|pause|resume DIST [--site S]`: an order to the lanes of a distribution, all
  * of them unless one site is named.
  */
-import { sendCommand, type CommandName } from '../temporal/temporal.ts';
+import { sendCommand, type CommandName } from '../temporal/signals.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { requireNames } from './require-names.ts';
 

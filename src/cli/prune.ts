@@ -5,7 +5,7 @@ import { readPrunes, type PruneStatus } from '../database/prune/prunes.ts';
  */
 import { previewPrune, type Prunable } from '../database/prune/unneeded-blobs.ts';
 import { DebgeoError, ruleOf, type ErrorReport } from '../domain/errors.ts';
-import { askPrune } from '../temporal/temporal.ts';
+import { askPrune } from '../temporal/updates.ts';
 import { ago, bytes, duration, table } from './amount.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';

@@ -8,7 +8,7 @@ import { acceptOlder } from '../database/replications/older-acceptances.ts';
 import type { LaneProgress } from '../database/views/progress.ts';
 import { readStatus, type SiteStatus } from '../database/views/status.ts';
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
-import { look } from '../temporal/temporal.ts';
+import { look } from '../temporal/updates.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { exitCodeOf } from './outcome.ts';
 import { watch } from './progress.ts';

@@ -5,7 +5,7 @@
 import { readDatabaseClock } from '../database/server/clock.ts';
 import type { LaneProgress } from '../database/views/progress.ts';
 import { readStatus } from '../database/views/status.ts';
-import { signalVerify } from '../temporal/temporal.ts';
+import { sendVerify } from '../temporal/signals.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { exitCodeOf } from './outcome.ts';
 import { watch } from './progress.ts';
@@ -18,7 +18,7 @@ export const verify = async (
   withDatabase(options, async (database) => {
     await requireNames(database, name, options.site);
     const askedAt = await readDatabaseClock(database);
-    await withTemporal(options, (client) => signalVerify(client, name, options.site));
+    await withTemporal(options, (client) => sendVerify(client, name, options.site));
     process.stderr.write(
       `${name}: asked ${options.site ?? 'every site'} to read back, judge and repair\n`,
     );

@@ -6,7 +6,7 @@
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
 import { DebgeoError } from '../domain/errors.ts';
-import type { TemporalConfig } from '../temporal/temporal.ts';
+import type { TemporalConfig } from '../temporal/connection.ts';
 import { readStackFile, stackFolder } from './stack-file.ts';
 
 export interface Config {

@@ -13,12 +13,9 @@ import type { Activities } from '../../activities/index.ts';
 import { QUEUE } from '../../workflows/messages.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { logSubject, sdkLoggerInto } from '../log.ts';
-import {
-  connectTemporal,
-  ensureSearchAttributes,
-  reconcile,
-  type TemporalConfig,
-} from '../temporal/temporal.ts';
+import { connectTemporal, type TemporalConfig } from '../temporal/connection.ts';
+import { ensureSearchAttributes } from '../temporal/search-attributes.ts';
+import { reconcile } from '../temporal/starts.ts';
 import { withWorkflowBundle } from './workflow-bundle.ts';
 
 export interface WorkerOptions {

@@ -9,7 +9,7 @@ import { sql } from 'kysely';
 
 import type { PruneStatus } from '../../src/database/prune/prunes.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
-import { askPrune } from '../../src/temporal/temporal.ts';
+import { askPrune } from '../../src/temporal/updates.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');

@@ -4,15 +4,15 @@ import { after, before, test } from 'node:test';
 import type { Client, Connection } from '@temporalio/client';
 
 import { freePort } from '../../src/stack/free-port.ts';
+import { connectTemporal } from '../../src/temporal/connection.ts';
 import {
-  connectTemporal,
   describeDistribution,
   describePollers,
   describeServer,
-  ensureSearchAttributes,
   queryStatus,
-  reconcile,
-} from '../../src/temporal/temporal.ts';
+} from '../../src/temporal/describe.ts';
+import { ensureSearchAttributes } from '../../src/temporal/search-attributes.ts';
+import { reconcile } from '../../src/temporal/starts.ts';
 import { freshNamespace, servers } from '../support/servers.ts';
 
 let client: Client;

@@ -4,7 +4,7 @@ import {
   describePollers,
   describeServer,
   type ServerDescription,
-} from '../../temporal/temporal.ts';
+} from '../../temporal/describe.ts';
 import { duration } from '../amount.ts';
 import { withTemporal, type Options } from '../connect.ts';
 import type { Findings } from './findings.ts';
