@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 
 import { parse } from 'yaml';
 
-import { ENVIRONMENT } from '../src/settings/environment.ts';
+import { ENVIRONMENT, readEnvironment } from '../src/settings/environment.ts';
 
 interface Service {
   readonly image?: string;
@@ -154,12 +154,9 @@ describe('docker-compose.yml', () => {
   });
 
   it('gives the worker more time to stop than it gives its slices', () => {
-    const graceMs = Number(
-      /graceMs = ([\d_]+)/.exec(read('src/worker/worker.ts'))![1]!.replaceAll('_', ''),
-    );
-    assert.ok(
-      Number.parseInt(compose.services['worker']!.stop_grace_period!, 10) * 1000 >= 2 * graceMs,
-    );
+    const { stop_grace_period, environment = {} } = compose.services['worker']!;
+    const { DEBGEO_STOP_MS } = readEnvironment(environment);
+    assert.ok(Number.parseInt(stop_grace_period!, 10) * 1000 >= 2 * DEBGEO_STOP_MS);
   });
 
   it('keeps the database of debgeo apart from those of Temporal', () => {

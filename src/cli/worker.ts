@@ -2,8 +2,8 @@
 import { createActivities } from '../../activities/index.ts';
 import { listDistributions, listSiteQueues, listSites } from '../database/views/work.ts';
 import { createDeps } from '../deps.ts';
-import { DebgeoError } from '../domain/errors.ts';
 import { createLog } from '../log.ts';
+import { readEnvironment } from '../settings/environment.ts';
 import { runWorker } from '../worker/worker.ts';
 import { configOf, type Options } from './connect.ts';
 
@@ -19,23 +19,11 @@ export const worker = async (options: Options & { logFile?: string }): Promise<n
       distributions: () => listDistributions(deps.database),
       prunes: () => listSites(deps.database),
       log,
-      ...graceOf(process.env['DEBGEO_STOP_MS']),
+      graceMs: readEnvironment().DEBGEO_STOP_MS,
     });
     await running.done;
     return 0;
   } finally {
     await deps.close();
   }
-};
-
-/** Less than what the one who stops workers waits before it kills: ten seconds with Docker. */
-const graceOf = (text: string | undefined): { graceMs?: number } =>
-  text === undefined || text === '' ? {} : { graceMs: whole(text) };
-
-const whole = (text: string): number => {
-  if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new DebgeoError('CONFIG_INVALID', 'DEBGEO_STOP_MS is no time', {
-    expected: 'milliseconds, 5000 for one',
-    found: text,
-  });
 };

@@ -36,7 +36,7 @@ export interface WorkerOptions {
    * How long activities may still work after a signal to stop; then they are cancelled, and another
    * worker goes on.
    */
-  readonly graceMs?: number;
+  readonly graceMs: number;
   /** Stops the worker as SIGTERM does. */
   readonly signal?: AbortSignal;
   /**
@@ -117,7 +117,7 @@ interface Polling {
  * `ended` settles with the main one, or when any of them fails.
  */
 async function startFleet(options: WorkerOptions, client: Client) {
-  const { temporal, activities, log, graceMs = 5_000 } = options;
+  const { temporal, activities, log, graceMs } = options;
   const { namespace, ...connectionOptions } = temporal;
   const connection = await connectNative(connectionOptions);
   const interceptors = { activity: [logSubject] };

@@ -443,6 +443,7 @@ test('without a worker', { concurrency: true }, async (t) => {
         { DATABASE_URL: 'postgres:hush@h/d' },
         { DATABASE_URL: '' },
         { TEMPORAL_PROFILE: 'nope' },
+        { DEBGEO_SLICE_MS: 'abc' },
       ]) {
         const result = await debgeo(world, 'status', environment);
 

@@ -341,6 +341,7 @@ export class World {
       distributions: () => listDistributions(this.database),
       prunes: () => listSites(this.database),
       sitesMs: 200,
+      graceMs: 5_000,
       codePath: await workflowBundle(),
       log,
     });
