@@ -18,6 +18,19 @@ for (const [path, page] of Object.entries(PAGES))
     assert.equal(read(path), page());
   });
 
+test('generated pages are 100 columns wide at most, but for tables', () => {
+  const lines = Object.values(PAGES).flatMap((page) => page().split('\n'));
+
+  assert.deepEqual(
+    lines.filter((line) => line.length > 100 && !line.startsWith('|')),
+    [],
+  );
+  assert.ok(
+    lines.some((line) => line.startsWith('  ')),
+    'long items go on in the next line',
+  );
+});
+
 /**
  * Codes that a source gives to an error: comparisons, lists to compare with, types and comments do
  * not count.
@@ -49,7 +62,8 @@ test('a code that is only compared, listed, a type or in a comment is not given 
   const source = `
     // throw new DebgeoError('A_A')
     /** 'B_B' */
-    if (error.code === 'C_C' || ['D_D', 'E_E'].includes(error.code)) throw new DebgeoError('F_F', 'text');
+    if (error.code === 'C_C' || ['D_D', 'E_E'].includes(error.code))
+      throw new DebgeoError('F_F', 'text');
     type Some = 'G_G' | 'H_H';`;
 
   assert.deepEqual([...raisedIn(source)], ['F_F']);
