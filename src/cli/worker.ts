@@ -1,4 +1,4 @@
-/** `debgeo worker`: runs until SIGINT or SIGTERM, then lets slices end. */
+/** `debgeo worker`: runs until SIGINT or SIGTERM, then lets slices end for DEBGEO_STOP_MS. */
 import { createActivities } from '../../activities/index.ts';
 import { listDistributions, listSiteQueues, listSites } from '../database/views/work.ts';
 import { createDeps } from '../deps.ts';
@@ -7,7 +7,7 @@ import { readEnvironment } from '../settings/environment.ts';
 import { runWorker } from '../worker/worker.ts';
 import { configOf, type Options } from './connect.ts';
 
-export const worker = async (options: Options & { logFile?: string }): Promise<number> => {
+export async function worker(options: Options & { logFile?: string }): Promise<number> {
   const config = configOf(options);
   const log = createLog({ file: options.logFile });
   const deps = await createDeps(config, log);
@@ -26,4 +26,4 @@ export const worker = async (options: Options & { logFile?: string }): Promise<n
   } finally {
     await deps.close();
   }
-};
+}

@@ -20,10 +20,10 @@ export const errorsPage = (): string => `# Errors
 ${GENERATED}
 
 ${paragraph(
-  'Every refusal and failure has one of these codes: in what a command prints, in `debgeo status`,' +
-    " in the log and in Temporal's UI. A command that ends with a code has the exit code given here." +
-    ' What a site serves stays as it is, unless the entry says otherwise. `debgeo retry DIST` makes' +
-    ' a replication that waits try at once.',
+  'Every refusal and failure has one of these codes: in what a command prints, in `debgeo' +
+    " status`, in the log and in Temporal's UI. A command that ends with a code has the exit code" +
+    ' given here. What a site serves stays as it is, unless the entry says otherwise. `debgeo' +
+    ' retry DIST` makes a replication that waits try at once.',
 )}
 
 ${(Object.keys(RULES) as ErrorCode[]).map(entryOf).join('\n\n')}

@@ -54,10 +54,10 @@ const UNIT_MS: Readonly<Record<string, number>> = {
   h: 3_600_000,
   d: 86_400_000,
 };
-const msOf = (text: string): number => {
+function msOf(text: string): number {
   const [, count, unit] = DURATION.exec(text) ?? [];
   return Number(count) * (UNIT_MS[unit ?? ''] ?? NaN);
-};
+}
 const duration = (least: string, most: string) =>
   z
     .string()

@@ -133,7 +133,8 @@ const OWN = {
     form: `milliseconds, \`0\` to \`${MILLISECONDS_MAX}\``,
     unset: `\`${LIMITS.sliceMs}\``,
     meaning:
-      'How long one activity copies or checks before it commits and the next one begins. For tests.',
+      'How long one activity copies or checks before it commits and the next one begins.' +
+      ' For tests.',
     parse: milliseconds,
     fallback: () => LIMITS.sliceMs,
   }),

@@ -1,4 +1,4 @@
-/** The connection to Temporal, and what its errors mean: every call of this room goes through it. */
+/** The connection to Temporal, and what its errors mean. */
 import {
   Client,
   Connection,
