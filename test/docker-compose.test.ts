@@ -1,4 +1,4 @@
-/** What can be said of the compose file and the Dockerfile without an engine. */
+/** What can be tested of the compose file and the Dockerfile without Docker. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -254,7 +254,7 @@ describe('Dockerfile', () => {
     );
   });
 
-  it('runs an entry that exists, as a user without rights, on the Node of this project, and stops by SIGTERM', () => {
+  it('runs an entry that exists, without root, on the same Node; stops by SIGTERM', () => {
     const entry = JSON.parse(
       lines.find((line) => line.startsWith('ENTRYPOINT '))!.slice('ENTRYPOINT '.length),
     ) as string[];

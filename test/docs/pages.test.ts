@@ -58,7 +58,7 @@ test('every error code is given to an error somewhere', () => {
   );
 });
 
-test('a code that is only compared, listed, a type or in a comment is not given to an error', () => {
+test('a code that is compared, listed, a type or in a comment is not given to an error', () => {
   const source = `
     // throw new DebgeoError('A_A')
     /** 'B_B' */

@@ -71,7 +71,7 @@ test('reconciliation starts what does not run and leaves alone what does', async
   equal((await describeDistribution(client, 'b'))?.status, 'RUNNING');
 });
 
-test('what never ran is said to be absent, and nobody polls without a worker', async () => {
+test('a workflow that never ran is absent, and no worker means no poller', async () => {
   equal(await describeDistribution(client, 'never'), null);
   equal(await queryStatus(client, 'never'), null);
   equal(await describePollers(client), 0);
