@@ -19,13 +19,10 @@ import {
 import { connectDatabase, type Database } from '../src/database/orm.ts';
 import { readDatabaseClock } from '../src/database/server/clock.ts';
 import { readProgress, type LaneProgress } from '../src/database/views/progress.ts';
-import {
-  connectTemporal,
-  describePollers,
-  look,
-  signalVerify,
-  type FinalLookOutcome,
-} from '../src/temporal/temporal.ts';
+import { connectTemporal } from '../src/temporal/connection.ts';
+import { describePollers } from '../src/temporal/describe.ts';
+import { sendVerify } from '../src/temporal/signals.ts';
+import { look, type FinalLookOutcome } from '../src/temporal/updates.ts';
 import { forkWorker } from '../src/worker/fork-worker.ts';
 import type { Corpus } from './corpus.ts';
 import type { Place, Testbed } from './testbed.ts';
@@ -184,7 +181,7 @@ async function verify(
 ): Promise<number> {
   const askedAt = await readDatabaseClock(database);
   const began = performance.now();
-  await signalVerify(client, distribution);
+  await sendVerify(client, distribution);
   const isAnswered = (lane: LaneProgress) => (lane.verifyAnsweredAt ?? 0) >= askedAt;
   await untilSettled(database, distribution, began, isAnswered, onFailure);
   return secondsSince(began);

@@ -1,7 +1,4 @@
 /** Joins archive, site, spool and database to what activities reach. No other file does. */
-import { homedir } from 'node:os';
-import { join } from 'node:path';
-
 import { sql } from 'kysely';
 import type { Logger } from 'pino';
 
@@ -16,6 +13,7 @@ import { DebgeoError } from './domain/errors.ts';
 import { LIMITS } from './domain/limits.ts';
 import type { RepoPath } from './domain/repo-path.ts';
 import { createLog } from './log.ts';
+import { readEnvironment } from './settings/environment.ts';
 import type { Config } from './settings/servers.ts';
 import type { AzureSite } from './site/azure-container.ts';
 import { createAzureSiteStore } from './site/azure-site-store.ts';
@@ -43,11 +41,12 @@ interface SiteRow {
   readonly bytes_per_second: number | null;
 }
 
-/** @throws DATABASE_UNREACHABLE, SCHEMA_OUTDATED */
+/** @throws CONFIG_INVALID, DATABASE_UNREACHABLE, SCHEMA_OUTDATED */
 export const createDeps = async (
   config: Pick<Config, 'databaseUrl'>,
   log: Logger = createLog(),
 ): Promise<JoinedDeps> => {
+  const environment = readEnvironment();
   const database = await connectDatabase(config.databaseUrl);
   try {
     await assertMigrated(database);
@@ -55,7 +54,7 @@ export const createDeps = async (
     await database.close();
     throw error;
   }
-  const spool = new Spool(spoolFolder(), (error) =>
+  const spool = new Spool(environment.DEBGEO_SPOOL_DIR, (error) =>
     log.warn({ error }, 'the spool takes nothing: each site reads for itself'),
   );
   const archives = new Map<string, Archive>();
@@ -65,7 +64,7 @@ export const createDeps = async (
     database,
     log,
     spool,
-    ...sliceOf(process.env['DEBGEO_SLICE_MS']),
+    sliceMs: environment.DEBGEO_SLICE_MS,
     archiveOf: (archive) => {
       const key = JSON.stringify([archive.url, archive.redirectOrigins]);
       const known = archives.get(key) ?? createArchive(archive);
@@ -114,19 +113,11 @@ export const createDeps = async (
   };
 };
 
-const spoolFolder = (): string =>
-  process.env['DEBGEO_SPOOL_DIR'] ||
-  join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'debgeo', 'spool');
-
 const createArchive = (archive: {
   readonly url: string;
   readonly redirectOrigins: readonly string[];
 }): Archive =>
   archive.url.startsWith('file:') ? createDirectoryArchive(archive) : createHttpArchive(archive);
-
-/** Shorter slices let tests see what happens between two; unset, LIMITS.sliceMs. */
-const sliceOf = (text: string | undefined): { sliceMs?: number } =>
-  text === undefined || !/^\d+$/.test(text) ? {} : { sliceMs: Number(text) };
 
 const placeOf = (row: SiteRow): AzureSite => ({
   name: row.name,

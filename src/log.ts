@@ -11,10 +11,10 @@ import { pino, type DestinationStream, type Logger } from 'pino';
 
 import { DebgeoError, isErrorCode } from './domain/errors.ts';
 import { bounded } from './domain/limits.ts';
+import { readEnvironment, type LogLevel } from './settings/environment.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-const LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 const CAUSES_MAX = 3;
 
 /** What the running activity works on: a part of every line that is written inside of it. */
@@ -24,20 +24,15 @@ export interface LogPlace {
   /** Unless a file is named or a stream given: stderr. */
   readonly file?: string | undefined;
   readonly into?: DestinationStream;
-  readonly level?: string | undefined;
+  readonly level?: LogLevel;
 }
 
-/** @throws CONFIG_INVALID  DEBGEO_LOG_LEVEL is none of the levels */
+/** @throws CONFIG_INVALID  no level is given, and the environment is invalid */
 export function createLog({
   file,
   into,
-  level = process.env['DEBGEO_LOG_LEVEL'] || 'info',
+  level = readEnvironment().DEBGEO_LOG_LEVEL,
 }: LogPlace = {}): Logger {
-  if (!LEVELS.includes(level))
-    throw new DebgeoError('CONFIG_INVALID', 'DEBGEO_LOG_LEVEL is no level of a log', {
-      expected: LEVELS.join(', '),
-      found: level,
-    });
   const options = {
     level,
     mixin: () => subject.getStore() ?? {},

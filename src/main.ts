@@ -6,11 +6,11 @@
 import { Command, Option } from 'commander';
 
 import { printError } from './cli/print-error.ts';
-import type { CommandName } from './temporal/temporal.ts';
+import type { CommandName } from './temporal/signals.ts';
 
 const USAGE_EXIT = 2;
 
-/** Who reads has gone (`| head`): what is left to say, nobody hears. */
+/** The reader of a pipe has gone (`| head`): stop quietly. */
 for (const stream of [process.stdout, process.stderr])
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error;
@@ -19,12 +19,13 @@ for (const stream of [process.stdout, process.stderr])
 
 const program = new Command('debgeo')
   .description(
-    'Whole, authentic, verified copies of Debian distributions on many sites in Azure Blob Storage.',
+    'Keeps whole, authentic, verified copies of Debian distributions on many sites in' +
+      ' Azure Blob Storage.',
   )
   .showHelpAfterError('(debgeo --help lists the commands)')
   .exitOverride((error) => process.exit(error.exitCode === 0 ? 0 : USAGE_EXIT));
 
-/** Every command knows where its servers are in the same three ways. */
+/** Every command finds its servers through the environment, --demo or --dev. */
 const command = (words: string, description: string): Command =>
   program
     .command(words)
@@ -43,29 +44,29 @@ const run =
     }
   };
 
-command('apply <file>', 'archives, sites and distributions as a YAML file says; never deletes')
-  .option('--dry-run', 'check and say what would change')
+command(
+  'apply <file>',
+  'configure archives, sites and distributions as a YAML file says; deletes nothing',
+)
+  .option('--dry-run', 'check the file and print what would change')
   .action(run(async () => (await import('./cli/apply.ts')).apply));
 command('update <distribution>', 'look at the archive now')
-  .option('--wait', 'until every site serves what was found')
-  .option(
-    '--accept-older <reason>',
-    'take an older release this once, and put the reason on record',
-  )
+  .option('--wait', 'until every site serves what debgeo found')
+  .option('--accept-older <reason>', 'accept an older release once; the reason is recorded')
   .option('--json', 'print the status at the end')
   .action(run(async () => (await import('./cli/update.ts')).update));
-command('status [distribution]', 'what each site serves, holds and lacks')
-  .option('--json', 'for programs')
+command('status [distribution]', 'show what each site serves, holds and lacks')
+  .option('--json', 'print JSON')
   .action(run(async () => (await import('./cli/status.ts')).status));
-command('verify <distribution>', 'read back, judge, repair')
+command('verify <distribution>', 'read every blob back, judge it, repair what is wrong')
   .option('--site <name>', 'only this site')
-  .option('--wait', 'until it is done')
+  .option('--wait', 'until every site is done')
   .option('--json', 'print the status at the end')
   .action(run(async () => (await import('./cli/verify.ts')).verify));
 for (const [what, description] of Object.entries({
-  retry: 'try again now: after a failure, a cancel, or parked',
-  cancel: 'stop copying, until retry or the next generation; what was copied stays',
-  pause: 'stop after the slice in work, until resume',
+  retry: 'try again now: after a failure or a cancel, or when parked',
+  cancel: 'stop copying until retry or the next generation; what was copied stays',
+  pause: 'stop after the current slice, until resume',
   resume: 'go on after a pause',
 }) as [CommandName, string][])
   command(`${what} <distribution>`, description)
@@ -78,16 +79,16 @@ for (const [what, description] of Object.entries({
     );
 command('prune', 'delete now, at every site, what no kept snapshot names')
   .option('--site <name>', 'only this site')
-  .option('--dry-run', 'say what would go, and delete nothing')
-  .option('--json', 'for programs')
+  .option('--dry-run', 'print what would be deleted; delete nothing')
+  .option('--json', 'print JSON')
   .action(run(async () => (await import('./cli/prune.ts')).prune));
-command('worker', 'run the workflows and the sites of this region').action(
+command('worker', 'run workflows and the activities of the sites').action(
   run(async () => (await import('./cli/worker.ts')).worker),
 );
-command('migrate', 'bring the database to this version').action(
+command('migrate', 'bring the tables of the database to this version').action(
   run(async () => (await import('./cli/migrate.ts')).migrate),
 );
-command('doctor', 'what is wrong, and what to type').action(
+command('doctor', 'show what is wrong, and what to type').action(
   run(async () => (await import('./cli/doctor.ts')).doctor),
 );
 

@@ -1,4 +1,4 @@
-/** What can be said of the compose file and the Dockerfile without an engine. */
+/** What can be tested of the compose file and the Dockerfile without Docker. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { describe, it } from 'node:test';
 
 import { parse } from 'yaml';
 
-import { ENVIRONMENT } from '../src/settings/environment.ts';
+import { ENVIRONMENT, readEnvironment } from '../src/settings/environment.ts';
 
 interface Service {
   readonly image?: string;
@@ -154,12 +154,9 @@ describe('docker-compose.yml', () => {
   });
 
   it('gives the worker more time to stop than it gives its slices', () => {
-    const graceMs = Number(
-      /graceMs = ([\d_]+)/.exec(read('src/worker/worker.ts'))![1]!.replaceAll('_', ''),
-    );
-    assert.ok(
-      Number.parseInt(compose.services['worker']!.stop_grace_period!, 10) * 1000 >= 2 * graceMs,
-    );
+    const { stop_grace_period, environment = {} } = compose.services['worker']!;
+    const { DEBGEO_STOP_MS } = readEnvironment(environment);
+    assert.ok(Number.parseInt(stop_grace_period!, 10) * 1000 >= 2 * DEBGEO_STOP_MS);
   });
 
   it('keeps the database of debgeo apart from those of Temporal', () => {
@@ -257,7 +254,7 @@ describe('Dockerfile', () => {
     );
   });
 
-  it('runs an entry that exists, as a user without rights, on the Node of this project, and stops by SIGTERM', () => {
+  it('runs an entry that exists, without root, on the same Node; stops by SIGTERM', () => {
     const entry = JSON.parse(
       lines.find((line) => line.startsWith('ENTRYPOINT '))!.slice('ENTRYPOINT '.length),
     ) as string[];

@@ -60,9 +60,12 @@ test('a line of the SDK names the distribution or site, and the run once', () =>
   assert.deepEqual([ofSite!['site'], ofSite!['runId']], ['fra', 'r']);
 });
 
-test('a level that does not exist is a usage error', () => {
+test('a level that does not exist is a usage error', (t) => {
+  process.env['DEBGEO_LOG_LEVEL'] = 'loud';
+  t.after(() => delete process.env['DEBGEO_LOG_LEVEL']);
+
   assert.throws(
-    () => createLog({ level: 'loud' }),
+    () => createLog(),
     (error) => error instanceof DebgeoError && error.code === 'CONFIG_INVALID',
   );
 });

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 
 import { one } from '../../src/database/sql.ts';
-import { sendDistributionChanged } from '../../src/temporal/temporal.ts';
+import { sendDistributionChanged } from '../../src/temporal/signals.ts';
 import { openCorpus, type Corpus, type CorpusFile } from '../corpus.ts';
 import { openInstallation, secondsSince, type Installation } from '../installation.ts';
 import type { WorkGroup } from '../work.ts';

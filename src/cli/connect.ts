@@ -1,4 +1,4 @@
-/** Opens what a command needs and closes it again, whatever happens in between. */
+/** Opens the database and the client of Temporal that a command needs, and closes them again. */
 import { isGrpcServiceError, type Client } from '@temporalio/client';
 import { NamespaceNotFoundError } from '@temporalio/common';
 
@@ -7,7 +7,7 @@ import { readDatabaseClock } from '../database/server/clock.ts';
 import { assertMigrated } from '../database/server/migrate.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { loadConfig, type Config } from '../settings/servers.ts';
-import { connectTemporal, type TemporalConfig } from '../temporal/temporal.ts';
+import { connectTemporal, type TemporalConfig } from '../temporal/connection.ts';
 
 export interface Options {
   readonly demo?: boolean;
@@ -17,7 +17,7 @@ export interface Options {
 export const configOf = (options: Options): Config =>
   loadConfig(options.demo ? 'demo' : options.dev ? 'dev' : null);
 
-export const openDatabase = async (options: Options): Promise<Database> => {
+export async function openDatabase(options: Options): Promise<Database> {
   try {
     return await connectDatabase(configOf(options).databaseUrl);
   } catch (error) {
@@ -33,24 +33,24 @@ export const openDatabase = async (options: Options): Promise<Database> => {
       ...facts,
     });
   }
-};
+}
 
-export const withDatabase = async <T>(
+export async function withDatabase<T>(
   options: Options,
   work: (database: Database) => Promise<T>,
-): Promise<T> => {
+): Promise<T> {
   const database = await openDatabase(options);
   try {
     await assertMigrated(database);
     return await work(database);
   } catch (error) {
-    throw error instanceof DebgeoError || (await answers(database)) ? error : lost(error);
+    throw error instanceof DebgeoError || (await isAnswering(database)) ? error : lost(error);
   } finally {
     await database.close();
   }
-};
+}
 
-const answers = (database: Database): Promise<boolean> =>
+const isAnswering = (database: Database): Promise<boolean> =>
   readDatabaseClock(database).then(
     () => true,
     () => false,
@@ -59,15 +59,15 @@ const answers = (database: Database): Promise<boolean> =>
 const lost = (cause: unknown): DebgeoError =>
   new DebgeoError(
     'DATABASE_UNREACHABLE',
-    'PostgreSQL went away in the middle of the command',
-    { found: messageOf(cause), state: 'what was sent to the worker before stays sent' },
+    'PostgreSQL stopped answering in the middle of the command',
+    { found: messageOf(cause), state: 'what was sent to a worker before stays sent' },
     cause,
   );
 
-export const withTemporal = async <T>(
+export async function withTemporal<T>(
   options: Options,
   work: (client: Client) => Promise<T>,
-): Promise<T> => {
+): Promise<T> {
   const { temporal } = configOf(options);
   const client = await connectTemporal(temporal);
   try {
@@ -77,10 +77,10 @@ export const withTemporal = async <T>(
   } finally {
     await client.connection.close();
   }
-};
+}
 
-/** What the server answers to settings that are wrong; anything else stays what it is. */
-const refusal = ({ address, namespace }: TemporalConfig, error: unknown): unknown => {
+/** CONFIG_INVALID where the namespace does not exist; any other error stays as it is. */
+function refusal({ address, namespace }: TemporalConfig, error: unknown): unknown {
   if (
     error instanceof NamespaceNotFoundError ||
     (isGrpcServiceError(error) && /Namespace .* is not found/.test(error.details))
@@ -94,7 +94,7 @@ const refusal = ({ address, namespace }: TemporalConfig, error: unknown): unknow
       },
     );
   return error;
-};
+}
 
 const messageOf = (error: unknown): string =>
   error instanceof Error ? error.message : String(error);

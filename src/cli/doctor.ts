@@ -1,11 +1,11 @@
 /**
- * `debgeo doctor`: asks everything that debgeo depends on and says what is wrong and what to do. It
- * changes nothing but one small blob per site, below `.debgeo/`, which it removes again. Exit 0
- * when nothing is wrong, 1 when something is, 4 when the database does not answer.
+ * `debgeo doctor`: asks everything that debgeo depends on, and says what is wrong and what to do.
+ * It writes one small blob per site, below `.debgeo/`, and removes it again; nothing else changes.
+ * Exit 0: nothing is wrong; 1: something is; 4: the database does not answer.
  */
 import { listDistributions, listSiteQueues } from '../database/views/work.ts';
 import { createDeps, type JoinedDeps } from '../deps.ts';
-import { queryStatus } from '../temporal/temporal.ts';
+import { queryStatus } from '../temporal/describe.ts';
 import { configOf, withTemporal, type Options } from './connect.ts';
 import { examineArchive } from './doctor/archive.ts';
 import { examineSettings } from './doctor/database.ts';
@@ -17,7 +17,7 @@ const DONE = 0;
 const FAILED = 1;
 const UNREACHABLE = 4;
 
-export const doctor = async (options: Options): Promise<number> => {
+export async function doctor(options: Options): Promise<number> {
   const findings = new Findings();
   const config = configOf(options);
   const workers = await examineTemporal(findings, options);
@@ -34,14 +34,14 @@ export const doctor = async (options: Options): Promise<number> => {
     await deps.close();
   }
   return findings.faults === 0 ? DONE : FAILED;
-};
+}
 
-const examineAll = async (
+async function examineAll(
   findings: Findings,
   options: Options,
   deps: JoinedDeps,
   hasTemporal: boolean,
-): Promise<void> => {
+): Promise<void> {
   for (const { site, queue } of await listSiteQueues(deps.database)) {
     await examineSite(findings, deps, site);
     if (hasTemporal)
@@ -59,4 +59,4 @@ const examineAll = async (
           : 'runs, and a worker answers for it',
     );
   }
-};
+}

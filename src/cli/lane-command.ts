@@ -1,18 +1,18 @@
 /**
- * `debgeo retry|cancel|pause|resume DIST [--site S]`: an order to the lanes of a distribution, all
- * of them unless one site is named.
+ * `debgeo retry|cancel|pause|resume DIST [--site S]`: a command to the lanes of a distribution; to
+ * all of them unless one site is named.
  */
-import { sendCommand, type CommandName } from '../temporal/temporal.ts';
+import { sendCommand, type CommandName } from '../temporal/signals.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { requireNames } from './require-names.ts';
 
-export const laneCommand = async (
+export async function laneCommand(
   what: CommandName,
   name: string,
   options: Options & { site?: string },
-): Promise<number> => {
+): Promise<number> {
   await withDatabase(options, (database) => requireNames(database, name, options.site));
   await withTemporal(options, (client) => sendCommand(client, what, name, options.site));
   process.stderr.write(`${name}: ${what} sent to ${options.site ?? 'every site'}\n`);
   return 0;
-};
+}

@@ -1,8 +1,8 @@
-/** `debgeo migrate`: brings the tables to this version; several at once are safe. */
+/** `debgeo migrate`: brings the tables to this version. Several may run at once. */
 import { migrate as migrateDatabase } from '../database/server/migrate.ts';
 import { openDatabase, type Options } from './connect.ts';
 
-export const migrate = async (options: Options): Promise<number> => {
+export async function migrate(options: Options): Promise<number> {
   const database = await openDatabase(options);
   try {
     const applied = await migrateDatabase(database);
@@ -15,4 +15,4 @@ export const migrate = async (options: Options): Promise<number> => {
   } finally {
     await database.close();
   }
-};
+}

@@ -1,4 +1,4 @@
-/** Turns the sites that a command waited for into its exit code, and says what went wrong where. */
+/** The exit code of a command that waited for sites, and what went wrong at which of them. */
 import type { LaneProgress } from '../database/views/progress.ts';
 import { ruleOf, type ErrorReport } from '../domain/errors.ts';
 import { describeError } from './print-error.ts';
@@ -17,20 +17,22 @@ const REPORTS: Readonly<Record<'cancelled' | 'paused', (site: string) => ErrorRe
 };
 
 /**
- * 0 if all are done; otherwise the exit code of the first that is not, worst told on stderr one by
- * one.
+ * Prints to stderr, one by one, the sites that are not done.
+ * @returns 0 if all are done, else the exit code of the first that is not
  */
-export const exitCodeOf = (
+export function exitCodeOf(
   sites: readonly LaneProgress[],
   done: (site: LaneProgress) => boolean,
-): number => {
+): number {
   let exit = 0;
   for (const site of sites.filter((one) => !done(one))) {
     const report = site.failure ?? REPORTS[site.paused ? 'paused' : 'cancelled'](site.site);
-    process.stderr.write(
-      `${site.site}: ${describeError({ ...report, state: report.state ?? `${site.site} still serves ${site.served === 0 ? 'nothing' : `generation ${site.served}`}` })}\n`,
-    );
+    const state = report.state ?? `${site.site} still serves ${servedBy(site)}`;
+    process.stderr.write(`${site.site}: ${describeError({ ...report, state })}\n`);
     exit ||= ruleOf(report.code).exit;
   }
   return exit;
-};
+}
+
+const servedBy = ({ served }: LaneProgress): string =>
+  served === 0 ? 'nothing' : `generation ${served}`;

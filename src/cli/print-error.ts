@@ -1,6 +1,6 @@
 /**
- * An error as an operator reads it: code, one line, expected, found, state, do. The exit code comes
- * from the same table.
+ * An error as an operator reads it: code, one line, expected, found, state, do. The table of
+ * `domain/errors.ts` says what to do, and the exit code.
  */
 import { DebgeoError, ruleOf, type ErrorReport } from '../domain/errors.ts';
 
@@ -16,10 +16,10 @@ export const describeError = (report: ErrorReport): string =>
 const indented = (text: string): string => text.split('\n').join('\n            ');
 
 /**
- * @returns the exit code of the command; an error that has no code is a bug of ours and is shown
- *   whole
+ * An error without a code is a bug of debgeo and is shown with its stack.
+ * @returns the exit code of the command
  */
-export const printError = (error: unknown): number => {
+export function printError(error: unknown): number {
   if (error instanceof DebgeoError) {
     process.stderr.write(`${describeError(error.report)}\n`);
     return ruleOf(error.code).exit;
@@ -28,4 +28,4 @@ export const printError = (error: unknown): number => {
     `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
   );
   return 1;
-};
+}

@@ -1,7 +1,7 @@
 /**
- * Follows the rows of one distribution until every site named has settled. On a terminal one line
- * per site is redrawn; elsewhere a line is written when something changed, at most every two
- * seconds for a site that only makes progress.
+ * Follows the rows of one distribution until every site that is waited for has settled. A terminal
+ * gets one line per site, redrawn in place; anything else gets a line where a site has changed, and
+ * every two seconds at most where it only makes progress.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -17,19 +17,19 @@ export interface Watch {
   readonly distribution: string;
   /** Undefined: all sites. */
   readonly site?: string | undefined;
-  /** Whether this site has got what was asked for. */
+  /** Whether this site has what was asked for. */
   readonly done: (site: LaneProgress) => boolean;
 }
 
 /**
- * @returns the sites as they settled: done, or failed (parked or waiting for its next attempt),
- *   cancelled or paused. debgeo itself goes on.
+ * @returns the sites as they settled: done, failed (parked, or waiting for the next attempt),
+ *   cancelled or paused. The workflow goes on by itself.
  */
-export const watch = async (
+export async function watch(
   database: Database,
   what: Watch,
   output: NodeJS.WriteStream = process.stderr,
-): Promise<LaneProgress[]> => {
+): Promise<LaneProgress[]> {
   const display = output.isTTY ? redrawing(output) : plain(output);
   const rates = new Map<string, Rate>();
   for (;;) {
@@ -53,7 +53,7 @@ export const watch = async (
     if (settled) return sites;
     await sleep(POLL_MS);
   }
-};
+}
 
 const isHeld = (site: LaneProgress): boolean =>
   site.paused || site.state === 'failed' || site.state === 'cancelled';
@@ -61,14 +61,14 @@ const isHeld = (site: LaneProgress): boolean =>
 interface Rate {
   readonly since: number;
   readonly from: number;
-  /** Another plan begins to count anew. */
+  /** A new plan starts a new count. */
   readonly plan: string;
 }
 
 const RATE_AFTER_MS = 1_000;
 
-/** Bytes per second since this lane was first seen to work on this plan. */
-const rateOf = (rates: Map<string, Rate>, site: LaneProgress): number | null => {
+/** Bytes per second since this command saw the lane begin this plan; null: not known yet. */
+function rateOf(rates: Map<string, Rate>, site: LaneProgress): number | null {
   const plan = `${site.state} ${site.generation} ${site.filesTotal} ${site.bytesTotal}`;
   const known = rates.get(site.site);
   if (known === undefined || known.plan !== plan || site.bytesDone < known.from) {
@@ -79,12 +79,12 @@ const rateOf = (rates: Map<string, Rate>, site: LaneProgress): number | null => 
   return elapsed < RATE_AFTER_MS || site.bytesDone === known.from
     ? null
     : ((site.bytesDone - known.from) / elapsed) * 1000;
-};
+}
 
 const steadyPart = (site: LaneProgress, done: boolean): string =>
   JSON.stringify([site.state, site.served, site.paused, site.retryCount, done]);
 
-const lineOf = (site: LaneProgress, width: number, done: boolean, rate: number | null): string => {
+function lineOf(site: LaneProgress, width: number, done: boolean, rate: number | null): string {
   const parts = [
     site.site.padEnd(width),
     done ? `serves generation ${site.served}, verified` : stateOf(site),
@@ -101,25 +101,30 @@ const lineOf = (site: LaneProgress, width: number, done: boolean, rate: number |
       );
   }
   return parts.join('  ');
-};
+}
 
 /**
- * Files to go, of the plan that the row counts. While none are, the lane plans (and the row counts
- * the generation before), reads back or publishes: numbers would say nothing then.
+ * True while files are left in the plan that the row counts. Otherwise the lane plans (the row
+ * still counts the generation before), reads back or publishes, and the numbers say nothing.
  */
 const isCopying = (site: LaneProgress): boolean =>
   site.state === 'started' && site.filesDone < site.filesTotal;
 
-const stateOf = (site: LaneProgress): string => {
+function stateOf(site: LaneProgress): string {
   if (site.paused) return 'paused';
-  if (site.state === 'failed')
-    return `failed: ${site.failure?.code ?? 'UNKNOWN'}${site.retryAt === null ? ', parked' : `, next attempt in ${duration(Math.max(0, site.retryAt - Date.now()))}`}`;
+  if (site.state === 'failed') {
+    const next =
+      site.retryAt === null
+        ? 'parked'
+        : `next attempt in ${duration(Math.max(0, site.retryAt - Date.now()))}`;
+    return `failed: ${site.failure?.code ?? 'UNKNOWN'}, ${next}`;
+  }
   if (site.state === 'cancelled') return 'cancelled';
   if (site.state === 'pending') return 'waits';
   return isCopying(site)
     ? `copies generation ${site.generation}`
     : `works on generation ${site.generation}`;
-};
+}
 
 interface Line {
   readonly site: string;
@@ -128,7 +133,7 @@ interface Line {
 }
 type Display = (lines: readonly Line[], last: boolean) => void;
 
-const redrawing = (output: NodeJS.WriteStream): Display => {
+function redrawing(output: NodeJS.WriteStream): Display {
   let drawn = 0;
   return (lines) => {
     if (drawn > 0) output.write(`\u001b[${drawn}A`);
@@ -136,9 +141,9 @@ const redrawing = (output: NodeJS.WriteStream): Display => {
       output.write(`\u001b[2K${line.slice(0, (output.columns || 80) - 1)}\n`);
     drawn = lines.length;
   };
-};
+}
 
-const plain = (output: NodeJS.WriteStream): Display => {
+function plain(output: NodeJS.WriteStream): Display {
   const shown = new Map<string, { line: string; steady: string; at: number }>();
   return (lines, last) => {
     for (const { site, line, steady } of lines) {
@@ -153,4 +158,4 @@ const plain = (output: NodeJS.WriteStream): Display => {
       shown.set(site, { line, steady, at: Date.now() });
     }
   };
-};
+}

@@ -3,14 +3,14 @@ import type { Database } from '../database/orm.ts';
 import { DebgeoError } from '../domain/errors.ts';
 
 /**
- * Refuses a name that nothing has before anything is sent: a signal for a site that does not exist
- * would be silence.
+ * A signal for a site that does not exist would be silence, so names are judged before it is sent.
+ * @throws NAME_UNKNOWN
  */
-export const requireNames = async (
+export async function requireNames(
   database: Database,
   distribution: string,
   site: string | undefined,
-): Promise<void> => {
+): Promise<void> {
   const sites = await listSitesOf(database, distribution);
   if (sites === null)
     throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${distribution}`);
@@ -19,4 +19,4 @@ export const requireNames = async (
       expected: `one of ${sites.join(', ')}`,
       found: site,
     });
-};
+}

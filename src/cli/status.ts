@@ -1,6 +1,6 @@
 /**
- * `debgeo status [DIST]`: what each site serves and holds, and what is wrong. Read from PostgreSQL
- * alone: it works without Temporal and without a worker.
+ * `debgeo status [DIST]`: what each site serves and holds, and what is wrong. It reads PostgreSQL
+ * alone, so it works without Temporal and without a worker.
  */
 import type { Database } from '../database/orm.ts';
 import { readPrunes } from '../database/prune/prunes.ts';
@@ -11,11 +11,11 @@ import { withDatabase, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
 import { describeLast } from './prune.ts';
 
-export const status = async (
+export function status(
   name: string | undefined,
   options: Options & { json?: boolean },
-): Promise<number> =>
-  withDatabase(options, async (database) => {
+): Promise<number> {
+  return withDatabase(options, async (database) => {
     const found = await readStatus(database, name);
     if (name !== undefined && found.length === 0)
       throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
@@ -23,13 +23,14 @@ export const status = async (
     else {
       const text =
         found.map((one) => describe(one, Date.now())).join('\n\n') ||
-        'no distributions yet: debgeo apply FILE';
+        'no distribution is configured yet: debgeo apply FILE';
       process.stdout.write(`${text}\n${name === undefined ? await describePrunes(database) : ''}`);
     }
     return 0;
   });
+}
 
-const describePrunes = async (database: Database): Promise<string> => {
+async function describePrunes(database: Database): Promise<string> {
   const prunes = (await readPrunes(database)).filter(
     (one) => one.startedAt !== null || one.failure !== null,
   );
@@ -37,12 +38,18 @@ const describePrunes = async (database: Database): Promise<string> => {
   const failures = prunes.flatMap(({ site, failure }) =>
     failure === null ? [] : [indented(`${site}: ${describeError(failure)}`)],
   );
-  return `${['', 'prune', table(prunes.map((one) => [`  ${one.site}`, describeLast(one, Date.now())])), ...failures].join('\n')}\n`;
-};
+  const rows = prunes.map((one) => [`  ${one.site}`, describeLast(one, Date.now())]);
+  return `${['', 'prune', table(rows), ...failures].join('\n')}\n`;
+}
 
-const describe = (one: DistributionStatus, now: number): string => {
+function describe(one: DistributionStatus, now: number): string {
   const generation = one.generation === 0 ? 'nothing captured yet' : `generation ${one.generation}`;
-  const head = `${one.distribution}: ${one.status}, ${generation} of ${one.archive} ${one.suite}, looked at ${ago(one.lookedAt, now)}, next in ${duration(Math.max(0, one.nextLookAt - now))}`;
+  const head = [
+    `${one.distribution}: ${one.status}`,
+    `${generation} of ${one.archive} ${one.suite}`,
+    `looked at ${ago(one.lookedAt, now)}`,
+    `next in ${duration(Math.max(0, one.nextLookAt - now))}`,
+  ].join(', ');
   const rows = one.sites.map((site) => [
     `  ${site.site}${site.primary ? '*' : ''}`,
     `serves ${site.served === 0 ? 'nothing' : site.served}`,
@@ -63,15 +70,17 @@ const describe = (one: DistributionStatus, now: number): string => {
     ),
     ...incidents(one, now),
   ].join('\n');
-};
+}
 
 const classOf = ({ class: kind, windowMs }: SiteStatus): string =>
   kind === 'windowed' && windowMs !== null ? `windowed (last ${windowMs} ms)` : (kind ?? '');
 
-const doing = (site: SiteStatus, now: number): string => {
+function doing(site: SiteStatus, now: number): string {
   if (site.state === 'started') {
-    const files = `, ${site.filesDone} of ${site.filesTotal} files, ${bytes(site.bytesDone)} of ${bytes(site.bytesTotal)}`;
-    return `works on ${site.pinned ?? site.target}${site.filesDone < site.filesTotal ? files : ''}`;
+    const work = `works on ${site.pinned ?? site.target}`;
+    if (site.filesDone >= site.filesTotal) return work;
+    const files = `${site.filesDone} of ${site.filesTotal} files`;
+    return `${work}, ${files}, ${bytes(site.bytesDone)} of ${bytes(site.bytesTotal)}`;
   }
   if (site.state === 'failed')
     return site.retryAt === null
@@ -79,10 +88,10 @@ const doing = (site: SiteStatus, now: number): string => {
       : `tries again in ${duration(Math.max(0, site.retryAt - now))} (failure ${site.retryCount})`;
   if (site.state === 'cancelled') return 'until debgeo retry, or the next generation';
   return site.verifyRequestedAt === null ? '' : 'verify asked for';
-};
+}
 
-/** Open incidents that the failures above do not say already. */
-const incidents = (one: DistributionStatus, now: number): string[] => {
+/** Open incidents, without those that the failures above say already. */
+function incidents(one: DistributionStatus, now: number): string[] {
   const failures = new Map<string | null, string | undefined>(
     one.sites.map((site) => [site.site, site.failure?.code]),
   );
@@ -92,10 +101,10 @@ const incidents = (one: DistributionStatus, now: number): string[] => {
       ({ site, code }) =>
         failures.get(site) !== code && !(site === null && code === one.stale?.code),
     )
-    .map(
-      ({ site, code, message, times, lastAt }) =>
-        `  ${site ?? 'archive'}: ${code}: ${message} (${times === 1 ? 'once' : `${times} times`}, ${ago(lastAt, now)})`,
-    );
-};
+    .map(({ site, code, message, times, lastAt }) => {
+      const often = times === 1 ? 'once' : `${times} times`;
+      return `  ${site ?? 'archive'}: ${code}: ${message} (${often}, ${ago(lastAt, now)})`;
+    });
+}
 
 const indented = (text: string): string => `  ${text.split('\n').join('\n  ')}`;

@@ -1,24 +1,27 @@
 /**
- * `debgeo verify DIST [--site S]`: read every blob back, judge, repair. With --wait until that is
- * done.
+ * `debgeo verify DIST [--site S]`: has every blob read back, judged, and repaired if it is wrong.
+ * With --wait it ends when that is done.
  */
 import { readDatabaseClock } from '../database/server/clock.ts';
 import type { LaneProgress } from '../database/views/progress.ts';
 import { readStatus } from '../database/views/status.ts';
-import { signalVerify } from '../temporal/temporal.ts';
+import { sendVerify } from '../temporal/signals.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { exitCodeOf } from './outcome.ts';
 import { watch } from './progress.ts';
 import { requireNames } from './require-names.ts';
 
-export const verify = async (
-  name: string,
-  options: Options & { site?: string; wait?: boolean; json?: boolean },
-): Promise<number> =>
-  withDatabase(options, async (database) => {
+interface VerifyOptions extends Options {
+  readonly site?: string;
+  readonly wait?: boolean;
+  readonly json?: boolean;
+}
+
+export function verify(name: string, options: VerifyOptions): Promise<number> {
+  return withDatabase(options, async (database) => {
     await requireNames(database, name, options.site);
     const askedAt = await readDatabaseClock(database);
-    await withTemporal(options, (client) => signalVerify(client, name, options.site));
+    await withTemporal(options, (client) => sendVerify(client, name, options.site));
     process.stderr.write(
       `${name}: asked ${options.site ?? 'every site'} to read back, judge and repair\n`,
     );
@@ -32,3 +35,4 @@ export const verify = async (
       process.stdout.write(`${JSON.stringify((await readStatus(database, name))[0], null, 2)}\n`);
     return exit;
   });
+}

@@ -1,7 +1,7 @@
 /**
  * `npm run dev`: servers, tables and a worker in the foreground, with the data of the last run in
- * `./.debgeo/dev`. Ctrl-C or SIGTERM: the worker drains, then the servers stop; a second one does
- * not wait for the worker.
+ * `./.debgeo/dev`. Ctrl-C or SIGTERM: the worker drains, then the servers stop; after a second
+ * signal they do not wait for the worker.
  */
 import { join } from 'node:path';
 
@@ -15,9 +15,8 @@ import { SAMPLE_DISTRIBUTION, writeSample } from './sample.ts';
 
 const BLOBS = ['fra', 'sin'];
 const INTERRUPTED = 130;
-const WORKER_LOG = join(stackFolder('dev'), 'worker.log');
 
-/** While no worker runs there is nothing to drain, and the first signal stops the servers. */
+/** Until the worker runs there is nothing to drain, and the first signal stops the servers. */
 let drains = false;
 const stop = new AbortController();
 for (const signal of ['SIGINT', 'SIGTERM'] as const) {
@@ -30,13 +29,15 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 let stack: Stack | null = null;
 try {
   const say = (line: string) => process.stdout.write(`${line}\n`);
-  stack = await startStack({ folder: stackFolder('dev'), blobs: BLOBS, say, signal: stop.signal });
+  const folder = stackFolder('dev');
+  const workerLog = join(folder, 'worker.log');
+  stack = await startStack({ folder, blobs: BLOBS, say, signal: stop.signal });
   await migrate({ dev: true });
-  const sample = await writeSample(stackFolder('dev'), stack.blobs);
-  for (const line of describe(stack, sample)) say(line);
+  const sample = await writeSample(folder, stack.blobs);
+  for (const line of describe(stack, { folder, workerLog, sample })) say(line);
   drains = true;
   process.exitCode = await Promise.race([
-    worker({ dev: true, logFile: WORKER_LOG }),
+    worker({ dev: true, logFile: workerLog }),
     stack.ended.then(refuse),
   ]);
 } catch (error) {
@@ -48,7 +49,7 @@ process.exit();
 
 function describe(
   { temporalUi, temporalAddress, databaseUrl, blobs }: Stack,
-  sample: string,
+  { folder, workerLog, sample }: Record<'folder' | 'workerLog' | 'sample', string>,
 ): string[] {
   const database = new URL(databaseUrl);
   database.password = '';
@@ -58,8 +59,8 @@ function describe(
     `Temporal      ${temporalAddress}`,
     `PostgreSQL    ${database.href}`,
     ...blobs.map(({ name, url }) => `Azurite ${name}   ${url}`),
-    `passwords     ${join(stackFolder('dev'), 'stack.json')}`,
-    `worker's log  ${WORKER_LOG}`,
+    `passwords     ${join(folder, 'stack.json')}`,
+    `worker's log  ${workerLog}`,
     '',
     'In another terminal, for a small real distribution on both Azurites:',
     `  ${debgeo(`apply ${sample}`)}`,

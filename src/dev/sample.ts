@@ -1,5 +1,5 @@
 /**
- * What `npm run dev` lays ready: a public container at each Azurite, and a configuration file that
+ * What `npm run dev` prepares: a public container at each Azurite, and a configuration file that
  * `debgeo apply` takes as it is.
  */
 import { existsSync, writeFileSync } from 'node:fs';
@@ -9,13 +9,13 @@ import { BlobServiceClient, StorageSharedKeyCredential } from '@azure/storage-bl
 
 import type { BlobServer } from '../settings/stack-file.ts';
 
-/** Small, signed, and released to nearly every day. */
+/** Small and signed; the archive releases it nearly every day. */
 export const SAMPLE_DISTRIBUTION = 'bookworm-updates';
 
 const CONTAINER = 'apt';
 
 /**
- * @returns the path of the file. One that is there already is left alone: somebody may have edited
+ * @returns the path of the file. A file that is there already stays: the developer may have edited
  *   it.
  */
 export async function writeSample(folder: string, blobs: readonly BlobServer[]): Promise<string> {
@@ -31,7 +31,7 @@ export async function writeSample(folder: string, blobs: readonly BlobServer[]):
   return file;
 }
 
-/** Anybody may read its blobs, as a public site needs it. */
+/** Its blobs can be read anonymously, as those of a public site. */
 async function openContainer({ url, account, key }: BlobServer): Promise<void> {
   const service = new BlobServiceClient(url, new StorageSharedKeyCredential(account, key));
   await service.getContainerClient(CONTAINER).createIfNotExists({ access: 'blob' });
@@ -43,7 +43,8 @@ const credentialFile = (folder: string, { name }: BlobServer): string =>
 const sampleOf = (
   folder: string,
   blobs: readonly BlobServer[],
-): string => `# Written by npm run dev; edit it, or write your own. Apply with: npm run -s debgeo -- apply FILE --dev
+): string => `# Written by npm run dev; edit it, or write your own.
+# Apply with: npm run -s debgeo -- apply FILE --dev
 archives:
   debian:
     url: http://deb.debian.org/debian

@@ -3,9 +3,9 @@
  */
 import { z } from 'zod';
 
-import { SECTIONS } from '../settings/configuration.ts';
+import { SECTIONS } from '../settings/configuration-schema.ts';
 import { ENVIRONMENT } from '../settings/environment.ts';
-import { GENERATED, table } from './markdown.ts';
+import { GENERATED, paragraph, table } from './markdown.ts';
 
 /** What z.toJSONSchema makes of a key, with the meta keys `form` and `unset` of ours. */
 interface Key {
@@ -25,8 +25,11 @@ ${GENERATED}
 
 ## The file of \`debgeo apply\`
 
-YAML with three maps by name. A name has a-z, 0-9, dot and dash, begins with a letter or digit and has at most 63 characters. Unknown keys are
-refused. Leaving something out of the file deletes nothing.
+${paragraph(
+  'YAML with three maps by name. A name has a-z, 0-9, dot and dash, begins with a letter or digit' +
+    ' and has at most 63 characters. Unknown keys are refused. An entry that is left out of the' +
+    ' file stays as it is: nothing is deleted.',
+)}
 
 ${Object.entries(SECTIONS)
   .map(([name, schema]) => sectionOf(name, schema))
@@ -34,7 +37,11 @@ ${Object.entries(SECTIONS)
 
 ## The environment
 
-An empty variable counts as unset. A credential of a site is read from the variable that the site names, where the worker runs.
+${paragraph(
+  'An empty variable counts as unset. Invalid ones end a command before it begins, all named at' +
+    ' once. The credential of a site is read from the variable that the site names, where the' +
+    ' worker runs.',
+)}
 
 ${table(
   ['variable', 'form', 'unset', 'meaning'],
@@ -47,7 +54,7 @@ ${table(
 )}
 `;
 
-const sectionOf = (name: string, schema: z.ZodObject): string => {
+function sectionOf(name: string, schema: z.ZodObject): string {
   const { properties = {}, required = [] } = z.toJSONSchema(schema, { io: 'input' });
   const rows = Object.entries(properties).map(([key, value]) => {
     const { description, ...rest } = value as Key;
@@ -60,16 +67,16 @@ const sectionOf = (name: string, schema: z.ZodObject): string => {
     ];
   });
   return `### ${name}\n\n${table(['key', 'form', 'default', 'meaning'], rows)}`;
-};
+}
 
-const formOf = (key: Key, place: string): string => {
+function formOf(key: Key, place: string): string {
   if (key.items !== undefined) return `list: ${formOf(key.items, place)}`;
   if (key.form !== undefined) return key.form;
   if (key.enum !== undefined) return key.enum.map((value) => `\`${value}\``).join(' or ');
   if (key.const !== undefined) return `\`${key.const}\``;
   if (key.type === 'boolean') return '`true` or `false`';
   throw new Error(`${place} has no form`);
-};
+}
 
 const unsetOf = (key: Key): string =>
   key.unset ?? (key.default === undefined ? 'none' : `\`${JSON.stringify(key.default)}\``);

@@ -88,7 +88,7 @@ export const RULES = {
       'the archive',
   ),
   RELEASE_UNSIGNED: refused(
-    'a keyring is pinned, and there is neither InRelease nor Release.gpg',
+    'a keyring is pinned, and the archive has neither InRelease nor Release.gpg',
     'ask the archive for a signed Release',
   ),
   RELEASE_MALFORMED: refused(
@@ -125,12 +125,12 @@ export const RULES = {
     'ask the archive to release again: clients, too, stop accepting this release now',
   ),
   RELEASE_FUTURE: refused(
-    'Date of the Release lies in the future, further than clocks may differ',
+    'Date of the Release lies further in the future than clocks may differ',
     'compare the clocks of the archive and of this worker; debgeo looks again by itself',
   ),
   RELEASE_UNDATED: refused(
     'the Release has no Date, and the distribution does not say `accept_undated: true`',
-    'ask the archive for a Date field: without it a rollback cannot be seen',
+    'ask the archive for a Date field: debgeo cannot notice a rollback without it',
   ),
   RELEASE_ROLLBACK: refused(
     'Date of the Release is older than that of a release accepted before',
@@ -330,7 +330,7 @@ export const RULES = {
     'correct the file or the setting that the message names',
   ),
   NAME_UNKNOWN: usage(
-    'a distribution or site of this name, or the pair of them, does not exist',
+    'no distribution or site has this name, or the distribution is not replicated to this site',
     '`debgeo status` lists the names',
   ),
   NO_WORKER: {

@@ -6,62 +6,32 @@
 import { loadClientConnectConfig } from '@temporalio/envconfig';
 
 import { DebgeoError } from '../domain/errors.ts';
-import type { TemporalConfig } from '../temporal/temporal.ts';
-import { readStackFile, stackFolder } from './stack-file.ts';
+import type { TemporalConfig } from '../temporal/connection.ts';
+import { readServerEnvironment, setVariables } from './environment.ts';
+import { readStackFile, stackFolder, type StackKind } from './stack-file.ts';
 
 export interface Config {
   readonly databaseUrl: string;
   readonly temporal: TemporalConfig;
 }
 
-export type StackKind = 'demo' | 'dev';
+/**
+ * @param stack null: the servers that the environment names
+ * @throws CONFIG_INVALID
+ */
+export function loadConfig(stack: StackKind | null): Config {
+  if (stack === null) {
+    const { DATABASE_URL: databaseUrl } = readServerEnvironment();
+    return { databaseUrl, temporal: readTemporalConfig() };
+  }
+  const { databaseUrl, temporalAddress } = readStackFile(stackFolder(stack));
+  return { databaseUrl, temporal: { address: temporalAddress, namespace: 'default' } };
+}
 
-export const loadConfig = (
-  stack: StackKind | null,
-  environment: NodeJS.ProcessEnv = process.env,
-): Config => (stack === null ? fromEnvironment(environment) : fromStack(stack));
-
-const fromStack = (kind: StackKind): Config => {
-  const urls = readStackFile(stackFolder(kind));
-  return {
-    databaseUrl: urls.databaseUrl,
-    temporal: { address: urls.temporalAddress, namespace: 'default' },
-  };
-};
-
-const fromEnvironment = (environment: NodeJS.ProcessEnv): Config => {
-  const set: Record<string, string> = {};
-  for (const [name, value] of Object.entries(environment))
-    if (value !== undefined && value !== '') set[name] = value;
-  const databaseUrl = set['DATABASE_URL'];
-  if (databaseUrl === undefined)
-    throw new DebgeoError('CONFIG_INVALID', 'DATABASE_URL is not set', {
-      expected:
-        'DATABASE_URL=postgresql://user:password@host:5432/database, or --demo or --dev for the servers of this checkout',
-      found: 'nothing',
-    });
-  if (!isPostgresUrl(databaseUrl))
-    throw new DebgeoError('CONFIG_INVALID', 'DATABASE_URL is not the URL of a database', {
-      expected:
-        'postgresql://user:password@host:5432/database; special characters of a password as %40 and the like',
-      found: 'something else (not shown, it may hold a password)',
-    });
-  return { databaseUrl, temporal: temporalFrom(set) };
-};
-
-const isPostgresUrl = (text: string): boolean => {
-  const url = URL.parse(text);
-  return (
-    url !== null &&
-    ['postgres:', 'postgresql:'].includes(url.protocol) &&
-    /^\/[^/]+$/.test(url.pathname)
-  );
-};
-
-const temporalFrom = (environment: Record<string, string>): TemporalConfig => {
+function readTemporalConfig(): TemporalConfig {
   try {
     const { connectionOptions, namespace } = loadClientConnectConfig({
-      overrideEnvVars: environment,
+      overrideEnvVars: setVariables(),
     });
     return {
       ...connectionOptions,
@@ -77,4 +47,4 @@ const temporalFrom = (environment: Record<string, string>): TemporalConfig => {
       found,
     });
   }
-};
+}

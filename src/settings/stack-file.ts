@@ -6,6 +6,9 @@ import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { DebgeoError } from '../domain/errors.ts';
+import { DATA_FOLDER, readEnvironment } from './environment.ts';
+
+export type StackKind = 'demo' | 'dev';
 
 export interface BlobServer {
   readonly name: string;
@@ -25,25 +28,25 @@ export interface StackUrls {
   readonly blobs: readonly BlobServer[];
 }
 
-/** `./.debgeo/<kind>`, or below DEBGEO_DATA_DIR. */
-export const stackFolder = (kind: 'dev' | 'demo'): string =>
-  resolve(process.env['DEBGEO_DATA_DIR'] || '.debgeo', kind);
+/** `./.debgeo/<kind>`, or below DEBGEO_DATA_DIR. @throws CONFIG_INVALID */
+export const stackFolder = (kind: StackKind): string =>
+  resolve(readEnvironment().DEBGEO_DATA_DIR, kind);
 
 /**
- * How to type a command of debgeo in another terminal, so that it finds the servers of this one.
+ * What to type in another terminal so that a command of debgeo finds the servers of this stack.
+ * @throws CONFIG_INVALID
  */
-export const commandOf =
-  (kind: 'dev' | 'demo') =>
-  (words: string): string => {
-    const folder = process.env['DEBGEO_DATA_DIR'];
-    return `${folder ? `DEBGEO_DATA_DIR=${resolve(folder)} ` : ''}npm run -s debgeo -- ${words} --${kind}`;
-  };
+export function commandOf(kind: StackKind): (words: string) => string {
+  const folder = readEnvironment().DEBGEO_DATA_DIR;
+  const variable = folder === DATA_FOLDER ? '' : `DEBGEO_DATA_DIR=${resolve(folder)} `;
+  return (words) => `${variable}npm run -s debgeo -- ${words} --${kind}`;
+}
 
 const fileOf = (folder: string): string => join(folder, 'stack.json');
 
 /**
- * CONFIG_INVALID when no stack was ever started in this folder. That its servers run now is not
- * said by the file.
+ * The file does not say whether its servers run now.
+ * @throws CONFIG_INVALID when no stack was ever started in this folder
  */
 export function readStackFile(folder: string): StackUrls {
   const urls = readStackFileIfAny(folder);
@@ -69,8 +72,8 @@ export function readStackFileIfAny(folder: string): StackUrls | null {
 }
 
 /**
- * Holds the password and keys of local servers, hence 0600; renamed into place, so that a reader
- * never sees half of it.
+ * The file holds the password and keys of local servers, hence 0600. It is renamed into place, so
+ * that a reader never sees half of it.
  */
 export function writeStackFile(folder: string, urls: StackUrls): void {
   const partial = `${fileOf(folder)}.partial`;

@@ -9,13 +9,13 @@
 import { execFile, spawn } from 'node:child_process';
 import { createWriteStream } from 'node:fs';
 import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { promisify } from 'node:util';
 
 import { DebgeoError } from '../domain/errors.ts';
+import { readEnvironment } from '../settings/environment.ts';
 
 const CLI = '1.5.1';
 const SERVER = '1.29.1';
@@ -42,9 +42,9 @@ const DOWNLOAD_URL =
  * @throws DebgeoError TEMPORAL_BINARY_MISSING: says what to install or to set
  */
 export async function findTemporalBinary(search: Search): Promise<string> {
-  const named = process.env['DEBGEO_TEMPORAL_BINARY'];
-  if (named) return demand(named, search);
-  const cached = join(cacheFolder(), `temporal-${CLI}`, 'temporal');
+  const { DEBGEO_TEMPORAL_BINARY: named, DEBGEO_CACHE_DIR: cache } = readEnvironment();
+  if (named !== null) return demand(named, search);
+  const cached = join(cache, `temporal-${CLI}`, 'temporal');
   return (
     (await accept(cached, search)) ??
     (await acceptFromPath(search)) ??
@@ -52,10 +52,6 @@ export async function findTemporalBinary(search: Search): Promise<string> {
     (await build(cached, search))
   );
 }
-
-const cacheFolder = (): string =>
-  process.env['DEBGEO_CACHE_DIR'] ||
-  join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'debgeo');
 
 async function demand(path: string, search: Search): Promise<string> {
   const version = await versionOf(path);

@@ -13,12 +13,9 @@ import type { Activities } from '../../activities/index.ts';
 import { QUEUE } from '../../workflows/messages.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { logSubject, sdkLoggerInto } from '../log.ts';
-import {
-  connectTemporal,
-  ensureSearchAttributes,
-  reconcile,
-  type TemporalConfig,
-} from '../temporal/temporal.ts';
+import { connectTemporal, type TemporalConfig } from '../temporal/connection.ts';
+import { ensureSearchAttributes } from '../temporal/search-attributes.ts';
+import { reconcile } from '../temporal/starts.ts';
 import { withWorkflowBundle } from './workflow-bundle.ts';
 
 export interface WorkerOptions {
@@ -39,7 +36,7 @@ export interface WorkerOptions {
    * How long activities may still work after a signal to stop; then they are cancelled, and another
    * worker goes on.
    */
-  readonly graceMs?: number;
+  readonly graceMs: number;
   /** Stops the worker as SIGTERM does. */
   readonly signal?: AbortSignal;
   /**
@@ -120,7 +117,7 @@ interface Polling {
  * `ended` settles with the main one, or when any of them fails.
  */
 async function startFleet(options: WorkerOptions, client: Client) {
-  const { temporal, activities, log, graceMs = 5_000 } = options;
+  const { temporal, activities, log, graceMs } = options;
   const { namespace, ...connectionOptions } = temporal;
   const connection = await connectNative(connectionOptions);
   const interceptors = { activity: [logSubject] };

@@ -20,8 +20,8 @@ import { freshDatabase, servers } from '../support/servers.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
-/** Nobody listens on it. */
-const NOBODY = '127.0.0.1:1';
+/** No server listens on it. */
+const NO_SERVER = '127.0.0.1:1';
 const DONE = 0;
 const FAILED = 1;
 const USAGE = 2;
@@ -131,7 +131,7 @@ test('with a worker', async (t) => {
   await world.release([aPackage('hello', '1.0')]);
 
   await t.test(
-    'update --wait ends when every site serves what was found; lines tell how, and stdout stays empty',
+    'update --wait tells how it goes in lines, and ends when every site serves what was found',
     async () => {
       const result = await debgeo(world, 'update bookworm --wait');
 
@@ -229,11 +229,11 @@ test('with a worker', async (t) => {
   });
 
   await t.test(
-    'a refused release ends with 3 and says what was expected, found, is true now and is to be done',
+    'a refused release ends with 3 and says what is expected, found, true now, and to do',
     async () => {
       await world
         .archive()
-        .release([aPackage('trojan', '1.0')], { key: await createSigningKey('somebody else') });
+        .release([aPackage('trojan', '1.0')], { key: await createSigningKey('another holder') });
 
       const result = await debgeo(world, 'update bookworm --wait');
 
@@ -249,7 +249,7 @@ test('with a worker', async (t) => {
     },
   );
 
-  await t.test('names that nothing has are usage errors', async () => {
+  await t.test('names that do not exist are usage errors', async () => {
     for (const command of [
       'update nope',
       'status nope',
@@ -323,7 +323,8 @@ test('with a worker', async (t) => {
     const path = join(world.folder, 'wrong.yaml');
     await writeFile(
       path,
-      'archives:\n  debian: { url: "ftp://x", keyring: k }\nsites: {}\ndistributions:\n  x: { archive: y, suite: x, sites: [z] }\n',
+      'archives:\n  debian: { url: "ftp://x", keyring: k }\nsites: {}\n' +
+        'distributions:\n  x: { archive: y, suite: x, sites: [z] }\n',
     );
 
     const result = await debgeo(world, `apply ${path}`);
@@ -366,7 +367,7 @@ test('with a worker', async (t) => {
 
     await writeFile(
       join(world.folder, 'other.gpg'),
-      (await createSigningKey('somebody else')).publicBinary,
+      (await createSigningKey('another holder')).publicBinary,
     );
     await debgeo(
       world,
@@ -412,7 +413,11 @@ test('without a worker', { concurrency: true }, async (t) => {
       assert.match(result.stdout, /^wrong +worker: NO_WORKER(.|\n)*? do: /m);
       assert.match(
         result.stdout,
-        /^wrong +search attributes: CONFIG_INVALID(.|\n)*? search-attribute create .*--name FailedSites --type KeywordList/m,
+        new RegExp(
+          '^wrong +search attributes: CONFIG_INVALID(.|\\n)*?' +
+            ' search-attribute create .*--name FailedSites --type KeywordList',
+          'm',
+        ),
       );
     }),
 
@@ -420,11 +425,11 @@ test('without a worker', { concurrency: true }, async (t) => {
       'a server that does not answer ends a command with 4, without its password',
       async () => {
         const database = await debgeo(world, 'status', {
-          DATABASE_URL: `postgresql://debgeo:hush@${NOBODY}/debgeo`,
+          DATABASE_URL: `postgresql://debgeo:hush@${NO_SERVER}/debgeo`,
         });
-        const temporal = await debgeo(world, 'cancel bookworm', { TEMPORAL_ADDRESS: NOBODY });
+        const temporal = await debgeo(world, 'cancel bookworm', { TEMPORAL_ADDRESS: NO_SERVER });
         const doctor = await debgeo(world, 'doctor', {
-          DATABASE_URL: `postgresql://debgeo:hush@${NOBODY}/debgeo`,
+          DATABASE_URL: `postgresql://debgeo:hush@${NO_SERVER}/debgeo`,
         });
 
         assert.equal(doctor.exitCode, UNREACHABLE, doctor.stdout);
@@ -443,6 +448,7 @@ test('without a worker', { concurrency: true }, async (t) => {
         { DATABASE_URL: 'postgres:hush@h/d' },
         { DATABASE_URL: '' },
         { TEMPORAL_PROFILE: 'nope' },
+        { DEBGEO_SLICE_MS: 'abc' },
       ]) {
         const result = await debgeo(world, 'status', environment);
 
@@ -458,7 +464,10 @@ test('without a worker', { concurrency: true }, async (t) => {
     const server = await connectDatabase((await servers()).databaseUrl);
     t.after(() => server.close());
     const database = new URL(world.databaseUrl).pathname.slice(1);
-    const waits = sql`from pg_stat_activity where datname = ${database} and query like '%verify_answered_at%'`;
+    const waits = sql`
+      from pg_stat_activity
+      where datname = ${database}
+        and query like '%verify_answered_at%'`;
     await until(
       'it waits',
       async () => (await sql`select pid ${waits}`.execute(server.read.kysely)).rows.length > 0,
@@ -475,7 +484,7 @@ test('without a worker', { concurrency: true }, async (t) => {
   });
 });
 
-test('migrate brings tables to an empty database, and does nothing twice; before that, commands say so', async () => {
+test('migrate makes the tables once, and commands say when it has not run', async () => {
   const environment = { DATABASE_URL: await freshDatabase() };
 
   const before = await run('status', environment);

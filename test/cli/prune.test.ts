@@ -9,7 +9,7 @@ import { sql } from 'kysely';
 
 import type { PruneStatus } from '../../src/database/prune/prunes.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
-import { askPrune } from '../../src/temporal/temporal.ts';
+import { askPrune } from '../../src/temporal/updates.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
@@ -57,7 +57,7 @@ test('prune', async (t) => {
   );
   let wouldGo = 0;
 
-  await t.test('--dry-run says what would go and changes nothing', async () => {
+  await t.test('--dry-run says what would be deleted and changes nothing', async () => {
     const result = await debgeo(world, 'prune --dry-run --json');
 
     assert.equal(result.exitCode, 0, result.stderr);
@@ -107,7 +107,7 @@ test('prune', async (t) => {
     await world.site('fra').proxy.refuse(false);
   });
 
-  await t.test('deletes what it said, and status shows it', async () => {
+  await t.test('deletes what --dry-run said, and status shows it', async () => {
     const result = await debgeo(world, 'prune --site fra');
 
     assert.equal(result.exitCode, 0, result.stderr);
@@ -118,7 +118,7 @@ test('prune', async (t) => {
     );
   });
 
-  await t.test('a name that nothing has is a usage error', async () => {
+  await t.test('a name that does not exist is a usage error', async () => {
     assert.equal((await debgeo(world, 'prune --site nowhere')).exitCode, 2);
   });
 

@@ -28,7 +28,7 @@ import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { createLog } from '../../src/log.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { loadCredential, type CredentialReference } from '../../src/site/credentials.ts';
-import { connectTemporal } from '../../src/temporal/temporal.ts';
+import { connectTemporal } from '../../src/temporal/connection.ts';
 import type { Fault } from '../support/fault-proxy.ts';
 import { servers } from '../support/servers.ts';
 import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';

@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 
 import type { Activities } from '../../activities/index.ts';
 import type { ReleaseContent } from '../../src/made-archive/signed-archive.ts';
-import { askPrune } from '../../src/temporal/temporal.ts';
+import { askPrune } from '../../src/temporal/updates.ts';
 import { assertWhole } from '../support/whole.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 

@@ -16,15 +16,19 @@ archives:
   debian: { url: 'http://archive.example.org/debian/', keyring: key.asc }
 sites:
   fra: { account_url: 'https://a.blob.example.org', container: apt, credential: { env: FRA } }
-  sin: { account_url: 'https://b.blob.example.org', container: apt, prefix: some/place, public_url: 'https://apt.example.org', credential: { file: /run/sin } }
+  sin:
+    { account_url: 'https://b.blob.example.org', container: apt, prefix: some/place,
+      public_url: 'https://apt.example.org', credential: { file: /run/sin } }
 distributions:
-  bookworm: { archive: debian, suite: bookworm, components: [main], architectures: [amd64], sites: [fra, sin] }
+  bookworm:
+    { archive: debian, suite: bookworm, components: [main], architectures: [amd64],
+      sites: [fra, sin] }
 `;
 
 const parse = (text: string): Configuration =>
   parseConfiguration(text, join(folder, 'debgeo.yaml'));
 
-/** line:column and the words behind it, without the file's name. */
+/** `line:column path: message` of each fault, without the name of the file. */
 const faultsOf = (text: string): string[] => {
   try {
     parse(text);

@@ -12,13 +12,8 @@ import { fileURLToPath } from 'node:url';
 
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 
-import {
-  askPrune,
-  look,
-  sendDistributionChanged,
-  sendCommand,
-  signalVerify,
-} from '../../src/temporal/temporal.ts';
+import { sendCommand, sendDistributionChanged, sendVerify } from '../../src/temporal/signals.ts';
+import { askPrune, look } from '../../src/temporal/updates.ts';
 import { siteWorkflowId, workflowId } from '../../workflows/messages.ts';
 import { startHarness, type Harness } from '../workflows/harness.ts';
 import { eventually } from '../workflows/stand-ins.ts';
@@ -99,7 +94,7 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     await sendDistributionChanged(h.client, name);
     await h.synced(name, 'fra');
     h.world.rot(name, 'fra', 1);
-    await signalVerify(h.client, name);
+    await sendVerify(h.client, name);
     await eventually('the order is committed', () => h.world.count('applyOrder', name) === 1);
     await h.synced(name, 'fra');
   },

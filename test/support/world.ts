@@ -52,14 +52,14 @@ import {
   type SignedArchiveOptions,
 } from '../../src/made-archive/signed-archive.ts';
 import { createSigningKey, type SigningKey } from '../../src/made-archive/signing-key.ts';
+import { connectTemporal } from '../../src/temporal/connection.ts';
 import {
-  connectTemporal,
-  look,
-  sendDistributionChanged,
   sendCommand,
-  signalVerify,
+  sendDistributionChanged,
+  sendVerify,
   type CommandName,
-} from '../../src/temporal/temporal.ts';
+} from '../../src/temporal/signals.ts';
+import { look } from '../../src/temporal/updates.ts';
 import { createAptClient } from '../../src/witness/apt-client.ts';
 import type { Client } from '../../src/witness/client.ts';
 import { runWorker } from '../../src/worker/worker.ts';
@@ -248,7 +248,7 @@ export class World {
   /** `debgeo verify --wait`: returns when every site named has answered. */
   async verify(site?: string, suite: string = this.suite): Promise<DistributionStatus> {
     const askedAt = Date.now();
-    await this.withTemporal((client) => signalVerify(client, suite, site));
+    await this.withTemporal((client) => sendVerify(client, suite, site));
     return this.until(
       (status) =>
         status.sites.every(
@@ -341,6 +341,7 @@ export class World {
       distributions: () => listDistributions(this.database),
       prunes: () => listSites(this.database),
       sitesMs: 200,
+      graceMs: 5_000,
       codePath: await workflowBundle(),
       log,
     });

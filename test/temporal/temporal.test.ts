@@ -4,15 +4,15 @@ import { after, before, test } from 'node:test';
 import type { Client, Connection } from '@temporalio/client';
 
 import { freePort } from '../../src/stack/free-port.ts';
+import { connectTemporal } from '../../src/temporal/connection.ts';
 import {
-  connectTemporal,
   describeDistribution,
   describePollers,
   describeServer,
-  ensureSearchAttributes,
   queryStatus,
-  reconcile,
-} from '../../src/temporal/temporal.ts';
+} from '../../src/temporal/describe.ts';
+import { ensureSearchAttributes } from '../../src/temporal/search-attributes.ts';
+import { reconcile } from '../../src/temporal/starts.ts';
 import { freshNamespace, servers } from '../support/servers.ts';
 
 let client: Client;
@@ -71,7 +71,7 @@ test('reconciliation starts what does not run and leaves alone what does', async
   equal((await describeDistribution(client, 'b'))?.status, 'RUNNING');
 });
 
-test('what never ran is said to be absent, and nobody polls without a worker', async () => {
+test('a workflow that never ran is absent, and no worker means no poller', async () => {
   equal(await describeDistribution(client, 'never'), null);
   equal(await queryStatus(client, 'never'), null);
   equal(await describePollers(client), 0);

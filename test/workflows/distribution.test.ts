@@ -1,13 +1,10 @@
 import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import {
-  look,
-  queryStatus,
-  reconcile,
-  sendDistributionChanged,
-  sendCommand,
-} from '../../src/temporal/temporal.ts';
+import { queryStatus } from '../../src/temporal/describe.ts';
+import { sendCommand, sendDistributionChanged } from '../../src/temporal/signals.ts';
+import { reconcile } from '../../src/temporal/starts.ts';
+import { look } from '../../src/temporal/updates.ts';
 import { workflowId } from '../../workflows/messages.ts';
 import { startHarness, type Harness } from './harness.ts';
 import { coded, eventually } from './stand-ins.ts';

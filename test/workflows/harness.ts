@@ -2,11 +2,8 @@
 import type { Client } from '@temporalio/client';
 import { pino } from 'pino';
 
-import {
-  connectTemporal,
-  describeDistribution,
-  type TemporalConfig,
-} from '../../src/temporal/temporal.ts';
+import { connectTemporal, type TemporalConfig } from '../../src/temporal/connection.ts';
+import { describeDistribution } from '../../src/temporal/describe.ts';
 import { runWorker } from '../../src/worker/worker.ts';
 import { freshNamespace, servers, workflowBundle } from '../support/servers.ts';
 import { siteQueue } from './scripted-rows.ts';

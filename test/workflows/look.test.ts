@@ -1,12 +1,10 @@
 import { deepEqual, equal, rejects } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import {
-  ensureSearchAttributes,
-  connectTemporal,
-  look,
-  sendDistributionChanged,
-} from '../../src/temporal/temporal.ts';
+import { connectTemporal } from '../../src/temporal/connection.ts';
+import { ensureSearchAttributes } from '../../src/temporal/search-attributes.ts';
+import { sendDistributionChanged } from '../../src/temporal/signals.ts';
+import { look } from '../../src/temporal/updates.ts';
 import { workflowId } from '../../workflows/messages.ts';
 import { freshNamespace } from '../support/servers.ts';
 import { startHarness, type Harness } from './harness.ts';

@@ -1,12 +1,8 @@
 import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import {
-  look,
-  sendDistributionChanged,
-  sendCommand,
-  signalVerify,
-} from '../../src/temporal/temporal.ts';
+import { sendCommand, sendDistributionChanged, sendVerify } from '../../src/temporal/signals.ts';
+import { look } from '../../src/temporal/updates.ts';
 import { startHarness, type Harness } from './harness.ts';
 import { eventually } from './stand-ins.ts';
 
@@ -203,7 +199,7 @@ test('verify reads everything back at one site and repairs it, without a failure
   const before = h.world.steps('verify', 'fra').length;
   h.world.rot('verify', 'sin', 1);
 
-  await signalVerify(h.client, 'verify', 'sin');
+  await sendVerify(h.client, 'verify', 'sin');
   await eventually(
     'the command is committed',
     () => h.world.count('applyOrder', 'verify', 'sin') === 1,
@@ -231,7 +227,7 @@ test('verify that is asked for in the middle of a chain is answered by the next 
   await sendDistributionChanged(h.client, 'verify-again');
   await hold.reached;
 
-  await signalVerify(h.client, 'verify-again');
+  await sendVerify(h.client, 'verify-again');
   hold.release();
   await h.synced('verify-again', 'fra');
 

@@ -1,7 +1,8 @@
 import { deepEqual, equal, ok } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { askPrune, reconcile } from '../../src/temporal/temporal.ts';
+import { reconcile } from '../../src/temporal/starts.ts';
+import { askPrune } from '../../src/temporal/updates.ts';
 import { pruneNow, siteWorkflowId } from '../../workflows/messages.ts';
 import { startHarness, type Harness } from './harness.ts';
 import { eventually, type ActivityName } from './stand-ins.ts';

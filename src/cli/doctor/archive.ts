@@ -9,34 +9,39 @@ import { ago, duration } from '../amount.ts';
 import type { Findings } from './findings.ts';
 import { within } from './within.ts';
 
-export const examineArchive = async (
+export async function examineArchive(
   findings: Findings,
   deps: JoinedDeps,
   distribution: string,
-): Promise<void> => {
+): Promise<void> {
   await findings.check(
     `archive of ${distribution}`,
     () => authenticate(deps, distribution),
-    (signers) => `answers, signed by ${signers.join(', ') || 'nobody, which is allowed'}`,
+    (signers) => `answers, signed by ${signers.join(', ') || 'no key, which `unsigned` allows'}`,
   );
   await findings.check(`newest release of ${distribution}`, () => ageOf(deps, distribution), aged);
-};
+}
 
-/** Of what was captured: an archive that somebody holds back answers as before. */
-const ageOf = async (deps: JoinedDeps, name: string): Promise<ReleaseAge | null> => {
+/** Of the newest capture: an archive whose releases are held back answers as before. */
+async function ageOf(deps: JoinedDeps, name: string): Promise<ReleaseAge | null> {
   const distribution = await readDistribution(deps.database.read, name);
   const age = distribution && (await readReleaseAge(deps.database.read, distribution.id));
   const stale = age && judgeAge(age.releasedAt, age.staleAfterMs, new Date());
   if (stale !== null) throw new DebgeoError(stale.code, stale.message, stale);
   return age;
-};
+}
 
-const aged = (age: ReleaseAge | null): string =>
-  age === null
-    ? 'nothing was captured yet'
-    : `generation ${age.generation}, from ${ago(age.releasedAt.getTime(), Date.now())}; ${age.staleAfterMs === null ? 'no `stale_after` is set, so no age is too old' : `too old after ${duration(age.staleAfterMs)}`}`;
+function aged(age: ReleaseAge | null): string {
+  if (age === null) return 'nothing was captured yet';
+  const limit =
+    age.staleAfterMs === null
+      ? 'no `stale_after` is set, so no age is too old'
+      : `too old after ${duration(age.staleAfterMs)}`;
+  const released = ago(age.releasedAt.getTime(), Date.now());
+  return `generation ${age.generation}, from ${released}; ${limit}`;
+}
 
-const authenticate = async (deps: JoinedDeps, name: string): Promise<readonly string[]> => {
+async function authenticate(deps: JoinedDeps, name: string): Promise<readonly string[]> {
   const distribution = await readDistribution(deps.database.read, name);
   if (distribution === null)
     throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
@@ -49,4 +54,4 @@ const authenticate = async (deps: JoinedDeps, name: string): Promise<readonly st
     throw new DebgeoError('UNKNOWN', 'an unconditional request was answered with 304');
   return (await verifyReleaseSet(found.releaseSet, distribution.archive.keyring, new Date()))
     .signers;
-};
+}

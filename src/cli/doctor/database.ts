@@ -4,14 +4,14 @@ import type { Config } from '../../settings/servers.ts';
 import type { Findings } from './findings.ts';
 
 /**
- * By a connection of its own: a server that is too old is told before its tables are asked for.
- * False: it does not answer.
+ * Uses a connection of its own, so that a server that is too old is told before its tables are
+ * asked for. False: the server does not answer.
  */
-export const examineSettings = async (
+export async function examineSettings(
   findings: Findings,
   config: Config,
   workers: number,
-): Promise<boolean> => {
+): Promise<boolean> {
   const WHAT = 'settings of the database';
   const settings = await findings.check(
     'database',
@@ -29,6 +29,6 @@ export const examineSettings = async (
   const wrong = judgeSettings(settings, workers);
   for (const report of wrong) findings.wrong(WHAT, report);
   if (wrong.length === 0)
-    findings.ok(WHAT, 'a crash loses nothing, and there are connections enough');
+    findings.ok(WHAT, 'a crash loses nothing, and there are enough connections');
   return true;
-};
+}

@@ -1,12 +1,12 @@
 /**
- * What doctor prints: one line per subject. `ok`; `wrong` with what to type, and a bad exit; `note`
- * for what only costs, or cannot be seen.
+ * What doctor prints: one line per subject. `ok`; `wrong` with what to do, which makes the command
+ * fail; `note` for what only costs money or time, or cannot be seen.
  */
 import { DebgeoError, type ErrorReport } from '../../domain/errors.ts';
 import { describeError } from '../print-error.ts';
 
 export class Findings {
-  /** Nothing else counts for the exit code. */
+  /** Subjects that are wrong; nothing else counts for the exit code. */
   faults = 0;
 
   ok(what: string, text: string): void {
@@ -21,7 +21,7 @@ export class Findings {
     this.#wrong(what, describeError(report));
   }
 
-  /** Undefined: it is wrong, and was said. */
+  /** Undefined: it is wrong, and that was printed. */
   async check<T>(
     what: string,
     work: () => Promise<T>,

@@ -1,6 +1,6 @@
 /**
- * A site by one small blob below `.debgeo/`, which is removed again: written, read back, looked at,
- * read anonymously, deleted.
+ * Tries a site with one small blob below `.debgeo/`: writes it, reads it back, asks the storage
+ * about it, reads it anonymously, deletes it.
  */
 import { randomBytes } from 'node:crypto';
 
@@ -13,11 +13,11 @@ import { readPublic } from '../../site/read-public.ts';
 import type { Findings } from './findings.ts';
 import { DEADLINE_MS, within } from './within.ts';
 
-export const examineSite = async (
+export async function examineSite(
   findings: Findings,
   deps: JoinedDeps,
   site: string,
-): Promise<void> => {
+): Promise<void> {
   const seen: { judgement: SiteJudgement | null } = { judgement: null };
   await findings.check(
     `site ${site}`,
@@ -41,14 +41,14 @@ export const examineSite = async (
   for (const report of wrong) findings.wrong(what, report);
   if (wrong.length === 0) findings.ok(what, summary === '' ? 'says nothing of itself' : summary);
   for (const note of notes) findings.note(what, note);
-};
+}
 
-const tryOut = async (
+async function tryOut(
   deps: JoinedDeps,
   name: string,
   signal: AbortSignal,
   look: (path: RepoPath, signal: AbortSignal) => Promise<void>,
-): Promise<void> => {
+): Promise<void> {
   const { store, publicUrl } = await deps.siteOf(name);
   const bytes = randomBytes(64);
   const path = parseRepoPath(`.debgeo/doctor-${bytes.toString('hex', 0, 8)}`);
@@ -75,7 +75,7 @@ const tryOut = async (
         found: seen?.sha256 ?? '404',
       });
   } finally {
-    // in a time of its own: the other one may be over
+    // With a deadline of its own: the other may have passed.
     await store.remove(path, written.etag, AbortSignal.timeout(DEADLINE_MS));
   }
-};
+}

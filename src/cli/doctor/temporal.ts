@@ -4,16 +4,16 @@ import {
   describePollers,
   describeServer,
   type ServerDescription,
-} from '../../temporal/temporal.ts';
+} from '../../temporal/describe.ts';
 import { duration } from '../amount.ts';
 import { withTemporal, type Options } from '../connect.ts';
 import type { Findings } from './findings.ts';
 
 /** @returns how many workers poll; null: the server does not answer */
-export const examineTemporal = async (
+export async function examineTemporal(
   findings: Findings,
   options: Options,
-): Promise<number | null> => {
+): Promise<number | null> {
   const server = await findings.check(
     'Temporal',
     () => withTemporal(options, describeServer),
@@ -27,15 +27,17 @@ export const examineTemporal = async (
       count === null ? 'not seen: the server does not let us ask' : `${count} are registered`,
   );
   return (await findings.check('worker', () => countPollers(options, QUEUE), polling)) ?? 0;
-};
+}
 
-const describe = ({ version, namespace, retentionMs }: ServerDescription): string =>
-  `answers, version ${version}, namespace ${namespace}${retentionMs === null ? '' : ` keeps what ended for ${duration(retentionMs)}`}`;
+function describe({ version, namespace, retentionMs }: ServerDescription): string {
+  const kept = retentionMs === null ? '' : ` keeps what ended for ${duration(retentionMs)}`;
+  return `answers, version ${version}, namespace ${namespace}${kept}`;
+}
 
 /**
- * A worker registers those that are missing when it starts, where it may; none with another type.
+ * A worker that starts registers missing attributes where it may; it corrects no wrong type.
  */
-const assertAttributes = (server: ServerDescription): number | null => {
+function assertAttributes(server: ServerDescription): number | null {
   if (server.searchAttributes === null) return null;
   const wrong = server.searchAttributes.filter(({ isRight }) => !isRight);
   if (wrong.length === 0) return server.searchAttributes.length;
@@ -43,18 +45,20 @@ const assertAttributes = (server: ServerDescription): number | null => {
     .map(({ name, type }) => `--name ${name} --type ${TYPES[type] ?? type}`)
     .join(' ');
   throw new DebgeoError('CONFIG_INVALID', 'search attributes are missing or have another type', {
-    expected: `a worker that registers them when it starts; or: temporal operator search-attribute create --namespace ${server.namespace} ${create}`,
+    expected:
+      'a worker that registers them when it starts; or: temporal operator search-attribute create' +
+      ` --namespace ${server.namespace} ${create}`,
     found: wrong
       .map(({ name, found }) => `${name}: ${found === null ? 'missing' : `type number ${found}`}`)
       .join(', '),
   });
-};
+}
 
-/** As the `temporal` program says them. */
+/** The types as the `temporal` program spells them. */
 const TYPES: Readonly<Record<string, string>> = { KEYWORD: 'Keyword', KEYWORD_LIST: 'KeywordList' };
 
-export const countPollers = (options: Options, queue: string): Promise<number> =>
-  withTemporal(options, async (client) => {
+export function countPollers(options: Options, queue: string): Promise<number> {
+  return withTemporal(options, async (client) => {
     const pollers = await describePollers(client, queue);
     if (pollers === 0)
       throw new DebgeoError('NO_WORKER', `no worker polls ${queue}`, {
@@ -63,5 +67,6 @@ export const countPollers = (options: Options, queue: string): Promise<number> =
       });
     return pollers;
   });
+}
 
 export const polling = (count: number): string => `${count} ${count === 1 ? 'polls' : 'poll'}`;

@@ -1,12 +1,12 @@
 import type { DebgeoError } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 
-/** Longer than a request may be silent, whose own error says more. Milliseconds. */
+/** Longer than a request may be silent, because the request's own error says more. Milliseconds. */
 export const DEADLINE_MS = 2 * LIMITS.stallMs;
 
 /**
- * @throws `late()` where the work did not end in its time: the error of the abort itself says
- *   nothing
+ * @throws `late()` where the work did not end within `ms`, because the error of an abort says
+ *   nothing; else what `work` throws
  */
 export async function within<T>(
   late: () => DebgeoError,

@@ -8,7 +8,7 @@ import { DebgeoError } from '../../../src/domain/errors.ts';
 const late = () => new DebgeoError('SITE_STALLED', 'no answer');
 const isStalled = (error: unknown) => error instanceof DebgeoError && error.code === 'SITE_STALLED';
 
-test('what does not end in its time is told as that, in whatever way it takes the abort', async () => {
+test('work that does not end in time is late, in whatever way it takes the abort', async () => {
   const silent = async (signal: AbortSignal) => void (await once(signal, 'abort'));
   const throwsReason = async (signal: AbortSignal) =>
     silent(signal).then(() => signal.throwIfAborted());
@@ -19,7 +19,7 @@ test('what does not end in its time is told as that, in whatever way it takes th
   await assert.rejects(within(late, throwsOwn, 1), isStalled);
 });
 
-test('what goes wrong by itself keeps its error, late or not', async () => {
+test('work that fails by itself keeps its error, late or not', async () => {
   const wrong = new DebgeoError('SITE_DENIED', 'may not write');
 
   await assert.rejects(

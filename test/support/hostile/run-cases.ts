@@ -8,7 +8,8 @@ import { sql } from 'kysely';
 
 import type { DistributionStatus } from '../../../src/database/views/status.ts';
 import { ruleOf } from '../../../src/domain/errors.ts';
-import { connectTemporal, look } from '../../../src/temporal/temporal.ts';
+import { connectTemporal } from '../../../src/temporal/connection.ts';
+import { look } from '../../../src/temporal/updates.ts';
 import type { World } from '../world.ts';
 import type { Hand, HostileArchive } from './hostile-archive.ts';
 import type { HostileCase } from './hostile-case.ts';

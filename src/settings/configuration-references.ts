@@ -1,0 +1,159 @@
+/**
+ * What the schema of an entry cannot say: references between entries, files that they name, and
+ * entries that exclude each other.
+ */
+import { readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+import type { Fault } from './configuration-faults.ts';
+import {
+  isRepoPath,
+  type ArchiveEntry,
+  type DistributionEntry,
+  type SiteEntry,
+} from './configuration-schema.ts';
+
+/**
+ * The entries that are right by themselves, and the names of all entries: a reference to an entry
+ * that is wrong is no second fault.
+ */
+export interface Section<T> {
+  readonly entries: ReadonlyMap<string, T>;
+  readonly names: ReadonlySet<string>;
+}
+
+export type ArchiveConfiguration = Omit<ArchiveEntry, 'keyring' | 'unsigned' | 'mount'> & {
+  readonly mount: string;
+  /** Null: unsigned is accepted, on purpose. */
+  readonly keyring: Uint8Array | null;
+};
+export type SiteConfiguration = Omit<SiteEntry, 'public_url'> & { readonly public_url: string };
+export type DistributionConfiguration = Omit<DistributionEntry, 'primary'> & {
+  readonly primary: string;
+};
+
+type Tell = (path: readonly PropertyKey[], message: string) => void;
+
+const tellInto =
+  (faults: Fault[]): Tell =>
+  (path, message) =>
+    void faults.push({ path, message });
+
+/** Reads the keyrings, from `folder`. */
+export function completeArchives(
+  { entries }: Section<ArchiveEntry>,
+  folder: string,
+  faults: Fault[],
+): Record<string, ArchiveConfiguration> {
+  const tell = tellInto(faults);
+  const archives: Record<string, ArchiveConfiguration> = {};
+  for (const [key, { keyring, unsigned, mount = key, ...rest }] of entries) {
+    if ((keyring === undefined) === (unsigned === undefined))
+      tell(['archives', key], 'either a keyring, or unsigned: true on purpose');
+    if (rest.url.startsWith('file:') && rest.redirect_origins.length > 0)
+      tell(['archives', key, 'redirect_origins'], 'a folder redirects nowhere');
+    let bytes: Uint8Array | null = null;
+    if (keyring !== undefined)
+      try {
+        bytes = readFileSync(resolve(folder, keyring));
+      } catch (error) {
+        tell(
+          ['archives', key, 'keyring'],
+          `${keyring} cannot be read (${(error as NodeJS.ErrnoException).code})`,
+        );
+      }
+    archives[key] = { ...rest, mount, keyring: bytes };
+  }
+  judgeMounts(archives, tell);
+  return archives;
+}
+
+function judgeMounts(archives: Readonly<Record<string, ArchiveConfiguration>>, tell: Tell): void {
+  const mounts = Object.entries(archives).map(([key, { mount }]) => ({ key, mount: `${mount}/` }));
+  for (const one of mounts)
+    for (const other of mounts)
+      if (one.key !== other.key && one.mount.startsWith(other.mount))
+        tell(
+          ['archives', one.key, 'mount'],
+          `lies in the mount of ${other.key}: two archives never share a folder`,
+        );
+  for (const { key, mount } of mounts)
+    if (mount.startsWith('.debgeo/')) tell(['archives', key, 'mount'], '.debgeo is reserved');
+}
+
+export function completeSites(
+  { entries }: Section<SiteEntry>,
+  faults: Fault[],
+): Record<string, SiteConfiguration> {
+  const tell = tellInto(faults);
+  const sites: Record<string, SiteConfiguration> = {};
+  const places = new Map<string, string>();
+  for (const [key, { public_url, ...rest }] of entries) {
+    const place = [
+      rest.account_url,
+      rest.container,
+      ...(rest.prefix === '' ? [] : [rest.prefix]),
+    ].join('/');
+    const other = places.get(place);
+    if (other !== undefined) tell(['sites', key], `is the same place as ${other}`);
+    places.set(place, key);
+    if ('identity' in rest.credential && !rest.account_url.startsWith('https:'))
+      tell(['sites', key, 'credential'], 'an identity is used over https only');
+    sites[key] = { ...rest, public_url: public_url ?? place };
+  }
+  return sites;
+}
+
+export function completeDistributions(
+  { entries }: Section<DistributionEntry>,
+  archives: Section<ArchiveEntry>,
+  sites: Section<SiteEntry>,
+  faults: Fault[],
+): Record<string, DistributionConfiguration> {
+  const distributions: Record<string, DistributionConfiguration> = {};
+  const suites = new Map<string, string>();
+  for (const [key, { primary, ...rest }] of entries) {
+    const tell: Tell = (path, message) =>
+      void faults.push({ path: ['distributions', key, ...path], message });
+    if (!archives.names.has(rest.archive))
+      tell(['archive'], `there is no archive ${rest.archive} in this file`);
+    judgeSuite(rest, tell);
+    const suite = `${rest.archive} ${rest.suite}`;
+    if (suites.has(suite)) tell(['suite'], `is replicated as ${suites.get(suite)} already`);
+    suites.set(suite, key);
+    if (rest.stale_after !== undefined && rest.stale_after <= rest.poll)
+      tell(
+        ['stale_after'],
+        'is not longer than poll: between two looks every release would be stale',
+      );
+    judgeSites(rest.sites, sites, tell);
+    if (primary !== undefined && !rest.sites.includes(primary))
+      tell(['primary'], 'the primary is one of the sites');
+    distributions[key] = { ...rest, primary: primary ?? rest.sites[0]! };
+  }
+  return distributions;
+}
+
+function judgeSuite({ suite, components }: DistributionEntry, tell: Tell): void {
+  if (suite === './')
+    tell(
+      ['suite'],
+      'write / here and in sources.list: with ./ apt asks for names that blob storage cannot have',
+    );
+  else if (suite !== '/' && !isRepoPath(suite.replace(/\/$/, '')))
+    tell(
+      ['suite'],
+      'a suite is a path below dists/, or a folder that ends in / for a flat archive',
+    );
+  if (suite.endsWith('/') && components.length > 0)
+    tell(['components'], 'a flat archive has no components');
+}
+
+function judgeSites(names: readonly string[], sites: Section<SiteEntry>, tell: Tell): void {
+  names.forEach((name, index) => {
+    if (!sites.names.has(name)) tell(['sites', index], `there is no site ${name} in this file`);
+    else if (sites.entries.get(name)?.state === 'absent')
+      tell(['sites', index], `${name} is absent`);
+    if (names.indexOf(name) !== index) tell(['sites', index], `${name} is named twice`);
+  });
+}
