@@ -12,7 +12,7 @@ import type { Archive } from '../../../src/archive/archive.ts';
 import { createHttpArchive } from '../../../src/archive/http-archive.ts';
 import { missingContents } from '../../../src/database/catalog/index-contents.ts';
 import { indexDigestsOf, readSnapshot } from '../../../src/database/catalog/snapshots.ts';
-import { loadRoster } from '../../../src/database/replications/replications.ts';
+import { loadRoster } from '../../../src/database/replications/roster.ts';
 import { DebgeoError, type ErrorCode } from '../../../src/domain/errors.ts';
 import {
   makeBinaryPackage,

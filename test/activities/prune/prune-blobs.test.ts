@@ -24,7 +24,7 @@ import {
 } from '../../../src/database/publications/publications.ts';
 import { claimBlobs, finishBlobs } from '../../../src/database/registry/claims.ts';
 import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
-import { finishReplication } from '../../../src/database/replications/replications.ts';
+import { finishReplication } from '../../../src/database/replications/attempts.ts';
 import { findSite } from '../../../src/database/views/names.ts';
 import { DebgeoError } from '../../../src/domain/errors.ts';
 import { sitePath, type RepoPath } from '../../../src/domain/repo-path.ts';

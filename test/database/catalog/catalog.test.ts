@@ -15,7 +15,7 @@ import {
   publishedNamesOf,
   readSnapshot,
 } from '../../../src/database/catalog/snapshots.ts';
-import { loadRoster } from '../../../src/database/replications/replications.ts';
+import { loadRoster } from '../../../src/database/replications/roster.ts';
 import { readStatus } from '../../../src/database/views/status.ts';
 import type { Blob } from '../../../src/domain/blob.ts';
 import { DebgeoError, type ErrorCode } from '../../../src/domain/errors.ts';
