@@ -1,14 +1,13 @@
 /** Joins archive, site, spool and database to what activities reach. No other file does. */
-import { sql } from 'kysely';
 import type { Logger } from 'pino';
 
 import type { Deps } from '../activities/deps.ts';
 import type { Archive } from './archive/archive.ts';
 import { createDirectoryArchive } from './archive/directory-archive.ts';
 import { createHttpArchive } from './archive/http-archive.ts';
+import { ReplicationSite } from './database/entities/replication-site.ts';
 import { connectDatabase, type Database } from './database/orm.ts';
 import { assertMigrated } from './database/server/migrate.ts';
-import { all } from './database/sql.ts';
 import { DebgeoError } from './domain/errors.ts';
 import { LIMITS } from './domain/limits.ts';
 import type { RepoPath } from './domain/repo-path.ts';
@@ -17,7 +16,7 @@ import { readEnvironment } from './settings/environment.ts';
 import type { Config } from './settings/servers.ts';
 import type { AzureSite } from './site/azure-container.ts';
 import { createAzureSiteStore } from './site/azure-site-store.ts';
-import { fingerprintOf, loadCredential, type CredentialReference } from './site/credentials.ts';
+import { fingerprintOf, loadCredential } from './site/credentials.ts';
 import { inspectAzureSite } from './site/inspect-site.ts';
 import { judgeSite, type SiteJudgement } from './site/judge-site.ts';
 import { Pace } from './site/pace.ts';
@@ -28,17 +27,6 @@ export interface JoinedDeps extends Deps {
   /** Asks the storage behind a site, and its blob at `path`, and judges what it answers. */
   inspectSite(name: string, path: RepoPath, signal: AbortSignal): Promise<SiteJudgement>;
   close(): Promise<void>;
-}
-
-interface SiteRow {
-  readonly id: number;
-  readonly name: string;
-  readonly account_url: string;
-  readonly container: string;
-  readonly prefix: string;
-  readonly public_url: string;
-  readonly credential: CredentialReference;
-  readonly bytes_per_second: number | null;
 }
 
 /** @throws CONFIG_INVALID, DATABASE_UNREACHABLE, SCHEMA_OUTDATED */
@@ -74,9 +62,9 @@ export const createDeps = async (
     siteOf: async (name) => {
       const row = await readSite(database, name);
       // read each time: a rotated secret is used without a restart
-      const credential = await loadCredential(row.credential, row.account_url);
+      const credential = await loadCredential(row.credential, row.accountUrl);
       const key = JSON.stringify([
-        row.account_url,
+        row.accountUrl,
         row.container,
         row.prefix,
         fingerprintOf(credential),
@@ -84,13 +72,13 @@ export const createDeps = async (
       const known = stores.get(name);
       const pace = paces.get(name) ?? new Pace(LIMITS);
       paces.set(name, pace);
-      pace.limitTo(row.bytes_per_second);
+      pace.limitTo(row.bytesPerSecond ?? null);
       const store =
         known?.key === key
           ? known.store
           : createAzureSiteStore(placeOf(row), credential, LIMITS, pace);
       stores.set(name, { key, store });
-      return { id: row.id, name, publicUrl: row.public_url, store };
+      return { id: row.id, name, publicUrl: row.publicUrl, store };
     },
     inspectSite: async (name, path, signal) => {
       const row = await readSite(database, name);
@@ -99,7 +87,7 @@ export const createDeps = async (
         place,
         await inspectAzureSite(
           place,
-          await loadCredential(row.credential, row.account_url),
+          await loadCredential(row.credential, row.accountUrl),
           path,
           signal,
         ),
@@ -119,20 +107,15 @@ const createArchive = (archive: {
 }): Archive =>
   archive.url.startsWith('file:') ? createDirectoryArchive(archive) : createHttpArchive(archive);
 
-const placeOf = (row: SiteRow): AzureSite => ({
-  name: row.name,
-  accountUrl: row.account_url,
-  container: row.container,
-  prefix: row.prefix,
+const placeOf = ({ name, accountUrl, container, prefix }: ReplicationSite): AzureSite => ({
+  name,
+  accountUrl,
+  container,
+  prefix,
 });
 
-const readSite = async (database: Database, name: string): Promise<SiteRow> => {
-  const found = await all(
-    database.read,
-    sql<SiteRow>`
-    select id, name, account_url, container, prefix, public_url, credential, bytes_per_second from replication_sites where name = ${name}`,
-  );
-  const row = found[0];
-  if (row === undefined) throw new DebgeoError('NAME_UNKNOWN', `there is no site ${name}`);
+async function readSite(database: Database, name: string): Promise<ReplicationSite> {
+  const row = await database.read.em.findOne(ReplicationSite, { name });
+  if (row === null) throw new DebgeoError('NAME_UNKNOWN', `there is no site ${name}`);
   return row;
-};
+}

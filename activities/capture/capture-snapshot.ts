@@ -8,8 +8,9 @@ import { readDistribution } from '../../src/database/catalog/distributions.ts';
 import { KeptContents } from '../../src/database/catalog/index-contents.ts';
 import { saveResigned, saveSnapshot } from '../../src/database/catalog/save-snapshot.ts';
 import { indexDigestsOf, isSameReleaseSet } from '../../src/database/catalog/snapshots.ts';
-import { takeOlderAcceptance } from '../../src/database/replications/older-acceptances.ts';
-import { loadRoster, recordLook } from '../../src/database/replications/replications.ts';
+import { recordLook } from '../../src/database/replications/looks.ts';
+import { reserveOlderAcceptance } from '../../src/database/replications/older-acceptances.ts';
+import { loadRoster } from '../../src/database/replications/roster.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { isOlder, judgeFreshness } from '../../src/domain/freshness.ts';
 import { parseRelease, suiteFolder } from '../../src/domain/release.ts';
@@ -70,7 +71,7 @@ export const createCaptureSnapshot =
         const capture = {
           deps,
           record,
-          olderAcceptance: await takeOlderAcceptance(deps.database, record.id),
+          olderAcceptance: await reserveOlderAcceptance(deps.database, record.id),
           archive: deps.archiveOf(record.archive),
           folder: suiteFolder(record.suite),
           signal: context.signal,

@@ -1,4 +1,4 @@
-import { loadRoster } from '../../src/database/replications/replications.ts';
+import { loadRoster } from '../../src/database/replications/roster.ts';
 import type { Roster } from '../../src/domain/replication.ts';
 import type { Deps } from '../deps.ts';
 

@@ -1,4 +1,4 @@
-import { recordCaptureFailure } from '../../src/database/replications/replications.ts';
+import { recordCaptureFailure } from '../../src/database/replications/looks.ts';
 import type { ErrorReport } from '../../src/domain/errors.ts';
 import type { Roster } from '../../src/domain/replication.ts';
 import type { Deps } from '../deps.ts';

@@ -1,5 +1,5 @@
 import type { LaneAt } from '../../src/database/replication-row.ts';
-import { applyCommand } from '../../src/database/replications/replications.ts';
+import { applyCommand } from '../../src/database/replications/commands.ts';
 import type { Command, Replication } from '../../src/domain/replication.ts';
 import { activityContext } from '../context.ts';
 import type { Deps } from '../deps.ts';

@@ -5,7 +5,7 @@ import {
   type BlobToChecksum,
 } from '../../src/database/registry/checksums.ts';
 import type { LaneKey } from '../../src/database/replication-row.ts';
-import { takeVerify } from '../../src/database/replications/replications.ts';
+import { beginVerify } from '../../src/database/replications/attempts.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { isWorkerStopping, withHeartbeat } from '../context.ts';
@@ -64,7 +64,7 @@ export const createChecksumBlobs =
       const asked =
         step.row.verifyRequestedAt === null
           ? null
-          : await takeVerify(deps.database, step.at, step.key.attempt);
+          : await beginVerify(deps.database, step.at, step.key.attempt);
       while ((await readUntil(asked)) > 0) {
         if (Date.now() >= end) return { more: true, repair: 0, row };
       }

@@ -1,4 +1,4 @@
-import type { RecordedName } from '../../src/database/publications/publications.ts';
+import type { RecordedName } from '../../src/database/publications/names.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';

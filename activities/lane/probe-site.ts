@@ -1,6 +1,6 @@
 import { byHashMembers, samplePool } from '../../src/database/catalog/members.ts';
 import { publishedNamesOf, readSnapshot } from '../../src/database/catalog/snapshots.ts';
-import { finishReplication } from '../../src/database/replications/replications.ts';
+import { finishReplication } from '../../src/database/replications/attempts.ts';
 import type { Blob } from '../../src/domain/blob.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { byStrength } from '../../src/domain/hashes.ts';

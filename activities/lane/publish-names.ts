@@ -14,9 +14,9 @@ import type { Database } from '../../src/database/orm.ts';
 import {
   recordCorruptName,
   recordName,
-  type Publication,
   type RecordedName,
-} from '../../src/database/publications/publications.ts';
+} from '../../src/database/publications/names.ts';
+import { type Publication } from '../../src/database/publications/publications.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
@@ -224,7 +224,7 @@ export class NamesPublisher {
       etag: seen?.etag ?? null,
       lastModified: seen?.lastModified ?? lastModified,
     };
-    return recordName(this.#database, this.#publication, name.path, recorded);
+    return recordName(this.#database, this.#publication.lane, name.path, recorded);
   }
 
   #reportCorrupt(

@@ -1,5 +1,5 @@
 import type { LaneAt } from '../../src/database/replication-row.ts';
-import { recordFailure } from '../../src/database/replications/replications.ts';
+import { recordFailure } from '../../src/database/replications/failures.ts';
 import type { ErrorReport } from '../../src/domain/errors.ts';
 import type { Replication } from '../../src/domain/replication.ts';
 import { activityContext } from '../context.ts';

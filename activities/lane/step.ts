@@ -2,8 +2,8 @@ import {
   readDistribution,
   type DistributionRecord,
 } from '../../src/database/catalog/distributions.ts';
-import { findLane, type LaneAt, type LaneKey } from '../../src/database/replication-row.ts';
-import { startAttempt } from '../../src/database/replications/replications.ts';
+import type { LaneAt, LaneKey } from '../../src/database/replication-row.ts';
+import { startAttempt } from '../../src/database/replications/attempts.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import type { Replication } from '../../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
@@ -52,10 +52,7 @@ export function beginStep(deps: Deps, input: StepInput): Promise<Step> {
   const context = activityContext();
   const at = { distribution: input.distribution, site: input.site };
   const start = async (): Promise<Step> => {
-    const { generation } = input;
-    const { attempt } = context;
-    const key = { ...(await findLane(deps.database.read, at)), generation, attempt };
-    const row = await startAttempt(deps.database, at, generation, attempt);
+    const { key, row } = await startAttempt(deps.database, at, input.generation, context.attempt);
     const distribution = await readDistribution(deps.database.read, at.distribution);
     if (distribution === null)
       throw new DebgeoError('NAME_UNKNOWN', `the distribution ${at.distribution} was removed`);

@@ -7,12 +7,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
+import { readDistribution } from '../../src/database/catalog/distributions.ts';
 import { saveSnapshot } from '../../src/database/catalog/save-snapshot.ts';
 import { applyConfiguration } from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase } from '../../src/database/orm.ts';
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
-import { findLane } from '../../src/database/replication-row.ts';
-import { startAttempt } from '../../src/database/replications/replications.ts';
+import { startAttempt } from '../../src/database/replications/attempts.ts';
 import { BlobSet } from '../../src/domain/blob-set.ts';
 import { PackagesReader } from '../../src/domain/index-file.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
@@ -60,16 +60,14 @@ export const parsePlan: WorkGroup = {
     try {
       await applyConfiguration(database, CONFIGURATION, false);
       const inRelease = readFileSync(join(corpus.folder, 'archive/dists/s1/InRelease'));
-      const { id } = await findId(database);
+      const { id } = (await readDistribution(database.read, AT.distribution))!;
       await step('save the snapshot', async () => {
         await saveSnapshot(database, id, snapshotOf(inRelease, poolFiles), {
           etag: null,
           lastModified: null,
         });
       });
-      const attempt = Date.now();
-      const lane = { ...(await findLane(database.read, AT)), generation: 1, attempt };
-      await startAttempt(database, AT, 1, attempt);
+      const { key: lane } = await startAttempt(database, AT, 1, Date.now());
       await step('plan', async () => {
         await database.transaction((tx) => planBlobs(tx, lane));
       });
@@ -132,9 +130,3 @@ const CONFIGURATION: Parameters<typeof applyConfiguration>[1] = {
     },
   },
 };
-
-async function findId(
-  database: Awaited<ReturnType<typeof connectDatabase>>,
-): Promise<{ id: number }> {
-  return findLane(database.read, AT).then((lane) => ({ id: lane.distributionId }));
-}

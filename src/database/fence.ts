@@ -26,13 +26,14 @@ export const overtaken = (lane: string, attempt: number, fence: number | null): 
 /**
  * Locks the lane's row and refuses an attempt that a newer one, a failure or a cancel has
  * overtaken.
+ * @returns the generation that the site serves
  * @throws FENCED
  */
-export async function holdFence(tx: Tx, lane: LaneKey): Promise<void> {
+export async function holdFence(tx: Tx, lane: LaneKey): Promise<{ served: number }> {
   const row = await one(
     tx,
-    sql<{ fence: number }>`
-      select fence
+    sql<{ fence: number; served: number }>`
+      select fence, served_generation as served
       from distribution_replications
       where distribution_id = ${lane.distributionId}
         and site_id = ${lane.siteId}
@@ -40,4 +41,5 @@ export async function holdFence(tx: Tx, lane: LaneKey): Promise<void> {
   );
   if (row?.fence !== lane.attempt)
     throw overtaken('this replication', lane.attempt, row?.fence ?? null);
+  return row;
 }

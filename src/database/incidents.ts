@@ -1,4 +1,9 @@
-import { sql } from 'kysely';
+/**
+ * What went wrong, and what happened: the two records that operators read. Both are written by SQL:
+ * the conflict target of an open incident is a partial index, which MikroORM cannot name, and an
+ * event is one insert that no row is read for.
+ */
+import { sql, type RawBuilder } from 'kysely';
 
 import type { ErrorCode, ErrorReport } from '../domain/errors.ts';
 import type { Tx } from './orm.ts';
@@ -12,21 +17,32 @@ export interface NewIncident {
   readonly report: ErrorReport;
 }
 
+/** Codes that say what the operator or a newer attempt did: no promise is broken. */
+const NO_INCIDENT: readonly ErrorCode[] = ['SUPERSEDED', 'FENCED', 'CANCELLED'];
+
 /**
  * Puts a refused release or a broken promise on record. While the same one (distribution, site,
  * code, path) is open, it is counted, not repeated.
  */
 export async function recordIncident(tx: Tx, incident: NewIncident): Promise<void> {
-  const { report } = incident;
+  const { distributionId, siteId, generation, path, report } = incident;
+  if (NO_INCIDENT.includes(report.code)) return;
   await run(
     tx,
     sql`
-    insert into incidents (distribution_id, site_id, generation, code, path, message, expected, found)
-    values (${incident.distributionId}, ${incident.siteId ?? null}, ${incident.generation ?? null}, ${report.code}, ${incident.path ?? null},
-            ${report.message}, ${report.expected ?? null}, ${report.found ?? null})
-    on conflict (distribution_id, site_id, code, path) where resolved_at is null
-    do update set times = incidents.times + 1, last_at = now(), generation = excluded.generation, message = excluded.message,
-                  expected = excluded.expected, found = excluded.found`,
+      insert into incidents
+        (distribution_id, site_id, generation, code, path, message, expected, found)
+      values (
+        ${distributionId}, ${siteId ?? null}, ${generation ?? null}, ${report.code},
+        ${path ?? null}, ${report.message}, ${report.expected ?? null}, ${report.found ?? null})
+      on conflict (distribution_id, site_id, code, path) where resolved_at is null
+      do update set
+        times = incidents.times + 1,
+        last_at = now(),
+        generation = excluded.generation,
+        message = excluded.message,
+        expected = excluded.expected,
+        found = excluded.found`,
   );
 }
 
@@ -39,12 +55,12 @@ export async function resolveIncidents(
   of: { distributionId: number; siteId: number | null },
   resolution: string,
 ): Promise<void> {
-  await run(
+  await resolve(
     tx,
-    sql`
-    update incidents set resolved_at = now(), resolution = ${resolution}
-    where distribution_id = ${of.distributionId} and site_id is not distinct from ${of.siteId}::int and resolved_at is null
+    sql<boolean>`distribution_id = ${of.distributionId}
+      and site_id is not distinct from ${of.siteId}::int
       and code <> 'RELEASE_STALE'`,
+    resolution,
   );
 }
 
@@ -54,11 +70,23 @@ export async function resolveIncident(
   of: { distributionId: number; code: ErrorCode },
   resolution: string,
 ): Promise<void> {
+  await resolve(
+    tx,
+    sql<boolean>`distribution_id = ${of.distributionId}
+      and site_id is null
+      and code = ${of.code}`,
+    resolution,
+  );
+}
+
+async function resolve(tx: Tx, which: RawBuilder<boolean>, resolution: string): Promise<void> {
   await run(
     tx,
     sql`
-    update incidents set resolved_at = now(), resolution = ${resolution}
-    where distribution_id = ${of.distributionId} and site_id is null and code = ${of.code} and resolved_at is null`,
+      update incidents
+      set resolved_at = now(), resolution = ${resolution}
+      where ${which}
+        and resolved_at is null`,
   );
 }
 
@@ -73,10 +101,13 @@ export async function recordEvent(
     readonly facts?: Readonly<Record<string, unknown>>;
   },
 ): Promise<void> {
+  const { distributionId, siteId, generation, what, facts } = event;
   await run(
     tx,
     sql`
-    insert into distribution_events (distribution_id, site_id, generation, what, facts)
-    values (${event.distributionId}, ${event.siteId ?? null}, ${event.generation ?? null}, ${event.what}, ${JSON.stringify(event.facts ?? {})}::jsonb)`,
+      insert into distribution_events (distribution_id, site_id, generation, what, facts)
+      values (
+        ${distributionId}, ${siteId ?? null}, ${generation ?? null}, ${what},
+        ${JSON.stringify(facts ?? {})}::jsonb)`,
   );
 }

@@ -1,7 +1,6 @@
 /** The row of a lane as workflows decide on it, and how a lane is named: by words or by ids. */
 import { sql } from 'kysely';
 
-import { DebgeoError } from '../domain/errors.ts';
 import type { Replication } from '../domain/replication.ts';
 import { fenced } from './fence.ts';
 import type { Tx } from './orm.ts';
@@ -29,26 +28,19 @@ export interface LaneKey extends LaneIds {
   readonly attempt: number;
 }
 
-/** @throws NAME_UNKNOWN  no such distribution or no such site */
-export async function findLane(tx: Tx, at: LaneAt): Promise<LaneIds> {
-  const ids = await one(
-    tx,
-    sql<LaneIds>`
-      select d.id as "distributionId", s.id as "siteId"
-      from debian_distributions d, replication_sites s
-      where d.name = ${at.distribution}
-        and s.name = ${at.site}`,
-  );
-  if (ids === null)
-    throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
-  return ids;
-}
+const QUEUE_PREFIX = 'debgeo-site-';
 
-/** The task queue of the site `s`: its worker group's, or its own. */
-export const QUEUE = sql<string>`'debgeo-site-' || coalesce(s.worker_group, s.name)`;
+/** The task queue of a site: its worker group's, or its own. */
+export const queueOf = (site: {
+  readonly name: string;
+  readonly workerGroup?: string | null | undefined;
+}): string => QUEUE_PREFIX + (site.workerGroup ?? site.name);
+
+/** The same of the site `s`, in SQL. */
+export const QUEUE = sql<string>`${sql.lit(QUEUE_PREFIX)} || coalesce(s.worker_group, s.name)`;
 
 /** That a publication of `r` is open: between the first published name and InRelease. */
-export const IS_PUBLISHING = sql<boolean>`exists (
+const IS_PUBLISHING = sql<boolean>`exists (
     select from publications p
     where p.distribution_id = r.distribution_id
       and p.site_id = r.site_id

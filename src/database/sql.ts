@@ -1,4 +1,5 @@
 /** How this room runs SQL: `all`, `one` or `run`, and how times go in and come out. */
+import { raw } from '@mikro-orm/postgresql';
 import { sql, type RawBuilder } from 'kysely';
 
 import type { Tx } from './orm.ts';
@@ -28,6 +29,11 @@ export const ms = (column: RawBuilder<unknown> | string): RawBuilder<number> => 
 export const timestamp = (value: number | Date | null): RawBuilder<unknown> =>
   sql`to_timestamp(${value === null ? null : Number(value) / 1000}::double precision)`;
 
-/** So many milliseconds from now, as a timestamptz of the database's clock. */
-export const later = (wait: number | RawBuilder<unknown>): RawBuilder<unknown> =>
-  sql`now() + ${wait}::double precision * interval '1 millisecond'`;
+/** The database's clock, in a column of an entity. */
+export const now = () => raw<Date>('now()');
+
+/** So many milliseconds from now by the database's clock, in a column of an entity. */
+export const later = (wait: number) => raw<Date>("now() + ? * interval '1 millisecond'", [wait]);
+
+/** The largest value of a column of type int. */
+export const INT_MAX = 2_147_483_647;

@@ -18,8 +18,8 @@ import {
 } from '../../src/database/publications/publications.ts';
 import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry/claims.ts';
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
-import { findLane, type LaneKey } from '../../src/database/replication-row.ts';
-import { finishReplication, startAttempt } from '../../src/database/replications/replications.ts';
+import type { LaneKey } from '../../src/database/replication-row.ts';
+import { finishReplication, startAttempt } from '../../src/database/replications/attempts.ts';
 import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
@@ -106,8 +106,7 @@ export async function start(
   site = 'fra',
   attempt = (attempts += 1),
 ): Promise<LaneKey> {
-  await startAttempt(db, { distribution: name, site }, generation, attempt);
-  return { ...(await findLane(db.read, { distribution: name, site })), generation, attempt };
+  return (await startAttempt(db, { distribution: name, site }, generation, attempt)).key;
 }
 
 export async function plan(

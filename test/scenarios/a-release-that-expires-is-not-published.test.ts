@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 
 import type { Activities } from '../../activities/index.ts';
-import { recordLook } from '../../src/database/replications/replications.ts';
+import { recordLook } from '../../src/database/replications/looks.ts';
 import type { ErrorCode } from '../../src/domain/errors.ts';
 import { createSigningKey } from '../../src/made-archive/signing-key.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';

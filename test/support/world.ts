@@ -33,7 +33,6 @@ import {
   type AppliedConfiguration,
 } from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
-import { findLane, readReplication } from '../../src/database/replication-row.ts';
 import {
   readStatus,
   type DistributionStatus,
@@ -65,6 +64,7 @@ import type { Client } from '../../src/witness/client.ts';
 import { runWorker } from '../../src/worker/worker.ts';
 import { aConfiguration } from './configuration.ts';
 import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
+import { replicationOf } from './replication-of.ts';
 import { freshNamespace, migratedDatabase, servers, workflowBundle } from './servers.ts';
 
 /**
@@ -273,8 +273,7 @@ export class World {
 
   /** The lane's row as the workflow sees it. */
   async replication(site: string, suite: string = this.suite): Promise<Replication> {
-    const { read } = this.database;
-    return readReplication(read, await findLane(read, { distribution: suite, site }));
+    return replicationOf(this.database.read, { distribution: suite, site });
   }
 
   /** In the order in which they were published there. */

@@ -2,7 +2,7 @@ import { sql } from 'kysely';
 
 import { DistributionReplication } from '../entities/distribution-replication.ts';
 import type { Tx } from '../orm.ts';
-import { rollUp } from '../replications/replications.ts';
+import { rollUp } from '../replications/roll-up.ts';
 import { run } from '../sql.ts';
 
 /**

@@ -5,6 +5,7 @@ import { DistributionReplication } from './distribution-replication.ts';
 import { DistributionSnapshot } from './distribution-snapshot.ts';
 import { Incident } from './incident.ts';
 import { OlderAcceptance } from './older-acceptance.ts';
+import { Prune } from './prune.ts';
 import { Publication } from './publication.ts';
 import { ReplicationSite } from './replication-site.ts';
 
@@ -16,6 +17,7 @@ export const ENTITIES = [
   DistributionSnapshot,
   DistributionReplication,
   Publication,
+  Prune,
   Incident,
   DistributionEvent,
   OlderAcceptance,

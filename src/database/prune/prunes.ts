@@ -2,115 +2,150 @@
  * The row of a site's prune: what its workflow decides on, and what status shows. Each writer
  * answers with the row that it commits.
  */
-import { sql, type RawBuilder } from 'kysely';
+import { raw, type EntityData, type Loaded } from '@mikro-orm/postgresql';
+import { sql } from 'kysely';
 
 import { ruleOf, type ErrorReport } from '../../domain/errors.ts';
-import { LIMITS } from '../../domain/limits.ts';
-import { backoffMs, type SitePrune } from '../../domain/replication.ts';
-import { type Database, type Tx } from '../orm.ts';
-import { QUEUE } from '../replication-row.ts';
-import { ms, all, one, run, later } from '../sql.ts';
+import type { SitePrune } from '../../domain/replication.ts';
+import { Prune } from '../entities/prune.ts';
+import { ReplicationSite } from '../entities/replication-site.ts';
+import type { Database, Tx } from '../orm.ts';
+import { queueOf } from '../replication-row.ts';
+import { backoffOf } from '../replications/waits.ts';
+import { later, now, run } from '../sql.ts';
 
 /**
- * The first prune of a site comes an interval after this was asked for first. Not there: not
+ * The first prune of a site comes an interval after its row was asked for first. Not there: not
  * enabled.
  */
-export function loadPrune(db: Database, site: string): Promise<SitePrune> {
-  return db.transaction(async (tx) => {
+export async function loadPrune(db: Database, site: string): Promise<SitePrune> {
+  if ((await findPrune(db.read, site)) === null)
+    // In SQL: the time is computed from another row, and whichever worker asks first inserts.
     await run(
-      tx,
+      db.read,
       sql`
-      insert into prunes (site_id, next_at) select id, ${later(sql`prune_interval_ms`)} from replication_sites where name = ${site}
-      on conflict do nothing`,
+        insert into prunes (site_id, next_at)
+        select id, now() + prune_interval_ms * interval '1 millisecond'
+        from replication_sites
+        where name = ${site}
+        on conflict do nothing`,
     );
-    return readPrune(tx, site);
-  });
+  return readPrune(db.read, site);
 }
 
+type FoundPrune = Loaded<Prune, 'site'>;
+
+const findPrune = ({ em }: Tx, site: string): Promise<FoundPrune | null> =>
+  em.findOne(Prune, { site: { name: site } }, { populate: ['site'], refresh: true });
+
 async function readPrune(tx: Tx, site: string): Promise<SitePrune> {
-  const row = await one(
-    tx,
-    sql<SitePrune>`
-      select s.name as site, ${QUEUE} as queue, s.enabled, ${ms('p.next_at')} as "nextAt",
-             ${ms('p.started_at')} as "startedAt", ${ms('p.ended_at')} as "endedAt", p.blobs, p.bytes, p.snapshots, p.more, p.failure_code as code
-      from prunes p join replication_sites s on s.id = p.site_id where s.name = ${site}`,
-  );
-  const nothing = {
-    startedAt: null,
-    endedAt: null,
+  const prune = await findPrune(tx, site);
+  return prune === null ? noPrune(site) : sitePruneOf(prune);
+}
+
+function sitePruneOf(prune: FoundPrune): SitePrune {
+  const site = prune.site.$;
+  return {
+    site: site.name,
+    queue: queueOf(site),
+    enabled: site.enabled,
+    nextAt: prune.nextAt.getTime(),
+    startedAt: prune.startedAt?.getTime() ?? null,
+    endedAt: prune.endedAt?.getTime() ?? null,
+    blobs: prune.blobs,
+    bytes: prune.bytes,
+    snapshots: prune.snapshots,
+    more: prune.more,
+    code: prune.failureCode ?? null,
+  };
+}
+
+/** Before the first run. */
+const noPrune = (site: string): SitePrune => ({
+  site,
+  queue: '',
+  enabled: false,
+  nextAt: 0,
+  startedAt: null,
+  endedAt: null,
+  blobs: 0,
+  bytes: 0,
+  snapshots: 0,
+  more: false,
+  code: null,
+});
+
+/** A run begins: what it deletes is counted from here. */
+export const startPrune = (db: Database, siteId: number): Promise<unknown> =>
+  writePrune(db.read, siteId, {
+    startedAt: now(),
     blobs: 0,
     bytes: 0,
     snapshots: 0,
     more: false,
-    code: null,
-  };
-  return row ?? { site, queue: '', enabled: false, nextAt: 0, ...nothing };
-}
+  });
 
-/** A run begins: what it deletes is counted from here. */
-export const startPrune = (db: Database, siteId: number): Promise<unknown> =>
-  run(
-    db.read,
-    sql`update prunes set started_at = now(), blobs = 0, bytes = 0, snapshots = 0, more = false where site_id = ${siteId}`,
-  );
+const writePrune = ({ em }: Tx, siteId: number, columns: EntityData<Prune>): Promise<number> =>
+  em.nativeUpdate(Prune, { site: siteId }, columns);
 
 /** All that the share allows is marked. */
 export async function recordMarked(db: Database, site: string, more: boolean): Promise<SitePrune> {
-  return write(db, site, sql`more = ${more}`);
+  const prune = await findPrune(db.read, site);
+  if (prune !== null) await writePrune(db.read, prune.site.id, { more });
+  return readPrune(db.read, site);
 }
 
 /** The run has ended well. */
-export const finishPrune = (db: Database, site: string, snapshots: number): Promise<SitePrune> =>
-  write(
-    db,
-    site,
-    sql`ended_at = now(), snapshots = p.snapshots + ${snapshots}, failure_code = null, failure = null, failure_count = 0,
-        next_at = ${later(sql`s.prune_interval_ms`)}`,
-  );
+export async function finishPrune(
+  db: Database,
+  site: string,
+  snapshots: number,
+): Promise<SitePrune> {
+  const prune = await findPrune(db.read, site);
+  if (prune !== null)
+    await writePrune(db.read, prune.site.id, {
+      endedAt: now(),
+      snapshots: raw('snapshots + ?', [snapshots]),
+      failureCode: null,
+      failure: null,
+      failureCount: 0,
+      nextAt: later(prune.site.$.pruneIntervalMs),
+    });
+  return readPrune(db.read, site);
+}
 
 /**
  * The run failed and is tried again: sooner than the next one would come, unless a person has to
  * act first, and ever later.
  */
-export const recordPruneFailure = (
+export function recordPruneFailure(
   db: Database,
   site: string,
   report: ErrorReport,
-): Promise<SitePrune> =>
-  db.transaction(async (tx) => {
-    const rows = await all(
-      tx,
-      sql<{ count: number }>`
-      select p.failure_count + 1 as count from prunes p join replication_sites s on s.id = p.site_id where s.name = ${site} for update of p`,
-    );
-    const backoff = backoffMs(
-      rows[0]?.count ?? 1,
-      Math.random(),
-      LIMITS.backoffInitialMs,
-      LIMITS.backoffCapMs,
-    );
-    const wait =
-      ruleOf(report.code).then === 'person'
-        ? sql`s.prune_interval_ms`
-        : sql`least(s.prune_interval_ms, ${backoff}::bigint)`;
-    return write(
-      tx,
-      site,
-      sql`failure_code = ${report.code}, failure = ${JSON.stringify(report)}::jsonb, failure_count = p.failure_count + 1, next_at = ${later(wait)}`,
-    );
-  });
-
-async function write(
-  at: Database | Tx,
-  site: string,
-  assignments: RawBuilder<unknown>,
 ): Promise<SitePrune> {
-  const tx = 'read' in at ? at.read : at;
-  await run(
-    tx,
-    sql`update prunes p set ${assignments} from replication_sites s where s.id = p.site_id and s.name = ${site}`,
-  );
-  return readPrune(tx, site);
+  return db.transaction(async (tx) => {
+    // Locked first, and found afterwards: of two runs that fail together each is counted.
+    await run(
+      tx,
+      sql`
+        select from prunes
+        where site_id = (select id from replication_sites where name = ${site})
+        for update`,
+    );
+    const prune = await findPrune(tx, site);
+    if (prune === null) return noPrune(site);
+    const { pruneIntervalMs } = prune.site.$;
+    const failureCount = prune.failureCount + 1;
+    const needsPerson = ruleOf(report.code).then === 'person';
+    const wait = needsPerson ? pruneIntervalMs : Math.min(pruneIntervalMs, backoffOf(failureCount));
+    await writePrune(tx, prune.site.id, {
+      failureCode: report.code,
+      failure: report,
+      failureCount,
+      nextAt: later(wait),
+    });
+    return readPrune(tx, site);
+  });
 }
 
 /** What an operator sees of the last prune of a site. */
@@ -120,14 +155,13 @@ export interface PruneStatus extends SitePrune {
 }
 
 /** Of each enabled site, by name. */
-export const readPrunes = async (db: Database): Promise<PruneStatus[]> => {
-  const rows = await all(
-    db.read,
-    sql<{ site: string; siteId: number; failure: ErrorReport | null }>`
-    select s.name as site, s.id as "siteId", p.failure from replication_sites s left join prunes p on p.site_id = s.id
-    where s.enabled order by s.name`,
-  );
-  return Promise.all(
-    rows.map(async ({ site, ...row }) => ({ ...(await readPrune(db.read, site)), ...row })),
-  );
-};
+export async function readPrunes(db: Database): Promise<PruneStatus[]> {
+  const { em } = db.read;
+  const sites = await em.find(ReplicationSite, { enabled: true }, { orderBy: { name: 'asc' } });
+  const prunes = await em.find(Prune, { site: { enabled: true } }, { populate: ['site'] });
+  return sites.map((site) => {
+    const prune = prunes.find((one) => one.site.id === site.id);
+    if (prune === undefined) return { ...noPrune(site.name), siteId: site.id, failure: null };
+    return { ...sitePruneOf(prune), siteId: site.id, failure: prune.failure ?? null };
+  });
+}

@@ -7,14 +7,12 @@ import { sql } from 'kysely';
 import type { ErrorReport } from '../../domain/errors.ts';
 import { judgeAge } from '../../domain/freshness.ts';
 import { recordIncident, resolveIncident } from '../incidents.ts';
-import { type Tx } from '../orm.ts';
+import type { Tx } from '../orm.ts';
 import { ms, one } from '../sql.ts';
 
 export interface ReleaseAge {
   readonly generation: number;
-  /**
-   * Its Date; where it has none, when its text was captured first, whoever signed it again since.
-   */
+  /** Its Date; where it has none, when its text was first captured, however often it was signed. */
   readonly releasedAt: Date;
   /** Null: no age is too old. */
   readonly staleAfterMs: number | null;
@@ -22,17 +20,23 @@ export interface ReleaseAge {
 
 /** Of the newest captured generation; null before the first. */
 export async function readReleaseAge(tx: Tx, distributionId: number): Promise<ReleaseAge | null> {
+  const firstCaptured = sql`(
+    select min(same.captured_at)
+    from distribution_snapshots same
+    where same.distribution_id = d.id
+      and same.generation > coalesce((
+        select max(other.generation)
+        from distribution_snapshots other
+        where other.distribution_id = d.id
+          and other.body_sha256 <> newest.body_sha256), 0))`;
   const row = await one(
     tx,
     sql<{ generation: number; releasedAt: number; staleAfterMs: number | null }>`
       select newest.generation, d.stale_after_ms as "staleAfterMs",
-             ${ms(sql`coalesce(newest.date, (
-               select min(same.captured_at) from distribution_snapshots same
-               where same.distribution_id = d.id and same.generation > coalesce((
-                 select max(other.generation) from distribution_snapshots other
-                 where other.distribution_id = d.id and other.body_sha256 <> newest.body_sha256), 0)))`)} as "releasedAt"
+        ${ms(sql`coalesce(newest.date, ${firstCaptured})`)} as "releasedAt"
       from debian_distributions d
-      join distribution_snapshots newest on newest.distribution_id = d.id and newest.generation = d.latest_generation
+      join distribution_snapshots newest
+        on newest.distribution_id = d.id and newest.generation = d.latest_generation
       where d.id = ${distributionId}`,
   );
   return row && { ...row, releasedAt: new Date(row.releasedAt) };
@@ -42,10 +46,10 @@ export async function readReleaseAge(tx: Tx, distributionId: number): Promise<Re
 export async function readStaleness(
   tx: Tx,
   distributionId: number,
-  now: Date,
+  at: Date,
 ): Promise<ErrorReport | null> {
   const age = await readReleaseAge(tx, distributionId);
-  return age && judgeAge(age.releasedAt, age.staleAfterMs, now);
+  return age && judgeAge(age.releasedAt, age.staleAfterMs, at);
 }
 
 /**

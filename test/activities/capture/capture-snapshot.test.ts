@@ -9,7 +9,7 @@ import { sql } from 'kysely';
 import type { Archive } from '../../../src/archive/archive.ts';
 import { missingContents } from '../../../src/database/catalog/index-contents.ts';
 import { indexDigestsOf, readSnapshot } from '../../../src/database/catalog/snapshots.ts';
-import { loadRoster } from '../../../src/database/replications/replications.ts';
+import { loadRoster } from '../../../src/database/replications/roster.ts';
 import { DebgeoError, type ErrorCode } from '../../../src/domain/errors.ts';
 import { hashOf } from '../../../src/made-archive/release-files.ts';
 import { createSigningKey } from '../../../src/made-archive/signing-key.ts';

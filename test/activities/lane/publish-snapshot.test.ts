@@ -4,7 +4,7 @@ import test, { after, before } from 'node:test';
 
 import { sql } from 'kysely';
 
-import { applyCommand } from '../../../src/database/replications/replications.ts';
+import { applyCommand } from '../../../src/database/replications/commands.ts';
 import type { RepoPath } from '../../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../../src/site/site-store.ts';
 import { rotAt } from '../../support/rot.ts';

@@ -26,7 +26,7 @@ import {
 } from '../../../src/database/publications/publications.ts';
 import { claimBlobs, finishBlobs } from '../../../src/database/registry/claims.ts';
 import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
-import { finishReplication } from '../../../src/database/replications/replications.ts';
+import { finishReplication } from '../../../src/database/replications/attempts.ts';
 import { DebgeoError } from '../../../src/domain/errors.ts';
 import { sitePath, type RepoPath } from '../../../src/domain/repo-path.ts';
 import type { Sha256 } from '../../../src/domain/sha256.ts';

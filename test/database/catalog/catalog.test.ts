@@ -16,7 +16,7 @@ import {
   readSnapshot,
 } from '../../../src/database/catalog/snapshots.ts';
 import { OPEN } from '../../../src/database/catalog/write-members.ts';
-import { loadRoster } from '../../../src/database/replications/replications.ts';
+import { loadRoster } from '../../../src/database/replications/roster.ts';
 import { all, run } from '../../../src/database/sql.ts';
 import { readStatus } from '../../../src/database/views/status.ts';
 import type { Blob } from '../../../src/domain/blob.ts';

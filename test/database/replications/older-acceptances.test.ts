@@ -4,14 +4,11 @@ import { after, test } from 'node:test';
 import { sql } from 'kysely';
 
 import { saveSnapshot } from '../../../src/database/catalog/save-snapshot.ts';
+import { recordCaptureFailure, recordLook } from '../../../src/database/replications/looks.ts';
 import {
   acceptOlder,
-  takeOlderAcceptance,
+  reserveOlderAcceptance,
 } from '../../../src/database/replications/older-acceptances.ts';
-import {
-  recordCaptureFailure,
-  recordLook,
-} from '../../../src/database/replications/replications.ts';
 import { DebgeoError } from '../../../src/domain/errors.ts';
 import {
   aBlob,
@@ -42,11 +39,11 @@ const older = {
 test('a word waits for the look that begins after it; one that runs meanwhile neither takes nor ends it', async () => {
   const { db, distributionId } = await aFixture();
 
-  assert.equal(await takeOlderAcceptance(db, distributionId), null, 'a look begins');
+  assert.equal(await reserveOlderAcceptance(db, distributionId), null, 'a look begins');
   await acceptOlder(db, DISTRIBUTION, WORD);
   await recordLook(db, DISTRIBUTION, endOfLook);
 
-  assert.notEqual(await takeOlderAcceptance(db, distributionId), null);
+  assert.notEqual(await reserveOlderAcceptance(db, distributionId), null);
 });
 
 test('a word is for one look: a repeated attempt finds it again, the next look does not, however this one ends', async () => {
@@ -57,12 +54,12 @@ test('a word is for one look: a repeated attempt finds it again, the next look d
   ]) {
     await acceptOlder(db, DISTRIBUTION, WORD);
 
-    const taken = await takeOlderAcceptance(db, distributionId);
+    const taken = await reserveOlderAcceptance(db, distributionId);
     assert.notEqual(taken, null);
-    assert.equal(await takeOlderAcceptance(db, distributionId), taken);
+    assert.equal(await reserveOlderAcceptance(db, distributionId), taken);
     await end();
 
-    assert.equal(await takeOlderAcceptance(db, distributionId), null);
+    assert.equal(await reserveOlderAcceptance(db, distributionId), null);
   }
 });
 
@@ -70,7 +67,7 @@ test('a word lets one generation in; a second is refused and nothing of it is sa
   const { db, distributionId } = await aFixture();
   await saveSnapshot(db, distributionId, aSnapshot([aBlob('pool/a.deb')], 'newer'), NO_VALIDATOR);
   await acceptOlder(db, DISTRIBUTION, WORD);
-  const word = await takeOlderAcceptance(db, distributionId);
+  const word = await reserveOlderAcceptance(db, distributionId);
 
   assert.deepEqual(await saveSnapshot(db, distributionId, older, NO_VALIDATOR, 1, word), {
     generation: 2,

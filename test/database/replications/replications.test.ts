@@ -4,22 +4,22 @@ import { after, test } from 'node:test';
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../../../src/database/orm.ts';
-import { findLane, readReplication, type LaneAt } from '../../../src/database/replication-row.ts';
+import type { LaneAt } from '../../../src/database/replication-row.ts';
 import {
-  applyCommand,
   finishReplication,
-  loadRoster,
-  recordCaptureFailure,
-  recordFailure,
-  recordLook,
   startAttempt,
-  takeVerify,
-  wantGeneration,
-} from '../../../src/database/replications/replications.ts';
+  beginVerify,
+} from '../../../src/database/replications/attempts.ts';
+import { applyCommand } from '../../../src/database/replications/commands.ts';
+import { recordFailure } from '../../../src/database/replications/failures.ts';
+import { recordCaptureFailure, recordLook } from '../../../src/database/replications/looks.ts';
+import { loadRoster } from '../../../src/database/replications/roster.ts';
+import { wantGeneration } from '../../../src/database/replications/want-generation.ts';
 import { readDatabaseClock } from '../../../src/database/server/clock.ts';
 import { ms } from '../../../src/database/sql.ts';
 import { DebgeoError, type ErrorCode, type ErrorReport } from '../../../src/domain/errors.ts';
 import type { Replication } from '../../../src/domain/replication.ts';
+import { replicationOf } from '../../support/replication-of.ts';
 import { seeded } from '../../support/seeded.ts';
 import {
   aDistribution,
@@ -79,8 +79,7 @@ const openIncidents = async ({ db }: Fixture) =>
     )
   ).rows;
 
-const rowOf = async ({ db }: Fixture, at: LaneAt) =>
-  readReplication(db.read, await findLane(db.read, at));
+const rowOf = ({ db }: Fixture, at: LaneAt) => replicationOf(db.read, at);
 
 const facts = ({ state, pinned, retryCount, code }: Replication) => ({
   state,
@@ -92,7 +91,7 @@ const facts = ({ state, pinned, retryCount, code }: Replication) => ({
 test('an attempt takes the fence only if it is newer, and pins its generation', async () => {
   const { db } = await captured();
 
-  const row = await startAttempt(db, FRA, 1, 200);
+  const { row } = await startAttempt(db, FRA, 1, 200);
 
   assert.deepEqual(facts(row), { state: 'started', pinned: 1, retryCount: 0, code: null });
   await assert.rejects(startAttempt(db, FRA, 1, 200), isCode('FENCED'));
@@ -102,7 +101,7 @@ test('an attempt takes the fence only if it is newer, and pins its generation', 
     isCode('FENCED'),
     'another generation than the pinned one',
   );
-  assert.equal((await startAttempt(db, FRA, 1, 201)).state, 'started');
+  assert.equal((await startAttempt(db, FRA, 1, 201)).row.state, 'started');
 });
 
 test('a late result changes nothing: not behind a newer attempt, a failure or a cancel', async () => {
@@ -299,7 +298,7 @@ test('verify is done by the chain that read behind it, not by the one that was u
 
   const underWay = await finishReplication(fixture.db, FRA, 1, 100);
   await startAttempt(fixture.db, FRA, 1, 200);
-  await takeVerify(fixture.db, FRA, 200);
+  await beginVerify(fixture.db, FRA, 200);
   const behind = await finishReplication(fixture.db, FRA, 1, 200);
 
   assert.notEqual(underWay.verifyRequestedAt, null);
@@ -312,9 +311,9 @@ test('verify is taken up by the attempt that holds the fence, and by no other', 
   await startAttempt(fixture.db, FRA, 1, 100);
   await startAttempt(fixture.db, FRA, 1, 200);
 
-  await assert.rejects(takeVerify(fixture.db, FRA, 100), isCode('FENCED'));
+  await assert.rejects(beginVerify(fixture.db, FRA, 100), isCode('FENCED'));
 
-  assert.notEqual(await takeVerify(fixture.db, FRA, 200), null);
+  assert.notEqual(await beginVerify(fixture.db, FRA, 200), null);
 });
 
 for (const seed of [1, 2, 3])
@@ -343,7 +342,7 @@ for (const seed of [1, 2, 3])
       for (let slices = 0; slices < 3; slices += 1) {
         tick += 1;
         await startAttempt(db, FRA, 1, (attempt += 10));
-        if ((await takeVerify(db, FRA, attempt)) !== null) readingSince ??= tick;
+        if ((await beginVerify(db, FRA, attempt)) !== null) readingSince ??= tick;
         tick += 1;
         await maybeAsk();
         // an order sends the chain back to its first step

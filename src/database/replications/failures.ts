@@ -1,0 +1,76 @@
+/** A step of a lane that failed. */
+import type { EntityData } from '@mikro-orm/postgresql';
+
+import { ruleOf, type ErrorReport } from '../../domain/errors.ts';
+import type { Replication } from '../../domain/replication.ts';
+import type { DistributionReplication } from '../entities/distribution-replication.ts';
+import { recordEvent, recordIncident } from '../incidents.ts';
+import type { Database, Tx } from '../orm.ts';
+import { readReplication, type LaneAt } from '../replication-row.ts';
+import { later } from '../sql.ts';
+import { lockLane, type LockedLane } from './lock.ts';
+import { rollUp } from './roll-up.ts';
+import { backoffOf, retryAfterOf } from './waits.ts';
+import { from, isPublishing, to, writeLane } from './write-lane.ts';
+
+/**
+ * The lane waits until `retry_at`, longer with every failure in a row; parked (null) where a person
+ * has to act. Its generation is unpinned unless a publication is open. SUPERSEDED with a newer
+ * generation at hand: on to that one at once, not counted as a failure. A cancelled lane stays
+ * cancelled.
+ * @param attempt scheduled time of the activity that records it: the fence moves there, so that
+ *   what still runs changes nothing
+ * @returns the lane's row; null: no such pair
+ */
+export function recordFailure(
+  db: Database,
+  at: LaneAt,
+  report: ErrorReport,
+  attempt: number,
+): Promise<Replication | null> {
+  return db.transaction(async (tx) => {
+    const lane = await lockLane(tx, at);
+    if (lane === null) return null;
+    const publishing = await isPublishing(tx, lane);
+    const released = {
+      fence: Math.max(lane.fence, attempt),
+      pinnedGeneration: publishing ? lane.pinned : null,
+    };
+    if (report.code === 'SUPERSEDED' && !publishing && lane.desired > (lane.pinned ?? 0))
+      await supersede(tx, lane, released);
+    else await fail(tx, lane, report, released);
+    await rollUp(tx, lane.distributionId);
+    return readReplication(tx, lane);
+  });
+}
+
+type Columns = EntityData<DistributionReplication>;
+
+async function supersede(tx: Tx, lane: LockedLane, released: Columns): Promise<void> {
+  const superseded = { ...released, state: to('supersede') };
+  if (!(await writeLane(tx, lane, superseded, from('supersede')))) return;
+  const { distributionId, siteId, pinned: generation } = lane;
+  await recordEvent(tx, { distributionId, siteId, generation, what: 'superseded' });
+}
+
+async function fail(
+  tx: Tx,
+  lane: LockedLane,
+  report: ErrorReport,
+  released: Columns,
+): Promise<void> {
+  const retryCount = lane.retryCount + 1;
+  const wait = Math.max(backoffOf(retryCount, lane.distribution.tuning), retryAfterOf(report));
+  const failed: Columns = {
+    ...released,
+    state: to('fail'),
+    retryCount,
+    retryAt: ruleOf(report.code).then === 'person' ? null : later(wait),
+    failureCode: report.code,
+    failure: report,
+  };
+  if (!(await writeLane(tx, lane, failed, from('fail')))) return;
+  const { distributionId, siteId } = lane;
+  const generation = lane.pinned ?? lane.desired;
+  await recordIncident(tx, { distributionId, siteId, generation, report });
+}

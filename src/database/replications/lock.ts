@@ -1,0 +1,66 @@
+/**
+ * The locks of all who write to a distribution or to a lane: the row of debian_distributions first.
+ * So the roll-up of two lanes that finish together is computed one after the other, and locks are
+ * always taken in the same order. `no key update` leaves room for the foreign keys of rows that are
+ * inserted meanwhile; MikroORM does not have it, so these statements are SQL.
+ */
+import { sql } from 'kysely';
+
+import type { ReplicationState } from '../../domain/replication.ts';
+import type { StoredTuning } from '../entities/debian-distribution.ts';
+import type { Tx } from '../orm.ts';
+import type { LaneAt, LaneIds } from '../replication-row.ts';
+import { one } from '../sql.ts';
+
+export interface LockedDistribution {
+  readonly id: number;
+  readonly pollIntervalMs: number;
+  readonly failureCount: number;
+  readonly tuning: StoredTuning;
+}
+
+/** Null: no such distribution. */
+export async function lockDistribution(tx: Tx, name: string): Promise<LockedDistribution | null> {
+  return one(
+    tx,
+    sql<LockedDistribution>`
+      select id, poll_interval_ms as "pollIntervalMs", failure_count as "failureCount", tuning
+      from debian_distributions
+      where name = ${name}
+      for no key update`,
+  );
+}
+
+export interface LockedLane extends LaneIds {
+  readonly distribution: LockedDistribution;
+  readonly desired: number;
+  readonly pinned: number | null;
+  readonly served: number;
+  readonly state: ReplicationState;
+  readonly cancelRequested: boolean;
+  readonly fence: number;
+  readonly retryCount: number;
+}
+
+/**
+ * The distribution, then the lane's row, which is read as it is once the lock is granted. Every
+ * other table was read as it was before the wait: what is needed of those is read by a statement of
+ * its own (isPublishing). Null: no such pair.
+ */
+export async function lockLane(tx: Tx, at: LaneAt): Promise<LockedLane | null> {
+  const distribution = await lockDistribution(tx, at.distribution);
+  if (distribution === null) return null;
+  const lane = await one(
+    tx,
+    sql<Omit<LockedLane, 'distribution'>>`
+      select r.distribution_id as "distributionId", r.site_id as "siteId",
+        r.desired_generation as desired, r.pinned_generation as pinned,
+        r.served_generation as served, r.state, r.cancel_requested as "cancelRequested", r.fence,
+        r.retry_count as "retryCount"
+      from distribution_replications r
+      where r.distribution_id = ${distribution.id}
+        and r.site_id = (select id from replication_sites where name = ${at.site})
+      for no key update`,
+  );
+  return lane && { distribution, ...lane };
+}

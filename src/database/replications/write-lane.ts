@@ -1,0 +1,40 @@
+/** How the row of a lane is written: on a condition, under the lock of the lane. */
+import type { EntityData, FilterQuery } from '@mikro-orm/postgresql';
+
+import {
+  REPLICATION_TRANSITIONS,
+  type ReplicationEvent,
+  type ReplicationState,
+} from '../../domain/replication.ts';
+import { DistributionReplication } from '../entities/distribution-replication.ts';
+import { Publication } from '../entities/publication.ts';
+import type { Tx } from '../orm.ts';
+import type { LaneIds } from '../replication-row.ts';
+
+/** That the lane is in a state that the event may find; domain/replication.ts says which. */
+export const from = (event: ReplicationEvent): { state: { $in: ReplicationState[] } } => ({
+  state: { $in: [...REPLICATION_TRANSITIONS[event].from] },
+});
+
+/** The state that the event leaves. */
+export const to = (event: ReplicationEvent): ReplicationState => REPLICATION_TRANSITIONS[event].to;
+
+/** @returns whether the row was as `when` says, and is written */
+export async function writeLane(
+  { em }: Tx,
+  lane: LaneIds,
+  columns: EntityData<DistributionReplication>,
+  when: FilterQuery<DistributionReplication> = {},
+): Promise<boolean> {
+  const ofLane = { distribution: lane.distributionId, site: lane.siteId };
+  return (await em.nativeUpdate(DistributionReplication, { $and: [ofLane, when] }, columns)) === 1;
+}
+
+/**
+ * Whether a publication is open: between the first published name and InRelease there is no other
+ * way than through. The caller holds the lock of the lane, so none opens or ends meanwhile.
+ */
+export async function isPublishing({ em }: Tx, lane: LaneIds): Promise<boolean> {
+  const { distributionId: distribution, siteId: site } = lane;
+  return (await em.count(Publication, { distribution, site, publishedAt: null })) > 0;
+}
