@@ -77,7 +77,8 @@ export async function connectDatabase(
     if (place === null)
       throw new DebgeoError('DATABASE_UNREACHABLE', 'the URL of PostgreSQL cannot be used', {
         expected:
-          'postgresql://user:password@host:5432/database; special characters of a password as %40 and the like',
+          'postgresql://user:password@host:5432/database; ' +
+          'special characters of a password as %40 and the like',
         found: 'something else (not shown, it may hold a password)',
       });
     throw new DebgeoError(

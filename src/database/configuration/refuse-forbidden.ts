@@ -102,7 +102,8 @@ function faultsOf(
     const moved =
       own?.isUsed === true && own.place !== place
         ? [
-            `${what} ${name}: ${own.place} is in use and cannot become ${place}; choose another name`,
+            `${what} ${name}: ${own.place} is in use and cannot become ${place}; ` +
+              'choose another name',
           ]
         : [];
     const taken = others

@@ -1,9 +1,8 @@
 import { Migration } from '@mikro-orm/migrations';
 
 /**
- * The tables of the first release. Checked text, not enum types, for states: readable in psql and
- * easy to extend; smallint with a check in `blob_registry`, which has a row per (site, file). Times
- * are timestamptz; the workflow sees them as milliseconds.
+ * The tables of the first release. Checked text, not enum types, for states: readable in psql and easy to extend; smallint with a check in
+ * `blob_registry`, which has a row per (site, file). Times are timestamptz; the workflow sees them as milliseconds.
  */
 export class Migration20261123FirstTables extends Migration {
   override up(): void {

@@ -1,9 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 
-/**
- * An operator's word that an older release may be taken; kept for ever, as the record of who took
- * it and why.
- */
+/** An operator's word that an older release may be taken; kept for ever, as the record of who took it and why. */
 export class Migration20261123OlderAcceptances extends Migration {
   override up(): void {
     this.addSql(/* sql */ `

@@ -1,9 +1,6 @@
 import { Migration } from '@mikro-orm/migrations';
 
-/**
- * What prune needs: how long and how much each site keeps, what its last run did, and a state for a
- * blob that is being deleted.
- */
+/** What prune needs: how long and how much each site keeps, what its last run did, and a state for a blob that is being deleted. */
 export class Migration20261123Prunes extends Migration {
   override up(): void {
     this.addSql(/* sql */ `

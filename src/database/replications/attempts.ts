@@ -87,7 +87,8 @@ export function beginVerify(db: Database, at: LaneAt, attempt: number): Promise<
 const answered = () => ({
   verifyAnsweredAt: raw('coalesce(verify_taken_at, verify_answered_at)'),
   verifyRequestedAt: raw(
-    'case when verify_taken_at is null or verify_requested_at > verify_taken_at then verify_requested_at end',
+    `case when verify_taken_at is null or verify_requested_at > verify_taken_at
+       then verify_requested_at end`,
   ),
   verifyTakenAt: null,
 });
