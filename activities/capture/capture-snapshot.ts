@@ -1,5 +1,5 @@
 /**
- * Archive → catalog (ARCHITECTURE.md, "One change, in reading order"). Reads top to bottom: look,
+ * Archive → catalog (ARCHITECTURE.md, "The way of one change"). Reads top to bottom: look,
  * judge, fetch, read, save. No snapshot is saved before all of it was fetched and checked; a
  * capture that is killed leaves only index bytes behind, which the next one finds.
  */
