@@ -8,8 +8,8 @@ import test from 'node:test';
 import { sql } from 'kysely';
 
 import type { PruneStatus } from '../../src/database/prune/prunes.ts';
-import { DebgeoError } from '../../src/domain/errors.ts';
 import { askPrune } from '../../src/temporal/updates.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
 const MAIN = join(import.meta.dirname, '../../src/main.ts');
@@ -127,9 +127,6 @@ test('prune', async (t) => {
 
     const asked = world.withTemporal((client) => askPrune(client, 'fra', { workerMs: 500 }));
 
-    await assert.rejects(
-      asked,
-      (error) => error instanceof DebgeoError && error.code === 'NO_WORKER',
-    );
+    await assert.rejects(asked, refusesWith('NO_WORKER'));
   });
 });

@@ -20,14 +20,11 @@ import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/reg
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
 import type { LaneKey } from '../../src/database/replication-row.ts';
 import { finishReplication, startAttempt } from '../../src/database/replications/attempts.ts';
-import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
 import { migratedDatabase } from '../support/servers.ts';
 import { blobSetOf } from './distribution-fixture.ts';
 
-export const says = (code: ErrorCode) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;
 export const digestOf = (text: string) => createHash('sha256').update(text).digest('hex') as Sha256;
 export const SIZE = 100;
 
