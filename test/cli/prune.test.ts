@@ -1,39 +1,14 @@
 /** `debgeo prune` as an operator runs it: a process of its own. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
 import test from 'node:test';
 
 import { sql } from 'kysely';
 
 import type { PruneStatus } from '../../src/database/prune/prunes.ts';
 import { askPrune } from '../../src/temporal/updates.ts';
+import { debgeo } from '../support/debgeo.ts';
 import { refusesWith } from '../support/refuses-with.ts';
-import { aPackage, aWorld, type World } from '../support/world.ts';
-
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
-
-const debgeo = async (
-  world: World,
-  command: string,
-): Promise<{ exitCode: number; stdout: string; stderr: string }> => {
-  const environment = {
-    DATABASE_URL: world.databaseUrl,
-    TEMPORAL_ADDRESS: world.temporalAddress,
-    TEMPORAL_NAMESPACE: world.namespace,
-  };
-  const child = spawn(process.execPath, [MAIN, ...command.split(' ')], {
-    env: { ...process.env, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const [stdout, stderr, [exitCode]] = await Promise.all([
-    child.stdout.toArray(),
-    child.stderr.toArray(),
-    once(child, 'close'),
-  ]);
-  return { exitCode: exitCode as number, stdout: stdout.join(''), stderr: stderr.join('') };
-};
+import { aPackage, aWorld } from '../support/world.ts';
 
 test('prune', async (t) => {
   const world = await aWorld(t, { sites: ['fra'] });

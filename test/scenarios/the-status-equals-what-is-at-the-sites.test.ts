@@ -5,13 +5,14 @@
 import assert from 'node:assert/strict';
 import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { promisify } from 'node:util';
 import { gunzipSync } from 'node:zlib';
+
+import { stopChild } from '../support/child.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -36,12 +37,7 @@ test(
       env: environment,
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    t.after(async () => {
-      if (demo.exitCode !== null) return;
-      const gone = once(demo, 'exit');
-      demo.kill('SIGTERM');
-      await gone;
-    });
+    t.after(() => stopChild(demo));
     const printed = await printedUntil(demo, /^demo: .*\n/m);
     assert.match(
       printed,

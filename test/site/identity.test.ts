@@ -24,6 +24,7 @@ import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { fingerprintOf, loadCredential } from '../../src/site/credentials.ts';
 import { Identity } from '../../src/site/identity.ts';
 import { freePort } from '../../src/stack/free-port.ts';
+import { stopChild } from '../support/child.ts';
 import { NEEDS_OPENSSL } from '../support/needs.ts';
 import { refusesWith } from '../support/refuses-with.ts';
 import { contentOf } from './store-under-test.ts';
@@ -134,9 +135,7 @@ const azuriteWithTls = async (t: TestContext): Promise<string> => {
   );
   t.after(async () => {
     tls.setDefaultCACertificates(known);
-    const gone = once(child, 'exit');
-    child.kill('SIGTERM');
-    await gone;
+    await stopChild(child);
     await rm(folder, { recursive: true, force: true });
   });
   const url = `https://127.0.0.1:${port}/${ACCOUNT}`;

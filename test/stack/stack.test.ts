@@ -22,6 +22,7 @@ import { readStackFile, type StackUrls } from '../../src/settings/stack-file.ts'
 import { readRecord } from '../../src/stack/keeper-lock.ts';
 import { isAlive } from '../../src/stack/process-identity.ts';
 import { startStack, type Stack } from '../../src/stack/stack.ts';
+import { exitOf } from '../support/child.ts';
 import { refusesWith } from '../support/refuses-with.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'debgeo-stack-'));
@@ -122,9 +123,8 @@ test('Ctrl-C reaches the parent and not the servers that its drain needs', async
   const parent = await startParent();
 
   process.kill(-parent.pid!, 'SIGINT');
-  await once(parent, 'exit');
 
-  assert.equal(parent.exitCode, 0);
+  assert.equal(await exitOf(parent), 0);
   assert.deepEqual(processesIn(folder), []);
   const next = await start();
   assert.ok((await rowsOf(next)).includes('drained'));

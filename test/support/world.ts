@@ -495,7 +495,7 @@ export const aWorld = async (t: TestContext, options: WorldOptions = {}): Promis
   stop.unshift(() => database.close());
 
   const sites = new Map<string, WorldSite>();
-  const places: Record<string, AppliedConfiguration['sites'][string]> = {};
+  const places: Record<string, Partial<AppliedConfiguration['sites'][string]>> = {};
   for (const [index, name] of siteNames.entries()) {
     const azurite = urls.blobs[index % urls.blobs.length]!;
     const credential = new StorageSharedKeyCredential(azurite.account, azurite.key);
@@ -511,10 +511,8 @@ export const aWorld = async (t: TestContext, options: WorldOptions = {}): Promis
     places[name] = {
       account_url: accountUrl,
       container: container.containerName,
-      prefix: '',
       public_url: `${accountUrl}/${container.containerName}`,
       credential: { env: variable },
-      state: 'present',
     };
     const client = async (site: WorldSite, suite: string): Promise<Client> =>
       createAptClient({
@@ -534,10 +532,9 @@ export const aWorld = async (t: TestContext, options: WorldOptions = {}): Promis
   await applyConfiguration(
     database,
     aConfiguration({
-      archiveUrl: archiveServer.url,
-      keyring: key.publicBinary,
-      suites,
+      archive: { url: archiveServer.url, keyring: key.publicBinary },
       sites: places,
+      distributions: suites,
     }),
     false,
   );
