@@ -27,9 +27,7 @@ test('prune', async (t) => {
     assert.deepEqual(await world.site('fra').contents(), before);
   });
 
-  await sql`update replication_sites set grace_ms = 0, kept_generations = 1`.execute(
-    world.database.read.kysely,
-  );
+  await world.tune({ graceMs: 0, keptGenerations: 1 });
   let wouldGo = 0;
 
   await t.test('--dry-run says what would be deleted and changes nothing', async () => {
