@@ -3,6 +3,7 @@ import test from 'node:test';
 
 import { DebgeoError } from '../src/domain/errors.ts';
 import { createLog, sdkLoggerInto } from '../src/log.ts';
+import { refusesWith } from './support/refuses-with.ts';
 
 const written = (log: (into: ReturnType<typeof createLog>) => void): Record<string, unknown>[] => {
   const lines: string[] = [];
@@ -64,8 +65,5 @@ test('a level that does not exist is a usage error', (t) => {
   process.env['DEBGEO_LOG_LEVEL'] = 'loud';
   t.after(() => delete process.env['DEBGEO_LOG_LEVEL']);
 
-  assert.throws(
-    () => createLog(),
-    (error) => error instanceof DebgeoError && error.code === 'CONFIG_INVALID',
-  );
+  assert.throws(() => createLog(), refusesWith('CONFIG_INVALID'));
 });

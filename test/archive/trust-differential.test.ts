@@ -13,7 +13,7 @@ import { after, describe, it } from 'node:test';
 import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
 import { findApt } from '../../src/witness/apt-client.ts';
 import { needsApt } from '../support/needs.ts';
-import { rejectsWith } from './archive-contract.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 import { hasGnupg } from './gnupg.ts';
 import { PACKAGES } from './release-sets.ts';
 import { keyringOf } from './sign.ts';
@@ -122,7 +122,7 @@ describe('trust', () => {
       const verdict = verifyReleaseSet(set, one.keyring ?? keysOf(one), new Date());
 
       if (code === null) await verdict;
-      else await rejectsWith(verdict, code);
+      else await assert.rejects(verdict, refusesWith(code));
     });
   }
 });

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { isSameText, splitClearsigned, splitSignatures } from '../../src/domain/clearsigned.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { refuses } from './refuses.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const SIGNATURE = '-----BEGIN PGP SIGNATURE-----\n\niQ==\n=deO1\n-----END PGP SIGNATURE-----\n';
 const HEAD = '-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n';
@@ -82,27 +82,33 @@ describe('splitClearsigned', () => {
     'a CR inside a line': whole.replace('Debian', 'Debian\rOrigin: evil'),
   };
   for (const [what, text] of Object.entries(refused)) {
-    it(`refuses ${what}`, () => refuses('SIGNATURE_MALFORMED', () => split(text)));
+    it(`refuses ${what}`, () =>
+      assert.throws(() => split(text), refusesWith('SIGNATURE_MALFORMED')));
   }
 
   it('refuses text that is not UTF-8', () => {
-    refuses('SIGNATURE_MALFORMED', () =>
-      splitClearsigned(Buffer.from(whole.replace('Debian', 'D\xe9bian'), 'latin1')),
+    assert.throws(
+      () => splitClearsigned(Buffer.from(whole.replace('Debian', 'D\xe9bian'), 'latin1')),
+      refusesWith('SIGNATURE_MALFORMED'),
     );
   });
 
   it('refuses every truncation', () => {
     for (let length = 0; length < whole.length - 1; length += 1)
-      refuses('SIGNATURE_MALFORMED', () => split(whole.slice(0, length)), `${length}`);
+      assert.throws(
+        () => split(whole.slice(0, length)),
+        refusesWith('SIGNATURE_MALFORMED'),
+        `${length}`,
+      );
   });
 });
 
 it('bounds the lines, before it makes any of them', () => {
   const lines = Buffer.alloc(LIMITS.releaseLines + 1, '\n');
 
-  refuses('LIMIT_EXCEEDED', () => splitClearsigned(lines));
-  refuses('LIMIT_EXCEEDED', () => splitSignatures(lines));
-  refuses('SIGNATURE_MALFORMED', () => splitSignatures(lines.subarray(2)));
+  assert.throws(() => splitClearsigned(lines), refusesWith('LIMIT_EXCEEDED'));
+  assert.throws(() => splitSignatures(lines), refusesWith('LIMIT_EXCEEDED'));
+  assert.throws(() => splitSignatures(lines.subarray(2)), refusesWith('SIGNATURE_MALFORMED'));
 });
 
 describe('splitSignatures', () => {
@@ -122,9 +128,16 @@ describe('splitSignatures', () => {
       SIGNATURE.slice(0, 40),
       '\u0088\u0001',
     ]) {
-      refuses('SIGNATURE_MALFORMED', () => splitSignatures(Buffer.from(text)), text);
+      assert.throws(
+        () => splitSignatures(Buffer.from(text)),
+        refusesWith('SIGNATURE_MALFORMED'),
+        text,
+      );
     }
-    refuses('SIGNATURE_MALFORMED', () => splitSignatures(Uint8Array.of(0x89, 0x02, 0x33)));
+    assert.throws(
+      () => splitSignatures(Uint8Array.of(0x89, 0x02, 0x33)),
+      refusesWith('SIGNATURE_MALFORMED'),
+    );
   });
 });
 

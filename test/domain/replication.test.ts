@@ -11,7 +11,7 @@ import {
   REPLICATION_TRANSITIONS,
   type Replication,
 } from '../../src/domain/replication.ts';
-import { seeded } from './refuses.ts';
+import { seeded } from '../support/seeded.ts';
 
 const served: Replication = {
   site: 'fra',

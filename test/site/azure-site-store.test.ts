@@ -17,9 +17,10 @@ import { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath, type RepoPath } from '../../src/domain/repo-path.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { SasToken } from '../../src/site/credentials.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
 import { siteStoreContract } from './site-store-contract.ts';
-import { contentOf, hasCode, type StoreUnderTest } from './store-under-test.ts';
+import { contentOf, type StoreUnderTest } from './store-under-test.ts';
 
 const NEVER = new AbortController().signal;
 const LIMITS = {
@@ -201,10 +202,10 @@ describe('AzureSiteStore', () => {
 
     await assert.rejects(
       store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER),
-      hasCode('SITE_CONTAINER_MISSING'),
+      refusesWith('SITE_CONTAINER_MISSING'),
     );
-    await assert.rejects(store.checksum(PATH, NEVER), hasCode('SITE_CONTAINER_MISSING'));
-    await assert.rejects(store.remove(PATH, '"0x1"', NEVER), hasCode('SITE_CONTAINER_MISSING'));
+    await assert.rejects(store.checksum(PATH, NEVER), refusesWith('SITE_CONTAINER_MISSING'));
+    await assert.rejects(store.remove(PATH, '"0x1"', NEVER), refusesWith('SITE_CONTAINER_MISSING'));
   });
 
   it('says that the credential is denied', async () => {
@@ -213,7 +214,7 @@ describe('AzureSiteStore', () => {
 
     await assert.rejects(
       store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER),
-      hasCode('SITE_DENIED'),
+      refusesWith('SITE_DENIED'),
     );
   });
 
@@ -261,7 +262,7 @@ describe('AzureSiteStore', () => {
     ]);
     await site.proxy.clear();
 
-    await assert.rejects(store.checksum(PATH, NEVER), hasCode('SITE_UNREACHABLE'));
+    await assert.rejects(store.checksum(PATH, NEVER), refusesWith('SITE_UNREACHABLE'));
 
     assert.equal((await site.proxy.requests()).length, 1);
   });

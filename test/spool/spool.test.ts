@@ -8,6 +8,7 @@ import { after, before, describe, it } from 'node:test';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import { Spool, type Fetch, type Spooled } from '../../src/spool/spool.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const NEVER = new AbortController().signal;
 /** Nothing stays in memory: what is asked for again comes from the disk. */
@@ -45,7 +46,7 @@ for (const [way, size] of [
       for (const wrong of [flipped, bytes.subarray(1), Buffer.concat([bytes, bytes])]) {
         await assert.rejects(
           spool.open(blob, anOrigin(wrong).fetch, NEVER),
-          hasCode('BLOB_MISMATCH'),
+          refusesWith('BLOB_MISMATCH'),
         );
       }
 
@@ -81,7 +82,9 @@ for (const [way, size] of [
       const outcomes = await Promise.allSettled([1, 2].map(() => spool.open(blob, fail, NEVER)));
 
       for (const outcome of outcomes)
-        assert.ok(outcome.status === 'rejected' && hasCode('ARCHIVE_UNREACHABLE')(outcome.reason));
+        assert.ok(
+          outcome.status === 'rejected' && refusesWith('ARCHIVE_UNREACHABLE')(outcome.reason),
+        );
       assert.equal(await spool.open(blob, missing, NEVER), null);
     });
 
@@ -318,6 +321,3 @@ async function bytesOf(opened: Spooled | null): Promise<Buffer> {
   assert.ok(opened !== null);
   return Buffer.concat(await Array.fromAsync(opened.bytes));
 }
-
-const hasCode = (code: string) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;

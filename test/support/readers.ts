@@ -14,11 +14,11 @@ export interface Readers {
   }>;
 }
 
-export const readAllTheTime = async (
+export async function readAllTheTime(
   t: TestContext,
   world: World,
   suite: string = world.suite,
-): Promise<Readers> => {
+): Promise<Readers> {
   const loops = await Promise.all(
     [...world.sites.values()].map(async (site) => {
       const client = await site.apt(suite);
@@ -52,4 +52,4 @@ export const readAllTheTime = async (
       };
     },
   };
-};
+}

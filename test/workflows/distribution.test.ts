@@ -1,4 +1,4 @@
-import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
+import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { queryStatus } from '../../src/temporal/describe.ts';
@@ -23,7 +23,7 @@ test('200 changes cause a few captures, and the last change is captured', async 
   await sendDistributionChanged(h.client, 'burst');
   await eventually('the last change is captured', () => h.world.row('burst', 'fra').target === 2);
 
-  ok(
+  assert.ok(
     h.world.count('captureSnapshot', 'burst') <= 20,
     `${h.world.count('captureSnapshot', 'burst')} captures`,
   );
@@ -70,8 +70,8 @@ test('a terminated run loses nothing: the next one goes on', async () => {
   await reconcile(h.client, ['terminate']);
   await h.synced('terminate', 'fra');
 
-  notEqual((await h.run('terminate')).runId, runId);
-  equal(h.world.copied('terminate', 'sin'), h.world.slices);
+  assert.notEqual((await h.run('terminate')).runId, runId);
+  assert.equal(h.world.copied('terminate', 'sin'), h.world.slices);
 });
 
 test('a full run continues as new, and carries over a command that is not committed', async () => {
@@ -93,8 +93,8 @@ test('a full run continues as new, and carries over a command that is not commit
   await sendCommand(h.client, 'resume', 'renew', 'sin');
   await h.synced('renew', 'sin');
 
-  equal((await h.run('renew')).status, 'RUNNING');
-  equal(h.world.count('recordFailure', 'renew'), 0);
+  assert.equal((await h.run('renew')).status, 'RUNNING');
+  assert.equal(h.world.count('recordFailure', 'renew'), 0);
 });
 
 test('a signal sent by hand stops no workflow; a malformed one changes nothing', async () => {
@@ -126,7 +126,7 @@ test('a signal sent by hand stops no workflow; a malformed one changes nothing',
   hold.release();
   await h.synced('hostile', 'fra');
 
-  equal(h.world.count('applyOrder', 'hostile'), 0);
+  assert.equal(h.world.count('applyOrder', 'hostile'), 0);
 });
 
 test('a signal without input, as the Temporal UI sends it, means all sites', async () => {
@@ -185,7 +185,7 @@ test('a workflow that is cancelled from outside leaves no row that says started'
   await h.client.workflow.getHandle(workflowId('outside')).cancel();
   await eventually('cancelled', async () => (await h.run('outside')).status === 'CANCELLED');
 
-  equal(h.world.row('outside', 'fra').state, 'cancelled');
+  assert.equal(h.world.row('outside', 'fra').state, 'cancelled');
   await reconcile(h.client, ['outside']);
   await eventually('it runs again', async () => (await h.run('outside')).status === 'RUNNING');
   await sendCommand(h.client, 'retry', 'outside', 'fra');
@@ -236,9 +236,9 @@ test('the Temporal UI tells the story: summaries, details, search attributes', a
   );
   const metadata = await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata');
 
-  equal(bare.length, 0);
-  ok(metadata.currentDetails?.includes('PATH_CONFLICT'));
+  assert.equal(bare.length, 0);
+  assert.ok(metadata.currentDetails?.includes('PATH_CONFLICT'));
   const known = await queryStatus(h.client, 'story');
-  deepEqual(known?.replications, [h.world.row('story', 'fra'), h.world.row('story', 'sin')]);
-  equal(known?.status, 'failed');
+  assert.deepEqual(known?.replications, [h.world.row('story', 'fra'), h.world.row('story', 'sin')]);
+  assert.equal(known?.status, 'failed');
 });

@@ -7,7 +7,7 @@
  *
  * When the first test fails, put the change of commands behind `patched()`.
  */
-import { deepEqual, equal, notEqual } from 'node:assert/strict';
+import assert from 'node:assert/strict';
 import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -255,13 +255,13 @@ async function broken(root: string, names: readonly string[]): Promise<string[]>
 }
 
 test('every committed history replays', async () => {
-  notEqual(histories.size, 0);
+  assert.notEqual(histories.size, 0);
 
-  deepEqual(await broken(ROOT, [...histories.keys()]), []);
+  assert.deepEqual(await broken(ROOT, [...histories.keys()]), []);
 });
 
 test('every committed history guards against at least one change', () => {
-  deepEqual(
+  assert.deepEqual(
     [...new Set(CHANGES.map(({ history }) => history))].sort(),
     [...histories.keys()].sort(),
   );
@@ -275,11 +275,11 @@ for (const [index, { history, change: what, file, from, to }] of CHANGES.entries
     const text = await readFile(join(root, file), 'utf8');
     const words = from.split(/\s+/).map((word) => RegExp.escape(word));
     const place = new RegExp(words.join('\\s+'));
-    equal(text.split(place).length, 2, `the change must apply once: ${from}`);
+    assert.equal(text.split(place).length, 2, `the change must apply once: ${from}`);
     await writeFile(
       join(root, file),
       text.replace(place, () => to),
     );
 
-    deepEqual(await broken(root, [history]), [history]);
+    assert.deepEqual(await broken(root, [history]), [history]);
   });

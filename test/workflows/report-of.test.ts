@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import {
@@ -39,17 +39,17 @@ describe('reportOf', () => {
       retryAfterMs: 5,
     };
 
-    deepEqual(recordedOf({ type: 'SITE_DENIED', message: 'no', details: [report] }), report);
+    assert.deepEqual(recordedOf({ type: 'SITE_DENIED', message: 'no', details: [report] }), report);
   });
 
   test('a code without a report is enough', () => {
-    equal(recordedOf({ type: 'SITE_STALLED', message: 'late' }).code, 'SITE_STALLED');
+    assert.equal(recordedOf({ type: 'SITE_STALLED', message: 'late' }).code, 'SITE_STALLED');
   });
 
   test('a worker that was lost or hung is STALLED', () => {
     const lost = new TimeoutFailure('activity Heartbeat timeout', undefined, TimeoutType.HEARTBEAT);
 
-    equal(recorded(lost).code, 'STALLED');
+    assert.equal(recorded(lost).code, 'STALLED');
   });
 
   test('a failure without a code of ours is UNKNOWN, whatever it carries', () => {
@@ -61,23 +61,23 @@ describe('reportOf', () => {
       [{ code: 'NO_SUCH_CODE' }],
       [{ code: 'toString' }],
     ])
-      equal(recordedOf({ type: 'TypeError', message, details }).code, 'UNKNOWN');
-    equal(reportOf(new Error('bug')).code, 'UNKNOWN');
+      assert.equal(recordedOf({ type: 'TypeError', message, details }).code, 'UNKNOWN');
+    assert.equal(reportOf(new Error('bug')).code, 'UNKNOWN');
   });
 
   test('an error page does not get into histories', () => {
     const page = 'x'.repeat(1e6);
     const detail = { code: 'SITE_REFUSED', message: page, found: page };
 
-    ok(JSON.stringify(recorded(new Error(page))).length < 2_000);
-    ok(JSON.stringify(recordedOf({ details: [detail] })).length < 3_000);
+    assert.ok(JSON.stringify(recorded(new Error(page))).length < 2_000);
+    assert.ok(JSON.stringify(recordedOf({ details: [detail] })).length < 3_000);
   });
 });
 
 describe('siteOf', () => {
   test('nothing means all sites, a name one, anything else nothing', () => {
-    for (const all of [undefined, null, {}]) equal(siteOf(all), 'all');
-    deepEqual(siteOf({ site: 'fra' }), { name: 'fra' });
+    for (const all of [undefined, null, {}]) assert.equal(siteOf(all), 'all');
+    assert.deepEqual(siteOf({ site: 'fra' }), { name: 'fra' });
     for (const malformed of [
       'fra',
       1,
@@ -88,6 +88,6 @@ describe('siteOf', () => {
       { sites: ['fra'] },
       { site: 'fra', all: true },
     ])
-      equal(siteOf(malformed), 'malformed');
+      assert.equal(siteOf(malformed), 'malformed');
   });
 });

@@ -4,57 +4,24 @@ import { test, type TestContext } from 'node:test';
 
 import { sql } from 'kysely';
 
-import {
-  applyConfiguration,
-  type AppliedConfiguration,
-} from '../../../src/database/configuration/apply-configuration.ts';
+import { applyConfiguration } from '../../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database, type Tx } from '../../../src/database/orm.ts';
+import { aConfiguration } from '../../support/configuration.ts';
 import { migratedDatabase } from '../../support/servers.ts';
 
-const configuration = (
-  change: { mount?: string; suite?: string; container?: string; sites?: string[] } = {},
-): AppliedConfiguration => {
-  const site = (name: string) => ({
-    account_url: `http://127.0.0.1:1/${name}`,
-    container: change.container ?? 'c',
-    prefix: '',
-    public_url: `http://127.0.0.1:1/${name}`,
-    credential: { env: 'X' },
-    state: 'present' as const,
-  });
-  return {
-    archives: {
-      debian: {
-        url: 'http://127.0.0.1:1',
-        mount: change.mount ?? 'debian',
-        keyring: null,
-        redirect_origins: [],
-      },
-    },
-    sites: { fra: site('fra'), sin: site('sin') },
-    distributions: {
-      bookworm: {
-        ...{
-          archive: 'debian',
-          suite: change.suite ?? 'bookworm',
-          components: [],
-          architectures: [],
-          primary: 'fra',
-          poll: 3_600_000,
-        },
-        ...{ sites: change.sites ?? ['fra', 'sin'], accept_undated: false, state: 'present' },
-      },
-    },
-  };
-};
+const GIVEN = aConfiguration({ sites: ['fra', 'sin'], distributions: ['bookworm'] });
 /** Everything that an apply may change, all at once. */
-const CHANGED = configuration({ mount: 'other', suite: 'trixie', container: 'd', sites: ['fra'] });
+const CHANGED = aConfiguration({
+  archive: { mount: 'other' },
+  sites: { fra: { container: 'd' }, sin: { container: 'd' } },
+  distributions: { bookworm: { suite: 'trixie', sites: ['fra'] } },
+});
 
 async function applied(t: TestContext): Promise<{ db: Database; operator: Database }> {
   const url = await migratedDatabase();
   const [db, operator] = [await connectDatabase(url), await connectDatabase(url)];
   t.after(() => Promise.all([db.close(), operator.close()]));
-  await applyConfiguration(db, configuration(), false);
+  await applyConfiguration(db, GIVEN, false);
   return { db, operator };
 }
 
@@ -158,9 +125,13 @@ test('an apply that changes nothing writes nothing; one that changes a distribut
     ).rows[0] as { anew: boolean; now: boolean; rev: number };
   const [before, look] = [await versions(db), await looks()];
 
-  const same = await applyConfiguration(db, configuration(), false);
+  const same = await applyConfiguration(db, GIVEN, false);
   const after = [await versions(db), await looks()];
-  const changed = await applyConfiguration(db, configuration({ suite: 'trixie' }), false);
+  const other = aConfiguration({
+    sites: ['fra', 'sin'],
+    distributions: { bookworm: { suite: 'trixie' } },
+  });
+  const changed = await applyConfiguration(db, other, false);
   const anew = await looks();
 
   const whats = (changes: typeof same) => changes.map(({ what, name }) => `${what} ${name}`);

@@ -16,7 +16,8 @@ import { barrier } from '../../../src/database/registry/barrier.ts';
 import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
 import { all, one, run } from '../../../src/database/sql.ts';
 import { LIMITS } from '../../../src/domain/limits.ts';
-import { capture, claim, plan, says, serve, settle, start } from '../lanes-fixture.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
+import { capture, claim, plan, serve, settle, start } from '../lanes-fixture.ts';
 import { FRA, keep, marked, pathsAt, prune, PRUNING, served, sparing } from './prune-fixture.ts';
 
 let attempt = 5_000_000;
@@ -120,8 +121,8 @@ test('nothing goes while the catalog is empty or lacks a file that is to be kept
       await run(tx, cut);
     });
 
-    await assert.rejects(markUnneeded(db, fra), says('PRUNE_REFUSED'));
-    await assert.rejects(previewPrune(db, { id: fra, name: FRA }), says('PRUNE_REFUSED'));
+    await assert.rejects(markUnneeded(db, fra), refusesWith('PRUNE_REFUSED'));
+    await assert.rejects(previewPrune(db, { id: fra, name: FRA }), refusesWith('PRUNE_REFUSED'));
     assert.deepEqual(await marked(db, fra), []);
   }
 });
@@ -193,7 +194,7 @@ test('other bytes at a path wait until prune has deleted, without an operator', 
     return db.transaction((tx) => planBlobs(tx, lane));
   };
 
-  await assert.rejects(planning(generation), says('NOT_VERIFIED'));
+  await assert.rejects(planning(generation), refusesWith('NOT_VERIFIED'));
   await bookGone(db, fra, attempt, gone);
   assert.equal((await planning(generation)).files, 1);
 
@@ -211,7 +212,7 @@ test('other bytes at a path wait until prune has deleted, without an operator', 
     'pool/1.deb': 'yet others',
     'pool/all.deb': 'others',
   });
-  await assert.rejects(planning(conflicting), says('PATH_CONFLICT'));
+  await assert.rejects(planning(conflicting), refusesWith('PATH_CONFLICT'));
 });
 
 test('a row that prune is forgetting at this moment is planned anew', async (t) => {

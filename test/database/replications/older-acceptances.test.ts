@@ -9,7 +9,7 @@ import {
   acceptOlder,
   reserveOlderAcceptance,
 } from '../../../src/database/replications/older-acceptances.ts';
-import { DebgeoError } from '../../../src/domain/errors.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 import {
   aBlob,
   aDistribution,
@@ -20,8 +20,6 @@ import {
 } from '../distribution-fixture.ts';
 
 const WORD = { reason: 'the release was withdrawn', by: 'somebody' };
-const isCode = (code: string) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;
 const fixtures: Fixture[] = [];
 after(() => Promise.all(fixtures.map((fixture) => fixture.close())));
 
@@ -78,7 +76,7 @@ test('a word lets one generation in; a second is refused and nothing of it is sa
   };
   await assert.rejects(
     saveSnapshot(db, distributionId, again, NO_VALIDATOR, 2, word),
-    isCode('RELEASE_ROLLBACK'),
+    refusesWith('RELEASE_ROLLBACK'),
   );
 
   const { rows } =
@@ -96,5 +94,5 @@ test('a word lets one generation in; a second is refused and nothing of it is sa
 test('nobody gives a word for a distribution that is not there', async () => {
   const { db } = await aFixture();
 
-  await assert.rejects(acceptOlder(db, 'nope', WORD), isCode('NAME_UNKNOWN'));
+  await assert.rejects(acceptOlder(db, 'nope', WORD), refusesWith('NAME_UNKNOWN'));
 });

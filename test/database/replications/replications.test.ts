@@ -17,8 +17,9 @@ import { loadRoster } from '../../../src/database/replications/roster.ts';
 import { wantGeneration } from '../../../src/database/replications/want-generation.ts';
 import { readDatabaseClock } from '../../../src/database/server/clock.ts';
 import { ms } from '../../../src/database/sql.ts';
-import { DebgeoError, type ErrorCode, type ErrorReport } from '../../../src/domain/errors.ts';
+import type { ErrorCode, ErrorReport } from '../../../src/domain/errors.ts';
 import type { Replication } from '../../../src/domain/replication.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 import { replicationOf } from '../../support/replication-of.ts';
 import { seeded } from '../../support/seeded.ts';
 import {
@@ -30,8 +31,6 @@ import {
 
 const SITES = ['fra', 'sin', 'iad', 'syd', 'gru'];
 const FRA = { distribution: DISTRIBUTION, site: 'fra' };
-const isCode = (code: ErrorCode) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;
 const report = (code: ErrorCode, facts: Partial<ErrorReport> = {}): ErrorReport => ({
   code,
   message: code,
@@ -94,11 +93,11 @@ test('an attempt takes the fence only if it is newer, and pins its generation', 
   const { row } = await startAttempt(db, FRA, 1, 200);
 
   assert.deepEqual(facts(row), { state: 'started', pinned: 1, retryCount: 0, code: null });
-  await assert.rejects(startAttempt(db, FRA, 1, 200), isCode('FENCED'));
-  await assert.rejects(startAttempt(db, FRA, 1, 199), isCode('FENCED'));
+  await assert.rejects(startAttempt(db, FRA, 1, 200), refusesWith('FENCED'));
+  await assert.rejects(startAttempt(db, FRA, 1, 199), refusesWith('FENCED'));
   await assert.rejects(
     startAttempt(db, FRA, 2, 300),
-    isCode('FENCED'),
+    refusesWith('FENCED'),
     'another generation than the pinned one',
   );
   assert.equal((await startAttempt(db, FRA, 1, 201)).row.state, 'started');
@@ -116,7 +115,7 @@ test('a late result changes nothing: not behind a newer attempt, a failure or a 
     await overtake(fixture);
     const before = await rowOf(fixture, FRA);
 
-    await assert.rejects(finishReplication(fixture.db, FRA, 1, 200), isCode('FENCED'));
+    await assert.rejects(finishReplication(fixture.db, FRA, 1, 200), refusesWith('FENCED'));
 
     assert.deepEqual(await rowOf(fixture, FRA), before);
   }
@@ -248,7 +247,7 @@ test('a cancel while a publication is open takes effect behind it', async () => 
 
   assert.equal(cancelled!.state, 'started');
   assert.deepEqual([finished.state, finished.served, finished.pinned], ['cancelled', 1, null]);
-  await assert.rejects(startAttempt(fixture.db, FRA, 2, 300), isCode('CANCELLED'));
+  await assert.rejects(startAttempt(fixture.db, FRA, 2, 300), refusesWith('CANCELLED'));
 });
 
 test('a lane finishes only what is served, behind an ended publication', async () => {
@@ -257,7 +256,7 @@ test('a lane finishes only what is served, behind an ended publication', async (
 
   await assert.rejects(
     finishReplication(fixture.db, FRA, 1, 100),
-    isCode('FENCED'),
+    refusesWith('FENCED'),
     'nothing is served',
   );
   await openPublication(fixture, 1);
@@ -266,7 +265,7 @@ test('a lane finishes only what is served, behind an ended publication', async (
   );
   await assert.rejects(
     finishReplication(fixture.db, FRA, 1, 100),
-    isCode('FENCED'),
+    refusesWith('FENCED'),
     'the publication is open',
   );
   await serve(fixture, 1);
@@ -311,7 +310,7 @@ test('verify is taken up by the attempt that holds the fence, and by no other', 
   await startAttempt(fixture.db, FRA, 1, 100);
   await startAttempt(fixture.db, FRA, 1, 200);
 
-  await assert.rejects(beginVerify(fixture.db, FRA, 100), isCode('FENCED'));
+  await assert.rejects(beginVerify(fixture.db, FRA, 100), refusesWith('FENCED'));
 
   assert.notEqual(await beginVerify(fixture.db, FRA, 200), null);
 });
