@@ -5,10 +5,10 @@ import type { Deps } from '../activities/deps.ts';
 import type { Archive } from './archive/archive.ts';
 import { createDirectoryArchive } from './archive/directory-archive.ts';
 import { createHttpArchive } from './archive/http-archive.ts';
-import { ReplicationSite } from './database/entities/replication-site.ts';
-import { connectDatabase, type Database } from './database/orm.ts';
+import { readSite } from './database/configuration/sites.ts';
+import type { ReplicationSite } from './database/entities/replication-site.ts';
+import { connectDatabase } from './database/orm.ts';
 import { assertMigrated } from './database/server/migrate.ts';
-import { DebgeoError } from './domain/errors.ts';
 import { LIMITS } from './domain/limits.ts';
 import type { RepoPath } from './domain/repo-path.ts';
 import { createLog } from './log.ts';
@@ -60,7 +60,7 @@ export const createDeps = async (
       return known;
     },
     siteOf: async (name) => {
-      const row = await readSite(database, name);
+      const row = await readSite(database.read, name);
       // read each time: a rotated secret is used without a restart
       const credential = await loadCredential(row.credential, row.accountUrl);
       const key = JSON.stringify([
@@ -81,7 +81,7 @@ export const createDeps = async (
       return { id: row.id, name, publicUrl: row.publicUrl, store };
     },
     inspectSite: async (name, path, signal) => {
-      const row = await readSite(database, name);
+      const row = await readSite(database.read, name);
       const place = placeOf(row);
       return judgeSite(
         place,
@@ -113,9 +113,3 @@ const placeOf = ({ name, accountUrl, container, prefix }: ReplicationSite): Azur
   container,
   prefix,
 });
-
-async function readSite(database: Database, name: string): Promise<ReplicationSite> {
-  const row = await database.read.em.findOne(ReplicationSite, { name });
-  if (row === null) throw new DebgeoError('NAME_UNKNOWN', `there is no site ${name}`);
-  return row;
-}

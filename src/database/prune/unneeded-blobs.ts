@@ -15,8 +15,8 @@ export const listArchives = async (tx: Tx): Promise<ArchiveRef[]> =>
   await all(tx, sql<ArchiveRef>`select id, name from archives order by id`);
 
 /**
- * Of `r`, a row of blob_registry: no generation of `kept` names it, no lane writes it. A claim is
- * dead when no started lane of the site (`o`) holds it.
+ * Of `r`, a row of blob_registry: no generation of `kept` names it, and no lane writes it. A claim
+ * is dead when no started lane of the site (`o`) holds it.
  */
 export const isUnneeded = sql<boolean>`(
   ${from('prune')}
@@ -48,7 +48,10 @@ export const unneededRows = (siteId: number, archiveId: number): RawBuilder<unkn
 
 export interface Prunable {
   readonly site: string;
-  /** All that no generation needs, those being deleted too; one run may do a share of it. */
+  /**
+   * All that no kept generation names, with those that are being deleted; a run may delete only a
+   * share of them.
+   */
   readonly blobs: number;
   readonly bytes: number;
   /** By distribution: the oldest generation that the site keeps. */
