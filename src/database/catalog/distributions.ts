@@ -4,7 +4,6 @@ import { sql } from 'kysely';
 import type { Selection, Validator } from '../../domain/snapshot.ts';
 import { type Tx } from '../orm.ts';
 import { one } from '../sql.ts';
-import { readSnapshot, type StoredSnapshot } from './snapshots.ts';
 
 export interface DistributionRecord {
   readonly id: number;
@@ -27,7 +26,6 @@ export interface DistributionRecord {
   readonly latestGeneration: number;
   /** Of the last look that went well, null before the first. */
   readonly validator: Validator | null;
-  readonly newest: StoredSnapshot | null;
   /** Looks that went well since the archive was last asked unconditionally. */
   readonly looks: number;
 }
@@ -103,7 +101,5 @@ export async function readDistribution(tx: Tx, name: string): Promise<Distributi
     archive: { id: archiveId, name: archiveName, url, mount, keyring, redirectOrigins },
     selection: { components, architectures },
     validator: etag === null && lastModified === null ? null : { etag, lastModified },
-    newest:
-      row.latestGeneration === 0 ? null : await readSnapshot(tx, row.id, row.latestGeneration),
   };
 }

@@ -8,6 +8,7 @@ import { recordIncident } from '../incidents.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { PRUNING } from '../registry/lane-sql.ts';
 import { all, one, run } from '../sql.ts';
+import { countDeleted } from './prunes.ts';
 
 /** A blob that is to be deleted. */
 export interface UnneededBlob {
@@ -124,14 +125,7 @@ export function bookGone(
     const paths = new Set(forgotten.map((row) => row.pathId));
     const deleted = gone.filter((blob) => paths.has(blob.pathId));
     const bytes = deleted.reduce((sum, blob) => sum + blob.size, 0);
-    await run(
-      tx,
-      sql`
-        update prunes
-        set blobs = blobs + ${deleted.length},
-          bytes = bytes + ${bytes}
-        where site_id = ${siteId}`,
-    );
+    await countDeleted(tx, siteId, { blobs: deleted.length, bytes });
     for (const one of undeleted)
       if (paths.has(one.blob.pathId)) await recordUndeleted(tx, siteId, one);
   });

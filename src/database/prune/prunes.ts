@@ -88,6 +88,17 @@ export const startPrune = (db: Database, siteId: number): Promise<unknown> =>
 const writePrune = ({ em }: Tx, siteId: number, columns: EntityData<Prune>): Promise<number> =>
   em.nativeUpdate(Prune, { site: siteId }, columns);
 
+/** A run has deleted so much more at the site. */
+export const countDeleted = (
+  tx: Tx,
+  siteId: number,
+  deleted: { readonly blobs: number; readonly bytes: number },
+): Promise<unknown> =>
+  writePrune(tx, siteId, {
+    blobs: raw('blobs + ?', [deleted.blobs]),
+    bytes: raw('bytes + ?', [deleted.bytes]),
+  });
+
 /** All that the share allows is marked. */
 export async function recordMarked(db: Database, site: string, more: boolean): Promise<SitePrune> {
   const prune = await findPrune(db.read, site);

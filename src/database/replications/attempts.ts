@@ -13,7 +13,7 @@ import { readReplication, type LaneAt, type LaneKey } from '../replication-row.t
 import { now } from '../sql.ts';
 import { lockLane, type LockedLane } from './lock.ts';
 import { rollUp } from './roll-up.ts';
-import { from, isPublishing, to, writeLane } from './write-lane.ts';
+import { from, notPublishing, to, writeLane } from './write-lane.ts';
 
 const nameOf = (at: LaneAt): string => `${at.distribution} at ${at.site}`;
 
@@ -56,7 +56,8 @@ export function startAttempt(
     };
     if (!(await writeLane(tx, lane, started, from('start'))))
       throw overtaken(nameOf(at), attempt, lane.fence);
-    await rollUp(tx, lane.distributionId);
+    // Later steps of a chain find the lane started: nothing that is counted has changed.
+    if (lane.state !== 'started') await rollUp(tx, lane.distributionId);
     const { distributionId, siteId } = lane;
     const key = { distributionId, siteId, generation, attempt };
     return { key, row: await readReplication(tx, lane) };
@@ -127,8 +128,9 @@ export function finishReplication(
       pinnedGeneration: generation,
       servedGeneration: generation,
       ...from(event),
+      ...notPublishing(),
     };
-    if ((await isPublishing(tx, lane)) || !(await writeLane(tx, lane, finished, held)))
+    if (!(await writeLane(tx, lane, finished, held)))
       throw overtaken(nameOf(at), attempt, lane.fence);
     const { distributionId, siteId } = lane;
     await recordEvent(tx, { distributionId, siteId, generation, what: 'synced' });

@@ -1,5 +1,5 @@
 /** How the row of a lane is written: on a condition, under the lock of the lane. */
-import type { EntityData, FilterQuery } from '@mikro-orm/postgresql';
+import { raw, type EntityData, type FilterQuery } from '@mikro-orm/postgresql';
 
 import {
   REPLICATION_TRANSITIONS,
@@ -29,6 +29,15 @@ export async function writeLane(
   const ofLane = { distribution: lane.distributionId, site: lane.siteId };
   return (await em.nativeUpdate(DistributionReplication, { $and: [ofLane, when] }, columns)) === 1;
 }
+
+/** That no publication of the lane is open. */
+export const notPublishing = (): Record<string, readonly unknown[]> => ({
+  [raw(`not exists (
+    select from publications p
+    where p.distribution_id = distribution_replications.distribution_id
+      and p.site_id = distribution_replications.site_id
+      and p.published_at is null)`)]: [],
+});
 
 /**
  * Whether a publication is open: between the first published name and InRelease there is no other
