@@ -125,7 +125,7 @@ test(
     let forgot = false;
     const world = await aWorld(t, {
       sites: ['fra'],
-      planted: (real, { database }) => ({
+      activities: (real, { database }) => ({
         ...real,
         verifySnapshot: async (input) => {
           if (forgot) return real.verifySnapshot(input);

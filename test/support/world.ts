@@ -234,7 +234,8 @@ export class World {
 
   /** `debgeo update`: the outcome of a look that begins now. */
   async look(suite: string = this.suite): Promise<Awaited<ReturnType<typeof look>>> {
-    return this.withTemporal((client) => look(client, suite));
+    // A child takes long to start beside other tests: it is waited for as for everything else.
+    return this.withTemporal((client) => look(client, suite, { workerMs: this.#settleMs }));
   }
 
   /** `debgeo update --wait`: what each site serves is the newest generation, verified. */
