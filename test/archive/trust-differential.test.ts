@@ -17,6 +17,7 @@ import { refusesWith } from '../support/refuses-with.ts';
 import { hasGnupg } from './gnupg.ts';
 import { PACKAGES } from './release-sets.ts';
 import { keyringOf } from './sign.ts';
+import { armorCases } from './trust-cases/armor.ts';
 import type { Case } from './trust-cases/case.ts';
 import { frameCases } from './trust-cases/frames.ts';
 import { gnupgCases } from './trust-cases/gnupg.ts';
@@ -28,6 +29,7 @@ const cases: readonly Case[] = [
   ...keyCases,
   ...signatureCases,
   ...frameCases,
+  ...armorCases,
   ...releaseGpgCases,
   ...(hasGnupg() ? gnupgCases() : []),
 ];
