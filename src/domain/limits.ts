@@ -110,10 +110,18 @@ export const LIMITS = {
   widthStart: 32,
   widthMin: 1,
   widthMax: 64,
-  /** Blobs of one lane that wait for their turn at the site. */
+  /** Blobs of one lane that wait for their bytes or for their turn at the site. */
   laneConcurrency: 64,
-  /** Bytes of blobs in memory for the operations in flight at one site: some blocks. */
-  bytesInFlight: 32 * MiB,
+  /**
+   * Bytes of blobs in memory between archives and sites, of a worker: each archive and site that
+   * is busy has the same share of it, and at least one blob, so that one that trickles or takes
+   * nothing holds up no other. Beyond eight of them it may be more for that reason.
+   */
+  memoryBytes: 64 * MiB,
+  /** The most that one archive and site may have of it: two blocks, or many small blobs. */
+  routeBytes: 16 * MiB,
+  /** And so many blobs: as many requests of ours does an archive see for one site. */
+  routeBlobs: 64,
   /**
    * An operation waits for a throttled site so long in memory; the lane waits longer, in the
    * database.
