@@ -38,6 +38,13 @@ export const LIMITS = {
    */
   decompressedBytesUnlisted: 512 * MiB,
   /**
+   * Memory of the decoders of a worker, and the most that one may ask for: `xz -9` needs 65 MiB,
+   * `zstd -d` takes 128 without being told otherwise. liblzma is WebAssembly here and has 256 MiB
+   * for all of them, which are rarely without gaps: a fourth `xz -9` would find no memory. The next
+   * one waits; decoding takes one processor, so waiting costs no time.
+   */
+  decoderBytes: 128 * MiB,
+  /**
    * All indices of a selection, as Release lists them; and what its Packages and Sources decompress
    * to. All of bookworm lists 4 GB in 772 files. Without it a Release of 100,000 entries would be
    * 400 TB in the database.
