@@ -14,8 +14,14 @@ export type IndexLimits = BlobSetLimits &
 export interface Deps {
   readonly database: Database;
   archiveOf(archive: DistributionRecord['archive']): Archive;
-  /** @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING, CONFIG_INVALID */
-  siteOf(name: string): Promise<{
+  /**
+   * @param archive whose blobs are copied or read back: archives take turns at a site
+   * @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING, CONFIG_INVALID
+   */
+  siteOf(
+    name: string,
+    archive?: string,
+  ): Promise<{
     readonly id: number;
     readonly name: string;
     readonly publicUrl: string;

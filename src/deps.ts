@@ -15,12 +15,12 @@ import { createLog } from './log.ts';
 import { readEnvironment } from './settings/environment.ts';
 import type { Config } from './settings/servers.ts';
 import type { AzureSite } from './site/azure-container.ts';
-import { createAzureSiteStore } from './site/azure-site-store.ts';
+import { createAzureSiteStore, type AzureSiteStore } from './site/azure-site-store.ts';
 import { fingerprintOf, loadCredential } from './site/credentials.ts';
 import { inspectAzureSite } from './site/inspect-site.ts';
 import { judgeSite, type SiteJudgement } from './site/judge-site.ts';
+import { Memory } from './site/memory.ts';
 import { Pace } from './site/pace.ts';
-import type { SiteStore } from './site/site-store.ts';
 import { Spool } from './spool/spool.ts';
 
 export interface JoinedDeps extends Deps {
@@ -46,7 +46,8 @@ export const createDeps = async (
     log.warn({ error }, 'the spool takes nothing: each site reads for itself'),
   );
   const archives = new Map<string, Archive>();
-  const stores = new Map<string, { readonly key: string; readonly store: SiteStore }>();
+  const stores = new Map<string, { readonly key: string; readonly store: AzureSiteStore }>();
+  const memory = new Memory(LIMITS);
   const paces = new Map<string, Pace>();
   return {
     database,
@@ -59,7 +60,7 @@ export const createDeps = async (
       archives.set(key, known);
       return known;
     },
-    siteOf: async (name) => {
+    siteOf: async (name, archive) => {
       const row = await readSite(database.read, name);
       // read each time: a rotated secret is used without a restart
       const credential = await loadCredential(row.credential, row.accountUrl);
@@ -76,9 +77,14 @@ export const createDeps = async (
       const store =
         known?.key === key
           ? known.store
-          : createAzureSiteStore(placeOf(row), credential, LIMITS, pace);
+          : createAzureSiteStore(placeOf(row), credential, LIMITS, { pace, memory });
       stores.set(name, { key, store });
-      return { id: row.id, name, publicUrl: row.publicUrl, store };
+      return {
+        id: row.id,
+        name,
+        publicUrl: row.publicUrl,
+        store: archive === undefined ? store : store.forArchive(archive),
+      };
     },
     inspectSite: async (name, path, signal) => {
       const row = await readSite(database.read, name);

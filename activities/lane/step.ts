@@ -64,7 +64,7 @@ export function beginStep(deps: Deps, input: StepInput): Promise<Step> {
 /** @throws FENCED, CANCELLED, NAME_UNKNOWN, SITE_CREDENTIAL_MISSING */
 export async function beginSiteStep(deps: Deps, input: StepInput): Promise<SiteStep> {
   const step = await beginStep(deps, input);
-  const { store, publicUrl } = await deps.siteOf(input.site);
+  const { store, publicUrl } = await deps.siteOf(input.site, step.distribution.archive.name);
   return {
     ...step,
     store,

@@ -38,6 +38,13 @@ export const LIMITS = {
    */
   decompressedBytesUnlisted: 512 * MiB,
   /**
+   * Memory of the decoders of a worker, and the most that one may ask for: `xz -9` needs 65 MiB,
+   * `zstd -d` takes 128 without being told otherwise. liblzma is WebAssembly here and has 256 MiB
+   * for all of them, which are rarely without gaps: a fourth `xz -9` would find no memory. The next
+   * one waits; decoding takes one processor, so waiting costs no time.
+   */
+  decoderBytes: 128 * MiB,
+  /**
    * All indices of a selection, as Release lists them; and what its Packages and Sources decompress
    * to. All of bookworm lists 4 GB in 772 files. Without it a Release of 100,000 entries would be
    * 400 TB in the database.
@@ -110,10 +117,18 @@ export const LIMITS = {
   widthStart: 32,
   widthMin: 1,
   widthMax: 64,
-  /** Blobs of one lane that wait for their turn at the site. */
+  /** Blobs of one lane that wait for their bytes or for their turn at the site. */
   laneConcurrency: 64,
-  /** Bytes of blobs in memory for the operations in flight at one site: some blocks. */
-  bytesInFlight: 32 * MiB,
+  /**
+   * Bytes of blobs in memory between archives and sites, of a worker: each archive and site that
+   * is busy has the same share of it, and at least one blob, so that one that trickles or takes
+   * nothing holds up no other. Beyond eight of them it may be more for that reason.
+   */
+  memoryBytes: 64 * MiB,
+  /** The most that one archive and site may have of it: two blocks, or many small blobs. */
+  routeBytes: 16 * MiB,
+  /** And so many blobs: as many requests of ours does an archive see for one site. */
+  routeBlobs: 64,
   /**
    * An operation waits for a throttled site so long in memory; the lane waits longer, in the
    * database.

@@ -30,7 +30,9 @@ const LIMITS = {
   widthMin: 1,
   widthStart: 16,
   widthMax: 64,
-  bytesInFlight: 1_000_000,
+  memoryBytes: 2_000_000,
+  routeBytes: 1_000_000,
+  routeBlobs: 64,
   throttlePatienceMs: 1_500,
 };
 const PATH = parseRepoPath('debian/dists/bookworm/InRelease');

@@ -148,7 +148,7 @@ describe('BlobHttp', () => {
         { name: 'fra', accountUrl, container: 'c', prefix: '' },
         site.credential,
         LIMITS,
-        pace,
+        { pace },
       );
       const path = parseRepoPath('debian/pool/a');
       const asking = new AbortController();
