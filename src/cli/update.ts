@@ -73,11 +73,11 @@ function userNameOf(): string {
 
 /** The report of a failed look, with what the sites still serve. */
 function refused(report: ErrorReport | undefined, sites: readonly SiteStatus[]): DebgeoError {
-  const { code, message, ...facts } = report ?? {
-    code: 'UNKNOWN' as const,
+  const said: ErrorReport = report ?? {
+    code: 'UNKNOWN',
     message: 'the look at the archive failed',
   };
-  return new DebgeoError(code, message, { ...facts, state: facts.state ?? stillServing(sites) });
+  return DebgeoError.of({ ...said, state: said.state ?? stillServing(sites) });
 }
 
 function stillServing(sites: readonly SiteStatus[]): string {
