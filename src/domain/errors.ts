@@ -436,10 +436,12 @@ export class DebgeoError extends Error {
 
   /** The error that another process, a row or an error before reported; facts keep their lines. */
   static of({ code, message, expected, found, state, retryAfterMs }: ErrorReport): DebgeoError {
+    const lines = (fact: string | undefined): string[] | undefined =>
+      fact === undefined ? undefined : printableLines(fact, Infinity).split('\n');
     return new DebgeoError(code, message, {
-      expected: expected?.split('\n'),
-      found: found?.split('\n'),
-      state: state?.split('\n'),
+      expected: lines(expected),
+      found: lines(found),
+      state: lines(state),
       retryAfterMs,
     });
   }
@@ -469,8 +471,8 @@ export const printableReport = (report: ErrorReport): ErrorReport => ({
 });
 
 function linesOf(fact: Fact): string {
-  if (typeof fact === 'string') return printable(fact);
-  const lines = fact.slice(0, LIMITS.errorLines).map((line) => printable(line));
+  if (!Array.isArray(fact)) return printable(fact);
+  const lines = fact.slice(0, LIMITS.errorLines).map((line: unknown) => printable(line));
   const rest = fact.length - lines.length;
   return [...lines, ...(rest === 0 ? [] : [`… and ${rest} more`])].join('\n');
 }
