@@ -9,7 +9,7 @@ import { hasLongLine } from '../domain/clearsigned.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { FUTURE_MS } from '../domain/freshness.ts';
 import { LIMITS } from '../domain/limits.ts';
-import { quoted } from './keyring.ts';
+import { quoted } from '../domain/text.ts';
 
 /**
  * `bad`: does not match, has expired, or is of a kind that GnuPG does not know; apt then refuses

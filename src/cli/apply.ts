@@ -8,6 +8,7 @@ import { readConfiguration, type Configuration } from '../settings/configuration
 import { sendDistributionChanged } from '../temporal/signals.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
+import { notice, print } from './terminal.ts';
 
 export async function apply(
   file: string,
@@ -17,9 +18,8 @@ export async function apply(
   const changes = await withDatabase(options, (database) =>
     applyConfiguration(database, configuration, options.dryRun === true),
   );
-  for (const change of changes)
-    process.stdout.write(`${change.what.padEnd(9)} ${change.kind} ${change.name}\n`);
-  if (options.dryRun === true) process.stdout.write('dry run: nothing changed\n');
+  for (const change of changes) print(`${change.what.padEnd(9)} ${change.kind} ${change.name}`);
+  if (options.dryRun === true) print('dry run: nothing changed');
   else await signalChanges(options, configuration, changes);
   return 0;
 }
@@ -50,8 +50,8 @@ async function signalChanges(
     );
   } catch (error) {
     if (!(error instanceof DebgeoError)) throw error;
-    process.stderr.write(
-      `saved; a worker applies it within a minute of its start\n${describeError(error.report)}\n`,
+    notice(
+      `saved; a worker applies it within a minute of its start\n${describeError(error.report)}`,
     );
   }
 }

@@ -16,6 +16,7 @@
  */
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
+import { quoted } from './text.ts';
 
 const BEGIN_MESSAGE = '-----BEGIN PGP SIGNED MESSAGE-----';
 const BEGIN_SIGNATURE = '-----BEGIN PGP SIGNATURE-----';
@@ -229,6 +230,6 @@ function withoutEnd(line: string): string {
 function malformed(expected: string, found: string): DebgeoError {
   return new DebgeoError('SIGNATURE_MALFORMED', 'this is not a signature as apt accepts it', {
     expected,
-    found: found.slice(0, LIMITS.quotedCharacters),
+    found: quoted(found),
   });
 }

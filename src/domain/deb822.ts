@@ -9,6 +9,7 @@
  */
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
+import { quoted } from './text.ts';
 
 const LF = 10;
 const CR = 13;
@@ -168,7 +169,10 @@ export class Deb822Parser {
   }
 
   #malformed(expected: string, bytes: Buffer, from: number, end: number): DebgeoError {
-    const found = bytes.toString('utf8', from, Math.min(end, from + LIMITS.quotedCharacters));
+    // a character of UTF-8 has at most 4 bytes
+    const found = quoted(
+      bytes.toString('utf8', from, Math.min(end, from + 4 * LIMITS.quotedCharacters)),
+    );
     return new DebgeoError(
       'INDEX_MALFORMED',
       `line ${this.#line} is not control data as Debian defines it`,

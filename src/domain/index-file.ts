@@ -10,6 +10,7 @@ import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
 import { joinPath, poolPath } from './repo-path.ts';
 import { isSha256, type Sha256 } from './sha256.ts';
+import { quoted } from './text.ts';
 
 export type Compression = 'none' | 'gz' | 'xz' | 'zst';
 
@@ -166,7 +167,7 @@ function readFiles(stanza: Stanza): ReadonlyMap<string, { size: number; sha256: 
  */
 function refuseDots(name: string): void {
   if (!/(?:^|\/)\.(?:\/|$)/.test(name)) return;
-  const found = JSON.stringify(name.slice(0, LIMITS.quotedCharacters));
+  const found = `"${quoted(name)}"`;
   throw new DebgeoError('PATH_UNREADABLE', `apt could not read ${found} from a site`, {
     expected: 'a path without ./',
     found,
@@ -210,7 +211,7 @@ function malformed(stanza: Stanza, expected: string, found: string): DebgeoError
 function notDebian(expected: string, found: string): DebgeoError {
   return new DebgeoError('INDEX_MALFORMED', 'an index is not as Debian defines it', {
     expected,
-    found: found.slice(0, LIMITS.quotedCharacters),
+    found: quoted(found),
   });
 }
 

@@ -76,6 +76,10 @@ export const LIMITS = {
    * line: it explains the error and is not a page of it.
    */
   errorCharacters: 1_000,
+  /** Lines of one such text, where debgeo lists faults of a file: more are a broken file. */
+  errorLines: 100,
+  /** One field of a log line that is no text (an argument of a signal), as JSON. */
+  logFieldCharacters: 8_000,
 
   /**
    * A request that no byte moves on for this long is ended (reliability.md, fact 2: the SDK never
@@ -209,7 +213,3 @@ export const LIMITS = {
   backoffCapMs: 60 * 60_000,
   backoffInitialMs: 15_000,
 } as const;
-
-/** One text of an error, cut to LIMITS.errorCharacters. */
-export const bounded = (text: string): string =>
-  text.length <= LIMITS.errorCharacters ? text : `${text.slice(0, LIMITS.errorCharacters)}…`;

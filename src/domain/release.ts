@@ -14,6 +14,7 @@ import {
   RELEASE_SET_NAMES,
   type RepoPath,
 } from './repo-path.ts';
+import { quoted } from './text.ts';
 
 export interface ReleaseEntry {
   /**
@@ -234,7 +235,7 @@ function words(text: string | undefined): string[] {
 function malformed(expected: string, found: string): DebgeoError {
   return new DebgeoError('RELEASE_MALFORMED', 'the Release is not as Debian defines it', {
     expected,
-    found: found.slice(0, LIMITS.quotedCharacters),
+    found: quoted(found),
   });
 }
 

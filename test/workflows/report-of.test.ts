@@ -13,6 +13,7 @@ import {
 import type { ErrorReport } from '../../src/domain/errors.ts';
 import { siteOf } from '../../workflows/commands.ts';
 import { reportOf } from '../../workflows/report-of.ts';
+import { assertPrintable, HOSTILE_STRINGS, NO_STRINGS } from '../support/hostile-strings.ts';
 
 const recorded = (cause: Error): ErrorReport =>
   reportOf(
@@ -71,6 +72,29 @@ describe('reportOf', () => {
 
     assert.ok(JSON.stringify(recorded(new Error(page))).length < 2_000);
     assert.ok(JSON.stringify(recordedOf({ details: [detail] })).length < 3_000);
+  });
+});
+
+describe('reportOf, of a worker of another version', () => {
+  for (const [name, text] of Object.entries(HOSTILE_STRINGS))
+    test(`records ${name}, printable and bounded`, () => {
+      const detail = {
+        code: 'SITE_REFUSED',
+        message: text,
+        expected: text,
+        found: text,
+        state: text,
+      };
+      assertPrintable(recordedOf({ details: [detail] }), name);
+      assertPrintable(recordedOf({ type: 'SITE_REFUSED', message: text }), name);
+      assertPrintable(recorded(new Error(text)), name);
+    });
+
+  test('records what is no text', () => {
+    for (const value of NO_STRINGS) {
+      const detail = { code: 'SITE_REFUSED', message: value, found: value, retryAfterMs: value };
+      assertPrintable(recordedOf({ details: [detail] }), String(typeof value));
+    }
   });
 });
 

@@ -5,7 +5,7 @@
 import { raw, type EntityData, type Loaded } from '@mikro-orm/postgresql';
 import { sql } from 'kysely';
 
-import { ruleOf, type ErrorReport } from '../../domain/errors.ts';
+import { printableReport, ruleOf, type ErrorReport } from '../../domain/errors.ts';
 import type { SitePrune } from '../../domain/replication.ts';
 import { Prune } from '../entities/prune.ts';
 import { ReplicationSite } from '../entities/replication-site.ts';
@@ -151,7 +151,7 @@ export function recordPruneFailure(
     const wait = needsPerson ? pruneIntervalMs : Math.min(pruneIntervalMs, backoffOf(failureCount));
     await writePrune(tx, prune.site.id, {
       failureCode: report.code,
-      failure: report,
+      failure: printableReport(report),
       failureCount,
       nextAt: later(wait),
     });
