@@ -128,8 +128,8 @@ test(
 
 mustFail('a plan that writes every row', sameForAll, (real, world) => ({
   ...real,
-  planSync: async (input) => {
-    const answer = await real.planSync(input);
+  syncBlobs: async (input) => {
+    const answer = await real.syncBlobs(input);
     await sql`update blob_registry set etag = etag`.execute(world.database.read.kysely);
     return answer;
   },

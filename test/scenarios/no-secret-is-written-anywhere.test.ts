@@ -89,7 +89,7 @@ test('an activity that logs the request of an error is found', async (t) => {
   const log = logInto(lines);
   const loggingRequests: Planted = (real, world) => ({
     ...real,
-    async planSync(input) {
+    async syncBlobs(input) {
       const signed = new BlobServiceClient(
         `${await accountUrlOf(world, 'sin')}?${await sasOf(world)}`,
       );
@@ -99,7 +99,7 @@ test('an activity that logs the request of an error is found', async (t) => {
         .catch((error: { request?: unknown }) =>
           log.warn({ request: error.request }, 'a request failed'),
         );
-      return real.planSync(input);
+      return real.syncBlobs(input);
     },
   });
   const world = await aWorld(t, {

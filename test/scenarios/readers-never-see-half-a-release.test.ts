@@ -36,7 +36,7 @@ test(
 test('it would be seen if InRelease came first', { ...NEEDS_APT, timeout: 240_000 }, async (t) => {
   const inReleaseFirst = (real: Activities, world: World): Activities => ({
     ...real,
-    planSync: async (input) => {
+    syncBlobs: async (input) => {
       if (input.generation > 1) {
         const { container } = world.site(input.site);
         await container
@@ -44,7 +44,7 @@ test('it would be seen if InRelease came first', { ...NEEDS_APT, timeout: 240_00
           .uploadData(await world.releasedFile('dists/bookworm/InRelease'));
         await new Promise((resolve) => setTimeout(resolve, 1_500));
       }
-      return real.planSync(input);
+      return real.syncBlobs(input);
     },
   });
 

@@ -91,7 +91,7 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
     t.test('if the second suite had its way', (t) => {
       const overwriting = (real: Activities, world: World): Activities => ({
         ...real,
-        planSync: async (input) => {
+        syncBlobs: async (input) => {
           const { container } = world.site(input.site);
           if (input.distribution === 'trixie')
             for (const path of (await world.site(input.site).contents()).keys())
@@ -99,7 +99,7 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
                 await container
                   .getBlockBlobClient(path)
                   .uploadData(await world.releasedFile(path.replace('debian/', '')));
-          return real.planSync(input);
+          return real.syncBlobs(input);
         },
       });
       return assert.rejects(theSecondParks(t, overwriting), /is not whole/);
