@@ -45,13 +45,15 @@ export const triesOfActivity = (): number => Context.current().info.attempt;
 export const isWorkerStopping = ({ signal }: Pick<ActivityContext, 'signal'>): boolean =>
   signal.reason instanceof CancelledFailure && signal.reason.message === WORKER_STOPS;
 
-/** Heartbeats every second while `work` runs, whatever it waits for. */
+/**
+ * Heartbeats every second while `work` runs, whatever it waits for. An activity that ends within
+ * the first has none: each is a write of Temporal's history.
+ */
 export async function withHeartbeat<Result>(
   context: ActivityContext,
   counts: () => Readonly<Record<string, number>>,
   work: () => Promise<Result>,
 ): Promise<Result> {
-  context.heartbeat(counts());
   const timer = setInterval(() => context.heartbeat(counts()), HEARTBEAT_MS);
   try {
     return await work();

@@ -35,11 +35,9 @@ export const createActivities = (deps: Deps) => ({
   /** Twice: counts one failure more, and so waits a little longer. */
   recordFailure: failing(createRecordFailure(deps)),
 
-  /** Catalog minus registry, for one site. Twice: plans the same. */
-  planSync: failing(createPlanSync(deps)),
   /**
-   * Copies one slice. Twice: conditional writes find what is there; nothing is written a second
-   * time.
+   * Plans (catalog minus registry) and copies one slice. Twice: plans the same; conditional writes
+   * find what is there, and nothing is written a second time.
    */
   syncBlobs: failing(createSyncBlobs(deps)),
   /** Reads one slice back. Twice: what was booked is not read again. */
@@ -47,11 +45,12 @@ export const createActivities = (deps: Deps) => ({
   /** The barrier. Twice: judges again. */
   verifySnapshot: failing(createVerifySnapshot(deps)),
   /**
-   * Makes a generation visible. Twice: reads each name back and goes on; finished, it writes
-   * nothing.
+   * Makes a generation visible, and reads the site as apt sees it. Twice: reads each name back and
+   * goes on; finished, it writes nothing and only reads again.
    */
   publishSnapshot: failing(createPublishSnapshot(deps)),
-  /** The site as apt sees it. Twice: reads again. */
+  /** Parts of syncBlobs and publishSnapshot, for runs that began before these were joined. */
+  planSync: failing(createPlanSync(deps)),
   probeSite: failing(createProbeSite(deps)),
 
   /** When a site is to be pruned. Twice: reads again. */

@@ -69,7 +69,10 @@ export const bookkeeping = proxyActivities<Activities>(BOOKKEEPING);
 /** captureSnapshot: on the queue of the workflow, since it needs no site. */
 export const archive = proxyActivities<Activities>(BYTES);
 
-/** The steps of a lane, in this order. */
+/**
+ * The steps of a lane, in this order. Planning and probing are activities of their own only in runs
+ * that began before they were joined to copying and publishing.
+ */
 export const STEPS = [
   'planSync',
   'syncBlobs',
@@ -79,6 +82,11 @@ export const STEPS = [
   'probeSite',
 ] as const;
 export type StepName = (typeof STEPS)[number];
+
+/** Copying plans first, and publishing probes afterwards. */
+export const JOINED_STEPS: readonly StepName[] = STEPS.filter(
+  (step) => step !== 'planSync' && step !== 'probeSite',
+);
 
 /** As the Temporal UI shows it. */
 export const STEP_WORDS: Readonly<Record<StepName, string>> = {

@@ -7,7 +7,7 @@
  * step works in slices of bounded time; between two of them the lane asks whether an operator's
  * command has come, or the run ends. Nothing here can reach another lane.
  */
-import { ActivityFailure, CancellationScope } from '@temporalio/workflow';
+import { ActivityFailure, CancellationScope, patched } from '@temporalio/workflow';
 
 import { DebgeoError } from '../src/domain/errors.ts';
 import {
@@ -17,7 +17,14 @@ import {
   type Command,
   type Replication,
 } from '../src/domain/replication.ts';
-import { bookkeeping, STEP_WORDS, STEPS, stepsFor, type StepName } from './activity-options.ts';
+import {
+  bookkeeping,
+  JOINED_STEPS,
+  STEP_WORDS,
+  STEPS,
+  stepsFor,
+  type StepName,
+} from './activity-options.ts';
 import { reportOf } from './report-of.ts';
 import { until } from './until.ts';
 
@@ -120,15 +127,25 @@ async function chain(lane: Lane): Promise<void> {
   // stays pinned in the row until published, failed or cancelled
   const generation = generationOf(began);
   const steps = stepsFor(began.queue);
-  const input = { distribution: lane.distribution, site: lane.site, generation };
-  let step: StepName | null = 'planSync';
+  const isJoined = patched('joined-steps');
+  const order = isJoined ? JOINED_STEPS : STEPS;
+  let step: StepName | null = order[0]!;
+  let planned = !isJoined;
   let bad = 0;
   let repairs = 0;
   while (step !== null) {
     if (lane.ending || lane.command !== null) return;
-    const summary = `${lane.site}, generation ${generation}: ${STEP_WORDS[step]}`;
+    const input = {
+      distribution: lane.distribution,
+      site: lane.site,
+      generation,
+      ...(step === 'syncBlobs' && !planned ? { plan: true } : {}),
+      ...(step === 'publishSnapshot' && isJoined ? { probe: true } : {}),
+    };
+    const summary = `${lane.site}, generation ${generation}: ${wordsOf(step, input)}`;
     const answer = await steps[step].executeWithOptions({ summary }, [input]);
-    keepNewer(lane, answer.row);
+    if (answer.row !== undefined) keepNewer(lane, answer.row);
+    planned ||= answer.planned ?? false;
     bad += answer.repair;
     if (answer.more) continue;
     if (bad > 0 && ++repairs > REPAIRS_MAX)
@@ -136,12 +153,19 @@ async function chain(lane: Lane): Promise<void> {
         'NOT_VERIFIED',
         `${bad} blobs are wrong again after ${REPAIRS_MAX} repairs`,
       );
-    step = bad > 0 ? 'syncBlobs' : (STEPS[STEPS.indexOf(step) + 1] ?? null);
+    step = bad > 0 ? 'syncBlobs' : (order[order.indexOf(step) + 1] ?? null);
     bad = 0;
   }
   if (!madeProgress(began, lane.row, generation))
     throw new DebgeoError('UNKNOWN', 'every step ended well and nothing changed');
 }
+
+const wordsOf = (step: StepName, input: { plan?: boolean; probe?: boolean }): string =>
+  [
+    ...(input.plan ? [STEP_WORDS.planSync] : []),
+    STEP_WORDS[step],
+    ...(input.probe ? [STEP_WORDS.probeSite] : []),
+  ].join(', ');
 
 /**
  * No loop without progress: after a whole chain, the same work for the same reason is a failure,

@@ -6,6 +6,7 @@ import { DebgeoError } from '../../src/domain/errors.ts';
 import { byStrength } from '../../src/domain/hashes.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { suiteFolder } from '../../src/domain/release.ts';
+import type { Replication } from '../../src/domain/replication.ts';
 import { releaseSetPaths } from '../../src/domain/repo-path.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
 import { readPublic } from '../../src/site/read-public.ts';
@@ -14,38 +15,38 @@ import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
-/**
- * Reads the site anonymously at its public URL, as apt does: the Release set; indices by their
- * strongest hash, or by name where apt would; absent names, which must be 404; some pool files.
- * With that the replication of this generation is finished. Given twice: reads again.
- * @throws SITE_NOT_PUBLIC what was written is not there for readers
- * @throws SITE_SERVES_OTHER readers get other bytes, or a file that should not be there
- */
+/** The probe as an activity of its own: for runs that began before it was joined to publishing. */
 export const createProbeSite =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
     const step = await beginSiteStep(deps, input);
-    if (step.row.served !== input.generation || step.row.publishing)
-      throw new DebgeoError('NOT_VERIFIED', `generation ${input.generation} is not published`, {
-        found: `generation ${step.row.served} is served`,
-      });
-    return withHeartbeat(
-      step.context,
-      () => countsOf(step.row),
-      async () => {
-        await probe(deps, step);
-        const row = await finishReplication(
-          deps.database,
-          step.at,
-          input.generation,
-          step.context.attempt,
-        );
-        return { more: false, repair: 0, row };
-      },
-    );
+    const work = async (): Promise<StepAnswer> => ({
+      more: false,
+      repair: 0,
+      row: await probe(deps, step, step.row),
+    });
+    return withHeartbeat(step.context, () => countsOf(step.row), work);
   };
 
-async function probe(deps: Deps, step: SiteStep): Promise<void> {
+/**
+ * Reads the site anonymously at its public URL, as apt does: the Release set; indices by their
+ * strongest hash, or by name where apt would; absent names, which must be 404; some pool files.
+ * With that the replication of this generation is finished. Given twice: reads again.
+ * @param row as it is since the generation was published
+ * @throws SITE_NOT_PUBLIC what was written is not there for readers
+ * @throws SITE_SERVES_OTHER readers get other bytes, or a file that should not be there
+ */
+export async function probe(deps: Deps, step: SiteStep, row: Replication): Promise<Replication> {
+  const { generation } = step.key;
+  if (row.served !== generation || row.publishing)
+    throw new DebgeoError('NOT_VERIFIED', `generation ${generation} is not published`, {
+      found: `generation ${row.served} is served`,
+    });
+  await readAsApt(deps, step);
+  return finishReplication(deps.database, step.at, generation, step.context.attempt);
+}
+
+async function readAsApt(deps: Deps, step: SiteStep): Promise<void> {
   const { read } = deps.database;
   const folder = suiteFolder(step.distribution.suite);
   const names = await publishedNamesOf(read, step.key.distributionId, step.key.generation, folder);

@@ -21,6 +21,7 @@ import type { ReleaseSet } from '../../src/domain/snapshot.ts';
 import { readPublic } from '../../src/site/read-public.ts';
 import { withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
+import { probe } from './probe-site.ts';
 import { NamesPublisher, type ContentOf } from './publish-names.ts';
 import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
@@ -42,11 +43,12 @@ export const createPublishSnapshot =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer> => {
     const step = await beginSiteStep(deps, input);
-    return withHeartbeat(
-      step.context,
-      () => countsOf(step.row),
-      () => publish(deps, step),
-    );
+    const work = async (): Promise<StepAnswer> => {
+      const answer = await publish(deps, step);
+      if (!input.probe || answer.repair > 0) return answer;
+      return { more: false, repair: 0, row: await probe(deps, step, answer.row) };
+    };
+    return withHeartbeat(step.context, () => countsOf(step.row), work);
   };
 
 async function publish(deps: Deps, step: SiteStep): Promise<StepAnswer> {

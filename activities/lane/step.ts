@@ -14,6 +14,10 @@ import type { Deps } from '../deps.ts';
 /** One step of a lane: ids only, never lists or bytes (I4). */
 export interface StepInput extends LaneAt {
   readonly generation: number;
+  /** Of syncBlobs: plan first, and say so in the answer (`planned`). */
+  readonly plan?: boolean;
+  /** Of publishSnapshot: read the site as apt would afterwards, which finishes the replication. */
+  readonly probe?: boolean;
 }
 
 export interface StepAnswer {
@@ -23,6 +27,16 @@ export interface StepAnswer {
   readonly repair: number;
   /** As committed last. */
   readonly row: Replication;
+  /** Of syncBlobs: what the site lacks is planned. */
+  readonly planned?: boolean;
+}
+
+/** Of syncBlobs: the database did not answer, and nothing was done. */
+export interface Unanswered {
+  readonly more: true;
+  readonly repair: 0;
+  readonly row?: undefined;
+  readonly planned?: undefined;
 }
 
 /** What an activity knows of its step once it holds the fence. */

@@ -10,63 +10,103 @@ import {
 } from '../../src/database/registry/claims.ts';
 import { recordCorrupt } from '../../src/database/registry/judgements.ts';
 import { countProgress } from '../../src/database/registry/progress.ts';
+import { isUnreachable } from '../../src/database/unreachable.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError, type ErrorReport } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { Replication } from '../../src/domain/replication.ts';
-import { isWorkerStopping, withHeartbeat } from '../context.ts';
+import { activityContext, isWorkerStopping, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { Ledger } from '../ledger.ts';
 import type { BlobSource } from './blob-source.ts';
 import { copyBlob, type OnCorrupt } from './copy-blob.ts';
 import { createOrigins, isOfOneFile } from './origins.ts';
-import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
+import { plan } from './plan-sync.ts';
+import {
+  countsOf,
+  beginSiteStep,
+  type SiteStep,
+  type StepAnswer,
+  type StepInput,
+  type Unanswered,
+} from './step.ts';
 
 /**
- * Copies for one slice what the site lacks of the generation, and reads back what it wrote. The
- * registry is the only cursor.
+ * Copies for one slice what the site lacks of the generation, and reads back what it wrote; where
+ * the input says so, it plans first. The registry is the only cursor.
  *
  * Given twice, or killed anywhere: what was written and not booked is found by the next attempt's
  * conditional write and taken over. A blob that no origin has right does not stop the others; the
  * step fails with it when nothing else is left.
+ *
+ * Planning has its own patience: while the database cannot be reached, the step ends well and is
+ * given again. Nothing else can be done without it, and three attempts would not outlast a restart.
  * @returns more: the slice ended first, also because its worker stops
  * @throws BLOB_MISSING, BLOB_MISMATCH, SITE_SERVES_OTHER; SUPERSEDED where a newer generation makes
- *   the missing blob pointless
+ *   the missing blob pointless; with `plan` PATH_CONFLICT, SNAPSHOT_EMPTY
  */
 export const createSyncBlobs =
   (deps: Deps) =>
-  async (input: StepInput): Promise<StepAnswer> => {
-    const step = await beginSiteStep(deps, input);
-    const { signal } = step.context;
-    const slice = new Slice(deps, step);
-    const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
-
-    const work = async (): Promise<StepAnswer> => {
-      do {
-        signal.throwIfAborted();
-        if ((await slice.copyUntil(end)) > 0) continue;
-        if (await slice.isDone())
-          return { more: false, repair: 0, row: await countProgress(deps.database, step.key) };
-        await sleep(LIMITS.claimPollMs, undefined, { signal });
-      } while (Date.now() < end);
-      return { more: true, repair: 0, row: slice.row };
-    };
+  async (input: StepInput): Promise<StepAnswer | Unanswered> => {
+    if (!input.plan) return copySlice(deps, await beginSiteStep(deps, input));
+    let step: SiteStep;
     try {
-      const answer = await withHeartbeat(step.context, () => countsOf(slice.row), work);
-      deps.log.debug(
-        { ...step.at, ...deps.spool?.counts },
-        'a slice ended; what this worker has read and shared',
+      step = await beginSiteStep(deps, input);
+      const { context, row } = step;
+      await withHeartbeat(
+        context,
+        () => countsOf(row),
+        () => plan(deps, step),
       );
-      return answer;
     } catch (error) {
-      await releaseBlobs(deps.database, step.key).catch((cause: unknown) =>
-        deps.log.warn({ ...step.at, cause }, 'claims stay until the next attempt frees them'),
+      if (!isUnreachable(error)) throw error;
+      deps.log.warn(
+        { ...input, error },
+        'the database cannot be reached; planned again in a moment',
       );
-      if (isWorkerStopping(step.context)) return { more: true, repair: 0, row: slice.row };
-      throw error;
+      await waitForDatabase();
+      return { more: true, repair: 0 };
     }
+    return { ...(await copySlice(deps, step)), planned: true };
   };
+
+const waitForDatabase = (): Promise<void> => {
+  const context = activityContext();
+  const wait = () => sleep(LIMITS.databaseWaitMs, undefined, { signal: context.signal });
+  return withHeartbeat(context, () => ({}), wait);
+};
+
+async function copySlice(deps: Deps, step: SiteStep): Promise<StepAnswer> {
+  const { signal } = step.context;
+  const slice = new Slice(deps, step);
+  const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
+
+  const work = async (): Promise<StepAnswer> => {
+    do {
+      signal.throwIfAborted();
+      if ((await slice.copyUntil(end)) > 0) continue;
+      if (await slice.isDone())
+        return { more: false, repair: 0, row: await countProgress(deps.database, step.key) };
+      await sleep(LIMITS.claimPollMs, undefined, { signal });
+    } while (Date.now() < end);
+    return { more: true, repair: 0, row: slice.row };
+  };
+  try {
+    const answer = await withHeartbeat(step.context, () => countsOf(slice.row), work);
+    deps.log.debug(
+      { ...step.at, ...deps.spool?.counts },
+      'a slice ended; what this worker has read and shared',
+    );
+    return answer;
+  } catch (error) {
+    await releaseBlobs(deps.database, step.key).catch((cause: unknown) =>
+      deps.log.warn({ ...step.at, cause }, 'claims stay until the next attempt frees them'),
+    );
+    if (isWorkerStopping(step.context)) return { more: true, repair: 0, row: slice.row };
+    throw error;
+  }
+}
 
 interface Done {
   readonly pathId: number;

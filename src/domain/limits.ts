@@ -158,6 +158,11 @@ export const LIMITS = {
   sliceMs: 20_000,
   /** How often a lane looks again for blobs that a lane of another distribution is copying. */
   claimPollMs: 200,
+  /**
+   * A plan that cannot reach the database answers after this, and is given again: a restart of the
+   * server takes seconds, and each time is six events of a history.
+   */
+  databaseWaitMs: 5_000,
   /** Writes of one blob in a row that read back wrong: then something on the way changes it. */
   repairsMax: 3,
   /**

@@ -131,8 +131,8 @@ test(
 
 mustFail('a plan that writes every row', sameForAll, (real, world) => ({
   ...real,
-  planSync: async (input) => {
-    const answer = await real.planSync(input);
+  syncBlobs: async (input) => {
+    const answer = await real.syncBlobs(input);
     await run(world.database.read, sql`update blob_registry set etag = etag`);
     return answer;
   },

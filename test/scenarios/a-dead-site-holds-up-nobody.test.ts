@@ -60,7 +60,7 @@ test('a throttling site holds up nobody', (t) =>
 test('it would be seen if the living waited for the dead', async (t) => {
   const waiting = (real: Activities): Activities => ({
     ...real,
-    planSync: async (input) => {
+    syncBlobs: async (input) => {
       const roster = await real.loadRoster(input);
       if (
         input.generation > 1 &&
@@ -68,7 +68,7 @@ test('it would be seen if the living waited for the dead', async (t) => {
         roster.replications.some((row) => row.site === 'sin' && row.served < input.generation)
       )
         throw new Error('waits for sin');
-      return real.planSync(input);
+      return real.syncBlobs(input);
     },
   });
 

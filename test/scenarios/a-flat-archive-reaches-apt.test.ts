@@ -154,8 +154,8 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
     t.test('if files of a flat archive went to where only the root of an archive has them', (t) => {
       const misplacing = (real: Activities, world: World): Activities => ({
         ...real,
-        probeSite: async (input) => {
-          const answer = await real.probeSite(input);
+        publishSnapshot: async (input) => {
+          const answer = await real.publishSnapshot(input);
           const site = world.site(input.site);
           for (const path of (await site.contents()).keys()) {
             if (!path.endsWith('.deb')) continue;

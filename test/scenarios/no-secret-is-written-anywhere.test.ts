@@ -88,7 +88,7 @@ test('an activity that logs the request of an error is found', async (t) => {
   const log = logInto(lines);
   const loggingRequests: Planted = (real, world) => ({
     ...real,
-    async planSync(input) {
+    async syncBlobs(input) {
       const signed = new BlobServiceClient(
         `${world.site('sin').accountUrl}?${await readFile(sasFileOf(world), 'utf8')}`,
       );
@@ -98,7 +98,7 @@ test('an activity that logs the request of an error is found', async (t) => {
         .catch((error: { request?: unknown }) =>
           log.warn({ request: error.request }, 'a request failed'),
         );
-      return real.planSync(input);
+      return real.syncBlobs(input);
     },
   });
   const world = await aWorld(t, {

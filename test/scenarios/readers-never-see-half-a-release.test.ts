@@ -37,13 +37,13 @@ test(
 test('it would be seen if InRelease came first', { ...NEEDS_APT, timeout: 240_000 }, async (t) => {
   const inReleaseFirst = (real: Activities, world: World): Activities => ({
     ...real,
-    planSync: async (input) => {
+    syncBlobs: async (input) => {
       if (input.generation > 1) {
         const inRelease = world.site(input.site).blob('debian/dists/bookworm/InRelease');
         await inRelease.uploadData(await world.releasedFile('dists/bookworm/InRelease'));
         await sleep(1_500);
       }
-      return real.planSync(input);
+      return real.syncBlobs(input);
     },
   });
 

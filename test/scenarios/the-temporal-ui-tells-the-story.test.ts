@@ -88,8 +88,8 @@ test(
     const world = await aWorld(t, {
       activities: (real) => ({
         ...real,
-        planSync: async (input) => ({
-          ...(await real.planSync(input)),
+        syncBlobs: async (input) => ({
+          ...(await real.syncBlobs(input)),
           paths: ['pool/main/s/secretly-named-package.deb'],
         }),
       }),

@@ -91,7 +91,7 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
     t.test('if the second suite had its way', (t) => {
       const overwriting = (real: Activities, world: World): Activities => ({
         ...real,
-        planSync: async (input) => {
+        syncBlobs: async (input) => {
           const site = world.site(input.site);
           if (input.distribution === 'trixie')
             for (const path of (await site.contents()).keys())
@@ -99,7 +99,7 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
                 await site
                   .blob(path)
                   .uploadData(await world.releasedFile(path.replace('debian/', '')));
-          return real.planSync(input);
+          return real.syncBlobs(input);
         },
       });
       return assert.rejects(theSecondParks(t, overwriting), /is not whole/);

@@ -56,6 +56,12 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     await sendDistributionChanged(h.client, name);
     await h.synced(name, 'fra', 'sin');
   },
+  async 'joined-steps'(h, name) {
+    h.world.add(name, ['fra', 'sin']);
+    h.world.rot(name, 'fra', 1);
+    await sendDistributionChanged(h.client, name);
+    await h.synced(name, 'fra', 'sin');
+  },
   async failure(h, name) {
     h.world.add(name, ['fra']);
     h.world.fail('syncBlobs', name, 'fra', 'SITE_UNREACHABLE');
@@ -64,7 +70,7 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
   },
   async retry(h, name) {
     h.world.add(name, ['fra']);
-    h.world.fail('planSync', name, 'fra', 'PATH_CONFLICT');
+    h.world.fail('syncBlobs', name, 'fra', 'PATH_CONFLICT');
     await sendDistributionChanged(h.client, name);
     await eventually('parked', () => h.world.row(name, 'fra').state === 'failed');
     await sendCommand(h.client, 'retry', name, 'fra');

@@ -213,7 +213,7 @@ test('a run whose bookkeeping fails for good ends, and is started again', async 
 
 test('the Temporal UI tells the story: summaries, details, search attributes', async () => {
   h.world.add('story', ['fra', 'sin']);
-  h.world.fail('planSync', 'story', 'sin', 'PATH_CONFLICT');
+  h.world.fail('syncBlobs', 'story', 'sin', 'PATH_CONFLICT');
   await sendDistributionChanged(h.client, 'story');
   await h.synced('story', 'fra');
   await eventually('parked', () => h.world.row('story', 'sin').state === 'failed');

@@ -10,15 +10,7 @@ let h: Harness;
 before(async () => void (h = await startHarness(['fra', 'sin'])));
 after(() => h.stop());
 
-const CHAIN = [
-  'planSync',
-  'syncBlobs',
-  'syncBlobs',
-  'checksumBlobs',
-  'verifySnapshot',
-  'publishSnapshot',
-  'probeSite',
-];
+const CHAIN = ['syncBlobs', 'syncBlobs', 'checksumBlobs', 'verifySnapshot', 'publishSnapshot'];
 
 test('a lane plans, copies slice by slice, reads back, judges, publishes and probes', async () => {
   h.world.add('chain', ['fra']);
@@ -97,7 +89,7 @@ test('retry ends the backoff at once', async () => {
 
 test('a lane whose failure needs a person stays parked until retry', async () => {
   h.world.add('parked', ['fra']);
-  h.world.fail('planSync', 'parked', 'fra', 'PATH_CONFLICT');
+  h.world.fail('syncBlobs', 'parked', 'fra', 'PATH_CONFLICT');
   await sendDistributionChanged(h.client, 'parked');
   await eventually('parked', () => h.world.row('parked', 'fra').state === 'failed');
   h.world.release('parked');
@@ -209,14 +201,12 @@ test('verify reads everything back at one site and repairs it, without a failure
   const anew = h.world.steps('verify', 'sin').slice(before);
   assert.deepEqual(anew, [
     'applyOrder',
-    'planSync',
     'syncBlobs',
     'checksumBlobs',
     'syncBlobs',
     'checksumBlobs',
     'verifySnapshot',
     'publishSnapshot',
-    'probeSite',
   ]);
   assert.equal(h.world.steps('verify', 'fra').length, before);
 });

@@ -47,6 +47,8 @@ interface StepInput {
   readonly distribution: string;
   readonly site: string;
   readonly generation: number;
+  readonly plan?: boolean;
+  readonly probe?: boolean;
 }
 
 export class ScriptedWorld {
@@ -339,10 +341,9 @@ export class ScriptedWorld {
         await this.#begin('recordFailure', input);
         return this.#exists(input) ? this.#fail(input, input.report.code) : null;
       },
-      planSync: this.#step('planSync', ({ generation }, place) => {
-        if (place.row.served < generation && place.missing === 0) place.missing = this.slices;
-      }),
-      syncBlobs: this.#step('syncBlobs', (_, place) => {
+      planSync: this.#step('planSync', (input, place) => this.#plan(input, place)),
+      syncBlobs: this.#step('syncBlobs', (input, place) => {
+        if (input.plan) this.#plan(input, place);
         if (place.missing > 0) place.copied += 1;
         place.missing = Math.max(0, place.missing - 1);
         return { more: place.missing > 0 };
@@ -354,22 +355,28 @@ export class ScriptedWorld {
         return { repair: 1 };
       }),
       verifySnapshot: this.#step('verifySnapshot', () => undefined),
-      publishSnapshot: this.#step(
-        'publishSnapshot',
-        (input) => void this.#set(input, { served: input.generation, publishing: false }),
-      ),
-      probeSite: this.#step('probeSite', (input, { row, chainBegan }) => {
-        const isAskedAgain = (row.verifyRequestedAt ?? 0) > chainBegan;
-        this.#set(input, {
-          state: row.target > input.generation ? 'pending' : 'synced',
-          pinned: null,
-          retryCount: 0,
-          retryAt: null,
-          code: null,
-          verifyRequestedAt: isAskedAgain ? row.verifyRequestedAt : null,
-        });
+      publishSnapshot: this.#step('publishSnapshot', (input, place) => {
+        this.#set(input, { served: input.generation, publishing: false });
+        if (input.probe) this.#finish(input, place);
       }),
+      probeSite: this.#step('probeSite', (input, place) => this.#finish(input, place)),
     };
+  }
+
+  #plan({ generation }: StepInput, place: Place): void {
+    if (place.row.served < generation && place.missing === 0) place.missing = this.slices;
+  }
+
+  #finish(input: StepInput, { row, chainBegan }: Place): void {
+    const isAskedAgain = (row.verifyRequestedAt ?? 0) > chainBegan;
+    this.#set(input, {
+      state: row.target > input.generation ? 'pending' : 'synced',
+      pinned: null,
+      retryCount: 0,
+      retryAt: null,
+      code: null,
+      verifyRequestedAt: isAskedAgain ? row.verifyRequestedAt : null,
+    });
   }
 
   /** As a step of a lane: it takes its place in the row, does its work, answers with the row. */
@@ -383,7 +390,7 @@ export class ScriptedWorld {
     return async (input: StepInput) => {
       await this.#begin(activity, input);
       assertExists(input);
-      if (activity === 'planSync')
+      if (activity === 'planSync' || input.plan)
         this.#place(input.distribution, input.site).chainBegan = Date.now();
       this.#set(input, {
         state: 'started',
@@ -394,7 +401,12 @@ export class ScriptedWorld {
       assertExists(input);
       const place = this.#place(input.distribution, input.site);
       const answer = acted === 'effect' ? effect(input, place) : undefined;
-      return { more: answer?.more ?? false, repair: answer?.repair ?? 0, row: place.row };
+      return {
+        more: answer?.more ?? false,
+        repair: answer?.repair ?? 0,
+        row: place.row,
+        ...(input.plan && acted === 'effect' ? { planned: true } : {}),
+      };
     };
   }
 

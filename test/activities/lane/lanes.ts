@@ -13,7 +13,7 @@ import { pino } from 'pino';
 
 import type { Deps } from '../../../activities/deps.ts';
 import { createActivities, type Activities } from '../../../activities/index.ts';
-import type { StepAnswer } from '../../../activities/lane/step.ts';
+import type { StepAnswer, StepInput, Unanswered } from '../../../activities/lane/step.ts';
 import { createHttpArchive } from '../../../src/archive/http-archive.ts';
 import {
   applyConfiguration,
@@ -158,19 +158,21 @@ export class Lanes {
     suite = this.suite,
   ): Promise<StepAnswer> {
     const input = { distribution: suite, site, generation };
-    const whole = async (step: (at: typeof input) => Promise<StepAnswer>): Promise<StepAnswer> => {
+    const whole = async (
+      step: (at: StepInput) => Promise<StepAnswer | Unanswered>,
+      joined: Pick<StepInput, 'plan' | 'probe'> = {},
+    ): Promise<StepAnswer> => {
       for (;;) {
-        const answer = await inActivity(() => step(input));
+        const answer = await inActivity(() => step({ ...input, ...joined }));
         if (!answer.more) return answer;
       }
     };
-    await whole(activities.planSync);
     for (let rounds = 0; rounds < 5; rounds += 1) {
-      await whole(activities.syncBlobs);
+      await whole(activities.syncBlobs, rounds === 0 ? { plan: true } : {});
       if ((await whole(activities.checksumBlobs)).repair > 0) continue;
       await whole(activities.verifySnapshot);
-      if ((await whole(activities.publishSnapshot)).repair > 0) continue;
-      return whole(activities.probeSite);
+      const published = await whole(activities.publishSnapshot, { probe: true });
+      if (published.repair === 0) return published;
     }
     throw new Error('repaired five times');
   }

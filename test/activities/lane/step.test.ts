@@ -5,6 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sql } from 'kysely';
 
+import { connectDatabase } from '../../../src/database/orm.ts';
+import { startGate } from '../../support/gate.ts';
 import { aPackage, inActivity, startLanes } from './lanes.ts';
 
 test('a captured generation is copied, checksummed, verified, published and probed', async (t) => {
@@ -17,6 +19,46 @@ test('a captured generation is copied, checksummed, verified, published and prob
   assert.equal(row.state, 'synced');
   assert.equal(row.filesDone, row.filesTotal);
   assert.equal(row.bytesDone, row.bytesTotal);
+});
+
+test('an activity that ends within a second has no heartbeat', async (t) => {
+  const lanes = await startLanes(t);
+  const generation = await lanes.capture([aPackage('hello', '1.0')]);
+  const { syncBlobs, verifySnapshot } = lanes.activities();
+  const input = { distribution: 'bookworm', site: 'fra', generation };
+  await inActivity(() => syncBlobs({ ...input, plan: true }));
+  const heartbeats: number[] = [];
+  const began = Date.now();
+
+  await inActivity(() => verifySnapshot(input), {
+    heartbeat: () => void heartbeats.push(Date.now() - began),
+  });
+
+  assert.ok(
+    heartbeats.every((at) => at >= 1_000),
+    heartbeats.join(),
+  );
+});
+
+test('a plan waits for a database that is away, and the lane does not fail', async (t) => {
+  const lanes = await startLanes(t);
+  const generation = await lanes.capture([aPackage('hello', '1.0')]);
+  const gate = await startGate(lanes.database.orm.config.get('clientUrl')!);
+  const database = await connectDatabase(gate.url);
+  t.after(() => database.close().then(() => gate.close()));
+  const { syncBlobs } = lanes.activities({ database });
+  const input = { distribution: 'bookworm', site: 'fra', generation, plan: true };
+
+  await gate.shut();
+  const away = await inActivity(() => syncBlobs(input));
+  await gate.open();
+  const back = await inActivity(() => syncBlobs(input));
+
+  assert.deepEqual(away, { more: true, repair: 0 });
+  assert.deepEqual(
+    [back.more, back.planned, back.row?.filesDone],
+    [false, true, back.row?.filesTotal],
+  );
 });
 
 test('a step that waits for a row that a capture holds heartbeats meanwhile', async (t) => {

@@ -213,7 +213,7 @@ test('a slice ends in time, and the next one writes no blob a second time', asyn
 
   assert.equal(one.more, true);
   assert.equal(two.more || three.more, two.more);
-  assert.equal(three.row.filesDone, three.row.filesTotal);
+  assert.equal(three.row!.filesDone, three.row!.filesTotal);
   assert.ok([...counted.writes.values()].every((count) => count === 1));
 });
 
