@@ -7,7 +7,7 @@ import { createDirectoryArchive } from './archive/directory-archive.ts';
 import { createHttpArchive } from './archive/http-archive.ts';
 import { readSite } from './database/configuration/sites.ts';
 import type { ReplicationSite } from './database/entities/replication-site.ts';
-import { connectDatabase } from './database/orm.ts';
+import { connectDatabase, type Database } from './database/orm.ts';
 import { assertMigrated } from './database/server/migrate.ts';
 import { LIMITS } from './domain/limits.ts';
 import type { RepoPath } from './domain/repo-path.ts';
@@ -46,9 +46,6 @@ export const createDeps = async (
     log.warn({ error }, 'the spool takes nothing: each site reads for itself'),
   );
   const archives = new Map<string, Archive>();
-  const stores = new Map<string, { readonly key: string; readonly store: AzureSiteStore }>();
-  const memory = new Memory(LIMITS);
-  const paces = new Map<string, Pace>();
   return {
     database,
     log,
@@ -60,32 +57,7 @@ export const createDeps = async (
       archives.set(key, known);
       return known;
     },
-    siteOf: async (name, archive) => {
-      const row = await readSite(database.read, name);
-      // read each time: a rotated secret is used without a restart
-      const credential = await loadCredential(row.credential, row.accountUrl);
-      const key = JSON.stringify([
-        row.accountUrl,
-        row.container,
-        row.prefix,
-        fingerprintOf(credential),
-      ]);
-      const known = stores.get(name);
-      const pace = paces.get(name) ?? new Pace(LIMITS);
-      paces.set(name, pace);
-      pace.limitTo(row.bytesPerSecond ?? null);
-      const store =
-        known?.key === key
-          ? known.store
-          : createAzureSiteStore(placeOf(row), credential, LIMITS, { pace, memory });
-      stores.set(name, { key, store });
-      return {
-        id: row.id,
-        name,
-        publicUrl: row.publicUrl,
-        store: archive === undefined ? store : store.forArchive(archive),
-      };
-    },
+    siteOf: createSites(database),
     inspectSite: async (name, path, signal) => {
       const row = await readSite(database.read, name);
       const place = placeOf(row);
@@ -106,6 +78,39 @@ export const createDeps = async (
     },
   };
 };
+
+/** One store and one pace per site; all sites of the worker share its memory for bytes. */
+function createSites(database: Database): Deps['siteOf'] {
+  const stores = new Map<string, { readonly key: string; readonly store: AzureSiteStore }>();
+  const memory = new Memory(LIMITS);
+  const paces = new Map<string, Pace>();
+  return async (name, archive) => {
+    const row = await readSite(database.read, name);
+    // read each time: a rotated secret is used without a restart
+    const credential = await loadCredential(row.credential, row.accountUrl);
+    const key = JSON.stringify([
+      row.accountUrl,
+      row.container,
+      row.prefix,
+      fingerprintOf(credential),
+    ]);
+    const known = stores.get(name);
+    const pace = paces.get(name) ?? new Pace(LIMITS);
+    paces.set(name, pace);
+    pace.limitTo(row.bytesPerSecond ?? null);
+    const store =
+      known?.key === key
+        ? known.store
+        : createAzureSiteStore(placeOf(row), credential, LIMITS, { pace, memory });
+    stores.set(name, { key, store });
+    return {
+      id: row.id,
+      name,
+      publicUrl: row.publicUrl,
+      store: archive === undefined ? store : store.forArchive(archive),
+    };
+  };
+}
 
 const createArchive = (archive: {
   readonly url: string;

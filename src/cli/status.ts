@@ -104,8 +104,8 @@ function incidents(one: DistributionStatus, now: number): string[] {
         failures.get(site) !== code && !(site === null && code === one.stale?.code),
     )
     .map(({ site, code, message, times, lastAt }) => {
-      const often = times === 1 ? 'once' : `${times} times`;
-      return `  ${site ?? 'archive'}: ${code}: ${printable(message)} (${often}, ${ago(lastAt, now)})`;
+      const often = `${times === 1 ? 'once' : `${times} times`}, ${ago(lastAt, now)}`;
+      return `  ${site ?? 'archive'}: ${code}: ${printable(message)} (${often})`;
     });
 }
 

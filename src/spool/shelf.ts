@@ -157,8 +157,8 @@ export class Shelf {
   }
 
   /**
-   * Room for so many bytes on the disk, to be left by `segment.leave()` when they are written. Null:
-   * there is none beside what is in use.
+   * Room for so many bytes on the disk, to be left by `segment.leave()` when they are written.
+   * Null: there is none beside what is in use.
    */
   reserve(bytes: number): Room | null {
     if (!this.#makeRoom(bytes)) return null;

@@ -101,7 +101,7 @@ test('it would be seen if a record kept what it was given', async () => {
   await assert.rejects(assertRowsPrintable, /incidents: .*\u009b2J/);
 });
 
-test('what PostgreSQL refuses is DATABASE_REFUSED, through Kysely and through MikroORM', async () => {
+test('what PostgreSQL refuses is DATABASE_REFUSED, by Kysely and by MikroORM', async () => {
   const { em } = db.read;
   const half = { failure: { code: 'UNKNOWN', message: '\ud800' } } as never;
   const nul = { failure: { code: 'UNKNOWN', message: '\u0000' } } as never;

@@ -119,7 +119,7 @@ describe('DebgeoError', () => {
   });
 });
 
-/** A cut by units leaves half of a character, sooner or later: `.slice(0, LIMITS.…)`, `.slice(99)`. */
+/** A cut by units leaves half of a character some day: `.slice(0, LIMITS.…)`, `.slice(99)`. */
 const CUT =
   /\b(?:slice|substring|substr)\([^)]*(?:LIMITS\.(?:quoted|error)Characters|\b\d{2,})[^)]*\)/g;
 const cutsIn = (source: string): string[] => source.match(CUT) ?? [];

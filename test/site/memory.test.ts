@@ -50,7 +50,7 @@ describe('Memory', () => {
     await Promise.all([...first, second]);
   });
 
-  it('lets go what ends while it waits, and what fails, and gives the room to the next', async () => {
+  it('lets go what ends while it waits, or fails, and gives the room to the next', async () => {
     const { memory, begun, end, hold } = aMemory();
     const stop = new AbortController();
     const failing = Promise.withResolvers<never>();

@@ -14,7 +14,7 @@ test('a refusal has its code and each fact that is given', () => {
   assert.throws(refuse, refusesWith('SITE_DENIED', { found: '403', message: /write$/ }));
 });
 
-test('another code, another fact, a fact that is missing and another kind of error are seen', () => {
+test('another code, another fact, a missing fact and another kind of error are seen', () => {
   for (const other of [
     refusesWith('SITE_REFUSED'),
     refusesWith('SITE_DENIED', { found: '40' }),

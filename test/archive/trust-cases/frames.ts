@@ -102,7 +102,8 @@ export const frameCases: readonly Case[] = [
     set: inRelease(
       clearsigned(
         BODY,
-        `${armored(await signText(rsa, BODY))}Suite: evil\n${armored(await signText(ed25519, BODY))}`,
+        `${armored(await signText(rsa, BODY))}Suite: evil\n` +
+          armored(await signText(ed25519, BODY)),
       ),
     ),
     keys: [rsa],

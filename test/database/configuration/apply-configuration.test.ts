@@ -27,9 +27,9 @@ async function applied(t: TestContext): Promise<{ db: Database; operator: Databa
 
 const isWaiting = async (db: Database): Promise<boolean> =>
   (
-    await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(
-      db.read.kysely,
-    )
+    await sql`
+      select from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`.execute(db.read.kysely)
   ).rows.length > 0;
 
 /**
@@ -57,9 +57,8 @@ type Work = (tx: Tx) => Promise<unknown>;
 const places = async ({ read }: Database) =>
   (
     await sql<{ suite: string; sites: number }>`
-      select d.suite, (select count(*) from distribution_replications) as sites from debian_distributions d`.execute(
-      read.kysely,
-    )
+      select d.suite, (select count(*) from distribution_replications) as sites
+      from debian_distributions d`.execute(read.kysely)
   ).rows;
 
 test('an apply waits for a capture that goes on to its archive, and both succeed', async (t) => {
@@ -77,22 +76,22 @@ test('an apply waits for a capture that goes on to its archive, and both succeed
   assert.deepEqual(await places(databases.db), [{ suite: 'trixie', sites: 1 }]);
 });
 
-test('an apply waits for a lane that records an incident of the site that is taken away, and both succeed', async (t) => {
+test('an apply waits for a lane that records an incident of the site that leaves', async (t) => {
   const databases = await applied(t);
 
   await applyBeside(
     databases,
     ({ kysely }) =>
       sql`
-      select from distribution_replications where site_id = (select id from replication_sites where name = 'sin') for no key update`.execute(
-        kysely,
-      ),
+      select from distribution_replications
+      where site_id = (select id from replication_sites where name = 'sin')
+      for no key update`.execute(kysely),
     ({ kysely }) =>
       sql`
       insert into incidents (distribution_id, site_id, code, message)
-      select d.id, s.id, 'BLOB_CORRUPT', '' from debian_distributions d, replication_sites s where s.name = 'sin'`.execute(
-        kysely,
-      ),
+      select d.id, s.id, 'BLOB_CORRUPT', ''
+      from debian_distributions d, replication_sites s
+      where s.name = 'sin'`.execute(kysely),
   );
 
   assert.deepEqual(await places(databases.db), [{ suite: 'trixie', sites: 1 }]);
@@ -109,18 +108,20 @@ const versions = async ({ read }: Database) =>
       order by version`.execute(read.kysely)
   ).rows;
 
-test('an apply that changes nothing writes nothing; one that changes a distribution asks its archive anew', async (t) => {
+test('an apply without a change writes nothing; a change asks the archive anew', async (t) => {
   const { db } = await applied(t);
   await sql`
     update debian_distributions
-    set in_release_etag = '"1"', in_release_last_modified = 'now', next_look_at = now() + interval '1 day',
+    set in_release_etag = '"1"', in_release_last_modified = 'now',
+      next_look_at = now() + interval '1 day',
       tuning = '{"gatherMs": 5}', failure = '{"code": "ARCHIVE_SLOW", "message": ""}'`.execute(
     db.read.kysely,
   );
   const looks = async () =>
     (
       await sql<object>`
-        select in_release_etag is null and in_release_last_modified is null as anew, next_look_at <= now() as now, rev
+        select in_release_etag is null and in_release_last_modified is null as anew,
+          next_look_at <= now() as now, rev
         from debian_distributions`.execute(db.read.kysely)
     ).rows[0] as { anew: boolean; now: boolean; rev: number };
   const [before, look] = [await versions(db), await looks()];

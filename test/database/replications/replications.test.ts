@@ -57,7 +57,8 @@ async function capture({ db, distributionId }: Fixture, generation: number): Pro
 
 /** What publishSnapshot commits: an open publication, and then its end. */
 const openPublication = ({ db }: Fixture, generation: number) =>
-  sql`insert into publications (distribution_id, site_id, generation, fence, replaces) select distribution_id, site_id, ${generation}, fence, '{}'
+  sql`insert into publications (distribution_id, site_id, generation, fence, replaces)
+      select distribution_id, site_id, ${generation}, fence, '{}'
       from distribution_replications`.execute(db.read.kysely);
 
 async function serve({ db }: Fixture, generation: number, site = 'fra'): Promise<void> {
@@ -103,7 +104,7 @@ test('an attempt takes the fence only if it is newer, and pins its generation', 
   assert.equal((await startAttempt(db, FRA, 1, 201)).row.state, 'started');
 });
 
-test('a late result changes nothing: not behind a newer attempt, a failure or a cancel', async () => {
+test('a late result changes nothing behind a newer attempt, a failure or a cancel', async () => {
   for (const overtake of [
     (fixture: Fixture) => startAttempt(fixture.db, FRA, 1, 300),
     (fixture: Fixture) => recordFailure(fixture.db, FRA, report('SITE_STALLED'), 300),
@@ -166,7 +167,7 @@ test('what needs a person parks the lane and fails the distribution until retry'
   assert.equal(retried!.distributionStatus, 'pending');
 });
 
-test('a publication that opens while a failure or a cancel waits for the row stays pinned', async () => {
+test('a publication that opens while a failure or a cancel waits stays pinned', async () => {
   for (const overtake of [
     (fixture: Fixture) => recordFailure(fixture.db, FRA, report('STALLED'), 300),
     (fixture: Fixture) => applyCommand(fixture.db, FRA, { want: 'cancel' }, 300),
@@ -197,7 +198,7 @@ test('a publication that opens while a failure or a cancel waits for the row sta
   }
 });
 
-test('SUPERSEDED goes on to the newer generation at once, and is a failure where there is none', async () => {
+test('SUPERSEDED goes on to the newer generation, or is a failure without one', async () => {
   const fixture = await captured();
   await startAttempt(fixture.db, FRA, 1, 100);
 
@@ -216,7 +217,7 @@ test('SUPERSEDED goes on to the newer generation at once, and is a failure where
   assert.deepEqual(await openIncidents(fixture), []);
 });
 
-test('an open publication keeps its generation pinned through failure, cancel, pause and a newer generation', async () => {
+test('an open publication keeps its generation pinned, whatever happens', async () => {
   const fixture = await captured();
   await startAttempt(fixture.db, FRA, 1, 100);
   await openPublication(fixture, 1);
@@ -273,7 +274,7 @@ test('a lane finishes only what is served, behind an ended publication', async (
   assert.equal((await finishReplication(fixture.db, FRA, 1, 100)).state, 'synced');
 });
 
-test('a finished lane is pending when a newer generation waits, and its incidents are resolved', async () => {
+test('a finished lane is pending where a newer generation waits; incidents end', async () => {
   const fixture = await captured();
   await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 50);
   await startAttempt(fixture.db, FRA, 1, 100);
@@ -289,7 +290,7 @@ test('a finished lane is pending when a newer generation waits, and its incident
   assert.deepEqual(await openIncidents(fixture), []);
 });
 
-test('verify is done by the chain that read behind it, not by the one that was under way', async () => {
+test('verify is done by the chain that read behind it, not by the one under way', async () => {
   const fixture = await captured();
   await startAttempt(fixture.db, FRA, 1, 100);
   await applyCommand(fixture.db, FRA, { verify: true }, 110);
@@ -316,7 +317,7 @@ test('verify is taken up by the attempt that holds the fence, and by no other', 
 });
 
 for (const seed of [1, 2, 3])
-  test(`verify asked for again and again is answered by the first chain that read behind it, and by none before (seed ${seed})`, async () => {
+  test(`verify is answered by the first chain that read behind it (seed ${seed})`, async () => {
     const fixture = await captured();
     const { db } = fixture;
     await serve(fixture, 1);
@@ -425,11 +426,12 @@ test('success needs an enabled site, and asks no disabled one', async () => {
   assert.deepEqual([none.status, none.replications], ['pending', []]);
 });
 
-test('a newer generation makes synced and cancelled lanes pending, and leaves failed, started and paused as they are', async () => {
+test('a newer generation makes synced and cancelled lanes pending, and no other', async () => {
   const fixture = await captured(SITES);
   const states = ['synced', 'cancelled', 'failed', 'started', 'pending'];
   for (const [i, site] of SITES.entries())
-    await sql`update distribution_replications set state = ${states[i]}, retry_count = 3, paused = ${site === 'gru'}
+    await sql`update distribution_replications
+              set state = ${states[i]}, retry_count = 3, paused = ${site === 'gru'}
               where site_id = (select id from replication_sites where name = ${site})`.execute(
       fixture.db.read.kysely,
     );
@@ -450,7 +452,7 @@ test('a newer generation makes synced and cancelled lanes pending, and leaves fa
   );
 });
 
-test('a refused release fails the distribution, an unreachable archive does not, and a good look clears both', async () => {
+test('a refused release fails the distribution, an unreachable archive does not', async () => {
   const fixture = await captured();
 
   const unreachable = await recordCaptureFailure(
@@ -476,7 +478,7 @@ test('a refused release fails the distribution, an unreachable archive does not,
   assert.ok(fine.rev > refused.rev && refused.rev > unreachable.rev);
 });
 
-test('after many failures the next look is no later than the poll interval, and never before Retry-After', async () => {
+test('the next look is no later than the poll interval, and never before Retry-After', async () => {
   const fixture = await captured();
   await sql`update debian_distributions set failure_count = 50`.execute(fixture.db.read.kysely);
 
@@ -505,7 +507,7 @@ test('tuning overrides the waits, one by one', async () => {
   assert.deepEqual(roster.tuning, { gatherMs: 5, drainMs: 60_000, historyEventsMax: 1e9 });
 });
 
-test('a distribution that is removed, or was never there, is removed and has no lanes; its roster is newer than all before', async () => {
+test('the roster of a distribution that was removed, or never was, has no lanes', async () => {
   const fixture = await captured();
   const before = await loadRoster(fixture.db, DISTRIBUTION);
   await sql`update debian_distributions set removed = true`.execute(fixture.db.read.kysely);
