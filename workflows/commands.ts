@@ -1,3 +1,4 @@
+import { bounded } from '../src/domain/limits.ts';
 import type { Command } from '../src/domain/replication.ts';
 import type { SignalName } from './messages.ts';
 
@@ -34,12 +35,23 @@ export const SIGNAL_MEANINGS: Readonly<
 };
 
 /**
+ * What a signal carried, for the log: at most a line, whatever was sent. It is not walked through:
+ * arrays within arrays, a million deep, end every recursion.
+ */
+export function describeArgument(argument: unknown): string {
+  if (typeof argument !== 'object' || argument === null) return bounded(String(argument));
+  if (Array.isArray(argument)) return `${argument.length} values`;
+  const keys = Object.keys(argument);
+  return bounded(`${keys.length} keys: ${keys.slice(0, 10).join(', ')}`);
+}
+
+/**
  * The sites that a signal means, by its argument. Nothing or `{}` is all sites. An argument that is
  * neither that nor a name means no site: a typing error must not cancel all of them.
  */
 export function siteOf(argument: unknown): { readonly name: string } | 'all' | 'malformed' {
   if (argument === undefined || argument === null) return 'all';
-  if (typeof argument !== 'object') return 'malformed';
+  if (typeof argument !== 'object' || ArrayBuffer.isView(argument)) return 'malformed';
   const keys = Object.keys(argument);
   if (keys.length === 0 && !Array.isArray(argument)) return 'all';
   const { site } = argument as { readonly site?: unknown };

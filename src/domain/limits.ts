@@ -214,6 +214,21 @@ export const LIMITS = {
    */
   unusedIndexMs: 24 * 60 * 60_000,
 
+  /**
+   * Sites that the Temporal UI names, and names in one search attribute: 20 names of 63 characters
+   * are 1,321 bytes, and Temporal ends a run whose attribute has more than 2,048.
+   */
+  shownSites: 20,
+  /** Names of sites, distributions and archives: configuration-schema.ts. */
+  nameCharacters: 63,
+  /**
+   * Commands that a workflow keeps for sites whose lane has not opened: as many as a distribution
+   * may have sites, far below the 2 MiB of an input.
+   */
+  earlyCommands: 1_000,
+  /** Captures of one archive at a time, in one worker: each holds up to 160 bytes a blob. */
+  capturesPerArchive: 4,
+
   /** Geo's cap for retries; unreachable sites are asked once an hour, for ever. */
   backoffCapMs: 60 * 60_000,
   backoffInitialMs: 15_000,

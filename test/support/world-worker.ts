@@ -5,7 +5,12 @@ import { createInterface } from 'node:readline';
 import { pino } from 'pino';
 
 import { createActivities } from '../../activities/index.ts';
-import { listDistributions, listSiteQueues, listSites } from '../../src/database/views/work.ts';
+import {
+  listArchiveQueues,
+  listSiteQueues,
+  listSites,
+  listWantedDistributions,
+} from '../../src/database/views/work.ts';
 import { createDeps } from '../../src/deps.ts';
 import { runWorker } from '../../src/worker/worker.ts';
 import { hasExited, stopChild } from './child.ts';
@@ -36,10 +41,12 @@ export async function startInside(world: World, options: WorldOptions): Promise<
   const worker = await runWorker({
     temporal: { address: world.temporalAddress, namespace: world.namespace },
     activities: activities?.(real, world) ?? real,
+    archives: () => listArchiveQueues(world.database),
     sites: () => listSiteQueues(world.database),
-    distributions: () => listDistributions(world.database),
+    distributions: () => listWantedDistributions(world.database),
     prunes: () => listSites(world.database),
     sitesMs: 200,
+    ...(options.reconcileMs === undefined ? {} : { reconcileMs: options.reconcileMs }),
     graceMs: 5_000,
     codePath: await workflowBundle(),
     log,

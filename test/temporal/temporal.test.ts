@@ -11,10 +11,11 @@ import {
   describeServer,
   queryStatus,
 } from '../../src/temporal/describe.ts';
+import { reconcile } from '../../src/temporal/reconcile.ts';
 import { ensureSearchAttributes } from '../../src/temporal/search-attributes.ts';
-import { reconcile } from '../../src/temporal/starts.ts';
 import { refusesWith } from '../support/refuses-with.ts';
 import { freshNamespace, servers } from '../support/servers.ts';
+import { wanted } from '../workflows/harness.ts';
 
 let client: Client;
 let address: string;
@@ -54,7 +55,9 @@ test('a search attribute of another type is refused', async () => {
       [
         ['ReplicationState', null, false],
         ['FailedSites', 2, false],
+        ['FailedCount', null, false],
         ['LaggingSites', null, false],
+        ['LaggingCount', null, false],
       ],
     );
   } finally {
@@ -63,10 +66,10 @@ test('a search attribute of another type is refused', async () => {
 });
 
 test('reconciliation starts what does not run and leaves alone what does', async () => {
-  await reconcile(client, ['a']);
+  await reconcile(client, wanted('a'));
   const first = await describeDistribution(client, 'a');
 
-  await reconcile(client, ['a', 'b']);
+  await reconcile(client, wanted('a', 'b'));
 
   assert.equal((await describeDistribution(client, 'a'))?.runId, first?.runId);
   assert.equal((await describeDistribution(client, 'b'))?.status, 'RUNNING');

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { queryStatus } from '../../src/temporal/describe.ts';
+import { reconcile } from '../../src/temporal/reconcile.ts';
 import { sendCommand, sendDistributionChanged } from '../../src/temporal/signals.ts';
-import { reconcile } from '../../src/temporal/starts.ts';
 import { look } from '../../src/temporal/updates.ts';
 import { workflowId } from '../../workflows/messages.ts';
-import { startHarness, type Harness } from './harness.ts';
+import { startHarness, wanted, type Harness } from './harness.ts';
 import { coded, eventually } from './stand-ins.ts';
 
 let h: Harness;
@@ -67,7 +67,7 @@ test('a terminated run loses nothing: the next one goes on', async () => {
   const { runId } = await h.run('terminate');
 
   await h.client.workflow.getHandle(workflowId('terminate')).terminate();
-  await reconcile(h.client, ['terminate']);
+  await reconcile(h.client, wanted('terminate'));
   await h.synced('terminate', 'fra');
 
   assert.notEqual((await h.run('terminate')).runId, runId);
@@ -186,7 +186,7 @@ test('a workflow that is cancelled from outside leaves no row that says started'
   await eventually('cancelled', async () => (await h.run('outside')).status === 'CANCELLED');
 
   assert.equal(h.world.row('outside', 'fra').state, 'cancelled');
-  await reconcile(h.client, ['outside']);
+  await reconcile(h.client, wanted('outside'));
   await eventually('it runs again', async () => (await h.run('outside')).status === 'RUNNING');
   await sendCommand(h.client, 'retry', 'outside', 'fra');
   await h.synced('outside', 'fra');
@@ -206,7 +206,7 @@ test('a run whose bookkeeping fails for good ends, and is started again', async 
   await sendCommand(h.client, 'pause', 'broken');
   await eventually('the run failed', async () => (await h.run('broken')).status === 'FAILED');
   h.world.release('broken');
-  await reconcile(h.client, ['broken']);
+  await reconcile(h.client, wanted('broken'));
 
   await eventually('the next run goes on', () => h.world.row('broken', 'fra').served === 2);
 });

@@ -111,7 +111,13 @@ const CHANGES: readonly Change[] = [
     "'publishSnapshot', 'probeSite'",
     "'publishSnapshot'",
   ),
-  change('chain', 'sets no search attributes', 'display', 'upsertSearchAttributes([', 'void (['),
+  change(
+    'chain',
+    'sets no search attributes',
+    'display',
+    'shown = all; upsertSearchAttributes([',
+    'shown = all; void ([',
+  ),
   change(
     'joined-steps',
     'plans in a step of its own',
@@ -165,15 +171,15 @@ const CHANGES: readonly Change[] = [
     'cancel',
     'lets the slice end on cancel',
     'receive-signals',
-    "if (meaning.command.want === 'cancel' && !lane.row.publishing) lane.work?.cancel();",
+    "if (command.want === 'cancel' && !lane.row.publishing) lane.work?.cancel();",
     '',
   ),
   change(
     'pause-resume',
     'stops bytes on pause',
     'receive-signals',
-    "if (meaning.command.want === 'cancel' && !lane.row.publishing) lane.work?.cancel();",
-    'if (meaning.command.want === undefined) lane.work?.cancel();',
+    "if (command.want === 'cancel' && !lane.row.publishing) lane.work?.cancel();",
+    'if (command.want === undefined) lane.work?.cancel();',
   ),
   change(
     'pause-resume',
@@ -209,7 +215,7 @@ const CHANGES: readonly Change[] = [
     'carried',
     'forgets commands that were carried over',
     'distribution',
-    'run.carriedCommands.get(row.site) ?? null',
+    'takeEarly(run.early, row.site)',
     'null',
   ),
   change(
@@ -275,12 +281,14 @@ after(() => rm(folder, { recursive: true, force: true }));
 
 /** Names of the histories that the workflows in a folder do not replay. */
 async function broken(root: string, names: readonly string[]): Promise<string[]> {
+  const converter = { payloadConverterPath: join(root, 'workflows/payload-converter.ts') };
   const workflowBundle = await bundleWorkflowCode({
+    ...converter,
     workflowsPath: join(root, 'workflows/index.ts'),
     logger: new DefaultLogger('ERROR'),
   });
   const replayed = Worker.runReplayHistories(
-    { workflowBundle },
+    { workflowBundle, dataConverter: converter },
     names.map((name) => ({ workflowId: workflowId(name), history: histories.get(name)! })),
   );
   const failed: string[] = [];

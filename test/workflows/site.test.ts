@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { reconcile } from '../../src/temporal/starts.ts';
+import { reconcile } from '../../src/temporal/reconcile.ts';
 import { askPrune } from '../../src/temporal/updates.ts';
 import { pruneNow, siteWorkflowId } from '../../workflows/messages.ts';
 import { startHarness, type Harness } from './harness.ts';

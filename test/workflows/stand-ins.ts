@@ -16,6 +16,7 @@ import type {
   Tuning,
 } from '../../src/domain/replication.ts';
 import {
+  archiveQueue,
   DEFAULT_TUNING,
   HOUR,
   newPlace,
@@ -71,9 +72,15 @@ export class ScriptedWorld {
     };
   }
 
-  add(name: string, sites: readonly string[], tuning: Partial<Tuning> = {}): void {
+  add(
+    name: string,
+    sites: readonly string[],
+    tuning: Partial<Tuning> = {},
+    archive = 'debian',
+  ): void {
     this.#distributions.set(name, {
       name,
+      archive,
       generation: 0,
       released: 1,
       removed: false,
@@ -86,9 +93,10 @@ export class ScriptedWorld {
     for (const site of sites) this.addSite(name, site);
   }
 
-  addSite(name: string, site: string): void {
+  /** @param queue of the workers that can reach it; its own unless given */
+  addSite(name: string, site: string, queue?: string): void {
     const distribution = this.#of(name);
-    const place = newPlace(site, distribution.generation, ++this.#rev);
+    const place = newPlace(site, distribution.generation, ++this.#rev, queue);
     distribution.places.set(site, place);
   }
 
@@ -106,6 +114,11 @@ export class ScriptedWorld {
     if (found === undefined) throw new Error(`the test prunes no site ${site}`);
     found.row = { ...found.row, ...change };
     return found.row;
+  }
+
+  /** As if an operator had written it into the row. */
+  change(name: string, site: string, change: Partial<Replication>): void {
+    this.#set({ distribution: name, site }, change);
   }
 
   removeSite(name: string, site: string): void {
@@ -258,6 +271,10 @@ export class ScriptedWorld {
     if (found === undefined || found.removed)
       return removedRoster(name, found?.tuning ?? DEFAULT_TUNING, ++this.#rev);
     const { generation, code, nextLookAt, tuning, rev } = found;
+    const archive = {
+      url: `https://${found.archive}.example.org/debian`,
+      queue: archiveQueue(found.archive),
+    };
     const replications = [...found.places.values()].map(({ row }) => row);
     return {
       distribution: name,
@@ -266,6 +283,7 @@ export class ScriptedWorld {
       status: this.#statusOf(found),
       code,
       nextLookAt,
+      archive,
       tuning,
       replications,
       rev,

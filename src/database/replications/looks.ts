@@ -39,6 +39,7 @@ export function recordLook(
           failure: null,
           failureCount: 0,
           lookedAt: now(),
+          seenRev: raw<number>('changed_rev'), // the row is locked, and the roster read below
           nextLookAt: later(wait),
         },
       );
@@ -77,6 +78,7 @@ export function recordCaptureFailure(
           failure: printableReport(report),
           failureCount,
           lookedAt: now(),
+          seenRev: raw<number>('changed_rev'), // the row is locked, and the roster read below
           nextLookAt: later(Math.max(backoff, retryAfterOf(report))),
         },
       );
