@@ -1,5 +1,5 @@
-import { bounded } from '../src/domain/limits.ts';
 import type { Command } from '../src/domain/replication.ts';
+import { printable } from '../src/domain/text.ts';
 import type { SignalName } from './messages.ts';
 
 /**
@@ -39,10 +39,10 @@ export const SIGNAL_MEANINGS: Readonly<
  * arrays within arrays, a million deep, end every recursion.
  */
 export function describeArgument(argument: unknown): string {
-  if (typeof argument !== 'object' || argument === null) return bounded(String(argument));
+  if (typeof argument !== 'object' || argument === null) return printable(argument);
   if (Array.isArray(argument)) return `${argument.length} values`;
   const keys = Object.keys(argument);
-  return bounded(`${keys.length} keys: ${keys.slice(0, 10).join(', ')}`);
+  return printable(`${keys.length} keys: ${keys.slice(0, 10).join(', ')}`);
 }
 
 /**

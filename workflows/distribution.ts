@@ -25,6 +25,7 @@ import { dropEarly, takeEarly, type EarlyCommands } from './early-commands.ts';
 import { look, status, type DistributionInput, type LookOutcome } from './messages.ts';
 import { PATCHES } from './patches.ts';
 import { receiveSignals } from './receive-signals.ts';
+import { record, REFUSED_MS } from './record.ts';
 import { reportOf } from './report-of.ts';
 import { siteLane, type Lane } from './site-lane.ts';
 import { until } from './until.ts';
@@ -221,14 +222,15 @@ async function capture(run: Run): Promise<void> {
     const summary = `record ${report.code}`;
     // The roster says when the archive is looked at again: sooner than the next poll. Lanes go on
     // with the generations that they have.
-    adopt(
-      run,
-      await CancellationScope.nonCancellable(() =>
+    const roster = await CancellationScope.nonCancellable(() =>
+      record(report, (given) =>
         bookkeeping.recordCaptureFailure.executeWithOptions({ summary }, [
-          { distribution, report },
+          { distribution, report: given },
         ]),
       ),
     );
+    const later = { ...run.roster!, nextLookAt: Date.now() + REFUSED_MS };
+    adopt(run, roster === 'refused' ? later : roster);
     run.lookOutcome = { outcome: 'failed', report };
   } finally {
     run.capturing = null;

@@ -13,7 +13,7 @@ import {
   type SerializationContext,
 } from '@temporalio/common';
 
-import { bounded } from '../src/domain/limits.ts';
+import { printable } from '../src/domain/text.ts';
 
 /** What an argument is that cannot be read: an object that no signal takes for a site. */
 interface Unreadable {
@@ -29,7 +29,7 @@ class ForgivingPayloadConverter extends DefaultPayloadConverter {
     try {
       return super.fromPayload(payload, context, hint);
     } catch (error) {
-      const unreadable: Unreadable = { unreadable: bounded(String((error as Error).message)) };
+      const unreadable: Unreadable = { unreadable: printable((error as Error).message) };
       return unreadable as T;
     }
   }

@@ -131,6 +131,21 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     await eventually('the carried command is committed', () => h.world.row(name, 'fra').paused);
     return second;
   },
+  async 'refused-record'(h, name) {
+    h.world.add(name, ['fra']);
+    h.world.fail('captureSnapshot', name, null, 'SIGNATURE_MALFORMED');
+    h.world.fail('recordCaptureFailure', name, null, 'DATABASE_REFUSED');
+    h.world.fail('syncBlobs', name, 'fra', 'SITE_REFUSED');
+    for (let times = 0; times < 2; times += 1)
+      h.world.fail('recordFailure', name, 'fra', 'DATABASE_REFUSED');
+    await sendDistributionChanged(h.client, name);
+    await eventually('refused', () => h.world.count('recordFailure', name, 'fra') === 2);
+    h.world.fail('applyOrder', name, 'fra', 'DATABASE_REFUSED');
+    await sendCommand(h.client, 'pause', name);
+    await eventually('refused', () => h.world.count('applyOrder', name, 'fra') === 1);
+    await sendCommand(h.client, 'retry', name);
+    await h.synced(name, 'fra');
+  },
   async removal(h, name) {
     h.world.add(name, ['fra']);
     await sendDistributionChanged(h.client, name);

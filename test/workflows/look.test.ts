@@ -131,3 +131,20 @@ test('without a worker a look is queued, and NO_WORKER says so', async () => {
     await client.connection.close();
   }
 });
+
+for (const times of [1, 2])
+  test(`a failed look is answered though PostgreSQL refuses its record ${times} times`, async () => {
+    const name = `refused-${times}`;
+    h.world.add(name, []);
+    await look(h.client, name);
+    h.world.fail('captureSnapshot', name, null, 'SIGNATURE_MALFORMED');
+    for (let refused = 0; refused < times; refused += 1)
+      h.world.fail('recordCaptureFailure', name, null, 'DATABASE_REFUSED');
+
+    const failed = await look(h.client, name);
+    assert.deepEqual([failed.outcome, failed.report?.code], ['failed', 'SIGNATURE_MALFORMED']);
+    h.world.release(name);
+    assert.equal((await look(h.client, name)).outcome, 'captured');
+
+    assert.equal(h.world.count('recordCaptureFailure', name), 2);
+  });

@@ -246,6 +246,13 @@ const CHANGES: readonly Change[] = [
     '((..._: unknown[]) => Promise.resolve(run.row!))(',
   ),
   change(
+    'refused-record',
+    'does not record the bare code of a report that PostgreSQL refuses',
+    'record',
+    "for (const one of [report, { code, message: 'what it said could not be stored' }])",
+    'for (const one of [report])',
+  ),
+  change(
     'removal',
     'continues as new when removed',
     'distribution',

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
+import type { Replication } from '../../src/domain/replication.ts';
+import { queryStatus } from '../../src/temporal/describe.ts';
 import { sendCommand, sendDistributionChanged, sendVerify } from '../../src/temporal/signals.ts';
 import { look } from '../../src/temporal/updates.ts';
 import { startHarness, type Harness } from './harness.ts';
@@ -317,4 +319,50 @@ test('a site that is added later gets a worker and a lane', async () => {
   await sendDistributionChanged(h.client, 'later');
 
   await h.synced('later', 'fra', 'syd');
+});
+
+test('a report that PostgreSQL refuses is recorded by its code, and no other lane sees it', async () => {
+  h.world.add('refused', ['fra', 'sin']);
+  h.world.fail('syncBlobs', 'refused', 'sin', 'SITE_UNREACHABLE');
+  h.world.fail('recordFailure', 'refused', 'sin', 'DATABASE_REFUSED');
+
+  await sendDistributionChanged(h.client, 'refused');
+  await h.synced('refused', 'fra', 'sin');
+
+  assert.equal(h.world.count('recordFailure', 'refused', 'sin'), 2);
+  assert.equal((await h.run('refused')).status, 'RUNNING');
+});
+
+test('where PostgreSQL refuses the code, too, the lane waits, and takes a command', async () => {
+  h.world.add('refusing', ['fra', 'sin']);
+  h.world.fail('syncBlobs', 'refusing', 'sin', 'SITE_UNREACHABLE');
+  for (let times = 0; times < 2; times += 1)
+    h.world.fail('recordFailure', 'refusing', 'sin', 'DATABASE_REFUSED');
+
+  await sendDistributionChanged(h.client, 'refusing');
+  await h.synced('refusing', 'fra');
+  const rowOf = async (): Promise<Replication | undefined> =>
+    (await queryStatus(h.client, 'refusing'))?.replications.find(({ site }) => site === 'sin');
+  await eventually('shown', async () => (await rowOf())?.code === 'SITE_UNREACHABLE');
+  assert.equal((await rowOf())?.state, 'failed');
+  assert.ok((await rowOf())!.retryAt! > Date.now());
+
+  await sendCommand(h.client, 'retry', 'refusing', 'sin');
+  await h.synced('refusing', 'fra', 'sin');
+});
+
+test('a command that PostgreSQL refuses ends no run, and the next one counts', async () => {
+  h.world.add('commanded', ['fra']);
+  await sendDistributionChanged(h.client, 'commanded');
+  await h.synced('commanded', 'fra');
+  const { runId } = await h.run('commanded');
+  h.world.fail('applyOrder', 'commanded', 'fra', 'DATABASE_REFUSED');
+
+  await sendCommand(h.client, 'pause', 'commanded');
+  await eventually('refused', () => h.world.count('applyOrder', 'commanded', 'fra') === 1);
+  await sendCommand(h.client, 'pause', 'commanded');
+  await eventually('paused', () => h.world.row('commanded', 'fra').paused);
+
+  const after = await h.run('commanded');
+  assert.deepEqual([after.runId, after.status], [runId, 'RUNNING']);
 });

@@ -90,6 +90,18 @@ test('a refused prune deletes nothing', async () => {
   h.world.backoffMs = 100;
 });
 
+test('a report that PostgreSQL refuses is recorded by its code', async () => {
+  h.world.addPruned('syd', 1);
+  h.world.fail('planPrune', '', 'syd', 'PRUNE_REFUSED');
+  h.world.fail('recordPruneFailure', '', 'syd', 'DATABASE_REFUSED');
+  h.world.backoffMs = 3_600_000;
+
+  assert.equal((await askPrune(h.client, 'syd')).report?.code, 'PRUNE_REFUSED');
+
+  assert.deepEqual(steps('syd'), ['planPrune', 'recordPruneFailure', 'recordPruneFailure']);
+  h.world.backoffMs = 100;
+});
+
 test('a site that is not enabled is not pruned, and its workflow ends', async () => {
   h.world.addPruned('nrt');
   await reconcile(h.client, [], ['nrt']);

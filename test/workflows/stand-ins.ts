@@ -318,6 +318,7 @@ export class ScriptedWorld {
       },
       recordCaptureFailure: async (input) => {
         await this.#begin('recordCaptureFailure', input);
+        await this.#act('recordCaptureFailure', input);
         return this.#setDistribution(this.#of(input.distribution), {
           code: input.report.code,
           nextLookAt: Date.now() + this.backoffMs,
@@ -357,6 +358,7 @@ export class ScriptedWorld {
       },
       recordFailure: async (input) => {
         await this.#begin('recordFailure', input);
+        await this.#act('recordFailure', input);
         return this.#exists(input) ? this.#fail(input, input.report.code) : null;
       },
       planSync: this.#step('planSync', (input, place) => this.#plan(input, place)),
