@@ -8,7 +8,7 @@ import type { SiteStore } from '../src/site/site-store.ts';
 import type { Spool } from '../src/spool/spool.ts';
 
 export type IndexLimits = BlobSetLimits &
-  Record<'snapshotIndexBytes' | 'decompressedBytesUnlisted', number>;
+  Record<'snapshotIndexBytes' | 'decompressedBytesUnlisted' | 'fetchMs', number>;
 
 /** All that activities reach outside of themselves. Joined in src/deps.ts only. */
 export interface Deps {

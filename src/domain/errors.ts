@@ -315,6 +315,11 @@ export const RULES = {
     cause: 'an operator paused the replication',
     remedy: '`debgeo resume DIST` goes on where it stopped',
   },
+  DISK_FULL: transient(
+    'the disk of the worker has no room left for the files of a capture (TMPDIR, else /tmp)',
+    'make room where TMPDIR of the worker is, or set it to a larger disk and start the worker ' +
+      'again; debgeo tries again by itself',
+  ),
   UNKNOWN: transient(
     'an error that no rule here describes',
     'read the log of the worker, and report the error: debgeo does not know it',

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { sql } from 'kysely';
@@ -415,6 +416,54 @@ test('an index that Release lists under SHA512 only is kept under its SHA-256', 
     [...(await one.members(1)).keys()].filter((path) => path.startsWith('pool/')).length,
     content.pool.size,
   );
+});
+
+test('an index that comes byte by byte is ARCHIVE_SLOW when its time is over', async () => {
+  const one = await anArchive({ fetchMs: 300 });
+  await one.archive.release(packagesOf('1'));
+  one.interpose((archive) => ({
+    fetchReleaseSet: (...wanted) => archive.fetchReleaseSet(...wanted),
+    close: () => archive.close(),
+    open: async (path, sizeMax, signal) => {
+      const bytes = await archive.open(path, sizeMax, signal);
+      return bytes && byteByByte(bytes, signal);
+    },
+  }));
+
+  const from = performance.now();
+  await assert.rejects(one.look(), refusesWith('ARCHIVE_SLOW', { expected: 'within 300 ms' }));
+
+  assert.ok(performance.now() - from < 5_000);
+  assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 0);
+});
+
+async function* byteByByte(
+  bytes: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of bytes)
+    for (let at = 0; at < chunk.length; at += 1) {
+      await sleep(20, undefined, { signal });
+      yield chunk.subarray(at, at + 1);
+    }
+}
+
+test('a disk without room for an index is DISK_FULL, and nothing is saved', async (t) => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await using file = await open(one.file(`dists/${SUITE}/InRelease`));
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+    code: 'ENOSPC',
+  });
+  t.mock.method(Object.getPrototypeOf(file) as typeof file, 'writeFile', () =>
+    Promise.reject(full),
+  );
+
+  await assert.rejects(one.look(), refusesWith('DISK_FULL', { found: 'ENOSPC' }));
+  assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 0);
+
+  t.mock.restoreAll();
+  assert.equal((await one.look()).generation, 1);
 });
 
 test('a cancelled capture ends and saves nothing', async () => {
