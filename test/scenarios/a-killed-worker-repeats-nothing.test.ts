@@ -33,7 +33,7 @@ test(
     await world.release(first);
     await world.startWorkerIfGone();
     await world.update();
-    const readers = await readAllTheTime(t, world);
+    const readers = await readAllTheTime(world);
     for (const site of world.sites.values()) await site.proxy.clear();
 
     // Slower than this machine is, so that seeded points fall into the copying and not behind it.

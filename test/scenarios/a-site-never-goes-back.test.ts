@@ -35,7 +35,7 @@ async function promise(t: TestContext, planted?: Planted): Promise<void> {
     planted,
   });
   const dates = watchDates(world, 'fra');
-  t.after(() => dates.stop());
+  world.beforeStop(() => dates.stop());
 
   for (const version of ['1.0', '2.0', '3.0']) {
     await world.release([aPackage('hello', version)], {

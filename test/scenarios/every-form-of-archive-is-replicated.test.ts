@@ -56,7 +56,7 @@ async function promise(
   const kept = Array.from({ length: 4 }, (_, index) => aPackage(`kept-${index}`, '1.0'));
   await world.release([...kept, aPackage('changing', '1.0')]);
   await world.update();
-  const readers = await readAllTheTime(t, world);
+  const readers = await readAllTheTime(world);
 
   for (let publish = 2; publish <= publishes; publish++) {
     await world.release([...kept, aPackage('changing', `${publish}.0`)]);

@@ -15,7 +15,7 @@ async function promise(t: TestContext, releases: number, planted?: Planted): Pro
   const kept = Array.from({ length: 8 }, (_, index) => aPackage(`kept-${index}`, '1.0'));
   await world.release([...kept, aPackage('changing', '1.0')]);
   await world.update();
-  const readers = await readAllTheTime(t, world);
+  const readers = await readAllTheTime(world);
 
   for (let release = 2; release <= releases; release++) {
     await world.release([...kept, aPackage('changing', `${release}.0`)]);

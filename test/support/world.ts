@@ -151,6 +151,11 @@ export class World {
     this.#stop = stop;
   }
 
+  /** Does this when the test ends, while everything in the world still runs. */
+  beforeStop(work: () => Promise<unknown>): void {
+    this.#stop.unshift(work);
+  }
+
   get suite(): string {
     return [...this.archives.keys()][0]!;
   }
