@@ -22,12 +22,12 @@ export const LIMITS = {
    */
   signedLineBytes: 19_992,
   /** Lines of Packages: the longest in bookworm has 75,649 bytes. */
-  deb822LineBytes: 4 * MiB,
+  deb822LineBytes: 1 * MiB,
   /**
-   * What is kept of one stanza: the hash tables of a source with thousands of files have a few
-   * hundred kB.
+   * One stanza of Packages or Sources: apt's buffer, behind which it refuses all of its lists
+   * (apt-pkg/tagfile.cc, Resize; tried: 1,048,693 bytes are read, 1,048,707 are not).
    */
-  deb822StanzaBytes: 16 * MiB,
+  deb822StanzaBytes: 1 * MiB,
   /** Files that one Release may list: sid lists about 1,500. */
   releaseEntries: 100_000,
   /** One index as stored or decompressed: Contents-all of bookworm has 520 MB, compressed 40 MB. */

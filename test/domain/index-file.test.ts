@@ -95,7 +95,7 @@ describe('PackagesReader', () => {
   it('names a blob per stanza', () => {
     const text =
       `Package: a\nFilename: pool/a_1%3a2+b~1_all.deb\nSize: 3\nMD5sum: ${MD5}\nSHA256: ${A}\n\n` +
-      `Package: b\nSHA256: ${B.toUpperCase()}\nSize: 0\nFilename: b.deb\n`;
+      `Package: b\nSHA256: ${B}\nSize: 0\nFilename: b.deb\n`;
 
     assert.deepEqual(packages(text), [
       { path: 'pool/a_1%3a2+b~1_all.deb', size: 3, sha256: A },
@@ -109,24 +109,26 @@ describe('PackagesReader', () => {
 
   it('takes Filename below the prefix', () => {
     assert.deepEqual(
-      packages(`Filename: b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub').map((blob) => blob.path),
+      packages(`Package: b\nFilename: b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub').map(
+        (blob) => blob.path,
+      ),
       ['sub/b.deb'],
     );
   });
 
-  it('refuses a stanza without Filename, Size or SHA256', () => {
-    const fields = ['Filename: b.deb\n', 'Size: 1\n', `SHA256: ${A}\n`];
+  it('refuses a stanza without Package, Filename, Size or SHA256', () => {
+    const fields = ['Package: b\n', 'Filename: b.deb\n', 'Size: 1\n', `SHA256: ${A}\n`];
 
     assert.equal(packages(fields.join('')).length, 1);
     for (const field of fields)
       assert.throws(
-        () => packages(`Package: b\n${fields.filter((other) => other !== field).join('')}`),
+        () => packages(fields.filter((other) => other !== field).join('')),
         refusesWith('INDEX_MALFORMED'),
         field,
       );
     assert.throws(() => packages('Package: b\n'), refusesWith('INDEX_MALFORMED'));
     assert.throws(
-      () => packages(`Filename: b.deb\nSize: 1\nSHA512: ${'b'.repeat(128)}\n`),
+      () => packages(`Package: b\nFilename: b.deb\nSize: 1\nSHA512: ${'b'.repeat(128)}\n`),
       refusesWith('INDEX_MALFORMED'),
     );
   });
@@ -134,13 +136,13 @@ describe('PackagesReader', () => {
   it('refuses sizes and digests that are none', () => {
     for (const size of ['-1', '1.5', '0x10', '1e3', '1 2', '9'.repeat(16)])
       assert.throws(
-        () => packages(`Filename: b.deb\nSize: ${size}\nSHA256: ${A}\n`),
+        () => packages(`Package: b\nFilename: b.deb\nSize: ${size}\nSHA256: ${A}\n`),
         refusesWith('INDEX_MALFORMED'),
         size,
       );
-    for (const digest of ['', A.slice(1), `${A}0`, 'g'.repeat(64)])
+    for (const digest of ['', A.slice(1), `${A}0`, 'g'.repeat(64), A.toUpperCase(), `\n ${A}`])
       assert.throws(
-        () => packages(`Filename: b.deb\nSize: 1\nSHA256: ${digest}\n`),
+        () => packages(`Package: b\nFilename: b.deb\nSize: 1\nSHA256: ${digest}\n`),
         refusesWith('INDEX_MALFORMED'),
         digest,
       );
@@ -148,7 +150,7 @@ describe('PackagesReader', () => {
 
   it('refuses a file that is too large', () => {
     assert.throws(
-      () => packages(`Filename: b.deb\nSize: ${LIMITS.blobBytes + 1}\nSHA256: ${A}\n`),
+      () => packages(`Package: b\nFilename: b.deb\nSize: ${LIMITS.blobBytes + 1}\nSHA256: ${A}\n`),
       refusesWith('LIMIT_EXCEEDED'),
     );
   });
@@ -166,17 +168,17 @@ describe('PackagesReader', () => {
       'Packages.gz',
     ]) {
       assert.throws(
-        () => packages(`Filename: ${name}\nSize: 1\nSHA256: ${A}\n`),
+        () => packages(`Package: b\nFilename: ${name}\nSize: 1\nSHA256: ${A}\n`),
         refusesWith('HOSTILE_PATH'),
         name,
       );
     }
     assert.throws(
-      () => packages(`Filename: ../b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub'),
+      () => packages(`Package: b\nFilename: ../b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub'),
       refusesWith('HOSTILE_PATH'),
     );
     assert.throws(
-      () => packages(`Filename: InRelease\nSize: 1\nSHA256: ${A}\n`, 'dists'),
+      () => packages(`Package: b\nFilename: InRelease\nSize: 1\nSHA256: ${A}\n`, 'dists'),
       refusesWith('HOSTILE_PATH'),
     );
   });
@@ -184,16 +186,19 @@ describe('PackagesReader', () => {
   it('refuses names that apt asks for in a way that blob storage cannot answer', () => {
     for (const name of ['./b.deb', 'pool/./b.deb', './pool/b.deb'])
       assert.throws(
-        () => packages(`Filename: ${name}\nSize: 1\nSHA256: ${A}\n`),
+        () => packages(`Package: b\nFilename: ${name}\nSize: 1\nSHA256: ${A}\n`),
         refusesWith('PATH_UNREADABLE'),
         name,
       );
-    assert.equal(packages(`Filename: .hidden/b.deb\nSize: 1\nSHA256: ${A}\n`).length, 1);
+    assert.equal(
+      packages(`Package: b\nFilename: .hidden/b.deb\nSize: 1\nSHA256: ${A}\n`).length,
+      1,
+    );
   });
 
   it('refuses a stanza that names two files', () => {
     assert.throws(
-      () => packages(`Filename: a.deb\nFilename: b.deb\nSize: 1\nSHA256: ${A}\n`),
+      () => packages(`Package: b\nFilename: a.deb\nFilename: b.deb\nSize: 1\nSHA256: ${A}\n`),
       refusesWith('INDEX_MALFORMED'),
     );
   });

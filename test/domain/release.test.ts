@@ -24,8 +24,8 @@ describe('parseRelease', () => {
         'Date: Sat, 10 Feb 2024 11:07:25 UTC\nValid-Until: Sat, 17 Feb 2024 11:07:25 UTC\n' +
         'Acquire-By-Hash: yes\nArchitectures: all amd64\nComponents: main updates/contrib\n' +
         `MD5Sum:\n ${MD5}   12 main/binary-amd64/Packages\n` +
-        `SHA256:\n ${SHA256.toUpperCase()}   12 main/binary-amd64/Packages\n` +
-        ` ${SHA256} 0 ./main/source/Sources\n`,
+        `SHA256:\n ${SHA256}   12 main/binary-amd64/Packages\n` +
+        ` ${SHA256} 0 main/source/Sources\n`,
     );
 
     assert.equal(release.suite, 'oldstable');
@@ -168,6 +168,19 @@ describe('parseRelease', () => {
       assert.throws(() => listing(['Packages', path]), refusesWith('HOSTILE_PATH'), path);
   });
 
+  it('drops an index under a name that apt never asks for, and takes nothing from it', () => {
+    assert.deepEqual([...listing(['a', './b', 'main/./c']).entries.keys()], ['a']);
+    assert.throws(
+      () => parse(`SHA256:\n ${SHA256} 1 ./a\nMD5Sum:\n ${'1'.repeat(32)} 1 a\n`),
+      refusesWith('RELEASE_MALFORMED'),
+    );
+  });
+
+  it('refuses a digest in capitals, which to apt is that of no file', () => {
+    for (const digest of [SHA256.toUpperCase(), `A${SHA256.slice(1)}`])
+      assert.throws(() => parse(`SHA256:\n ${digest} 1 a\n`), refusesWith('RELEASE_MALFORMED'));
+  });
+
   it('drops entries for the Release set itself, not those for Release files of components', () => {
     assert.deepEqual(
       [
@@ -212,6 +225,8 @@ describe('parseRelease', () => {
       'Sat, 10 Feb 2024 11:60:25 UTC',
       'Sat, 10 Feb 2024 11:07:60 UTC',
       'Sat, 10 Feb 0024 11:07:25 UTC',
+      '10 Feb 2024 11:07:25 UTC',
+      'Xyz, 10 Feb 2024 11:07:25 UTC',
     ];
 
     for (const date of dates)
@@ -226,8 +241,12 @@ describe('parseRelease', () => {
     const byHash = (value: string) =>
       parse(`Acquire-By-Hash: ${value}\nSHA256:\n ${SHA256} 1 a\n`).acquireByHash;
 
-    for (const value of ['yes', 'Yes', 'true', 'on', '1']) assert.equal(byHash(value), true, value);
-    for (const value of ['no', '', 'force', '0']) assert.equal(byHash(value), false, value);
+    // tried with apt 2.6.2: an archive that has its index by-hash only
+    for (const value of ['yes', 'Yes', 'true', 'on', '1', 'force', '2', '0x1', '+1', '01', 'noo'])
+      assert.equal(byHash(value), true, value);
+    for (const value of ['no', 'Disable', 'without', '', '0', '00', '0x0', '-0'])
+      assert.equal(byHash(value), false, value);
+    assert.throws(() => byHash('\n yes'), refusesWith('RELEASE_MALFORMED'));
   });
 });
 
