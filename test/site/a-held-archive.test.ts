@@ -12,8 +12,8 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
-import { Pace } from '../../src/site/pace.ts';
 import type { BlobContent, SiteStore } from '../../src/site/site-store.ts';
+import { turnFirst } from '../support/turn-first.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
 import { contentOf, written } from './store-under-test.ts';
 
@@ -84,20 +84,10 @@ describe('a site before which five files of an archive are held', () => {
     promise(asTheyAre, 3 * LIMITS.putBytes));
 
   it('it would be seen if a turn were taken before the bytes are there', async () => {
-    // As many turns as there is room for whole blobs in what one site once had: 32 MiB.
-    const pace = new Pace({ ...LIMITS, widthStart: 4, widthMax: 4 });
-    const turnFirst = (store: SiteStore): SiteStore => ({
-      site: store.site,
-      put: (path, content, expected, signal) =>
-        pace.run('all', signal, () => store.put(path, content, expected, signal)),
-      checksum: (path, signal, etag) =>
-        pace.run('all', signal, () => store.checksum(path, signal, etag)),
-      open: (path, signal) => store.open(path, signal),
-      remove: (path, etag, signal) => store.remove(path, etag, signal),
-    });
     const planted: Stores = (container) => {
       const { held, other } = asTheyAre(container);
-      return { held: turnFirst(held), other: turnFirst(other) };
+      const around = turnFirst();
+      return { held: around(held), other: around(other) };
     };
 
     await assert.rejects(promise(planted, LIMITS.putBytes, PLANTED_MS), {

@@ -442,7 +442,8 @@ export async function aWorld(t: TestContext, options: WorldOptions = {}): Promis
   return world;
 }
 
-const placeOf = ({ accountUrl, container: { containerName }, variable }: WorldSite) => ({
+/** A site as the configuration has it. */
+export const placeOf = ({ accountUrl, container: { containerName }, variable }: WorldSite) => ({
   account_url: accountUrl,
   container: containerName,
   public_url: `${accountUrl}/${containerName}`,
