@@ -34,6 +34,9 @@ export const SIGNAL_MEANINGS: Readonly<
   },
 };
 
+/** Keys of an argument that a log line names. */
+const KEYS_SHOWN = 10;
+
 /**
  * What a signal carried, for the log: at most a line, whatever was sent. It is not walked through:
  * arrays within arrays, a million deep, end every recursion.
@@ -42,7 +45,7 @@ export function describeArgument(argument: unknown): string {
   if (typeof argument !== 'object' || argument === null) return printable(argument);
   if (Array.isArray(argument)) return `${argument.length} values`;
   const keys = Object.keys(argument);
-  return printable(`${keys.length} keys: ${keys.slice(0, 10).join(', ')}`);
+  return printable(`${keys.length} keys: ${keys.slice(0, KEYS_SHOWN).join(', ')}`);
 }
 
 /**

@@ -211,4 +211,4 @@ const stateOf = (row: Replication): string => {
 
 /** `2026-11-30 20:38:05 UTC` */
 const timeOf = (at: number): string =>
-  `${new Date(at).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+  `${new Date(at).toISOString().replace('T', ' ').replace(/\..*$/, '')} UTC`;

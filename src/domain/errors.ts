@@ -317,7 +317,7 @@ export const RULES = {
   },
   DISK_FULL: transient(
     'the disk of the worker has no room left for the files of a capture (TMPDIR, else /tmp)',
-    'make room where TMPDIR of the worker is, or set it to a larger disk and start the worker ' +
+    'set TMPDIR of the worker to a disk with room, or free some there, and start the worker ' +
       'again; debgeo tries again by itself',
   ),
   UNKNOWN: transient(
