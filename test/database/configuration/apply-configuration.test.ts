@@ -146,14 +146,16 @@ test('an apply without a change writes nothing; a change asks the archive anew',
   assert.ok(anew.rev > look.rev);
 });
 
-test('a distribution that an apply adds is as one that SQL inserts: what is not configured has the default of its column', async (t) => {
+test('a distribution that an apply adds has the defaults of the columns', async (t) => {
   const { db } = await applied(t);
-  await sql`insert into debian_distributions (name, archive_id, suite) select 'inserted', id, '' from archives`.execute(
-    db.read.kysely,
-  );
+  await sql`
+    insert into debian_distributions (name, archive_id, suite)
+    select 'inserted', id, ''
+    from archives`.execute(db.read.kysely);
 
   const { rows } = await sql<Record<string, unknown>>`
-    select tuning, latest_generation, looks, failure_count, failure, looked_at, replication_status, in_release_etag
+    select tuning, latest_generation, looks, failure_count, failure, looked_at,
+      replication_status, in_release_etag
     from debian_distributions
     order by id`.execute(db.read.kysely);
 
