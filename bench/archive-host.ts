@@ -10,9 +10,12 @@ import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join, normalize } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export type ControlMessage = { readonly id: number } & (
-  | { readonly serve: { readonly name: string; readonly folder: string } }
+  | {
+      readonly serve: { readonly name: string; readonly folder: string; readonly trickle: boolean };
+    }
   | { readonly release: { readonly name: string; readonly number: number } }
   | { readonly count: 'reset' }
 );
@@ -22,9 +25,13 @@ export type ControlReply =
 
 /** Files up to this size are read whole, larger ones are streamed. */
 const WHOLE_BYTES = 1024 * 1024;
+/** How an archive trickles: twice as fast as what debgeo refuses as too slow. */
+const TRICKLE = { bytes: 1024, everyMs: 500 };
 
 interface Corpus {
   readonly folder: string;
+  /** Whether its pool comes slowly. */
+  readonly trickle: boolean;
   /** How many releases after the first one are served. */
   released: number;
 }
@@ -34,8 +41,7 @@ let requests = 0;
 
 process.on('message', (message: ControlMessage) => {
   const counted = requests;
-  if ('serve' in message)
-    corpora.set(message.serve.name, { folder: message.serve.folder, released: 0 });
+  if ('serve' in message) corpora.set(message.serve.name, { ...message.serve, released: 0 });
   else if ('release' in message)
     corpora.get(message.release.name)!.released = message.release.number;
   else requests = 0;
@@ -65,6 +71,8 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
       response.setHeader('Location', `${path}/`);
       return end(response, 301);
     }
+    if (found?.isFile() && corpus.trickle && rest[0] === 'pool')
+      return trickle(file, found.size, response);
     if (found?.isFile()) return send(file, found.size, found.mtime, request, response);
   }
   return end(response, 404);
@@ -96,6 +104,16 @@ async function send(
   if (request.method === 'HEAD') return end(response, 200);
   if (size <= WHOLE_BYTES) response.end(await readFile(file));
   else createReadStream(file, { highWaterMark: 256 * 1024 }).pipe(response);
+}
+
+async function trickle(file: string, size: number, response: ServerResponse): Promise<void> {
+  response.setHeader('Content-Length', size);
+  for await (const bytes of createReadStream(file, { highWaterMark: TRICKLE.bytes })) {
+    if (response.closed) return;
+    response.write(bytes);
+    await sleep(TRICKLE.everyMs);
+  }
+  response.end();
 }
 
 async function list(corpus: Corpus, path: string, response: ServerResponse): Promise<void> {

@@ -13,6 +13,8 @@ export interface BenchArchive {
   readonly port: number;
   /** Serves the first release of the corpus. @returns its URL */
   serve(corpus: Corpus): Promise<string>;
+  /** The same under another name, with a pool that trickles. @returns its URL */
+  serveSlowly(corpus: Corpus, name: string): Promise<string>;
   /** Serves the corpus as it is after so many further releases. */
   release(corpus: Corpus, number: number): Promise<void>;
   requestsSinceLastCall(): Promise<number>;
@@ -36,13 +38,15 @@ export async function startArchive(): Promise<BenchArchive> {
     host.send({ id, ...message });
     return replied;
   };
+  const serve = async (name: string, folder: string, trickle: boolean): Promise<string> => {
+    await tell({ serve: { name, folder, trickle } });
+    return `http://127.0.0.1:${port}/${name}`;
+  };
   return {
     pid: host.pid!,
     port,
-    async serve({ name, folder }) {
-      await tell({ serve: { name, folder } });
-      return `http://127.0.0.1:${port}/${name}`;
-    },
+    serve: ({ name, folder }) => serve(name, folder, false),
+    serveSlowly: ({ folder }, name) => serve(name, folder, true),
     async release({ name }, number) {
       await tell({ release: { name, number } });
     },

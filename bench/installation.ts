@@ -41,6 +41,8 @@ export interface InstallationOptions {
   readonly sites: number;
   /** The worker runs under --cpu-prof and writes its profile to this folder when it stops. */
   readonly profileFolder?: string;
+  /** Archives of these URLs besides, each with a distribution of the same name. */
+  readonly neighbours?: Readonly<Record<string, { readonly url: string; readonly corpus: Corpus }>>;
   /** The account URL for debgeo, where a proxy stands in front of the site. */
   readonly accountUrl?: (place: Place) => Promise<string>;
 }
@@ -224,12 +226,24 @@ async function configurationOf(
     accept_undated: false,
     state: 'present',
   });
+  const neighbours = Object.entries(options.neighbours ?? {});
+  const besides = neighbours.map(([name, { url, corpus }]) => [
+    name,
+    { url, mount: name, keyring: readFileSync(corpus.keyring), redirect_origins: [] },
+  ]);
   return {
-    archives: { bench: { url: archiveUrl, mount: MOUNT, keyring, redirect_origins: [] } },
+    archives: {
+      bench: { url: archiveUrl, mount: MOUNT, keyring, redirect_origins: [] },
+      ...Object.fromEntries(besides),
+    },
     sites,
-    distributions: Object.fromEntries(
-      options.corpus.suites.map((suite) => [suite, distribution(suite)]),
-    ),
+    distributions: Object.fromEntries([
+      ...options.corpus.suites.map((suite) => [suite, distribution(suite)]),
+      ...neighbours.map(([name, { corpus }]) => [
+        name,
+        { ...distribution(corpus.suites[0]!), archive: name },
+      ]),
+    ]),
   };
 }
 

@@ -15,12 +15,22 @@ import type { Bench, WorkGroup } from './work.ts';
 import { burst } from './works/burst.ts';
 import { manySites } from './works/many-sites.ts';
 import { memory } from './works/memory.ts';
+import { neighbour } from './works/neighbour.ts';
 import { parsePlan } from './works/parse-plan.ts';
 import { real } from './works/real.ts';
 import { scaling } from './works/scaling.ts';
 import { small } from './works/small.ts';
 
-const GROUPS: readonly WorkGroup[] = [small, real, manySites, parsePlan, burst, memory, scaling];
+const GROUPS: readonly WorkGroup[] = [
+  small,
+  real,
+  manySites,
+  parsePlan,
+  burst,
+  neighbour,
+  memory,
+  scaling,
+];
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
 const WARM_UP_BLOBS = 1_000;
 const CONTENDERS = ['floor', 'rclone', 'debmirror + rclone'];
