@@ -16,7 +16,7 @@ import {
   setHandler,
 } from '@temporalio/workflow';
 
-import type { SitePrune } from '../src/domain/replication.ts';
+import { ticketOf, type SitePrune } from '../src/domain/replication.ts';
 import { bookkeeping, pruneStepsFor } from './activity-options.ts';
 import { prune, pruneNow, pruneStatus, type PruneOutcome, type SiteInput } from './messages.ts';
 import { reportOf } from './report-of.ts';
@@ -78,20 +78,21 @@ async function answer(run: Run): Promise<PruneOutcome> {
 }
 
 async function pruneOnce(run: Run): Promise<PruneOutcome> {
-  const input = { site: run.site };
+  /** With the ticket of the newest row (activities/lane/step.ts). */
+  const input = () => ({ site: run.site, ...ticketOf(run.row!) });
   const steps = pruneStepsFor(run.row!.queue);
   try {
     show(
       run,
       await steps.planPrune.executeWithOptions({ summary: 'mark what no kept snapshot names' }, [
-        input,
+        input(),
       ]),
     );
     if (!run.row!.enabled) return { outcome: 'removed' };
     for (let more = true; more;) {
       const slice = await steps.pruneBlobs.executeWithOptions(
         { summary: 'delete what is marked' },
-        [input],
+        [input()],
       );
       show(run, slice.row);
       ({ more } = slice);
@@ -100,7 +101,7 @@ async function pruneOnce(run: Run): Promise<PruneOutcome> {
       run,
       await steps.pruneCatalog.executeWithOptions(
         { summary: 'delete from the catalog what no site needs' },
-        [input],
+        [input()],
       ),
     );
     return { outcome: 'pruned', row: run.row! };
@@ -110,7 +111,7 @@ async function pruneOnce(run: Run): Promise<PruneOutcome> {
     const report = reportOf(error);
     const failed = bookkeeping.recordPruneFailure.executeWithOptions(
       { summary: `record ${report.code}` },
-      [{ ...input, report }],
+      [{ ...input(), report }],
     );
     show(run, await failed); // the row says when the prune is tried again
     return { outcome: 'failed', row: run.row!, report };

@@ -27,9 +27,13 @@ export interface DistributionRecord {
   readonly latestGeneration: number;
   /** Of the last look that went well, null before the first. */
   readonly validator: Validator | null;
-  readonly newest: StoredSnapshot | null;
   /** Looks that went well since the archive was last asked unconditionally. */
   readonly looks: number;
+}
+
+/** What a look at the archive compares with. */
+export interface CapturedDistribution extends DistributionRecord {
+  readonly newest: StoredSnapshot | null;
 }
 
 interface Columns {
@@ -54,8 +58,16 @@ interface Columns {
   readonly redirectOrigins: readonly string[];
 }
 
+/** With the newest snapshot. Null if there is no such distribution, or it was removed. */
+export async function readDistribution(tx: Tx, name: string): Promise<CapturedDistribution | null> {
+  const record = await readRecord(tx, name);
+  if (record === null) return null;
+  const { id, latestGeneration: latest } = record;
+  return { ...record, newest: latest === 0 ? null : await readSnapshot(tx, id, latest) };
+}
+
 /** Null if there is no such distribution, or it was removed. */
-export async function readDistribution(tx: Tx, name: string): Promise<DistributionRecord | null> {
+export async function readRecord(tx: Tx, name: string): Promise<DistributionRecord | null> {
   const row = await one(
     tx,
     sql<Columns>`
@@ -103,7 +115,5 @@ export async function readDistribution(tx: Tx, name: string): Promise<Distributi
     archive: { id: archiveId, name: archiveName, url, mount, keyring, redirectOrigins },
     selection: { components, architectures },
     validator: etag === null && lastModified === null ? null : { etag, lastModified },
-    newest:
-      row.latestGeneration === 0 ? null : await readSnapshot(tx, row.id, row.latestGeneration),
   };
 }

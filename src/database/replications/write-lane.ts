@@ -1,11 +1,12 @@
 /** How the row of a lane is written: on a condition, under the lock of the lane. */
-import type { EntityData, FilterQuery } from '@mikro-orm/postgresql';
+import { raw, type EntityData, type FilterQuery } from '@mikro-orm/postgresql';
 
 import {
   REPLICATION_TRANSITIONS,
   type ReplicationEvent,
   type ReplicationState,
 } from '../../domain/replication.ts';
+import type { Settled } from '../claims.ts';
 import { DistributionReplication } from '../entities/distribution-replication.ts';
 import { Publication } from '../entities/publication.ts';
 import type { Tx } from '../orm.ts';
@@ -38,3 +39,12 @@ export async function isPublishing({ em }: Tx, lane: LaneIds): Promise<boolean> 
   const { distributionId: distribution, siteId: site } = lane;
   return (await em.count(Publication, { distribution, site, publishedAt: null })) > 0;
 }
+
+/** Columns that take over what claims had settled that have ended. */
+export const counted = ({ files, bytes }: Settled): EntityData<DistributionReplication> =>
+  files === 0 && bytes === 0
+    ? {}
+    : {
+        filesDone: raw('files_done + ?', [files]),
+        bytesDone: raw('bytes_done + ?', [bytes]),
+      };
