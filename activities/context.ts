@@ -34,6 +34,9 @@ export function activityContext(): ActivityContext {
   };
 }
 
+/** How often Temporal has started the activity, this time included. */
+export const triesOfActivity = (): number => Context.current().info.attempt;
+
 /**
  * Whether the activity is cut because its worker stops. Its slice then ends well, with what it
  * committed, and another worker goes on: Temporal would count an attempt that failed, and three

@@ -8,14 +8,20 @@ import type { SiteStore } from '../src/site/site-store.ts';
 import type { Spool } from '../src/spool/spool.ts';
 
 export type IndexLimits = BlobSetLimits &
-  Record<'snapshotIndexBytes' | 'decompressedBytesUnlisted', number>;
+  Record<'snapshotIndexBytes' | 'decompressedBytesUnlisted' | 'fetchMs', number>;
 
 /** All that activities reach outside of themselves. Joined in src/deps.ts only. */
 export interface Deps {
   readonly database: Database;
   archiveOf(archive: DistributionRecord['archive']): Archive;
-  /** @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING, CONFIG_INVALID */
-  siteOf(name: string): Promise<{
+  /**
+   * @param archive whose blobs are copied or read back: archives take turns at a site
+   * @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING, CONFIG_INVALID
+   */
+  siteOf(
+    name: string,
+    archive?: string,
+  ): Promise<{
     readonly id: number;
     readonly name: string;
     readonly publicUrl: string;

@@ -5,22 +5,22 @@ import type { Deps } from '../activities/deps.ts';
 import type { Archive } from './archive/archive.ts';
 import { createDirectoryArchive } from './archive/directory-archive.ts';
 import { createHttpArchive } from './archive/http-archive.ts';
-import { ReplicationSite } from './database/entities/replication-site.ts';
+import { readSite } from './database/configuration/sites.ts';
+import type { ReplicationSite } from './database/entities/replication-site.ts';
 import { connectDatabase, type Database } from './database/orm.ts';
 import { assertMigrated } from './database/server/migrate.ts';
-import { DebgeoError } from './domain/errors.ts';
 import { LIMITS } from './domain/limits.ts';
 import type { RepoPath } from './domain/repo-path.ts';
 import { createLog } from './log.ts';
 import { readEnvironment } from './settings/environment.ts';
 import type { Config } from './settings/servers.ts';
 import type { AzureSite } from './site/azure-container.ts';
-import { createAzureSiteStore } from './site/azure-site-store.ts';
+import { createAzureSiteStore, type AzureSiteStore } from './site/azure-site-store.ts';
 import { fingerprintOf, loadCredential } from './site/credentials.ts';
 import { inspectAzureSite } from './site/inspect-site.ts';
 import { judgeSite, type SiteJudgement } from './site/judge-site.ts';
+import { Memory } from './site/memory.ts';
 import { Pace } from './site/pace.ts';
-import type { SiteStore } from './site/site-store.ts';
 import { Spool } from './spool/spool.ts';
 
 export interface JoinedDeps extends Deps {
@@ -46,8 +46,6 @@ export const createDeps = async (
     log.warn({ error }, 'the spool takes nothing: each site reads for itself'),
   );
   const archives = new Map<string, Archive>();
-  const stores = new Map<string, { readonly key: string; readonly store: SiteStore }>();
-  const paces = new Map<string, Pace>();
   return {
     database,
     log,
@@ -59,29 +57,9 @@ export const createDeps = async (
       archives.set(key, known);
       return known;
     },
-    siteOf: async (name) => {
-      const row = await readSite(database, name);
-      // read each time: a rotated secret is used without a restart
-      const credential = await loadCredential(row.credential, row.accountUrl);
-      const key = JSON.stringify([
-        row.accountUrl,
-        row.container,
-        row.prefix,
-        fingerprintOf(credential),
-      ]);
-      const known = stores.get(name);
-      const pace = paces.get(name) ?? new Pace(LIMITS);
-      paces.set(name, pace);
-      pace.limitTo(row.bytesPerSecond ?? null);
-      const store =
-        known?.key === key
-          ? known.store
-          : createAzureSiteStore(placeOf(row), credential, LIMITS, pace);
-      stores.set(name, { key, store });
-      return { id: row.id, name, publicUrl: row.publicUrl, store };
-    },
+    siteOf: createSites(database),
     inspectSite: async (name, path, signal) => {
-      const row = await readSite(database, name);
+      const row = await readSite(database.read, name);
       const place = placeOf(row);
       return judgeSite(
         place,
@@ -101,6 +79,39 @@ export const createDeps = async (
   };
 };
 
+/** One store and one pace per site; all sites of the worker share its memory for bytes. */
+function createSites(database: Database): Deps['siteOf'] {
+  const stores = new Map<string, { readonly key: string; readonly store: AzureSiteStore }>();
+  const memory = new Memory(LIMITS);
+  const paces = new Map<string, Pace>();
+  return async (name, archive) => {
+    const row = await readSite(database.read, name);
+    // read each time: a rotated secret is used without a restart
+    const credential = await loadCredential(row.credential, row.accountUrl);
+    const key = JSON.stringify([
+      row.accountUrl,
+      row.container,
+      row.prefix,
+      fingerprintOf(credential),
+    ]);
+    const known = stores.get(name);
+    const pace = paces.get(name) ?? new Pace(LIMITS);
+    paces.set(name, pace);
+    pace.limitTo(row.bytesPerSecond ?? null);
+    const store =
+      known?.key === key
+        ? known.store
+        : createAzureSiteStore(placeOf(row), credential, LIMITS, { pace, memory });
+    stores.set(name, { key, store });
+    return {
+      id: row.id,
+      name,
+      publicUrl: row.publicUrl,
+      store: archive === undefined ? store : store.forArchive(archive),
+    };
+  };
+}
+
 const createArchive = (archive: {
   readonly url: string;
   readonly redirectOrigins: readonly string[];
@@ -113,9 +124,3 @@ const placeOf = ({ name, accountUrl, container, prefix }: ReplicationSite): Azur
   container,
   prefix,
 });
-
-async function readSite(database: Database, name: string): Promise<ReplicationSite> {
-  const row = await database.read.em.findOne(ReplicationSite, { name });
-  if (row === null) throw new DebgeoError('NAME_UNKNOWN', `there is no site ${name}`);
-  return row;
-}

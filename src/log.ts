@@ -2,15 +2,18 @@
  * The log of a process: one JSON object per line. A line that is written inside of an activity or a
  * workflow names what it works on: distribution, site, generation, workflowId, runId, activityType,
  * activityId, attempt, as far as they are known. No lists of files, no secrets: of an error only
- * the fields listed here are written, since errors of HTTP clients carry whole requests.
+ * the fields listed here are written, since errors of HTTP clients carry whole requests. Every text
+ * is printable and every field bounded: a line may quote an archive, a site or a signal, and be
+ * read in a terminal.
  */
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 import type { ActivityInterceptorsFactory, Logger as SdkLogger } from '@temporalio/worker';
-import { pino, type DestinationStream, type Logger } from 'pino';
+import { pino, type DestinationStream, type LogFn, type Logger } from 'pino';
 
-import { DebgeoError, isErrorCode } from './domain/errors.ts';
-import { bounded } from './domain/limits.ts';
+import { DebgeoError, isErrorCode, printableReport, type ErrorReport } from './domain/errors.ts';
+import { LIMITS } from './domain/limits.ts';
+import { printable, printableLines, printableValue } from './domain/text.ts';
 import { readEnvironment, type LogLevel } from './settings/environment.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -37,11 +40,39 @@ export function createLog({
     level,
     mixin: () => subject.getStore() ?? {},
     serializers: { error: errorFields, cause: errorFields, err: errorFields },
+    formatters: { log: fitFields },
+    hooks: { logMethod: fitMessage },
   };
   return pino(
     options,
     into ?? pino.destination(file === undefined ? 2 : { dest: file, mode: 0o600 }),
   );
+}
+
+const fitFields = (fields: Fields): Record<string, unknown> =>
+  Object.fromEntries(
+    Object.entries(fields).map(([name, value]) => [printable(name), fitField(value)]),
+  );
+
+/** An error is left to its serializer. */
+function fitField(value: unknown): unknown {
+  if (value instanceof Error) return value;
+  const fit = printableValue(value);
+  if (typeof fit !== 'object' || fit === null) return fit;
+  const text = JSON.stringify(fit);
+  return text.length <= LIMITS.logFieldCharacters ? fit : printable(text);
+}
+
+/** pino takes the message of an error that is logged without one. */
+function fitMessage(this: Logger, args: Parameters<LogFn>, method: LogFn): void {
+  const [fields, message, ...values] = args as unknown[];
+  if (typeof fields === 'string') return method.apply(this, [printable(fields)]);
+  const text = message ?? (fields instanceof Error ? fields.message : undefined);
+  method.apply(this, [
+    fields,
+    ...(text === undefined ? [] : [printable(text)]),
+    ...values,
+  ] as never);
 }
 
 /** Names what it works on in each line of an activity: our own lines, and those of the SDK. */
@@ -116,22 +147,26 @@ function worksOn(input: unknown, workflowId: unknown): Fields {
 
 /** An error with a code explains itself; one without is written with its stack. */
 function errorFields(error: unknown, depth = 0): unknown {
-  if (!(error instanceof Error)) return typeof error === 'string' ? bounded(error) : error;
+  if (!(error instanceof Error)) return fitField(error);
   const { code, type, cause, stack } = error as Error & {
     code?: unknown;
     type?: unknown;
     cause?: unknown;
   };
-  const name = [code, type].find(isErrorCode) ?? (typeof code === 'string' ? code : error.name);
+  const name =
+    [code, type].find(isErrorCode) ?? printable(typeof code === 'string' ? code : error.name);
   return {
     code: name,
-    message: bounded(error.message),
-    ...(error instanceof DebgeoError
-      ? { expected: error.report.expected, found: error.report.found }
-      : {}),
-    ...(isErrorCode(name) || stack === undefined ? {} : { stack: bounded(stack) }),
+    message: printable(error.message),
+    ...(error instanceof DebgeoError ? factsOf(error.report) : {}),
+    ...(isErrorCode(name) || stack === undefined ? {} : { stack: printableLines(stack) }),
     ...(cause instanceof Error && depth < CAUSES_MAX
       ? { cause: errorFields(cause, depth + 1) }
       : {}),
   };
+}
+
+function factsOf(report: ErrorReport): Fields {
+  const { expected, found } = printableReport(report);
+  return { expected, found };
 }

@@ -5,6 +5,8 @@ import { readFileSync } from 'node:fs';
 import { delimiter, dirname, join } from 'node:path';
 import { describe, it } from 'node:test';
 
+import { exitOf } from './support/child.ts';
+
 const ROOT = join(import.meta.dirname, '..');
 const LEAN_NODE = join(ROOT, 'src/lean-node');
 const MIB = 2 ** 20;
@@ -46,10 +48,8 @@ async function run(
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   const [said] = (await once(child, 'message')) as [Said];
-  const exit = once(child, 'exit');
   child.disconnect();
-  const [code] = (await exit) as [number | null];
-  return { said, isItself: said.pid === child.pid, code };
+  return { said, isItself: said.pid === child.pid, code: await exitOf(child) };
 }
 
 describe('lean-node', () => {

@@ -66,8 +66,14 @@ const BYTES: ActivityOptions = {
  */
 export const bookkeeping = proxyActivities<Activities>(BOOKKEEPING);
 
-/** captureSnapshot: on the queue of the workflow, since it needs no site. */
-export const archive = proxyActivities<Activities>(BYTES);
+/**
+ * captureSnapshot: on the queue of its archive, so that one which sends a byte a second holds up no
+ * other. Undefined: on the queue of the workflow, as before 2026-11-30.
+ */
+export const archiveOn = (
+  queue: string | undefined,
+): Pick<ActivityInterfaceFor<Activities>, 'captureSnapshot'> =>
+  proxyActivities<Activities>(queue === undefined ? BYTES : { ...BYTES, taskQueue: queue });
 
 /**
  * The steps of a lane, in this order. Planning and probing are activities of their own only in runs

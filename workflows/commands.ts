@@ -1,4 +1,5 @@
 import type { Command } from '../src/domain/replication.ts';
+import { printable } from '../src/domain/text.ts';
 import type { SignalName } from './messages.ts';
 
 /**
@@ -33,13 +34,27 @@ export const SIGNAL_MEANINGS: Readonly<
   },
 };
 
+/** Keys of an argument that a log line names. */
+const KEYS_SHOWN = 10;
+
+/**
+ * What a signal carried, for the log: at most a line, whatever was sent. It is not walked through:
+ * arrays within arrays, a million deep, end every recursion.
+ */
+export function describeArgument(argument: unknown): string {
+  if (typeof argument !== 'object' || argument === null) return printable(argument);
+  if (Array.isArray(argument)) return `${argument.length} values`;
+  const keys = Object.keys(argument);
+  return printable(`${keys.length} keys: ${keys.slice(0, KEYS_SHOWN).join(', ')}`);
+}
+
 /**
  * The sites that a signal means, by its argument. Nothing or `{}` is all sites. An argument that is
  * neither that nor a name means no site: a typing error must not cancel all of them.
  */
 export function siteOf(argument: unknown): { readonly name: string } | 'all' | 'malformed' {
   if (argument === undefined || argument === null) return 'all';
-  if (typeof argument !== 'object') return 'malformed';
+  if (typeof argument !== 'object' || ArrayBuffer.isView(argument)) return 'malformed';
   const keys = Object.keys(argument);
   if (keys.length === 0 && !Array.isArray(argument)) return 'all';
   const { site } = argument as { readonly site?: unknown };

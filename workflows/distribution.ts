@@ -13,15 +13,19 @@ import {
   CancellationScope,
   condition,
   continueAsNew,
+  patched,
   setHandler,
   workflowInfo,
 } from '@temporalio/workflow';
 
 import type { Command, Replication, Roster } from '../src/domain/replication.ts';
-import { archive, bookkeeping } from './activity-options.ts';
+import { archiveOn, bookkeeping } from './activity-options.ts';
 import { createDisplay, statusOf } from './display.ts';
+import { dropEarly, takeEarly, type EarlyCommands } from './early-commands.ts';
 import { look, status, type DistributionInput, type LookOutcome } from './messages.ts';
+import { PATCHES } from './patches.ts';
 import { receiveSignals } from './receive-signals.ts';
+import { record, REFUSED_MS } from './record.ts';
 import { reportOf } from './report-of.ts';
 import { siteLane, type Lane } from './site-lane.ts';
 import { until } from './until.ts';
@@ -33,8 +37,8 @@ interface Run {
   readonly lanes: Map<string, Lane>;
   /** By site: ends when its last lane has ended, also that of a site which left. Never rejects. */
   readonly laneEnds: Map<string, Promise<void>>;
-  /** By site, from the run before: given to the lane when it opens. */
-  readonly carriedCommands: Map<string, Command>;
+  /** Given to a lane when it opens. */
+  readonly early: EarlyCommands;
   /** A signal, an Update or the run before asked for a look, and it has not begun. */
   lookWanted: boolean;
   /**
@@ -59,6 +63,7 @@ export async function distribution(input: DistributionInput): Promise<void> {
   setHandler(look, () => answerLook(run), {
     description: 'look at the archive now; answers when that capture ended',
   }); // before the first await: the server rejects an Update that has no handler
+  const openSignals = receiveSignals(run);
   adopt(
     run,
     await bookkeeping.loadRoster.executeWithOptions({ summary: 'load what PostgreSQL holds' }, [
@@ -66,7 +71,7 @@ export async function distribution(input: DistributionInput): Promise<void> {
     ]),
   );
   if (run.roster?.removed) run.lookWanted = false; // loadRoster has answered it
-  receiveSignals(run); // those that came earlier are buffered by the SDK
+  openSignals(); // there are lanes now
   const captures = captureLoop(run).catch((error: unknown) => fail(run, error));
   try {
     await condition(() => run.fatal !== null || isOver(run));
@@ -91,7 +96,7 @@ const begin = (input: DistributionInput): Run => ({
   roster: null,
   lanes: new Map(),
   laneEnds: new Map(),
-  carriedCommands: new Map(Object.entries(input.carry?.orders ?? {})),
+  early: { bySite: new Map(Object.entries(input.carry?.orders ?? {})), all: null },
   lookWanted: input.carry?.look ?? true,
   looksAsked: 0,
   looksAnswered: 0,
@@ -105,12 +110,14 @@ const begin = (input: DistributionInput): Run => ({
 
 const rowsOf = (run: Run): Replication[] => [...run.lanes.values()].map((lane) => lane.row);
 
+/** What is not committed: bounded, since lanes and early commands are. */
 const openCommands = (run: Run): Record<string, Command> =>
-  Object.fromEntries(
-    [...run.lanes.values()].flatMap((lane) =>
+  Object.fromEntries([
+    ...run.early.bySite,
+    ...[...run.lanes.values()].flatMap((lane) =>
       lane.command === null ? [] : [[lane.site, lane.command] as const],
     ),
-  );
+  ]);
 
 /**
  * Keeps the first error, which the main function throws: a bug then fails the workflow task, which
@@ -137,15 +144,21 @@ function adopt(run: Run, roster: Roster): void {
   for (const row of roster.replications) {
     const lane = run.lanes.get(row.site);
     if (lane === undefined) openLane(run, row);
-    else if (row.rev > lane.row.rev) lane.row = row;
+    else if (row.rev > lane.row.rev) renew(lane, row);
   }
   show(run); // once for all of them: search attributes are an event each time
 }
 
+function renew(lane: Lane, row: Replication): void {
+  const isMoved = row.queue !== lane.row.queue;
+  lane.row = row;
+  // What waits on the queue of before would wait for as long as no worker polls it.
+  if (isMoved && patched(PATCHES.movedLanes)) lane.work?.cancel();
+}
+
 function openLane(run: Run, row: Replication): void {
   const { distribution, closing } = run;
-  const command = run.carriedCommands.get(row.site) ?? null;
-  run.carriedCommands.delete(row.site);
+  const command = takeEarly(run.early, row.site);
   const lane: Lane = {
     distribution,
     site: row.site,
@@ -189,14 +202,16 @@ async function captureLoop(run: Run): Promise<void> {
 
 async function capture(run: Run): Promise<void> {
   const { distribution, looksAsked, lookWanted } = run;
+  const early = { bySite: new Map(run.early.bySite), all: run.early.all };
   run.lookWanted = false; // before the archive is read: a look asked for meanwhile is another one
   const scope = new CancellationScope();
   run.capturing = scope;
   try {
     const input = { distribution, unconditional: lookWanted };
     const summary = lookWanted ? 'look at the archive: asked' : 'look at the archive: poll';
+    const queue = patched(PATCHES.archiveQueues) ? run.roster!.archive?.queue : undefined;
     const { outcome, generation, roster } = await scope.run(() =>
-      archive.captureSnapshot.executeWithOptions({ summary }, [input]),
+      archiveOn(queue).captureSnapshot.executeWithOptions({ summary }, [input]),
     );
     adopt(run, roster);
     run.lookOutcome = roster.removed ? { outcome: 'removed' } : { outcome, generation };
@@ -207,19 +222,21 @@ async function capture(run: Run): Promise<void> {
     const summary = `record ${report.code}`;
     // The roster says when the archive is looked at again: sooner than the next poll. Lanes go on
     // with the generations that they have.
-    adopt(
-      run,
-      await CancellationScope.nonCancellable(() =>
+    const roster = await CancellationScope.nonCancellable(() =>
+      record(report, (given) =>
         bookkeeping.recordCaptureFailure.executeWithOptions({ summary }, [
-          { distribution, report },
+          { distribution, report: given },
         ]),
       ),
     );
+    const later = { ...run.roster!, nextLookAt: Date.now() + REFUSED_MS };
+    adopt(run, roster === 'refused' ? later : roster);
     run.lookOutcome = { outcome: 'failed', report };
   } finally {
     run.capturing = null;
   }
   run.looksAnswered = looksAsked;
+  dropEarly(run.early, early, run.lookWanted);
 }
 
 function answerStatus(run: Run): Roster | null {

@@ -10,9 +10,12 @@ import type { Command, Roster, SitePrune } from '../src/domain/replication.ts';
 
 export const WORKFLOW_TYPE = 'distribution';
 
+/** Where an operator reads on, as the Temporal UI shows it. */
+export const RUNBOOK = 'docs/operating.md of debgeo';
+
 /**
- * Task queue of what needs the database and the archives, and no site: workflows, capture,
- * bookkeeping.
+ * Task queue of what needs the database alone: workflows, bookkeeping, plans. Captures run on the
+ * queue of their archive, where the roster names one.
  */
 export const QUEUE = 'debgeo';
 
@@ -83,18 +86,29 @@ export const ReplicationState = defineSearchAttributeKey(
   'ReplicationState',
   SearchAttributeType.KEYWORD,
 );
-/** Names of the sites whose replication is failed. */
+/** Names of the sites whose replication is failed; the first LIMITS.shownSites of them. */
 export const FailedSites = defineSearchAttributeKey(
   'FailedSites',
   SearchAttributeType.KEYWORD_LIST,
 );
-/** Names of the sites that do not serve the newest generation. */
+/** How many they are in all. */
+export const FailedCount = defineSearchAttributeKey('FailedCount', SearchAttributeType.INT);
+/** Names of the sites that do not serve the newest generation; the first LIMITS.shownSites. */
 export const LaggingSites = defineSearchAttributeKey(
   'LaggingSites',
   SearchAttributeType.KEYWORD_LIST,
 );
 
-export const SEARCH_ATTRIBUTES = [ReplicationState, FailedSites, LaggingSites] as const;
+/** How many they are in all. */
+export const LaggingCount = defineSearchAttributeKey('LaggingCount', SearchAttributeType.INT);
+
+export const SEARCH_ATTRIBUTES = [
+  ReplicationState,
+  FailedSites,
+  FailedCount,
+  LaggingSites,
+  LaggingCount,
+] as const;
 
 export const SITE_WORKFLOW_TYPE = 'site';
 

@@ -1,16 +1,19 @@
 import { ActivityFailure, ApplicationFailure, TimeoutFailure } from '@temporalio/workflow';
 
-import { isErrorCode, type ErrorReport } from '../src/domain/errors.ts';
-import { bounded } from '../src/domain/limits.ts';
+import { isErrorCode, printableReport, type ErrorReport } from '../src/domain/errors.ts';
 
 /**
  * What an activity failed with, as it is recorded: its own report, STALLED when its worker was lost
- * or hung, or UNKNOWN.
+ * or hung, or UNKNOWN. Its texts are printable and bounded, whatever a worker of another version
+ * sent.
  */
 export function reportOf(error: unknown): ErrorReport {
   if (error instanceof ActivityFailure) return reportOf(error.cause);
   if (error instanceof TimeoutFailure)
-    return { code: 'STALLED', message: bounded(`the activity timed out (${error.timeoutType})`) };
+    return printableReport({
+      code: 'STALLED',
+      message: `the activity timed out (${error.timeoutType})`,
+    });
   if (error instanceof ApplicationFailure)
     return (
       coded(error.details?.[0]) ??
@@ -28,21 +31,12 @@ function coded(detail: unknown): ErrorReport | null {
     !isErrorCode(detail.code)
   )
     return null;
-  const given = detail as Partial<ErrorReport>;
-  return {
-    code: detail.code,
-    message: text(given.message ?? detail.code),
-    ...(given.expected === undefined ? {} : { expected: text(given.expected) }),
-    ...(given.found === undefined ? {} : { found: text(given.found) }),
-    ...(given.state === undefined ? {} : { state: text(given.state) }),
-    ...(typeof given.retryAfterMs === 'number' ? { retryAfterMs: given.retryAfterMs } : {}),
-  };
+  const { code } = detail;
+  return printableReport({ message: code, ...(detail as Partial<ErrorReport>), code });
 }
 
-const unknown = (error: unknown): ErrorReport => ({
-  code: 'UNKNOWN',
-  message: text(error instanceof Error ? `${error.name}: ${error.message}` : error),
-});
-
-/** What a worker of another version reports need not be a text. */
-const text = (value: unknown): string => bounded(String(value));
+const unknown = (error: unknown): ErrorReport =>
+  printableReport({
+    code: 'UNKNOWN',
+    message: error instanceof Error ? `${error.name}: ${error.message}` : (error as string),
+  });

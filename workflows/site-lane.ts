@@ -7,7 +7,7 @@
  * step works in slices of bounded time; between two of them the lane asks whether an operator's
  * command has come, or the run ends. Nothing here can reach another lane.
  */
-import { ActivityFailure, CancellationScope, patched } from '@temporalio/workflow';
+import { ActivityFailure, CancellationScope, log, patched } from '@temporalio/workflow';
 
 import { DebgeoError } from '../src/domain/errors.ts';
 import {
@@ -26,6 +26,7 @@ import {
   stepsFor,
   type StepName,
 } from './activity-options.ts';
+import { isRefused, record, REFUSED_MS } from './record.ts';
 import { reportOf } from './report-of.ts';
 import { until } from './until.ts';
 
@@ -100,13 +101,13 @@ async function commitCommand(lane: Lane, command: Command): Promise<void> {
     ...command,
     ...ticketOf(lane.row),
   };
-  keepNewer(
-    lane,
-    await bookkeeping.applyOrder.executeWithOptions(
-      { summary: `${lane.site}: ${words.join(', ')}` },
-      [input],
-    ),
-  );
+  const summary = `${lane.site}: ${words.join(', ')}`;
+  try {
+    keepNewer(lane, await bookkeeping.applyOrder.executeWithOptions({ summary }, [input]));
+  } catch (error) {
+    if (!isRefused(error)) throw error;
+    log.error('a command could not be committed', { ...input, refusal: reportOf(error) });
+  }
   // a command that came meanwhile is another object, and stays
   if (lane.command === command) lane.command = null;
 }
@@ -206,10 +207,13 @@ function madeProgress(began: Replication, now: Replication, generation: number):
 async function recordFailure(lane: Lane, error: ActivityFailure | DebgeoError): Promise<void> {
   const report = error instanceof DebgeoError ? error.report : reportOf(error);
   const summary = `${lane.site}: record ${report.code}`;
-  keepNewer(
-    lane,
-    await bookkeeping.recordFailure.executeWithOptions({ summary }, [
-      { distribution: lane.distribution, site: lane.site, report, ...ticketOf(lane.row) },
+  const row = await record(report, (given) =>
+    bookkeeping.recordFailure.executeWithOptions({ summary }, [
+      { distribution: lane.distribution, site: lane.site, report: given, ...ticketOf(lane.row) },
     ]),
   );
+  if (row !== 'refused') return keepNewer(lane, row);
+  // of this run alone: every row that is committed is newer, or the same and tells of no failure
+  lane.row = { ...lane.row, state: 'failed', code: report.code, retryAt: Date.now() + REFUSED_MS };
+  lane.changed();
 }

@@ -14,11 +14,13 @@ import {
   continueAsNew,
   setCurrentDetails,
   setHandler,
+  sleep,
 } from '@temporalio/workflow';
 
 import { ticketOf, type SitePrune } from '../src/domain/replication.ts';
 import { bookkeeping, pruneStepsFor } from './activity-options.ts';
 import { prune, pruneNow, pruneStatus, type PruneOutcome, type SiteInput } from './messages.ts';
+import { record, REFUSED_MS } from './record.ts';
 import { reportOf } from './report-of.ts';
 import { until } from './until.ts';
 
@@ -109,11 +111,14 @@ async function pruneOnce(run: Run): Promise<PruneOutcome> {
     if (CancellationScope.current().consideredCancelled || !(error instanceof ActivityFailure))
       throw error;
     const report = reportOf(error);
-    const failed = bookkeeping.recordPruneFailure.executeWithOptions(
-      { summary: `record ${report.code}` },
-      [{ ...input(), report }],
+    const summary = `record ${report.code}`;
+    const row = await record(report, (given) =>
+      bookkeeping.recordPruneFailure.executeWithOptions({ summary }, [
+        { ...input(), report: given },
+      ]),
     );
-    show(run, await failed); // the row says when the prune is tried again
+    if (row === 'refused') await sleep(REFUSED_MS, { summary: 'next attempt' });
+    else show(run, row); // it says when the prune is tried again
     return { outcome: 'failed', row: run.row!, report };
   }
 }

@@ -7,7 +7,11 @@ import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
 import { readDistribution } from '../../src/database/catalog/distributions.ts';
 import { KeptContents } from '../../src/database/catalog/index-contents.ts';
 import { saveResigned, saveSnapshot } from '../../src/database/catalog/save-snapshot.ts';
-import { indexDigestsOf, isSameReleaseSet } from '../../src/database/catalog/snapshots.ts';
+import {
+  indexDigestsOf,
+  isSameReleaseSet,
+  readSnapshot,
+} from '../../src/database/catalog/snapshots.ts';
 import { recordLook } from '../../src/database/replications/looks.ts';
 import { reserveOlderAcceptance } from '../../src/database/replications/older-acceptances.ts';
 import { loadRoster } from '../../src/database/replications/roster.ts';
@@ -68,9 +72,12 @@ export const createCaptureSnapshot =
             generation: 0,
             roster: await loadRoster(deps.database, input.distribution),
           };
+        const { read } = deps.database;
+        const newest = await readSnapshot(read, record.id, record.latestGeneration);
         const capture = {
           deps,
           record,
+          newest,
           olderAcceptance: await reserveOlderAcceptance(deps.database, record.id),
           archive: deps.archiveOf(record.archive),
           folder: suiteFolder(record.suite),
@@ -78,7 +85,7 @@ export const createCaptureSnapshot =
           counts,
         };
         const unconditional =
-          input.unconditional || record.newest === null || record.looks + 1 >= UNCONDITIONAL_EVERY;
+          input.unconditional || newest === null || record.looks + 1 >= UNCONDITIONAL_EVERY;
 
         const { generation, validator } = await captureRelease(
           capture,
@@ -127,12 +134,12 @@ async function fetchReleaseSet(
   capture: Capture,
   validator: Validator | null,
 ): Promise<{ releaseSet: ReleaseSet; validator: Validator }> {
-  const { archive, folder, record, signal } = capture;
+  const { archive, folder, newest, signal } = capture;
   const fetched = await archive.fetchReleaseSet(folder, validator, signal);
   if (fetched !== 'unchanged') return fetched;
-  if (validator === null || record.newest === null)
+  if (validator === null || newest === null)
     throw new Error('the archive answers "unchanged" to a question without a validator');
-  return { releaseSet: record.newest.releaseSet, validator };
+  return { releaseSet: newest.releaseSet, validator };
 }
 
 async function saveRelease(
@@ -157,8 +164,7 @@ async function saveAccepted(
   asked: Validator,
   validator: Validator,
 ): Promise<number> {
-  const { deps, record, olderAcceptance } = capture;
-  const { newest } = record;
+  const { deps, record, newest, olderAcceptance } = capture;
   const { releaseSet, signers, bodySha256, release, entries } = accepted;
   const untorn = release.acquireByHash && releaseSet.inRelease !== null;
 
@@ -220,11 +226,11 @@ async function readIndices(
 }
 
 async function acceptRelease(capture: Capture, fetched: ReleaseSet): Promise<AcceptedRelease> {
-  const { record, olderAcceptance, folder } = capture;
+  const { record, newest, olderAcceptance, folder } = capture;
   const now = new Date();
   const { body, signers, taken } = await verifyReleaseSet(fetched, record.archive.keyring, now);
   const release = parseRelease(body);
-  judgeFreshness(release, record.newest, now, {
+  judgeFreshness(release, newest, now, {
     acceptUndated: record.acceptUndated,
     acceptOlder: olderAcceptance !== null,
   });
@@ -248,7 +254,7 @@ async function acceptRelease(capture: Capture, fetched: ReleaseSet): Promise<Acc
  * middle of a release takes nothing away from the sites.
  */
 function matchingFiles(
-  { deps, record }: Capture,
+  { deps, record, newest }: Capture,
   fetched: ReleaseSet,
   taken: ReleaseSet,
 ): ReleaseSet {
@@ -261,7 +267,7 @@ function matchingFiles(
     },
     'Release or Release.gpg does not belong to InRelease and is left out',
   );
-  const before = record.newest?.releaseSet;
+  const before = newest?.releaseSet;
   const isSame =
     before?.inRelease && taken.inRelease && Buffer.compare(before.inRelease, taken.inRelease) === 0;
   return isSame ? before : taken;

@@ -1,5 +1,6 @@
 import type { Archive } from '../../src/archive/archive.ts';
-import type { CapturedDistribution } from '../../src/database/catalog/distributions.ts';
+import type { DistributionRecord } from '../../src/database/catalog/distributions.ts';
+import type { StoredSnapshot } from '../../src/database/catalog/snapshots.ts';
 import type { DebgeoError } from '../../src/domain/errors.ts';
 import type { Release, ReleaseEntry } from '../../src/domain/release.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
@@ -10,7 +11,9 @@ import type { Deps } from '../deps.ts';
 /** What one capture works with. */
 export interface Capture {
   readonly deps: Deps;
-  readonly record: CapturedDistribution;
+  readonly record: DistributionRecord;
+  /** The newest generation when the look began. */
+  readonly newest: StoredSnapshot | null;
   /** The operator's word that this look may take an older release, by its id; null: none. */
   readonly olderAcceptance: number | null;
   readonly archive: Archive;

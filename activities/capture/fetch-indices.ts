@@ -1,3 +1,5 @@
+import { tmpdir } from 'node:os';
+
 import {
   missingContents,
   storeIndexContent,
@@ -103,22 +105,26 @@ async function fetchIndex(
   releaseSet: ReleaseSet,
   kept: KeptContents,
 ): Promise<Sha256 | null> {
-  const { archive, deps, signal } = capture;
+  const { archive, deps } = capture;
   const sha256 = (entry.hashes.SHA256 ?? null) as Sha256 | null;
+  const fetchFrom = async (place: RepoPath, signal: AbortSignal): Promise<Sha256 | null> => {
+    const bytes = await archive.open(place, entry.size, signal);
+    if (bytes === null) return null;
+    if (!isStored || sha256 === null)
+      return storeIndexContent(
+        deps.database,
+        { size: entry.size, sha256, hashes: entry.hashes },
+        bytes,
+        isRead(path) ? kept : null,
+      );
+    await closeStream(bytes);
+    return sha256;
+  };
   let mismatch: DebgeoError | null = null;
   for (const place of [...byHashPaths(path, entry.hashes).slice(0, 1), path]) {
     try {
-      const bytes = await archive.open(place, entry.size, signal);
-      if (bytes === null) continue;
-      if (!isStored || sha256 === null)
-        return await storeIndexContent(
-          deps.database,
-          { size: entry.size, sha256, hashes: entry.hashes },
-          bytes,
-          isRead(path) ? kept : null,
-        );
-      await closeStream(bytes);
-      return sha256;
+      const found = await inTime(capture, place, (signal) => fetchFrom(place, signal));
+      if (found !== null) return found;
     } catch (error) {
       if (!isOtherBytes(error)) throw error;
       mismatch = new DebgeoError(
@@ -133,6 +139,44 @@ async function fetchIndex(
   await assertStillReleased(capture, releaseSet, null);
   throw mismatch;
 }
+
+/**
+ * Some bytes a second are no stall and no line too slow, and an index of gigabytes would come for
+ * days.
+ * @throws ARCHIVE_SLOW not within LIMITS.fetchMs; DISK_FULL
+ */
+async function inTime<T>(
+  { deps, signal }: Capture,
+  place: RepoPath,
+  fetch: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { fetchMs } = deps.indexLimits ?? LIMITS;
+  const deadline = AbortSignal.timeout(fetchMs);
+  try {
+    return await fetch(AbortSignal.any([signal, deadline]));
+  } catch (error) {
+    if (signal.aborted || !(error instanceof Error)) throw error;
+    if (error.name === 'AbortError' && deadline.aborted)
+      throw new DebgeoError(
+        'ARCHIVE_SLOW',
+        `${place} did not come in time`,
+        { expected: `within ${fetchMs} ms` },
+        error,
+      );
+    if (isDiskFull(error))
+      throw new DebgeoError(
+        'DISK_FULL',
+        `the worker cannot keep ${place} in ${tmpdir()}`,
+        { found: error.code, state: 'nothing was saved; the sites serve what they served' },
+        error,
+      );
+    throw error;
+  }
+}
+
+/** No room left, or a quota of the worker's user is used up. */
+const isDiskFull = (error: Error): error is Error & { readonly code: string } =>
+  'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 
 const isRead = (path: RepoPath): boolean => isPackages(path) || isSources(path);
 

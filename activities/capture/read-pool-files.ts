@@ -143,7 +143,7 @@ async function readVariant(
   const hash = createHash('sha256');
   let size = 0;
   try {
-    for await (const chunk of decompress(bytes, compression, sizeMax)) {
+    for await (const chunk of decompress(bytes, compression, sizeMax, capture.signal)) {
       capture.signal.throwIfAborted();
       hash.update(chunk);
       size += chunk.length;

@@ -105,8 +105,8 @@ const isMismatch = (error: DebgeoError): boolean =>
 class NotThere extends Error {}
 
 /**
- * Writes the blob from one origin. The origin is opened when the site takes the bytes, and not
- * before: an archive closes a connection on which the reader lets it wait.
+ * Writes the blob from one origin. The origin is opened when the site's store has room for the
+ * bytes, and not before: an archive closes a connection on which the reader lets it wait.
  * @returns error: what the origin answered, where it has the blob wrong or cannot be asked; null:
  *   it lacks the blob
  * @throws SITE_* what the site itself answered

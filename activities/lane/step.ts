@@ -114,7 +114,7 @@ export async function inStep(
 
 /** @throws SITE_CREDENTIAL_MISSING */
 export async function atSite(deps: Deps, step: Step): Promise<SiteStep> {
-  const { store, publicUrl } = await deps.siteOf(step.at.site);
+  const { store, publicUrl } = await deps.siteOf(step.at.site, step.distribution.archive.name);
   const { mount } = step.distribution.archive;
   return { ...step, store, publicUrl, placeOf: (path) => sitePath(mount, path) };
 }

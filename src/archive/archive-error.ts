@@ -4,8 +4,8 @@
  * path on this machine.
  */
 import { DebgeoError } from '../domain/errors.ts';
-import { LIMITS } from '../domain/limits.ts';
 import { parseRetryAfter } from '../domain/retry-after.ts';
+import { quoted } from '../domain/text.ts';
 
 /** Proxies and legal notices, too: nothing changes until a person acts. */
 const DENIED = [401, 402, 403, 407, 451];
@@ -47,7 +47,7 @@ export const unreachable = (place: string, found: string, cause?: unknown): Debg
   new DebgeoError(
     'ARCHIVE_UNREACHABLE',
     `${place} does not answer as it should`,
-    { found: found.slice(0, LIMITS.quotedCharacters) },
+    { found: quoted(found) },
     cause,
   );
 

@@ -1,6 +1,6 @@
 /**
- * Decompresses an index as a stream. The caller bounds the bytes that come out, the windows of the
- * formats bound the memory.
+ * Decompresses an index as a stream. The caller bounds the bytes that come out. The windows of the
+ * formats bound the memory of one decoder, decoder-memory.ts that of all.
  *
  * Stops with LIMIT_EXCEEDED at the first byte beyond the bound (a bomb costs at most one more
  * chunk) and with INDEX_MALFORMED where the input is truncated, not of the format, or followed by
@@ -24,29 +24,31 @@ import {
   LZMA_RUN,
   LZMA_STREAM_END,
   type LZMAModule,
+  memusage,
   WasmLzmaStream,
 } from 'node-liblzma/wasm';
 
 import { DebgeoError } from '../domain/errors.ts';
 import type { Compression } from '../domain/index-file.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { decoderMemory } from './decoder-memory.ts';
 
 const OUTPUT_BYTES = 64 * 1024;
-/** `xz -9` needs 65 MiB to decompress; what asks for more does not come from an archive. */
-const XZ_MEMORY_BYTES = 128 * 1024 * 1024;
-/** 128 MiB, what `zstd -d` accepts without being told otherwise. */
-const ZSTD_WINDOW_LOG_MAX = 27;
+const ZSTD_WINDOW_LOG_MAX = Math.log2(LIMITS.decoderBytes);
 
 /**
  * A chunk is valid until the next one is asked for.
  * @param sizeMax bytes that may come out; exactly as many are still right
+ * @param signal ends the wait for memory, which other decoders have
  */
 export async function* decompress(
   bytes: AsyncIterable<Uint8Array>,
   compression: Compression,
   sizeMax: number,
+  signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let size = 0;
-  for await (const chunk of decompressed(bytes, compression)) {
+  for await (const chunk of decompressed(bytes, compression, signal)) {
     size += chunk.length;
     if (size > sizeMax) {
       throw new DebgeoError('LIMIT_EXCEEDED', 'an index is larger than it may be', {
@@ -61,6 +63,7 @@ export async function* decompress(
 function decompressed(
   bytes: AsyncIterable<Uint8Array>,
   compression: Compression,
+  signal?: AbortSignal,
 ): AsyncIterable<Uint8Array> {
   switch (compression) {
     case 'none':
@@ -68,16 +71,24 @@ function decompressed(
     case 'gz':
       return throughZlib(bytes, createGunzip({ chunkSize: OUTPUT_BYTES }), compression);
     case 'zst':
-      return throughZlib(
-        bytes,
-        createZstdDecompress({
-          chunkSize: OUTPUT_BYTES,
-          params: { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX },
-        }),
-        compression,
-      );
+      return throughZstd(bytes, signal);
     case 'xz':
-      return throughLiblzma(bytes);
+      return throughLiblzma(bytes, signal);
+  }
+}
+
+/** Node does not say how much memory a frame asks for: it has all, one at a time. */
+async function* throughZstd(
+  bytes: AsyncIterable<Uint8Array>,
+  signal?: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  await decoderMemory.take(LIMITS.decoderBytes, signal);
+  try {
+    const params = { [constants.ZSTD_d_windowLogMax]: ZSTD_WINDOW_LOG_MAX };
+    const decoder = createZstdDecompress({ chunkSize: OUTPUT_BYTES, params });
+    yield* throughZlib(bytes, decoder, 'zst');
+  } finally {
+    decoderMemory.give(LIMITS.decoderBytes);
   }
 }
 
@@ -129,65 +140,114 @@ const isZlibError = (error: unknown): boolean =>
  */
 async function* throughLiblzma(
   bytes: AsyncIterable<Uint8Array>,
+  signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const liblzma = await initModule();
-  const stream = new WasmLzmaStream(liblzma);
-  const output = wasmAlloc(liblzma);
+  const decoder = new XzDecoder(liblzma, signal);
   try {
-    decoderInit(stream, XZ_MEMORY_BYTES);
+    decoder.begin();
     let ended = false;
     for await (const chunk of bytes) {
       if (chunk.length === 0) continue;
-      ended = yield* decodeChunk(liblzma, stream, output, LZMA_RUN, chunk);
+      ended = yield* decoder.decode(LZMA_RUN, chunk);
       await immediate(); // decoding is synchronous: heartbeats and other lanes come in between
     }
-    if (!ended) yield* decodeChunk(liblzma, stream, output, LZMA_FINISH, new Uint8Array(0));
+    if (!ended) yield* decoder.decode(LZMA_FINISH, new Uint8Array(0));
   } finally {
-    end(stream);
-    stream.free();
-    liblzma._free(output);
+    decoder.free();
   }
 }
 
-const wasmAlloc = (liblzma: LZMAModule): number =>
-  copyToWasm(liblzma, new Uint8Array(OUTPUT_BYTES));
+/** A file may be several streams one after the other (xz(1)); each asks for memory of its own. */
+class XzDecoder {
+  readonly #liblzma: LZMAModule;
+  readonly #signal: AbortSignal | undefined;
+  readonly #stream: WasmLzmaStream;
+  /** Where liblzma writes, and where that is copied to: see decode. */
+  readonly #output: number;
+  readonly #copy = Buffer.allocUnsafe(OUTPUT_BYTES);
+  /** Of decoderMemory. */
+  #taken = 0;
 
-/**
- * A file may be several streams one after the other (xz(1)).
- * @returns whether the chunk ends at the end of one
- */
-function* decodeChunk(
-  liblzma: LZMAModule,
-  stream: WasmLzmaStream,
-  output: number,
-  action: number,
-  chunk: Uint8Array,
-): Generator<Uint8Array, boolean, undefined> {
-  const input = copyToWasm(liblzma, chunk);
-  try {
-    stream.setInput(input, chunk.length);
-    for (;;) {
-      const before = stream.availIn;
-      stream.setOutput(output, OUTPUT_BYTES);
-      const status = code(stream, action);
-      if (status !== LZMA_OK && status !== LZMA_STREAM_END && status !== LZMA_BUF_ERROR)
-        throw xzError(status);
-      const made = OUTPUT_BYTES - stream.availOut;
-      // taken anew each time: the memory moves when it grows
-      if (made > 0) yield liblzma.HEAPU8.subarray(output, output + made);
-      if (status === LZMA_STREAM_END) {
-        decoderInit(stream, XZ_MEMORY_BYTES);
-        if (stream.availIn === 0) return true;
-        continue;
+  constructor(liblzma: LZMAModule, signal: AbortSignal | undefined) {
+    this.#liblzma = liblzma;
+    this.#signal = signal;
+    this.#stream = new WasmLzmaStream(liblzma);
+    this.#output = copyToWasm(liblzma, new Uint8Array(OUTPUT_BYTES));
+  }
+
+  /** Without memory: its header says how much it needs, and it is stopped there. */
+  begin(): void {
+    decoderInit(this.#stream, 1);
+  }
+
+  /** @returns whether the chunk ends at the end of a stream */
+  async *decode(action: number, chunk: Uint8Array): AsyncGenerator<Uint8Array, boolean, undefined> {
+    const liblzma = this.#liblzma;
+    const stream = this.#stream;
+    const input = copyToWasm(liblzma, chunk);
+    try {
+      stream.setInput(input, chunk.length);
+      for (;;) {
+        const before = stream.availIn;
+        stream.setOutput(this.#output, OUTPUT_BYTES);
+        const status = code(stream, action);
+        if (status === LZMA_MEMLIMIT_ERROR) {
+          await this.#takeMemory();
+          continue;
+        }
+        if (status !== LZMA_OK && status !== LZMA_STREAM_END && status !== LZMA_BUF_ERROR)
+          throw xzError(status);
+        const made = OUTPUT_BYTES - stream.availOut;
+        if (made > 0) {
+          // A copy: a piece of liblzma's memory is empty as soon as another decoder lets it grow.
+          this.#copy.set(liblzma.HEAPU8.subarray(this.#output, this.#output + made));
+          yield this.#copy.subarray(0, made);
+        }
+        if (status === LZMA_STREAM_END) {
+          this.#end();
+          this.begin();
+          if (stream.availIn === 0) return true;
+          continue;
+        }
+        const idle = made === 0 && stream.availIn === before;
+        if (action === LZMA_FINISH && idle)
+          throw malformed('xz', new Error('unexpected end of file'));
+        if (action === LZMA_RUN && stream.availIn === 0 && stream.availOut > 0) return false;
+        if (action === LZMA_RUN && idle) throw malformed('xz', new Error('no progress'));
       }
-      const idle = made === 0 && stream.availIn === before;
-      if (action === LZMA_FINISH && idle)
-        throw malformed('xz', new Error('unexpected end of file'));
-      if (action === LZMA_RUN && stream.availIn === 0 && stream.availOut > 0) return false;
-      if (action === LZMA_RUN && idle) throw malformed('xz', new Error('no progress'));
+    } finally {
+      liblzma._free(input);
     }
-  } finally {
-    liblzma._free(input);
+  }
+
+  free(): void {
+    this.#end();
+    this.#stream.free();
+    this.#liblzma._free(this.#output);
+  }
+
+  /**
+   * Once in a stream, so that no decoder waits for more while it has some: no tool makes a stream
+   * whose later blocks ask for more than the first.
+   */
+  async #takeMemory(): Promise<void> {
+    const bytes = memusage(this.#stream);
+    const max = this.#taken > 0 ? this.#taken : LIMITS.decoderBytes;
+    if (bytes > max)
+      throw new DebgeoError('LIMIT_EXCEEDED', 'an xz stream asks for more memory than it may', {
+        expected: `at most ${max} bytes`,
+        found: `${bytes} bytes`,
+      });
+    await decoderMemory.take(bytes, this.#signal);
+    this.#taken = bytes;
+    this.#liblzma._lzma_memlimit_set(this.#stream.ptr, BigInt(bytes));
+  }
+
+  #end(): void {
+    end(this.#stream);
+    decoderMemory.give(this.#taken);
+    this.#taken = 0;
   }
 }
 
@@ -195,12 +255,7 @@ function xzError(status: number): Error {
   // The worker's fault, not the archive's: an error without a code is tried again.
   if (status === LZMA_MEM_ERROR)
     return new Error('liblzma has no memory left: too many indices at once');
-  if (status !== LZMA_MEMLIMIT_ERROR)
-    return malformed('xz', new Error(`liblzma returned ${status}`));
-  return new DebgeoError('LIMIT_EXCEEDED', 'an xz stream asks for more memory than it may', {
-    expected: `at most ${XZ_MEMORY_BYTES} bytes`,
-    found: 'more',
-  });
+  return malformed('xz', new Error(`liblzma returned ${status}`));
 }
 
 const malformed = (compression: Compression, cause: unknown): DebgeoError =>

@@ -12,6 +12,7 @@ import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
 import type { Validator } from '../domain/snapshot.ts';
+import { quoted } from '../domain/text.ts';
 import { aborted, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
 import type { Archive } from './archive.ts';
 import { fileError, letGo, openInside, type Opened } from './open-inside.ts';
@@ -51,7 +52,7 @@ export function folderOf(url: string): string {
   }
   throw new DebgeoError('CONFIG_INVALID', 'this is not the URL of a folder', {
     expected: 'file:/// and an absolute path',
-    found: url.slice(0, LIMITS.quotedCharacters),
+    found: quoted(url),
   });
 }
 

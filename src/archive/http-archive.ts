@@ -14,6 +14,7 @@ import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Validator } from '../domain/snapshot.ts';
+import { quoted } from '../domain/text.ts';
 import { refusalError, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
 import type { Archive } from './archive.ts';
 import { discard, type HttpArchiveLimits, readBody } from './http-answer.ts';
@@ -258,7 +259,4 @@ function parseRoot(text: string): URL {
 
 /** A URL as it may be logged: credentials and what is in a query (signed URLs) stay out. */
 const printed = (url: URL, path = url.pathname): string =>
-  `${url.origin === 'null' ? url.protocol : url.origin}${path.replace(/[?#].*$/s, '')}`.slice(
-    0,
-    LIMITS.quotedCharacters,
-  );
+  quoted(`${url.origin === 'null' ? url.protocol : url.origin}${path.replace(/[?#].*$/s, '')}`);

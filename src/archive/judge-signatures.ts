@@ -5,10 +5,11 @@
  */
 import * as openpgp from 'openpgp';
 
+import { hasLongLine } from '../domain/clearsigned.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { FUTURE_MS } from '../domain/freshness.ts';
 import { LIMITS } from '../domain/limits.ts';
-import { quoted } from './keyring.ts';
+import { quoted } from '../domain/text.ts';
 
 /**
  * `bad`: does not match, has expired, or is of a kind that GnuPG does not know; apt then refuses
@@ -51,11 +52,10 @@ const ANY_HASH = {
   rejectHashAlgorithms: new Set(),
   rejectMessageHashAlgorithms: new Set(),
 } as openpgp.Config;
-const LF = 0x0a;
 
 export async function judgeSignatures(
   signed: Uint8Array,
-  armored: readonly string[],
+  blocks: readonly Uint8Array[],
   keys: readonly openpgp.Key[],
   now: Date,
 ): Promise<JudgedSignature[]> {
@@ -64,26 +64,16 @@ export async function judgeSignatures(
   if (literal === undefined) throw new Error('OpenPGP.js made a message without a packet');
   const document = { literal, hasLongLine: hasLongLine(signed) };
   const judged: JudgedSignature[] = [];
-  for (const packet of await readSignatures(armored))
+  for (const packet of await readSignatures(blocks))
     judged.push(await judgeSignature(packet, document, keys, now));
   return judged;
 }
 
-function hasLongLine(bytes: Uint8Array): boolean {
-  for (let start = 0; start < bytes.length;) {
-    const end = bytes.indexOf(LF, start);
-    const length = (end === -1 ? bytes.length : end) - start;
-    if (length > LIMITS.signedLineBytes) return true;
-    start += length + 1;
-  }
-  return false;
-}
-
-async function readSignatures(armored: readonly string[]): Promise<openpgp.SignaturePacket[]> {
+async function readSignatures(blocks: readonly Uint8Array[]): Promise<openpgp.SignaturePacket[]> {
   const packets: openpgp.SignaturePacket[] = [];
-  for (const block of armored) {
+  for (const block of blocks) {
     try {
-      const signature = await openpgp.readSignature({ armoredSignature: block });
+      const signature = await openpgp.readSignature({ binarySignature: block });
       packets.push(
         ...signature.packets.filter((packet) => packet instanceof openpgp.SignaturePacket),
       );

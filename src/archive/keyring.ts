@@ -2,7 +2,7 @@
 import * as openpgp from 'openpgp';
 
 import { DebgeoError } from '../domain/errors.ts';
-import { LIMITS } from '../domain/limits.ts';
+import { quoted } from '../domain/text.ts';
 
 const KEY_BLOCK =
   /-----BEGIN PGP PUBLIC KEY BLOCK-----\r?\n[^]*?\n-----END PGP PUBLIC KEY BLOCK-----/g;
@@ -47,7 +47,3 @@ async function readKeyBlocks(bytes: Uint8Array): Promise<openpgp.Key[]> {
   }
   return keys;
 }
-
-/** What OpenPGP.js says is wrong, bounded. */
-export const quoted = (error: unknown): string =>
-  (error instanceof Error ? error.message : String(error)).slice(0, LIMITS.quotedCharacters);

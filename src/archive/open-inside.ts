@@ -10,8 +10,8 @@ import { lstat, open, realpath, stat, type FileHandle } from 'node:fs/promises';
 import { isAbsolute, join, relative } from 'node:path';
 
 import { DebgeoError } from '../domain/errors.ts';
-import { LIMITS } from '../domain/limits.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
+import { quoted } from '../domain/text.ts';
 import { unreachable } from './archive-error.ts';
 
 export interface Opened {
@@ -136,7 +136,7 @@ const codeOf = (error: unknown): string =>
 const leaves = (place: string, resolved: string): DebgeoError =>
   new DebgeoError('HOSTILE_PATH', `${place} leads out of the archive`, {
     expected: 'a file inside the folder of the archive',
-    found: resolved.slice(0, LIMITS.quotedCharacters),
+    found: quoted(resolved),
   });
 
 const notRegular = (place: string): DebgeoError =>

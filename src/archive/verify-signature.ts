@@ -75,7 +75,7 @@ export async function verifyReleaseSet(
 function openInRelease(
   bytes: Uint8Array,
   unsignedAllowed: boolean,
-): { body: Uint8Array; signed: Uint8Array; signatures: readonly string[] } {
+): { body: Uint8Array; signed: Uint8Array; signatures: readonly Uint8Array[] } {
   const framed = Buffer.from(bytes.subarray(0, 64))
     .toString('latin1')
     .startsWith('-----BEGIN PGP SIGNED MESSAGE-----');

@@ -27,10 +27,9 @@ export async function openDatabase(options: Options): Promise<Database> {
       !(options.demo || options.dev)
     )
       throw error;
-    const { code, message, ...facts } = error.report;
-    throw new DebgeoError(code, message, {
+    throw DebgeoError.of({
       expected: `npm run ${options.demo ? 'demo -- --keep' : 'dev'} in another terminal`,
-      ...facts,
+      ...error.report,
     });
   }
 }

@@ -5,6 +5,7 @@
 import { sendCommand, type CommandName } from '../temporal/signals.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { requireNames } from './require-names.ts';
+import { notice } from './terminal.ts';
 
 export async function laneCommand(
   what: CommandName,
@@ -13,6 +14,6 @@ export async function laneCommand(
 ): Promise<number> {
   await withDatabase(options, (database) => requireNames(database, name, options.site));
   await withTemporal(options, (client) => sendCommand(client, what, name, options.site));
-  process.stderr.write(`${name}: ${what} sent to ${options.site ?? 'every site'}\n`);
+  notice(`${name}: ${what} sent to ${options.site ?? 'every site'}`);
   return 0;
 }

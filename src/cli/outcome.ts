@@ -2,6 +2,7 @@
 import type { LaneProgress } from '../database/views/progress.ts';
 import { ruleOf, type ErrorReport } from '../domain/errors.ts';
 import { describeError } from './print-error.ts';
+import { notice } from './terminal.ts';
 
 const REPORTS: Readonly<Record<'cancelled' | 'paused', (site: string) => ErrorReport>> = {
   cancelled: (site) => ({
@@ -28,7 +29,7 @@ export function exitCodeOf(
   for (const site of sites.filter((one) => !done(one))) {
     const report = site.failure ?? REPORTS[site.paused ? 'paused' : 'cancelled'](site.site);
     const state = report.state ?? `${site.site} still serves ${servedBy(site)}`;
-    process.stderr.write(`${site.site}: ${describeError({ ...report, state })}\n`);
+    notice(`${site.site}: ${describeError({ ...report, state })}`);
     exit ||= ruleOf(report.code).exit;
   }
   return exit;

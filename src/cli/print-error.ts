@@ -3,15 +3,20 @@
  * `domain/errors.ts` says what to do, and the exit code.
  */
 import { DebgeoError, ruleOf, type ErrorReport } from '../domain/errors.ts';
+import { printable } from '../domain/text.ts';
+import { notice } from './terminal.ts';
 
-export const describeError = (report: ErrorReport): string =>
-  [
-    `${report.code}: ${report.message}`,
-    ...(report.expected === undefined ? [] : [`  expected: ${indented(report.expected)}`]),
-    ...(report.found === undefined ? [] : [`  found:    ${indented(report.found)}`]),
-    ...(report.state === undefined ? [] : [`  state:    ${indented(report.state)}`]),
-    `  do:       ${ruleOf(report.code).remedy}`,
+/** @param report of this process, or as a row or another process has it: it is made printable */
+export function describeError(report: ErrorReport): string {
+  const { code, message, expected, found, state } = DebgeoError.of(report).report;
+  return [
+    `${code}: ${message}`,
+    ...(expected === undefined ? [] : [`  expected: ${indented(expected)}`]),
+    ...(found === undefined ? [] : [`  found:    ${indented(found)}`]),
+    ...(state === undefined ? [] : [`  state:    ${indented(state)}`]),
+    `  do:       ${ruleOf(code).remedy}`,
   ].join('\n');
+}
 
 const indented = (text: string): string => text.split('\n').join('\n            ');
 
@@ -21,11 +26,9 @@ const indented = (text: string): string => text.split('\n').join('\n            
  */
 export function printError(error: unknown): number {
   if (error instanceof DebgeoError) {
-    process.stderr.write(`${describeError(error.report)}\n`);
+    notice(describeError(error.report));
     return ruleOf(error.code).exit;
   }
-  process.stderr.write(
-    `${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-  );
+  notice(error instanceof Error ? (error.stack ?? error.message) : printable(error));
   return 1;
 }

@@ -9,6 +9,7 @@ import type { Database } from '../database/orm.ts';
 import { readProgress, type LaneProgress } from '../database/views/progress.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { bytes, duration } from './amount.ts';
+import { printLine, redrawing } from './terminal.ts';
 
 const POLL_MS = 200;
 const PLAIN_LINE_MS = 2_000;
@@ -30,7 +31,7 @@ export async function watch(
   what: Watch,
   output: NodeJS.WriteStream = process.stderr,
 ): Promise<LaneProgress[]> {
-  const display = output.isTTY ? redrawing(output) : plain(output);
+  const display = output.isTTY ? redrawn(output) : plain(output);
   const rates = new Map<string, Rate>();
   for (;;) {
     const found = await readProgress(database, what.distribution);
@@ -133,14 +134,9 @@ interface Line {
 }
 type Display = (lines: readonly Line[], last: boolean) => void;
 
-function redrawing(output: NodeJS.WriteStream): Display {
-  let drawn = 0;
-  return (lines) => {
-    if (drawn > 0) output.write(`\u001b[${drawn}A`);
-    for (const { line } of lines)
-      output.write(`\u001b[2K${line.slice(0, (output.columns || 80) - 1)}\n`);
-    drawn = lines.length;
-  };
+function redrawn(output: NodeJS.WriteStream): Display {
+  const redraw = redrawing(output);
+  return (lines) => redraw(lines.map(({ line }) => line));
 }
 
 function plain(output: NodeJS.WriteStream): Display {
@@ -154,7 +150,7 @@ function plain(output: NodeJS.WriteStream): Display {
         last ||
         Date.now() - before.at >= PLAIN_LINE_MS;
       if (!due || before?.line === line) continue;
-      output.write(`${line}\n`);
+      printLine(output, line);
       shown.set(site, { line, steady, at: Date.now() });
     }
   };

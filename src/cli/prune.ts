@@ -10,6 +10,7 @@ import { askPrune } from '../temporal/updates.ts';
 import { ago, bytes, duration, table } from './amount.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
+import { notice, print, printAsJson } from './terminal.ts';
 
 interface PruneOptions extends Options {
   readonly site?: string;
@@ -36,7 +37,7 @@ async function preview(
   const found: (Prunable & { readonly last: PruneStatus })[] = [];
   for (const last of sites)
     found.push({ ...(await previewPrune(database, { id: last.siteId, name: last.site })), last });
-  print(options, found, () =>
+  show(options, found, () =>
     table(
       found.map((one) => [...describePreview(one), `last ${describeLast(one.last, Date.now())}`]),
     ),
@@ -61,7 +62,7 @@ async function pruneNow(
     );
   });
   const after = (await readPrunes(database)).filter(({ site }) => names.includes(site));
-  print(options, after, () => table(after.map((one) => [one.site, describeLast(one, Date.now())])));
+  show(options, after, () => table(after.map((one) => [one.site, describeLast(one, Date.now())])));
   return exitCodeOf(failures);
 }
 
@@ -75,8 +76,8 @@ const unknownSite = (site: string | undefined, known: readonly PruneStatus[]): D
         found: site,
       });
 
-const print = (options: { json?: boolean }, found: readonly object[], text: () => string): void =>
-  void process.stdout.write(`${options.json === true ? JSON.stringify(found, null, 2) : text()}\n`);
+const show = (options: { json?: boolean }, found: readonly object[], text: () => string): void =>
+  options.json === true ? printAsJson(found) : print(text());
 
 function describePreview(one: Prunable): string[] {
   const kept = Object.entries(one.oldestKept).map(
@@ -101,7 +102,6 @@ export function describeLast(one: PruneStatus, now: number): string {
 function exitCodeOf(
   failures: readonly { readonly site: string; readonly report: ErrorReport }[],
 ): number {
-  for (const { site, report } of failures)
-    process.stderr.write(`${site}: ${describeError(report)}\n`);
+  for (const { site, report } of failures) notice(`${site}: ${describeError(report)}`);
   return failures.length === 0 ? 0 : ruleOf(failures[0]!.report.code).exit;
 }

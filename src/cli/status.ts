@@ -6,10 +6,12 @@ import type { Database } from '../database/orm.ts';
 import { readPrunes } from '../database/prune/prunes.ts';
 import { readStatus, type DistributionStatus, type SiteStatus } from '../database/views/status.ts';
 import { DebgeoError } from '../domain/errors.ts';
+import { printable } from '../domain/text.ts';
 import { ago, bytes, duration, table } from './amount.ts';
 import { withDatabase, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
 import { describeLast } from './prune.ts';
+import { print, printAsJson } from './terminal.ts';
 
 export function status(
   name: string | undefined,
@@ -19,12 +21,12 @@ export function status(
     const found = await readStatus(database, name);
     if (name !== undefined && found.length === 0)
       throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
-    if (options.json) process.stdout.write(`${JSON.stringify(found, null, 2)}\n`);
+    if (options.json) printAsJson(found);
     else {
       const text =
         found.map((one) => describe(one, Date.now())).join('\n\n') ||
         'no distribution is configured yet: debgeo apply FILE';
-      process.stdout.write(`${text}\n${name === undefined ? await describePrunes(database) : ''}`);
+      print(name === undefined ? `${text}${await describePrunes(database)}` : text);
     }
     return 0;
   });
@@ -39,7 +41,7 @@ async function describePrunes(database: Database): Promise<string> {
     failure === null ? [] : [indented(`${site}: ${describeError(failure)}`)],
   );
   const rows = prunes.map((one) => [`  ${one.site}`, describeLast(one, Date.now())]);
-  return `${['', 'prune', table(rows), ...failures].join('\n')}\n`;
+  return ['', '', 'prune', table(rows), ...failures].join('\n');
 }
 
 function describe(one: DistributionStatus, now: number): string {
@@ -102,8 +104,8 @@ function incidents(one: DistributionStatus, now: number): string[] {
         failures.get(site) !== code && !(site === null && code === one.stale?.code),
     )
     .map(({ site, code, message, times, lastAt }) => {
-      const often = times === 1 ? 'once' : `${times} times`;
-      return `  ${site ?? 'archive'}: ${code}: ${message} (${often}, ${ago(lastAt, now)})`;
+      const often = `${times === 1 ? 'once' : `${times} times`}, ${ago(lastAt, now)}`;
+      return `  ${site ?? 'archive'}: ${code}: ${printable(message)} (${often})`;
     });
 }
 

@@ -14,6 +14,7 @@ import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { exitCodeOf } from './outcome.ts';
 import { watch } from './progress.ts';
 import { requireNames } from './require-names.ts';
+import { notice, printAsJson } from './terminal.ts';
 
 interface UpdateOptions extends Options {
   readonly wait?: boolean;
@@ -33,15 +34,14 @@ export function update(name: string, options: UpdateOptions): Promise<number> {
       throw refused(outcome.report, (await readStatus(database, name))[0]?.sites ?? []);
     const generation = outcome.generation ?? 0;
     const news = outcome.outcome === 'captured' ? 'captured' : 'is still the newest';
-    process.stderr.write(`${name}: generation ${generation} ${news}\n`);
+    notice(`${name}: generation ${generation} ${news}`);
     const done = (site: LaneProgress): boolean =>
       site.served >= generation && site.state === 'synced';
     const exit =
       options.wait === true
         ? exitCodeOf(await watch(database, { distribution: name, done }), done)
         : 0;
-    if (options.json === true)
-      process.stdout.write(`${JSON.stringify((await readStatus(database, name))[0], null, 2)}\n`);
+    if (options.json === true) printAsJson((await readStatus(database, name))[0]);
     return exit;
   });
 }
@@ -59,7 +59,7 @@ function reasonOf({ acceptOlder: text }: UpdateOptions): string | undefined {
 
 async function allowOlder(database: Database, name: string, reason: string): Promise<void> {
   await acceptOlder(database, name, { reason, by: `${userNameOf()}@${hostname()}` });
-  process.stderr.write(`${name}: the next look may accept an older release, once; recorded\n`);
+  notice(`${name}: the next look may accept an older release, once; recorded`);
 }
 
 /** In a container the user may have a number and no name. */
@@ -73,11 +73,11 @@ function userNameOf(): string {
 
 /** The report of a failed look, with what the sites still serve. */
 function refused(report: ErrorReport | undefined, sites: readonly SiteStatus[]): DebgeoError {
-  const { code, message, ...facts } = report ?? {
-    code: 'UNKNOWN' as const,
+  const said: ErrorReport = report ?? {
+    code: 'UNKNOWN',
     message: 'the look at the archive failed',
   };
-  return new DebgeoError(code, message, { ...facts, state: facts.state ?? stillServing(sites) });
+  return DebgeoError.of({ ...said, state: said.state ?? stillServing(sites) });
 }
 
 function stillServing(sites: readonly SiteStatus[]): string {

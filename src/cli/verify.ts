@@ -10,6 +10,7 @@ import { withDatabase, withTemporal, type Options } from './connect.ts';
 import { exitCodeOf } from './outcome.ts';
 import { watch } from './progress.ts';
 import { requireNames } from './require-names.ts';
+import { notice, printAsJson } from './terminal.ts';
 
 interface VerifyOptions extends Options {
   readonly site?: string;
@@ -22,17 +23,14 @@ export function verify(name: string, options: VerifyOptions): Promise<number> {
     await requireNames(database, name, options.site);
     const askedAt = await readDatabaseClock(database);
     await withTemporal(options, (client) => sendVerify(client, name, options.site));
-    process.stderr.write(
-      `${name}: asked ${options.site ?? 'every site'} to read back, judge and repair\n`,
-    );
+    notice(`${name}: asked ${options.site ?? 'every site'} to read back, judge and repair`);
     const done = (site: LaneProgress): boolean =>
       (site.verifyAnsweredAt ?? 0) >= askedAt && site.state === 'synced';
     const exit =
       options.wait === true
         ? exitCodeOf(await watch(database, { distribution: name, site: options.site, done }), done)
         : 0;
-    if (options.json === true)
-      process.stdout.write(`${JSON.stringify((await readStatus(database, name))[0], null, 2)}\n`);
+    if (options.json === true) printAsJson((await readStatus(database, name))[0]);
     return exit;
   });
 }

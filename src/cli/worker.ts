@@ -1,6 +1,11 @@
 /** `debgeo worker`: runs until SIGINT or SIGTERM, then lets slices end for DEBGEO_STOP_MS. */
 import { createActivities } from '../../activities/index.ts';
-import { listDistributions, listSiteQueues, listSites } from '../database/views/work.ts';
+import {
+  listArchiveQueues,
+  listWantedDistributions,
+  listSiteQueues,
+  listSites,
+} from '../database/views/work.ts';
 import { createDeps } from '../deps.ts';
 import { createLog } from '../log.ts';
 import { readEnvironment } from '../settings/environment.ts';
@@ -15,8 +20,9 @@ export async function worker(options: Options & { logFile?: string }): Promise<n
     const running = await runWorker({
       temporal: config.temporal,
       activities: createActivities(deps),
+      archives: () => listArchiveQueues(deps.database),
       sites: () => listSiteQueues(deps.database),
-      distributions: () => listDistributions(deps.database),
+      distributions: () => listWantedDistributions(deps.database),
       prunes: () => listSites(deps.database),
       log,
       graceMs: readEnvironment().DEBGEO_STOP_MS,

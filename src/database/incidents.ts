@@ -5,7 +5,8 @@
  */
 import { sql, type RawBuilder } from 'kysely';
 
-import type { ErrorCode, ErrorReport } from '../domain/errors.ts';
+import { printableReport, type ErrorCode, type ErrorReport } from '../domain/errors.ts';
+import { printableValue } from '../domain/text.ts';
 import type { Tx } from './orm.ts';
 import { run } from './sql.ts';
 
@@ -25,7 +26,8 @@ const NO_INCIDENT: readonly ErrorCode[] = ['SUPERSEDED', 'FENCED', 'CANCELLED'];
  * code, path) is open, it is counted, not repeated.
  */
 export async function recordIncident(tx: Tx, incident: NewIncident): Promise<void> {
-  const { distributionId, siteId, generation, path, report } = incident;
+  const { distributionId, siteId, generation, path } = incident;
+  const report = printableReport(incident.report);
   if (NO_INCIDENT.includes(report.code)) return;
   await run(
     tx,
@@ -108,6 +110,6 @@ export async function recordEvent(
       insert into distribution_events (distribution_id, site_id, generation, what, facts)
       values (
         ${distributionId}, ${siteId ?? null}, ${generation ?? null}, ${what},
-        ${JSON.stringify(facts ?? {})}::jsonb)`,
+        ${JSON.stringify(printableValue(facts ?? {}))}::jsonb)`,
   );
 }

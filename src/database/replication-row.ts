@@ -1,5 +1,5 @@
 /** The row of a lane as workflows decide on it, and how a lane is named: by words or by ids. */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 
 import type { Replication } from '../domain/replication.ts';
 import { nextTicket } from './claims.ts';
@@ -39,6 +39,17 @@ export const queueOf = (site: {
 /** The same of the site `s`, in SQL. */
 export const QUEUE = sql<string>`${sql.lit(QUEUE_PREFIX)} || coalesce(s.worker_group, s.name)`;
 
+/** The task queue of captures of the archive `a`, in SQL. */
+export const ARCHIVE_QUEUE = sql<string>`'debgeo-archive-' || a.name`;
+
+/** Since when incidents of `d` are open, at the site `r.site_id` or (null) at the archive. */
+export const failedSince = (site: RawBuilder<unknown>): RawBuilder<number | null> => sql`(
+    select ${ms(sql`min(i.first_at)`)}
+    from incidents i
+    where i.distribution_id = d.id
+      and i.site_id is not distinct from ${site}
+      and i.resolved_at is null)`;
+
 /** That a publication of `r` is open: between the first published name and InRelease. */
 const IS_PUBLISHING = sql<boolean>`exists (
     select from publications p
@@ -64,6 +75,7 @@ export const REPLICATION_COLUMNS = sql`
   r.state, r.paused, ${IS_PUBLISHING} as publishing,
   ${ms(sql`coalesce(r.verify_taken_at, r.verify_requested_at)`)} as "verifyRequestedAt",
   r.retry_count as "retryCount", ${ms('r.retry_at')} as "retryAt", r.failure_code as code,
+  case when r.state = 'failed' then ${failedSince(sql`r.site_id`)} end as "failedSince",
   ${FILES_DONE} as "filesDone", r.files_total as "filesTotal",
   ${BYTES_DONE} as "bytesDone", r.bytes_total as "bytesTotal",
   d.replication_status as "distributionStatus", r.rev, ${nextTicket('r.fence')} as ticket`;

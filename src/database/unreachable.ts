@@ -1,4 +1,4 @@
-/** Which errors of the driver say that PostgreSQL cannot be asked now, and not that we ask wrongly. */
+/** Which errors of the driver say that PostgreSQL cannot be asked now, not that we ask wrongly. */
 
 /**
  * Codes of PostgreSQL: connection lost or refused, the server stops or starts, it has no connection
@@ -12,7 +12,7 @@ const UNREACHABLE = new Set([
 
 /** The driver throws these without a code. */
 const WITHOUT_CODE =
-  /^(?:Connection terminated|timeout exceeded when trying to connect|Client has encountered a connection error)/;
+  /^(?:Connection terminated|timeout exceeded when|Client has encountered a connection error)/;
 
 /** Nothing is known to be wrong but the way to the database: the same may work in a moment. */
 export function isUnreachable(error: unknown): boolean {

@@ -71,9 +71,5 @@ function describe(
 }
 
 function refuse(reason: ErrorReport | null): never {
-  const { code, message, ...facts } = reason ?? {
-    code: 'STACK_FAILED',
-    message: 'the servers were stopped',
-  };
-  throw new DebgeoError(code, message, facts);
+  throw DebgeoError.of(reason ?? { code: 'STACK_FAILED', message: 'the servers were stopped' });
 }

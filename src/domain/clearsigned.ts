@@ -8,13 +8,15 @@
  * - text lines; `- ` in front is the dash escape and removed; any other line that begins with `-`
  *   is refused;
  * - one or more signature blocks, whose lines never begin with `-`, up to the end: no line between,
- *   none after, an empty one neither; their armor is as GnuPG wants it. Line ends are LF or CRLF;
- *   the blanks at the end of a line are not signed (RFC 4880 §7.1) and are dropped. Stricter than
- *   apt, where OpenPGP implementations differ from each other: NUL, a CR inside a line, and text
- *   that is not UTF-8 are refused.
+ *   none after, an empty one neither. Line ends are LF or CRLF; the blanks at the end of a line are
+ *   not signed (RFC 4880 §7.1) and are dropped.
+ *
+ * Stricter than apt, where OpenPGP implementations differ from each other: NUL, a CR inside a line,
+ * and text that is not UTF-8 are refused, and so is an armor that only some of them read.
  */
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
+import { quoted } from './text.ts';
 
 const BEGIN_MESSAGE = '-----BEGIN PGP SIGNED MESSAGE-----';
 const BEGIN_SIGNATURE = '-----BEGIN PGP SIGNATURE-----';
@@ -22,6 +24,7 @@ const END_SIGNATURE = '-----END PGP SIGNATURE-----';
 const ARMOR_HEADER = /^[^:]+:(?: |$)/;
 const [TAB, LF, CR, SPACE] = [0x09, 0x0a, 0x0d, 0x20];
 const CHECKSUM = /^=[A-Za-z0-9+/]{4}$/;
+const NOT_BASE64 = /[^A-Za-z0-9+/]/;
 
 export interface Clearsigned {
   /**
@@ -31,10 +34,9 @@ export interface Clearsigned {
    */
   readonly body: Uint8Array;
   /**
-   * The armored signature blocks, each to be read by itself: OpenPGP libraries stop after the
-   * first. One may hold several signature packets (Debian: three).
+   * The bytes of each signature block. One may hold several signature packets (Debian: three).
    */
-  readonly signatures: readonly string[];
+  readonly signatures: readonly Uint8Array[];
 }
 
 /**
@@ -62,13 +64,30 @@ export function splitClearsigned(bytes: Uint8Array): Clearsigned {
 }
 
 /**
- * The armored blocks of a detached signature (Release.gpg): nothing but such blocks; binary
- * signatures are refused, as apt refuses them.
+ * The bytes of the armored blocks of a detached signature (Release.gpg): nothing but such blocks;
+ * binary signatures are refused, as apt refuses them.
+ *
+ * apt gives this file to GnuPG as it is, where it takes the blanks at line ends off the signatures
+ * of InRelease. GnuPG cuts a long line, blanks included, and wants a space behind the colon of a
+ * header, and no tab.
  * @throws SIGNATURE_MALFORMED
  * @throws LIMIT_EXCEEDED more lines than LIMITS.releaseLines
  */
-export function splitSignatures(bytes: Uint8Array): readonly string[] {
+export function splitSignatures(bytes: Uint8Array): readonly Uint8Array[] {
+  if (bytes.includes(TAB)) throw malformed('a signature without tabs', 'a tab');
+  if (hasLongLine(bytes)) throw malformed(`lines of ${LIMITS.signedLineBytes} bytes`, 'more');
   return signatureBlocks(linesOf(bytes));
+}
+
+/** Whether GnuPG would cut a line of it, LIMITS.signedLineBytes. */
+export function hasLongLine(bytes: Uint8Array): boolean {
+  for (let start = 0; start < bytes.length;) {
+    const end = bytes.indexOf(LF, start);
+    const length = (end === -1 ? bytes.length : end) - start;
+    if (length > LIMITS.signedLineBytes) return true;
+    start += length + 1;
+  }
+  return false;
 }
 
 /**
@@ -96,41 +115,67 @@ function withoutEnds(bytes: Uint8Array): Buffer {
   return text.subarray(0, last);
 }
 
-function signatureBlocks(lines: readonly string[]): readonly string[] {
-  const blocks: string[] = [];
-  let open: string[] | null = null;
+function signatureBlocks(lines: readonly string[]): readonly Uint8Array[] {
+  const blocks: Uint8Array[] = [];
+  let armor: string[] | null = null;
   for (const line of lines) {
-    if (open === null) {
+    if (armor === null) {
       if (line !== BEGIN_SIGNATURE)
         throw malformed(`${BEGIN_SIGNATURE} or the end of the file`, line);
-      open = [line];
+      armor = [];
     } else if (line === END_SIGNATURE) {
-      assertArmor(open.slice(1));
-      blocks.push(`${[...open, line].join('\n')}\n`);
-      open = null;
+      blocks.push(readArmor(armor));
+      armor = null;
     } else {
       if (line.startsWith('-')) throw malformed(END_SIGNATURE, line);
-      open.push(line);
+      armor.push(line);
     }
   }
-  if (open !== null) throw malformed(END_SIGNATURE, 'the end of the file');
+  if (armor !== null) throw malformed(END_SIGNATURE, 'the end of the file');
   if (blocks.length === 0) throw malformed(BEGIN_SIGNATURE, 'an empty file');
   return blocks;
 }
 
 /**
- * What GnuPG asks of an armor, and OpenPGP.js does not: headers have a colon, an empty line ends
- * them, and where there is a checksum (RFC 4880, 6.1; RFC 9580 wants it ignored) it is right.
+ * What lies between BEGIN and END (RFC 4880, 6.2), in one form of those that GnuPG reads: headers
+ * with a colon, an empty line, lines of base64, and perhaps a checksum (6.1; RFC 9580 wants it
+ * ignored), which is right and last. GnuPG passes over some of what is refused here (blanks, other
+ * characters, a second checksum), but not over all of it, and OpenPGP.js over more.
  */
-function assertArmor(lines: readonly string[]): void {
+function readArmor(lines: readonly string[]): Uint8Array {
   const headersEnd = lines.indexOf('');
   if (headersEnd === -1) throw malformed('an empty line after the armor headers', 'none');
   const header = lines.slice(0, headersEnd).find((line) => !ARMOR_HEADER.test(line));
   if (header !== undefined) throw malformed('an armor header', header);
-  const checksum = lines.findIndex((line) => CHECKSUM.test(line));
-  if (checksum === -1) return;
-  const expected = crc24(Buffer.from(lines.slice(headersEnd + 1, checksum).join(''), 'base64'));
-  const found = Buffer.from(lines[checksum]!.slice(1), 'base64').readUIntBE(0, 3);
+
+  const rest = lines.slice(headersEnd + 1);
+  const checksumAt = rest.findIndex((line) => line.startsWith('='));
+  if (checksumAt === -1) return decodeBase64(rest);
+  const bytes = decodeBase64(rest.slice(0, checksumAt));
+  assertChecksum(bytes, rest.slice(checksumAt));
+  return bytes;
+}
+
+/** Whole groups of four characters; only the last one is padded. */
+function decodeBase64(lines: readonly string[]): Uint8Array {
+  const text = lines.join('');
+  const padding = /={0,2}$/.exec(text)![0].length;
+  for (const [index, line] of lines.entries()) {
+    const characters = index === lines.length - 1 ? line.slice(0, line.length - padding) : line;
+    if (characters === '' || NOT_BASE64.test(characters)) throw malformed('base64', line);
+    if (line.length > LIMITS.signedLineBytes)
+      throw malformed(`lines of ${LIMITS.signedLineBytes} bytes`, line);
+  }
+  if (text === '' || text.length % 4 !== 0)
+    throw malformed('base64 in groups of four', `${text.length} characters`);
+  return Buffer.from(text, 'base64');
+}
+
+function assertChecksum(bytes: Uint8Array, [line, ...behind]: readonly string[]): void {
+  if (line === undefined || !CHECKSUM.test(line)) throw malformed('a checksum', line ?? 'none');
+  if (behind[0] !== undefined) throw malformed(END_SIGNATURE, behind[0]);
+  const expected = crc24(bytes);
+  const found = Buffer.from(line.slice(1), 'base64').readUIntBE(0, 3);
   if (found !== expected) throw malformed(`checksum ${expected.toString(16)}`, found.toString(16));
 }
 
@@ -185,6 +230,6 @@ function withoutEnd(line: string): string {
 function malformed(expected: string, found: string): DebgeoError {
   return new DebgeoError('SIGNATURE_MALFORMED', 'this is not a signature as apt accepts it', {
     expected,
-    found: found.slice(0, LIMITS.quotedCharacters),
+    found: quoted(found),
   });
 }

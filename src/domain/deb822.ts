@@ -1,20 +1,31 @@
 /**
- * Debian control data (Debian Policy §5.1, deb822(5)), read as apt's pkgTagFile reads it:
+ * Debian control data (Debian Policy §5.1, deb822(5)), read as apt's pkgTagFile reads it
+ * (apt-pkg/tagfile.cc), or refused:
  * - stanzas are separated by empty lines (LF or CRLF); a line of blanks alone continues a field, as
  *   any line that begins with a blank;
  * - field names are case-insensitive; here they are keys in lower case;
  * - the lines of a value lose the blanks around them (blanks of ASCII only) and are joined with LF.
- *   Stricter than apt where readers differ from each other: a field that stands twice in a stanza
- *   is refused (Policy §5.1).
+ *
+ * Stricter than apt where readers differ from each other:
+ * - a field name is as Policy §5.1 defines it (it may begin with `-`, for apt and here). apt takes
+ *   blanks off its end (`Filename : x`) and CRs off its front, reads on in the next line for a
+ *   colon, and takes a line that begins with VT or FF as a continuation;
+ * - a field stands once in a stanza (Policy §5.1), where apt takes the last one, dpkg none;
+ * - the first line is not empty: apt would take what is before the second empty line, nothing, for
+ *   the first stanza, and then refuse all of its lists;
+ * - a stanza has at most so many bytes as apt's buffer.
  */
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
+import { quoted } from './text.ts';
 
 const LF = 10;
 const CR = 13;
 const TAB = 9;
 const SPACE = 32;
 const COLON = 58;
+const HASH = 35;
+const DEL = 127;
 const UPPER_A = 65;
 const UPPER_Z = 90;
 const UPPER_TO_LOWER = 32;
@@ -24,7 +35,7 @@ export type Stanza = Map<string, string>;
 export interface Deb822Limits {
   /** bytes */
   readonly lineBytes: number;
-  /** bytes of the wanted fields of one stanza */
+  /** bytes of one stanza, all of its fields */
   readonly stanzaBytes: number;
 }
 
@@ -69,8 +80,8 @@ export class Deb822Parser {
   }
 
   /**
-   * @throws INDEX_MALFORMED a line that is neither field nor continuation, or a wanted field that
-   *   stands twice
+   * @throws INDEX_MALFORMED a line that is neither field nor continuation, an empty first line, or
+   *   a wanted field that stands twice
    * @throws LIMIT_EXCEEDED a line or a stanza beyond its limit
    */
   push(chunk: Uint8Array): void {
@@ -107,8 +118,12 @@ export class Deb822Parser {
     this.#line += 1;
     this.#checkLine(to - from);
     const end = to > from && bytes[to - 1] === CR ? to - 1 : to;
-    if (end === from) return this.#endStanza();
+    if (end === from) {
+      if (this.#line === 1) throw this.#malformed('a field in the first line', bytes, from, end);
+      return this.#endStanza();
+    }
 
+    this.#count(to - from + 1);
     const first = bytes[from];
     if (first === SPACE || first === TAB) {
       if (!this.#inStanza)
@@ -117,16 +132,15 @@ export class Deb822Parser {
       return;
     }
 
-    let colon = from;
-    while (colon < end && bytes[colon] !== COLON) colon += 1;
-    if (colon === from || colon === end) throw this.#malformed('`Name: value`', bytes, from, end);
+    const colon = endOfName(bytes, from, end);
+    if (colon === from || bytes[colon] !== COLON || first === HASH)
+      throw this.#malformed('`Name: value`', bytes, from, end);
     this.#inStanza = true;
     const name = this.#nameOf(bytes, from, colon);
     this.#field = name;
     if (name === null) return;
     if (this.#stanza.has(name))
       throw this.#malformed('each field once in a stanza', bytes, from, end);
-    this.#count(end - from);
     this.#stanza.set(name, decode(bytes, colon + 1, end));
   }
 
@@ -142,7 +156,6 @@ export class Deb822Parser {
   }
 
   #continueField(name: string, bytes: Buffer, from: number, end: number): void {
-    this.#count(end - from + 1);
     this.#stanza.set(name, `${this.#stanza.get(name) ?? ''}\n${decode(bytes, from, end)}`);
   }
 
@@ -168,7 +181,10 @@ export class Deb822Parser {
   }
 
   #malformed(expected: string, bytes: Buffer, from: number, end: number): DebgeoError {
-    const found = bytes.toString('utf8', from, Math.min(end, from + LIMITS.quotedCharacters));
+    // a character of UTF-8 has at most 4 bytes
+    const found = quoted(
+      bytes.toString('utf8', from, Math.min(end, from + 4 * LIMITS.quotedCharacters)),
+    );
     return new DebgeoError(
       'INDEX_MALFORMED',
       `line ${this.#line} is not control data as Debian defines it`,
@@ -178,19 +194,25 @@ export class Deb822Parser {
 }
 
 /**
- * Reads text that is exactly one stanza, as Release is; empty lines around it are accepted.
+ * Reads text that is exactly one stanza, as Release is, for which apt's buffer is as large as the
+ * file; empty lines behind it are accepted.
  * @throws INDEX_MALFORMED  also for no stanza or a second one
  * @throws LIMIT_EXCEEDED
  */
 export function parseStanza(text: string): Stanza {
   const stanzas: Stanza[] = [];
-  const parser = new Deb822Parser('all', (stanza) => {
-    if (stanzas.push(stanza) > 1)
-      throw new DebgeoError('INDEX_MALFORMED', 'more than one stanza', {
-        expected: 'one stanza',
-        found: 'a second one',
-      });
-  });
+  const limits = { lineBytes: LIMITS.releaseBytes, stanzaBytes: LIMITS.releaseBytes };
+  const parser = new Deb822Parser(
+    'all',
+    (stanza) => {
+      if (stanzas.push(stanza) > 1)
+        throw new DebgeoError('INDEX_MALFORMED', 'more than one stanza', {
+          expected: 'one stanza',
+          found: 'a second one',
+        });
+    },
+    limits,
+  );
   parser.push(Buffer.from(text));
   parser.end();
 
@@ -201,6 +223,17 @@ export function parseStanza(text: string): Stanza {
       found: 'none',
     });
   return stanza;
+}
+
+/** Policy §5.1: printable ASCII without blanks and colons. `end` may be a CR, which is no name. */
+function endOfName(bytes: Buffer, from: number, end: number): number {
+  let at = from;
+  while (at < end) {
+    const byte = bytes[at]!;
+    if (byte <= SPACE || byte >= DEL || byte === COLON) break;
+    at += 1;
+  }
+  return at;
 }
 
 function isName(bytes: Buffer, from: number, lowerCase: string): boolean {

@@ -9,6 +9,9 @@
  *
  * Import-safe for workflows: no builtin, no I/O. One file of more than 300 lines: one closed table.
  */
+import { LIMITS } from './limits.ts';
+import { printable, printableLines } from './text.ts';
+
 interface Rule {
   readonly then: 'backoff' | 'person' | 'at-once';
   /**
@@ -312,11 +315,22 @@ export const RULES = {
     cause: 'an operator paused the replication',
     remedy: '`debgeo resume DIST` goes on where it stopped',
   },
+  DISK_FULL: transient(
+    'the disk of the worker has no room left for the files of a capture (TMPDIR, else /tmp)',
+    'set TMPDIR of the worker to a disk with room, or free some there, and start the worker ' +
+      'again; debgeo tries again by itself',
+  ),
   UNKNOWN: transient(
     'an error that no rule here describes',
     'read the log of the worker, and report the error: debgeo does not know it',
   ),
 
+  DATABASE_REFUSED: transient(
+    'PostgreSQL does not store what debgeo writes, however often it is written: a value that a ' +
+      'column cannot hold, or a row that a constraint excludes',
+    'read the log of the worker, and report the error: it is a fault of debgeo; debgeo tries ' +
+      'again by itself, in case the archive or site says something else',
+  ),
   PRUNE_REFUSED: refused(
     'nothing of an archive would be kept, or the catalog lacks files of a snapshot that a site ' +
       'serves: a database that was restored or cut, perhaps',
@@ -381,7 +395,8 @@ export type ErrorCode = keyof typeof RULES;
 
 /**
  * An error as it travels through Temporal, is stored as an incident and is printed. Plain JSON,
- * never a secret.
+ * never a secret. Every text is printable (`text.ts`) and bounded: `message` is one line, the facts
+ * are several where debgeo lists faults.
  */
 export interface ErrorReport {
   readonly code: ErrorCode;
@@ -394,18 +409,46 @@ export interface ErrorReport {
   readonly retryAfterMs?: number;
 }
 
+/** A text is one line, whatever is in it; a list is so many lines. */
+type Fact = string | readonly string[];
+
+interface Facts {
+  readonly expected?: Fact | undefined;
+  readonly found?: Fact | undefined;
+  readonly state?: Fact | undefined;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/**
+ * The border at which text from outside becomes a part of debgeo: message and facts may quote
+ * anything, the report is printable and bounded.
+ */
 export class DebgeoError extends Error {
   readonly report: ErrorReport;
 
-  constructor(
-    code: ErrorCode,
-    message: string,
-    facts: Omit<ErrorReport, 'code' | 'message'> = {},
-    cause?: unknown,
-  ) {
-    super(message, cause === undefined ? undefined : { cause });
+  constructor(code: ErrorCode, message: string, facts: Facts = {}, cause?: unknown) {
+    super(printable(message), cause === undefined ? undefined : { cause });
     this.name = 'DebgeoError';
-    this.report = { code, message, ...facts };
+    this.report = {
+      code,
+      message: this.message,
+      ...(facts.expected === undefined ? {} : { expected: linesOf(facts.expected) }),
+      ...(facts.found === undefined ? {} : { found: linesOf(facts.found) }),
+      ...(facts.state === undefined ? {} : { state: linesOf(facts.state) }),
+      ...(facts.retryAfterMs === undefined ? {} : { retryAfterMs: facts.retryAfterMs }),
+    };
+  }
+
+  /** The error that another process, a row or an error before reported; facts keep their lines. */
+  static of({ code, message, expected, found, state, retryAfterMs }: ErrorReport): DebgeoError {
+    const lines = (fact: string | undefined): string[] | undefined =>
+      fact === undefined ? undefined : printableLines(fact, Infinity).split('\n');
+    return new DebgeoError(code, message, {
+      expected: lines(expected),
+      found: lines(found),
+      state: lines(state),
+      retryAfterMs,
+    });
   }
 
   get code(): ErrorCode {
@@ -416,4 +459,25 @@ export class DebgeoError extends Error {
 export const isErrorCode = (value: unknown): value is ErrorCode =>
   typeof value === 'string' && Object.hasOwn(RULES, value);
 
-export const ruleOf = (code: ErrorCode): Rule => RULES[code];
+/** A code of another version (in a row, say) is UNKNOWN. */
+export const ruleOf = (code: ErrorCode): Rule => RULES[isErrorCode(code) ? code : 'UNKNOWN'];
+
+/**
+ * A report that this process did not make, with texts as its own: of a worker of another version,
+ * of a row. All of a fact's lines together have LIMITS.errorCharacters.
+ */
+export const printableReport = (report: ErrorReport): ErrorReport => ({
+  code: report.code,
+  message: printable(report.message),
+  ...(report.expected === undefined ? {} : { expected: printableLines(report.expected) }),
+  ...(report.found === undefined ? {} : { found: printableLines(report.found) }),
+  ...(report.state === undefined ? {} : { state: printableLines(report.state) }),
+  ...(typeof report.retryAfterMs === 'number' ? { retryAfterMs: report.retryAfterMs } : {}),
+});
+
+function linesOf(fact: Fact): string {
+  if (!Array.isArray(fact)) return printable(fact);
+  const lines = fact.slice(0, LIMITS.errorLines).map((line: unknown) => printable(line));
+  const rest = fact.length - lines.length;
+  return [...lines, ...(rest === 0 ? [] : [`… and ${rest} more`])].join('\n');
+}

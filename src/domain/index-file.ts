@@ -10,6 +10,7 @@ import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
 import { joinPath, poolPath } from './repo-path.ts';
 import { isSha256, type Sha256 } from './sha256.ts';
+import { quoted } from './text.ts';
 
 export type Compression = 'none' | 'gz' | 'xz' | 'zst';
 
@@ -63,6 +64,8 @@ export class PackagesReader {
    */
   constructor(folderPrefix: string, onBlob: (blob: Blob) => void) {
     this.#parser = new Deb822Parser(['Package', 'Filename', 'Size', 'SHA256'], (stanza) => {
+      // apt refuses all of its lists for one package without a name
+      required(stanza, 'Package');
       const filename = required(stanza, 'Filename');
       const path = poolPath(joinPath(folderPrefix, filename));
       refuseDots(filename);
@@ -135,24 +138,27 @@ function readFiles(stanza: Stanza): ReadonlyMap<string, { size: number; sha256: 
     const digests = new Map<string, string>();
     for (const line of (stanza.get(field.toLowerCase()) ?? '').split('\n')) {
       if (line === '') continue;
-      const [, hex, sizeText, name] = /^([0-9a-fA-F]+)[ \t]+(\d+)[ \t]+([^ \t]+)$/.exec(line) ?? [];
+      const [, hex, sizeText, name] = /^([0-9a-f]+)[ \t]+(\d+)[ \t]+([^ \t]+)$/.exec(line) ?? [];
       if (
         hex === undefined ||
         sizeText === undefined ||
         name === undefined ||
         hex.length !== digits
       ) {
-        throw malformed(stanza, `<${digits} hex digits> <size> <name> under ${field}`, line);
+        throw malformed(
+          stanza,
+          `<${digits} hex digits in lower case> <size> <name> under ${field}`,
+          line,
+        );
       }
-      const digest = hex.toLowerCase();
       const size = readSize(sizeText, name);
       const listed = digests.get(name);
-      if (listed !== undefined && listed !== digest) throw contradiction(name, listed, digest);
-      digests.set(name, digest);
+      if (listed !== undefined && listed !== hex) throw contradiction(name, listed, hex);
+      digests.set(name, hex);
       const known = files.get(name);
       if (known !== undefined && known.size !== size)
         throw contradiction(name, `${known.size} bytes`, `${size} bytes`);
-      if (known === undefined) files.set(name, { size, sha256: isSha256(digest) ? digest : null });
+      if (known === undefined) files.set(name, { size, sha256: isSha256(hex) ? hex : null });
     }
   }
   if (files.size === 0) throw malformed(stanza, 'Files or Checksums-Sha256', 'none');
@@ -166,7 +172,7 @@ function readFiles(stanza: Stanza): ReadonlyMap<string, { size: number; sha256: 
  */
 function refuseDots(name: string): void {
   if (!/(?:^|\/)\.(?:\/|$)/.test(name)) return;
-  const found = JSON.stringify(name.slice(0, LIMITS.quotedCharacters));
+  const found = `"${quoted(name)}"`;
   throw new DebgeoError('PATH_UNREADABLE', `apt could not read ${found} from a site`, {
     expected: 'a path without ./',
     found,
@@ -178,9 +184,11 @@ function joinFolders(prefix: string, directory: string): string {
   return joinPath(prefix, directory.endsWith('/') ? directory.slice(0, -1) : directory);
 }
 
+/** In one line: of a folded one apt takes the line ends away only where nothing stands before. */
 function required(stanza: Stanza, field: string): string {
   const value = stanza.get(field.toLowerCase());
-  if (value === undefined || value === '') throw malformed(stanza, field, 'none');
+  if (value === undefined || value.trim() === '') throw malformed(stanza, field, 'none');
+  if (value.includes('\n')) throw malformed(stanza, `${field} in one line`, value);
   return value;
 }
 
@@ -196,10 +204,10 @@ function readSize(text: string, of: string): number {
   return size;
 }
 
+/** apt compares digests as they are written: one in capitals is that of no file. */
 function readSha256(text: string, of: string): Sha256 {
-  const digest = text.toLowerCase();
-  if (!isSha256(digest)) throw notDebian(`64 hex digits of SHA-256 of ${of}`, text);
-  return digest;
+  if (!isSha256(text)) throw notDebian(`64 hex digits in lower case, SHA-256 of ${of}`, text);
+  return text;
 }
 
 function malformed(stanza: Stanza, expected: string, found: string): DebgeoError {
@@ -210,7 +218,7 @@ function malformed(stanza: Stanza, expected: string, found: string): DebgeoError
 function notDebian(expected: string, found: string): DebgeoError {
   return new DebgeoError('INDEX_MALFORMED', 'an index is not as Debian defines it', {
     expected,
-    found: found.slice(0, LIMITS.quotedCharacters),
+    found: quoted(found),
   });
 }
 

@@ -22,12 +22,12 @@ export const LIMITS = {
    */
   signedLineBytes: 19_992,
   /** Lines of Packages: the longest in bookworm has 75,649 bytes. */
-  deb822LineBytes: 4 * MiB,
+  deb822LineBytes: 1 * MiB,
   /**
-   * What is kept of one stanza: the hash tables of a source with thousands of files have a few
-   * hundred kB.
+   * One stanza of Packages or Sources: apt's buffer, behind which it refuses all of its lists
+   * (apt-pkg/tagfile.cc, Resize; tried: 1,048,693 bytes are read, 1,048,707 are not).
    */
-  deb822StanzaBytes: 16 * MiB,
+  deb822StanzaBytes: 1 * MiB,
   /** Files that one Release may list: sid lists about 1,500. */
   releaseEntries: 100_000,
   /** One index as stored or decompressed: Contents-all of bookworm has 520 MB, compressed 40 MB. */
@@ -37,6 +37,13 @@ export const LIMITS = {
    * must do, and xz of zeros reaches 6,869.
    */
   decompressedBytesUnlisted: 512 * MiB,
+  /**
+   * Memory of the decoders of a worker, and the most that one may ask for: `xz -9` needs 65 MiB,
+   * `zstd -d` takes 128 without being told otherwise. liblzma is WebAssembly here and has 256 MiB
+   * for all of them, which are rarely without gaps: a fourth `xz -9` would find no memory. The next
+   * one waits; decoding takes one processor, so waiting costs no time.
+   */
+  decoderBytes: 128 * MiB,
   /**
    * All indices of a selection, as Release lists them; and what its Packages and Sources decompress
    * to. All of bookworm lists 4 GB in 772 files. Without it a Release of 100,000 entries would be
@@ -69,6 +76,10 @@ export const LIMITS = {
    * line: it explains the error and is not a page of it.
    */
   errorCharacters: 1_000,
+  /** Lines of one such text, where debgeo lists faults of a file: more are a broken file. */
+  errorLines: 100,
+  /** One field of a log line that is no text (an argument of a signal), as JSON. */
+  logFieldCharacters: 8_000,
 
   /**
    * A request that no byte moves on for this long is ended (reliability.md, fact 2: the SDK never
@@ -110,10 +121,18 @@ export const LIMITS = {
   widthStart: 32,
   widthMin: 1,
   widthMax: 64,
-  /** Blobs of one lane that wait for their turn at the site. */
+  /** Blobs of one lane that wait for their bytes or for their turn at the site. */
   laneConcurrency: 64,
-  /** Bytes of blobs in memory for the operations in flight at one site: some blocks. */
-  bytesInFlight: 32 * MiB,
+  /**
+   * Bytes of blobs in memory between archives and sites, of a worker: each archive and site that
+   * is busy has the same share of it, and at least one blob, so that one that trickles or takes
+   * nothing holds up no other. Beyond eight of them it may be more for that reason.
+   */
+  memoryBytes: 64 * MiB,
+  /** The most that one archive and site may have of it: two blocks, or many small blobs. */
+  routeBytes: 16 * MiB,
+  /** And so many blobs: as many requests of ours does an archive see for one site. */
+  routeBlobs: 64,
   /**
    * An operation waits for a throttled site so long in memory; the lane waits longer, in the
    * database.
@@ -195,11 +214,22 @@ export const LIMITS = {
    */
   unusedIndexMs: 24 * 60 * 60_000,
 
+  /**
+   * Sites that the Temporal UI names, and names in one search attribute: 20 names of 63 characters
+   * are 1,321 bytes, and Temporal ends a run whose attribute has more than 2,048.
+   */
+  shownSites: 20,
+  /** Names of sites, distributions and archives: configuration-schema.ts. */
+  nameCharacters: 63,
+  /**
+   * Commands that a workflow keeps for sites whose lane has not opened: as many as a distribution
+   * may have sites, far below the 2 MiB of an input.
+   */
+  earlyCommands: 1_000,
+  /** Captures of one archive at a time, in one worker: each holds up to 160 bytes a blob. */
+  capturesPerArchive: 4,
+
   /** Geo's cap for retries; unreachable sites are asked once an hour, for ever. */
   backoffCapMs: 60 * 60_000,
   backoffInitialMs: 15_000,
 } as const;
-
-/** One text of an error, cut to LIMITS.errorCharacters. */
-export const bounded = (text: string): string =>
-  text.length <= LIMITS.errorCharacters ? text : `${text.slice(0, LIMITS.errorCharacters)}…`;

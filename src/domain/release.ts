@@ -14,6 +14,7 @@ import {
   RELEASE_SET_NAMES,
   type RepoPath,
 } from './repo-path.ts';
+import { quoted } from './text.ts';
 
 export interface ReleaseEntry {
   /**
@@ -62,8 +63,7 @@ export function parseRelease(body: Uint8Array): Release {
     codename: stanza.get('codename') || null,
     components: words(stanza.get('components')),
     architectures: words(stanza.get('architectures')),
-    // apt: pkgTagSection::FindB, StringToBool.
-    acquireByHash: /^(?:yes|true|with|on|enable|1)$/i.test(stanza.get('acquire-by-hash') ?? ''),
+    acquireByHash: readFlag(stanza, 'acquire-by-hash'),
     entries: readEntries(stanza),
   };
 }
@@ -97,30 +97,41 @@ function readStanza(body: Uint8Array): Stanza {
   }
 }
 
+/** What apt takes for no; anything else is yes (pkgTagSection::FindB, StringToBool). */
+const NO = /^(?:[+-]?(?:0x)?0+|no|false|without|off|disable|)$/i;
+
+function readFlag(stanza: Stanza, field: string): boolean {
+  const text = stanza.get(field);
+  if (text?.includes('\n')) throw malformed(`${field} in one line`, text);
+  return text !== undefined && !NO.test(text);
+}
+
+interface Listed {
+  readonly path: RepoPath;
+  readonly size: number;
+  readonly hashes: Partial<Record<HashName, string>>;
+}
+
 function readEntries(stanza: Stanza): ReadonlyMap<string, ReleaseEntry> {
-  const entries = new Map<
-    string,
-    { path: string; size: number; hashes: Partial<Record<HashName, string>> }
-  >();
+  /** By the name as it is written. */
+  const entries = new Map<string, Listed>();
   for (const name of HASHES) {
     for (const line of (stanza.get(name.toLowerCase()) ?? '').split('\n')) {
       if (line === '') continue;
       const listed = readLine(name, line);
       if (isOfReleaseSet(listed.path)) continue;
-      let entry = entries.get(listed.path);
+      let entry = entries.get(listed.written);
       if (entry === undefined) {
         if (entries.size >= LIMITS.releaseEntries)
           throw tooMany('entries in Release', LIMITS.releaseEntries);
-        entries.set(listed.path, (entry = { path: listed.path, size: listed.size, hashes: {} }));
+        const { path, size } = listed;
+        entries.set(listed.written, (entry = { path, size, hashes: {} }));
       }
-      if (entry.size !== listed.size)
-        throw contradiction(listed.path, `${entry.size} bytes`, `${listed.size} bytes`);
-      const known = entry.hashes[name];
-      if (known !== undefined && known !== listed.digest)
-        throw contradiction(listed.path, known, listed.digest);
+      refuseContradiction(entry, { ...listed, hashes: { [name]: listed.digest } });
       entry.hashes[name] = listed.digest;
     }
   }
+  dropDotted(entries);
   if (entries.size === 0) throw malformed('entries under SHA256 or SHA512', 'none');
   for (const entry of entries.values()) {
     if (entry.hashes.SHA256 === undefined && entry.hashes.SHA512 === undefined) {
@@ -129,6 +140,25 @@ function readEntries(stanza: Stanza): ReadonlyMap<string, ReleaseEntry> {
   }
   refuseTwins(entries.values());
   return entries;
+}
+
+/** apt asks for `main/…`, and finds no `./main/…` (debReleaseIndex::parseSumData). */
+function dropDotted(entries: Map<string, Listed>): void {
+  for (const [written, entry] of entries) {
+    if (written === entry.path) continue;
+    entries.delete(written);
+    refuseContradiction(entries.get(entry.path) ?? entry, entry);
+  }
+}
+
+function refuseContradiction(known: Listed, listed: Listed): void {
+  if (known.size !== listed.size)
+    throw contradiction(listed.path, `${known.size} bytes`, `${listed.size} bytes`);
+  for (const name of HASHES) {
+    const [one, other] = [known.hashes[name], listed.hashes[name]];
+    if (one !== undefined && other !== undefined && one !== other)
+      throw contradiction(listed.path, one, other);
+  }
 }
 
 function refuseTwins(entries: Iterable<ReleaseEntry>): void {
@@ -143,20 +173,29 @@ function refuseTwins(entries: Iterable<ReleaseEntry>): void {
   }
 }
 
-/** ` <hex> <size> <path>`; blanks between, none in the path. */
-function readLine(name: HashName, line: string): { digest: string; size: number; path: RepoPath } {
-  const match = /^([0-9a-fA-F]+)[ \t]+(\d{1,15})[ \t]+([^ \t]+)$/.exec(line);
-  const [, digest, size, path] = match ?? [];
+/**
+ * ` <hex> <size> <path>`; blanks between, none in the path. apt compares digests as they are
+ * written: one in capitals is that of no file (HashString::operator==).
+ */
+function readLine(
+  name: HashName,
+  line: string,
+): { digest: string; size: number; path: RepoPath; written: string } {
+  const match = /^([0-9a-f]+)[ \t]+(\d{1,15})[ \t]+([^ \t]+)$/.exec(line);
+  const [, digest, size, written] = match ?? [];
   if (
     digest === undefined ||
     size === undefined ||
-    path === undefined ||
+    written === undefined ||
     digest.length !== HEX_DIGITS[name]
   ) {
-    throw malformed(`<${HEX_DIGITS[name]} hex digits> <size> <path> under ${name}`, line);
+    throw malformed(
+      `<${HEX_DIGITS[name]} hex digits in lower case> <size> <path> under ${name}`,
+      line,
+    );
   }
-  if (Number(size) > LIMITS.indexBytes) throw tooMany(`bytes of ${path}`, LIMITS.indexBytes);
-  return { digest: digest.toLowerCase(), size: Number(size), path: entryPath(path) };
+  if (Number(size) > LIMITS.indexBytes) throw tooMany(`bytes of ${written}`, LIMITS.indexBytes);
+  return { digest, size: Number(size), path: entryPath(written), written };
 }
 
 /**
@@ -190,7 +229,7 @@ function isOfReleaseSet(path: string): boolean {
 /** Name of the day, day, month, year, time, zone. */
 const DATE = new RegExp(
   [
-    /^(?:[A-Z][a-z]{2}, +)?/,
+    /^(?:Sun|Mon|Tue|Wed|Thu|Fri|Sat), +/,
     /(\d{1,2}) +([A-Z][a-z]{2}) +(\d{4}) +/,
     /(\d{1,2}):(\d{2}):(\d{2}) +/,
     /(?:UTC|GMT|Z|\+0000)$/,
@@ -201,8 +240,8 @@ const DATE = new RegExp(
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 
 /**
- * RFC 1123 (`Sat, 10 Feb 2024 11:07:25 UTC`), the zone as apt's RFC1123StrToTime accepts it: UTC,
- * GMT, Z, +0000.
+ * RFC 1123 (`Sat, 10 Feb 2024 11:07:25 UTC`), the day of the week and the zone as apt's
+ * RFC1123StrToTime accepts them: any day; UTC, GMT, Z, +0000.
  */
 function readDate(stanza: Stanza, field: 'date' | 'valid-until'): Date | null {
   const text = stanza.get(field);
@@ -234,7 +273,7 @@ function words(text: string | undefined): string[] {
 function malformed(expected: string, found: string): DebgeoError {
   return new DebgeoError('RELEASE_MALFORMED', 'the Release is not as Debian defines it', {
     expected,
-    found: found.slice(0, LIMITS.quotedCharacters),
+    found: quoted(found),
   });
 }
 

@@ -42,6 +42,11 @@ export interface Replication extends Ticketed {
   /** When a failed lane tries again; null with state failed: parked until `retry`. */
   readonly retryAt: number | null;
   readonly code: ErrorCode | null;
+  /**
+   * Since when incidents of this lane are open; null when none is. Absent in rows of workers before
+   * 2026-11-30.
+   */
+  readonly failedSince?: number | null;
   /** What has been done and what there is to do, for the generation in work. */
   readonly filesDone: number;
   readonly filesTotal: number;
@@ -76,6 +81,14 @@ export interface Roster {
   /** Of the last look at the archive, null when it was fine. */
   readonly code: ErrorCode | null;
   readonly nextLookAt: number;
+  /**
+   * The archive, with the task queue of its captures. Absent in rosters of workers before
+   * 2026-11-30, as the two times below.
+   */
+  readonly archive?: { readonly url: string; readonly queue: string };
+  readonly lookedAt?: number | null;
+  /** Since when looks fail; null when the last one was fine. */
+  readonly failedSince?: number | null;
   readonly tuning: Tuning;
   readonly replications: readonly Replication[];
   /** As of a replication: the larger is the newer. */

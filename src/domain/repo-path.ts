@@ -19,6 +19,7 @@
  */
 import { DebgeoError } from './errors.ts';
 import { LIMITS } from './limits.ts';
+import { quoted } from './text.ts';
 
 export type RepoPath = string & { readonly __repoPath: never };
 
@@ -146,12 +147,12 @@ export const ambiguous = (path: string, twin: string): DebgeoError =>
     'PATH_AMBIGUOUS',
     'two paths differ in case or Unicode normalisation only, and name different files',
     {
-      expected: `only ${JSON.stringify(twin.slice(0, LIMITS.quotedCharacters))}`,
-      found: JSON.stringify(path.slice(0, LIMITS.quotedCharacters)),
+      expected: `only "${quoted(twin)}"`,
+      found: `"${quoted(path)}"`,
     },
   );
 
 function hostile(path: string, expected: string): DebgeoError {
-  const found = JSON.stringify(path.slice(0, LIMITS.quotedCharacters));
+  const found = `"${quoted(path)}"`;
   return new DebgeoError('HOSTILE_PATH', `the path ${found} is refused`, { expected, found });
 }

@@ -1,8 +1,8 @@
 /** Which entries of a Release belong to a selection of components and architectures. */
 import { DebgeoError } from './errors.ts';
-import { LIMITS } from './limits.ts';
 import type { Release, ReleaseEntry } from './release.ts';
 import type { Selection } from './snapshot.ts';
+import { quoted } from './text.ts';
 
 /**
  * The entries that a client of the selected components and architectures might ask for. Empty lists
@@ -117,7 +117,7 @@ function architectureOf(path: string): string | null {
 
 function unknown(kind: string, wanted: string, named: readonly string[]): DebgeoError {
   return new DebgeoError('SELECTION_UNKNOWN', `Release does not name the ${kind} ${wanted}`, {
-    expected: named.join(' ').slice(0, LIMITS.quotedCharacters),
+    expected: quoted(named.join(' ')),
     found: wanted,
   });
 }

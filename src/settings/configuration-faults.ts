@@ -31,7 +31,7 @@ export function refusalOf(
     `${file} has ${faults.length} ${faults.length === 1 ? 'fault' : 'faults'}`,
     {
       expected: 'archives, sites and distributions as docs/configuration.md describes them',
-      found: found.join('\n'),
+      found,
       state: 'nothing changed',
     },
   );

@@ -272,8 +272,8 @@ function refuse(faults: readonly Fault[]): void {
     'CONFIG_INVALID',
     faults.map(({ name, problem }) => `${name} ${problem}`).join('; '),
     {
-      expected: faults.map(({ name, expected }) => `${name}: ${expected}`).join('\n'),
-      found: faults.map(({ name, found }) => `${name}: ${found}`).join('\n'),
+      expected: faults.map(({ name, expected }) => `${name}: ${expected}`),
+      found: faults.map(({ name, found }) => `${name}: ${found}`),
     },
   );
 }

@@ -19,36 +19,65 @@ import { commitOptions, conditionOf, headOf, putHeaders, writtenOf } from './azu
 import { AzureRequests, PIECE_BYTES } from './azure-requests.ts';
 import { discard } from './blob-http.ts';
 import type { SiteCredential } from './credentials.ts';
+import { Memory, type MemoryLimits } from './memory.ts';
 import { Pace, type PaceLimits } from './pace.ts';
 import type { BlobContent, Expected, SiteStore, Written } from './site-store.ts';
 import type { Patience } from './watchdog.ts';
 
-export interface AzureLimits extends Patience, PaceLimits {
+export interface AzureLimits extends Patience, PaceLimits, MemoryLimits {
   /** One Put Blob up to here, blocks of this size above, bytes. */
   readonly putBytes: number;
 }
 
-/** @param pace shared by all stores of one site in a worker; one of its own unless given */
-export const createAzureSiteStore = (
+/** What stores share; each has its own unless given. */
+export interface Shared {
+  /** By all stores of one site in a worker. */
+  readonly pace: Pace;
+  /** By all stores of a worker. */
+  readonly memory: Memory;
+}
+
+/** A SiteStore, and the same for the blobs of one archive. */
+export interface AzureSiteStore extends SiteStore {
+  forArchive(archive: string): SiteStore;
+}
+
+export function createAzureSiteStore(
   site: AzureSite,
   credential: SiteCredential,
   limits: AzureLimits = LIMITS,
-  pace: Pace = new Pace(limits),
-): SiteStore => new AzureSiteStore(new AzureContainer(site, credential), limits, pace);
+  shared: Partial<Shared> = {},
+): AzureSiteStore {
+  const { pace = new Pace(limits), memory = new Memory(limits) } = shared;
+  const container = new AzureContainer(site, credential);
+  return new Store(container, limits, { pace, memory }, '');
+}
 
-class AzureSiteStore implements SiteStore {
+class Store implements AzureSiteStore {
   readonly site: string;
   readonly #container: AzureContainer;
+  readonly #limits: AzureLimits;
+  readonly #shared: Shared;
   readonly #requests: AzureRequests;
-  readonly #putBytes: number;
-  readonly #pace: Pace;
+  /** Of `shared.memory`: the archive and the site. */
+  readonly #route: string;
+  /** Of `shared.pace`: turns that carry bytes to the site, and those that do not. */
+  readonly #carrying: string;
+  readonly #empty: string;
 
-  constructor(container: AzureContainer, limits: AzureLimits, pace: Pace) {
+  constructor(container: AzureContainer, limits: AzureLimits, shared: Shared, archive: string) {
     this.site = container.site;
     this.#container = container;
-    this.#requests = new AzureRequests(container, limits, pace);
-    this.#putBytes = limits.putBytes;
-    this.#pace = pace;
+    this.#limits = limits;
+    this.#shared = shared;
+    this.#requests = new AzureRequests(container, limits, shared.pace);
+    this.#route = `${archive} to ${container.site}`;
+    this.#carrying = `${archive}, bytes`;
+    this.#empty = `${archive}, no bytes`;
+  }
+
+  forArchive(archive: string): SiteStore {
+    return new Store(this.#container, this.#limits, this.#shared, archive);
   }
 
   async put(
@@ -60,8 +89,10 @@ class AzureSiteStore implements SiteStore {
     const target = this.#container.targetOf(path);
     signal.throwIfAborted();
     try {
-      return await this.#pace.run(Math.min(content.size, this.#putBytes), signal, () =>
-        content.size <= this.#putBytes
+      const { putBytes } = this.#limits;
+      const bytes = Math.min(content.size, putBytes);
+      return await this.#shared.memory.hold(this.#route, bytes, signal, () =>
+        content.size <= putBytes
           ? this.#putWhole(target, path, content, expected, signal)
           : this.#putBlocks(path, content, expected, signal),
       );
@@ -76,7 +107,7 @@ class AzureSiteStore implements SiteStore {
     signal: AbortSignal,
     etag?: string,
   ): Promise<Checksum | 'changed' | null> {
-    return this.#pace.run(0, signal, async () => {
+    return this.#turn(0, signal, async () => {
       const download = await this.#requests.openVersion(path, signal, etag);
       if (download === null || download === 'changed') return download;
       return { ...download.version, sha256: await download.sha256() };
@@ -112,6 +143,10 @@ class AzureSiteStore implements SiteStore {
     }
   }
 
+  #turn<T>(bytes: number, signal: AbortSignal, request: () => Promise<T>): Promise<T> {
+    return this.#shared.pace.run(bytes === 0 ? this.#empty : this.#carrying, signal, request);
+  }
+
   async #putWhole(
     target: string,
     path: RepoPath,
@@ -121,13 +156,16 @@ class AzureSiteStore implements SiteStore {
   ): Promise<Written> {
     const { bytes, md5 } = await wholeOf(content, path);
     const doing = this.#container.doing('write', path);
-    if (bytes.length <= PIECE_BYTES) await this.#pace.spend(bytes.length, signal);
     const headers = { ...putHeaders(content, md5), ...conditionOf(expected) };
-    return this.#requests.send(doing, signal, bytes.length, async (watchdog) => {
-      const body = this.#requests.bodyOf(bytes, watchdog, signal);
-      const answer = await this.#container.http.send('PUT', target, headers, body, watchdog.signal);
-      await discard(answer);
-      return writtenOf(headOf(answer), doing);
+    return this.#turn(bytes.length, signal, async () => {
+      if (bytes.length <= PIECE_BYTES) await this.#shared.pace.spend(bytes.length, signal);
+      return this.#requests.send(doing, signal, bytes.length, async (watchdog) => {
+        const body = this.#requests.bodyOf(bytes, watchdog, signal);
+        const { http } = this.#container;
+        const answer = await http.send('PUT', target, headers, body, watchdog.signal);
+        await discard(answer);
+        return writtenOf(headOf(answer), doing);
+      });
     });
   }
 
@@ -146,15 +184,18 @@ class AzureSiteStore implements SiteStore {
     const md5 = createHash('md5');
     let offset = 0;
 
-    for await (const block of blocksOf(content, this.#putBytes, path)) {
+    for await (const block of blocksOf(content, this.#limits.putBytes, path)) {
       sha256.update(block);
       md5.update(block);
       const id = blockId(writer, offset);
-      await this.#requests.send(doing, signal, block.length, (watchdog) =>
-        blob.stageBlock(id, this.#requests.bodyOf(block, watchdog, signal), block.length, {
-          transactionalContentMD5: createHash('md5').update(block).digest(),
-          abortSignal: watchdog.signal,
-        }),
+      const transactionalContentMD5 = createHash('md5').update(block).digest();
+      await this.#turn(block.length, signal, () =>
+        this.#requests.send(doing, signal, block.length, (watchdog) =>
+          blob.stageBlock(id, this.#requests.bodyOf(block, watchdog, signal), block.length, {
+            transactionalContentMD5,
+            abortSignal: watchdog.signal,
+          }),
+        ),
       );
       ids.push(id);
       offset += block.length;
@@ -162,8 +203,10 @@ class AzureSiteStore implements SiteStore {
 
     assertAnnounced(content, offset, sha256.digest('hex') as Sha256, path);
     const options = commitOptions(content, expected, md5.digest());
-    const answer = await this.#requests.send(doing, signal, 0, (watchdog) =>
-      blob.commitBlockList(ids, { ...options, abortSignal: watchdog.signal }),
+    const answer = await this.#turn(0, signal, () =>
+      this.#requests.send(doing, signal, 0, (watchdog) =>
+        blob.commitBlockList(ids, { ...options, abortSignal: watchdog.signal }),
+      ),
     );
     return writtenOf(answer, doing);
   }

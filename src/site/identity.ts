@@ -7,6 +7,7 @@ import type { AccessToken, GetTokenOptions, TokenCredential } from '@azure/ident
 
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
+import { quoted } from '../domain/text.ts';
 
 /** Kept private, so that neither a logger nor a serialiser comes to the tokens behind it. */
 export class Identity implements TokenCredential {
@@ -86,12 +87,12 @@ function identityError(error: unknown): DebgeoError {
   if (isRefusal(error)) {
     const { error: kind = 'refused', errorCodes = [] } = error.errorResponse ?? {};
     return new DebgeoError('SITE_DENIED', 'Microsoft Entra refuses the identity of this process', {
-      found: [
-        `${error.statusCode ?? ''} ${kind}`.trim(),
-        ...errorCodes.map((code) => `AADSTS${code}`),
-      ]
-        .join(', ')
-        .slice(0, LIMITS.quotedCharacters),
+      found: quoted(
+        [
+          `${error.statusCode ?? ''} ${kind}`.trim(),
+          ...errorCodes.map((code) => `AADSTS${code}`),
+        ].join(', '),
+      ),
     });
   }
   const tried = error instanceof AggregateError || hasErrors(error) ? error.errors : [error];
@@ -116,7 +117,7 @@ const hasErrors = (error: unknown): error is { errors: readonly unknown[] } =>
   typeof error === 'object' && error !== null && 'errors' in error && Array.isArray(error.errors);
 
 const firstSentence = (error: unknown): string =>
-  /^[^.\n]*/.exec(error instanceof Error ? error.message : 'no token')![0].slice(0, 100);
+  quoted(/^[^.\n]*/.exec(error instanceof Error ? error.message : 'no token')![0]);
 
 const missing = (found: string): DebgeoError =>
   new DebgeoError('SITE_IDENTITY_MISSING', "Azure's default identity gives this process no token", {

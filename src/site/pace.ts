@@ -1,6 +1,10 @@
 /**
- * How much one worker asks of one site: operations at a time, bytes held for them, bytes a second.
- * One per site and worker, so that all lanes of a site share it and no other site feels it (I6).
+ * How much one worker asks of one site: requests at a time, bytes a second. One per site and
+ * worker, so that all lanes of a site share it and no other site feels it (I6).
+ *
+ * A turn is taken for one request, when its bytes are in memory (memory.ts): then only the site can
+ * make it long. Turns go round robin over queues, so that an archive with much to copy does not
+ * hold up one with little, nor what is written what is only read.
  *
  * The width grows by a quarter while the throughput grows with it, goes back to the best one when
  * it does not, and tries again later. 429 and 503 halve it; what they ask for (Retry-After, RFC
@@ -13,8 +17,6 @@ export interface PaceLimits {
   readonly widthMin: number;
   readonly widthStart: number;
   readonly widthMax: number;
-  /** Bytes of blobs that are held for operations in flight. */
-  readonly bytesInFlight: number;
   /** How long an operation waits in memory for a throttled site, milliseconds. */
   readonly throttlePatienceMs: number;
 }
@@ -36,17 +38,12 @@ const GROWTH = 1.1;
 /** How long a site that names no time is left alone. Milliseconds. */
 const THROTTLED_MS = 1_000;
 
-interface Waiting {
-  readonly bytes: number;
-  readonly start: () => void;
-}
-
 export class Pace {
   readonly #limits: PaceLimits;
   #width: number;
   #running = 0;
-  #heldBytes = 0;
-  readonly #queue: Waiting[] = [];
+  /** Those that wait, by queue; the queue whose turn is next comes first. */
+  readonly #queues = new Map<string, (() => void)[]>();
 
   #bytesPerSecond: number | null = null;
   /** When all bytes that were let through are paid for. */
@@ -77,16 +74,15 @@ export class Pace {
   }
 
   /**
-   * Runs one operation in its turn: first come, first served.
-   * @param heldBytes what it keeps in memory
+   * Runs one operation in its turn.
+   * @param queue first come, first served in each; the queues take turns
    */
-  async run<T>(heldBytes: number, signal: AbortSignal, operation: () => Promise<T>): Promise<T> {
-    await this.#turn(heldBytes, signal);
+  async run<T>(queue: string, signal: AbortSignal, operation: () => Promise<T>): Promise<T> {
+    await this.#turn(queue, signal);
     try {
       return await operation();
     } finally {
       this.#running -= 1;
-      this.#heldBytes -= heldBytes;
       this.#operations += 1;
       this.#carried += REQUEST_BYTES;
       this.#adapt();
@@ -138,19 +134,24 @@ export class Pace {
     return true;
   }
 
-  async #turn(bytes: number, signal: AbortSignal): Promise<void> {
+  async #turn(queue: string, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
-    if (this.#queue.length === 0 && this.#fits(bytes)) return this.#start(bytes);
+    // A slot that is free is given to those that wait before anything else happens.
+    if (this.#queues.size === 0 && this.#running < this.#width) return void (this.#running += 1);
     this.#wasFull = true;
     const turn = Promise.withResolvers<void>();
-    const waiting = { bytes, start: turn.resolve };
+    const start = turn.resolve;
     const leave = (): void => {
-      const at = this.#queue.indexOf(waiting);
+      const waiting = this.#queues.get(queue) ?? [];
+      const at = waiting.indexOf(start);
       if (at < 0) return; // it may start already: the operation itself sees the signal
-      this.#queue.splice(at, 1);
+      waiting.splice(at, 1);
+      if (waiting.length === 0) this.#queues.delete(queue);
       turn.reject(signal.reason as Error);
     };
-    this.#queue.push(waiting);
+    const waiting = this.#queues.get(queue);
+    if (waiting === undefined) this.#queues.set(queue, [start]);
+    else waiting.push(start);
     signal.addEventListener('abort', leave, { once: true });
     try {
       await turn.promise;
@@ -159,27 +160,14 @@ export class Pace {
     }
   }
 
-  #fits(bytes: number): boolean {
-    return (
-      this.#running < this.#width &&
-      (this.#running === 0 || this.#heldBytes + bytes <= this.#limits.bytesInFlight)
-    );
-  }
-
-  #start(bytes: number): void {
-    this.#running += 1;
-    this.#heldBytes += bytes;
-  }
-
   #startNext(): void {
-    for (
-      let next = this.#queue[0];
-      next !== undefined && this.#fits(next.bytes);
-      next = this.#queue[0]
-    ) {
-      this.#queue.shift();
-      this.#start(next.bytes);
-      next.start();
+    for (const [queue, waiting] of this.#queues) {
+      if (this.#running >= this.#width) return;
+      this.#queues.delete(queue);
+      const start = waiting.shift()!;
+      if (waiting.length > 0) this.#queues.set(queue, waiting); // the last one now, and met again
+      this.#running += 1;
+      start();
     }
   }
 

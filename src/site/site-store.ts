@@ -29,7 +29,10 @@ export interface BlobContent {
    * otherwise. The site compares what arrives with it.
    */
   readonly md5?: () => Uint8Array | null;
-  /** Read once, from the start. May be a whole buffer in one piece. */
+  /**
+   * Read once, from the start, when there is room for them in memory and before anything is asked
+   * of the site. May be a whole buffer in one piece.
+   */
   readonly bytes: AsyncIterable<Uint8Array>;
   readonly contentType: string;
   readonly cacheControl: string;

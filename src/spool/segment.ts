@@ -31,8 +31,14 @@ export class Segment {
     return this.#isGone;
   }
 
+  /** Read from, written to, or to be written to. */
+  get isUsed(): boolean {
+    return this.#users > 0;
+  }
+
+  /** What it takes of the disk, or will when all is written that is reserved. */
   get bytes(): number {
-    return this.#end;
+    return this.#isGone ? 0 : this.#end;
   }
 
   /** Room for so many bytes: its offset, or null. */

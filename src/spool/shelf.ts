@@ -1,8 +1,8 @@
 /**
  * What the spool keeps, where and how long. Blobs that are in memory as a whole go to the disk many
  * at a time, and stay in memory until as many bytes came behind them: lanes that run close together
- * read none of them from the disk. The bytes on the disk are bounded, and go segment by segment,
- * the oldest first.
+ * read none of them from the disk. The bytes on the disk are bounded with those that are reserved,
+ * and go segment by segment, the oldest first that is not used.
  */
 import type { Sha256 } from '../domain/sha256.ts';
 import { Segment } from './segment.ts';
@@ -45,6 +45,8 @@ export class Shelf {
   readonly #kept = new Map<string, Kept>();
   readonly #forgotten = new Set<string>();
   #segments: Segment[] = [];
+  /** Those given up while they were used: their bytes are on the disk until the last user left. */
+  #leaving: Segment[] = [];
   /** Not on the disk yet, but for those that are being written. */
   #tail: Batch = { blobs: [], bytes: 0 };
   #writing: Promise<void> = Promise.resolve();
@@ -102,7 +104,6 @@ export class Shelf {
 
   async #writeOut(batch: Batch): Promise<void> {
     const room = this.#isClosed ? null : this.reserve(batch.bytes);
-    room?.segment.use();
     try {
       const isWritten =
         room !== null &&
@@ -138,7 +139,6 @@ export class Shelf {
       return true;
     } catch (error) {
       this.#onBroken(error);
-      this.#segments = this.#segments.filter((segment) => segment !== room.segment);
       this.#giveUp(room.segment);
       return false;
     }
@@ -157,11 +157,11 @@ export class Shelf {
   }
 
   /**
-   * Room for so many bytes, on the disk; the segment is to be used while it is written. Null: it
-   * would not fit even alone.
+   * Room for so many bytes on the disk, to be left by `segment.leave()` when they are written.
+   * Null: there is none beside what is in use.
    */
   reserve(bytes: number): Room | null {
-    if (bytes > this.#bounds.spoolBytes) return null;
+    if (!this.#makeRoom(bytes)) return null;
     let segment = this.#segments.at(-1);
     let offset = segment?.reserve(bytes) ?? null;
     if (segment === undefined || offset === null) {
@@ -169,25 +169,34 @@ export class Shelf {
       this.#segments.push(segment);
       offset = segment.reserve(bytes)!;
     }
-    this.#makeRoom();
+    segment.use();
     return { segment, offset };
   }
 
-  #makeRoom(): void {
-    let bytes = this.#segments.reduce((sum, segment) => sum + segment.bytes, 0);
-    while (bytes > this.#bounds.spoolBytes && this.#segments.length > 1) {
-      const oldest = this.#segments.shift()!;
-      bytes -= oldest.bytes;
+  #makeRoom(bytes: number): boolean {
+    const sizeOf = (segments: readonly Segment[]) =>
+      segments.reduce((sum, segment) => sum + segment.bytes, 0);
+    this.#leaving = this.#leaving.filter((segment) => segment.bytes > 0);
+    const taken = sizeOf(this.#segments) + sizeOf(this.#leaving);
+    let over = taken + bytes - this.#bounds.spoolBytes;
+    const unused = this.#segments.filter((segment) => !segment.isUsed);
+    if (over > sizeOf(unused)) return false; // nothing is given up in vain
+    for (const oldest of unused) {
+      if (over <= 0) break;
+      over -= oldest.bytes;
       this.#giveUp(oldest);
     }
+    return true;
   }
 
   #giveUp(segment: Segment): void {
+    this.#segments = this.#segments.filter((one) => one !== segment);
     for (const digest of segment.digests) {
       if (this.#kept.get(digest)?.room?.segment !== segment) continue;
       this.#kept.delete(digest);
       if (this.#forgotten.size < FORGOTTEN_MAX) this.#forgotten.add(digest);
     }
     segment.retire();
+    this.#leaving.push(segment);
   }
 }

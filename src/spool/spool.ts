@@ -4,9 +4,10 @@
  * Content-addressed and single-flight: lanes that want the same digest at the same time share one
  * fetch. A fetch goes at its own pace: lanes wait for it, never for each other, and it goes on
  * while any of them still wants it. What is not of the announced size and SHA-256 is never given
- * out. Bounded in bytes, the oldest go first; a lane that is further behind fetches again, which is
- * counted. Nothing relies on it: without it, or with a broken disk, the same bytes come from where
- * they came from before.
+ * out. Bounded in bytes, with those that are on their way to the disk; the oldest go first. A lane
+ * that is further behind fetches again, which is counted; what has no room passes by. Nothing
+ * relies on it: without it, or with a broken disk, the same bytes come from where they came from
+ * before.
  */
 import { createHash } from 'node:crypto';
 
@@ -99,10 +100,28 @@ export class Spool {
     }
     const underWay = this.#flights.get(blob.sha256);
     const shared = underWay === undefined ? null : await this.#join(underWay, blob, signal);
-    const landed = shared ?? (await this.#wait(this.#takeOff(blob, fetch), blob, signal));
-    if (landed === null) return null;
-    const { whole, room, md5 } = landed;
+    if (shared !== null) return this.#give(blob, shared, fetch, signal);
+    const isSmall = blob.size <= this.#bounds.putBytes;
+    const room = isSmall ? null : this.#shelf.reserve(blob.size);
+    if (!isSmall && room === null) return this.#passBy(fetch, signal);
+    const landed = await this.#wait(this.#takeOff(blob, fetch, room), blob, signal);
+    return landed && this.#give(blob, landed, fetch, signal);
+  }
+
+  #give(
+    blob: Announced,
+    { whole, room, md5 }: NonNullable<Landed>,
+    fetch: Fetch,
+    signal: AbortSignal,
+  ): Spooled {
     return { bytes: whole === null ? this.#read(blob, room, fetch, signal) : once(whole), md5 };
+  }
+
+  /** There is no room for it beside what is in use. */
+  async #passBy(fetch: Fetch, signal: AbortSignal): Promise<Spooled | null> {
+    this.counts.fetched += 1;
+    const bytes = await fetch(signal);
+    return bytes && { bytes, md5: null };
   }
 
   /** Bytes that came from here were wrong: a disk may rot, too. */
@@ -183,12 +202,12 @@ export class Spool {
   }
 
   /** Lanes that come meanwhile wait for it; for the newest, where there are two. */
-  #takeOff(blob: Announced, fetch: Fetch): Flight {
+  #takeOff(blob: Announced, fetch: Fetch, room: Room | null): Flight {
     this.counts.fetched += 1;
     if (this.#shelf.wasHere(blob.sha256)) this.counts.fetchedAgain += 1;
     const stop = new AbortController();
     const flight = {
-      landed: this.#land(blob, fetch, stop.signal),
+      landed: this.#land(blob, fetch, room, stop.signal),
       stop,
       isOver: false,
       waiting: 0,
@@ -207,17 +226,21 @@ export class Spool {
     if (this.#flights.get(blob.sha256) === flight) this.#flights.delete(blob.sha256);
   }
 
-  async #land(blob: Announced, fetch: Fetch, signal: AbortSignal): Promise<Landed> {
-    const bytes = await fetch(signal);
-    if (bytes === null) return null;
+  /** @param room on the disk, reserved for a large blob; null: it is small */
+  async #land(
+    blob: Announced,
+    fetch: Fetch,
+    room: Room | null,
+    signal: AbortSignal,
+  ): Promise<Landed> {
     const sha256 = createHash('sha256');
     const md5 = createHash('md5');
-    const whole = blob.size <= this.#bounds.putBytes ? Buffer.allocUnsafe(blob.size) : null;
-    const room = whole === null ? this.#shelf.reserve(blob.size) : null;
+    const whole = room === null ? Buffer.allocUnsafe(blob.size) : null;
     let isKept = room !== null;
     let size = 0;
-    room?.segment.use();
     try {
+      const bytes = await fetch(signal);
+      if (bytes === null) return null;
       for await (const chunk of bytes) {
         if (whole === null && !isKept) return { room: null, whole: null, md5: null };
         if (size + chunk.length > blob.size) throw mismatch(blob, 'more bytes');

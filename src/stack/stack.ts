@@ -68,7 +68,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   options.signal?.addEventListener('abort', release, { once: true });
 
   const urls = await Promise.race([ready, gone]);
-  if (!urls) throw asError(failure ?? died(folder, keeper));
+  if (!urls) throw DebgeoError.of(failure ?? died(folder, keeper));
   let stopping = false;
   return {
     ...urls,
@@ -116,7 +116,3 @@ const died = (folder: string, keeper: ChildProcess): ErrorReport => ({
   expected: 'runs until it is stopped',
   found: keeper.signalCode ?? `exit code ${keeper.exitCode}`,
 });
-
-function asError({ code, message, ...facts }: ErrorReport): DebgeoError {
-  return new DebgeoError(code, message, facts);
-}

@@ -1,4 +1,6 @@
 /** The connection to Temporal, and what its errors mean. */
+import { fileURLToPath } from 'node:url';
+
 import {
   Client,
   Connection,
@@ -8,6 +10,13 @@ import {
 } from '@temporalio/client';
 
 import { DebgeoError } from '../domain/errors.ts';
+
+/** How clients, workers and the workflow bundle convert values. */
+export const DATA_CONVERTER = {
+  payloadConverterPath: fileURLToPath(
+    new URL('../../workflows/payload-converter.ts', import.meta.url),
+  ),
+};
 
 /** As `@temporalio/envconfig` gives it; what a client and a worker both understand. */
 export interface TemporalConfig extends Pick<ConnectionOptions, 'tls' | 'metadata'> {
@@ -39,6 +48,7 @@ export async function connectTemporal(
   try {
     return new Client({
       namespace,
+      dataConverter: DATA_CONVERTER,
       connection: await Connection.connect({ ...options, connectTimeout: connectMs }),
     });
   } catch (error) {

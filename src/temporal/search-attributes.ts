@@ -6,13 +6,13 @@ import { DebgeoError } from '../domain/errors.ts';
 import { call, GRPC, grpcCode } from './connection.ts';
 
 /** temporal.api.enums.v1.IndexedValueType: as the operator service counts them. */
-const INDEXED_VALUE_TYPE = { KEYWORD: 2, KEYWORD_LIST: 7 } as const;
+const INDEXED_VALUE_TYPE = { KEYWORD: 2, INT: 3, KEYWORD_LIST: 7 } as const;
 
 export interface SearchAttribute {
   readonly name: string;
   readonly type: string;
   readonly isRight: boolean;
-  /** Type number as the operator service counts: 2 keyword, 7 list. Null: not registered. */
+  /** Type number as the operator service counts: 2 keyword, 3 int, 7 list. Null: not registered. */
   readonly found: number | null;
 }
 
@@ -76,5 +76,5 @@ async function register(client: Client, missing: readonly SearchAttribute[]): Pr
   }
 }
 
-const typeNumber = (type: string): 2 | 7 =>
+const typeNumber = (type: string): 2 | 3 | 7 =>
   INDEXED_VALUE_TYPE[type as keyof typeof INDEXED_VALUE_TYPE];

@@ -16,6 +16,12 @@ export const distributionStart = (distribution: string) => ({
   args: [{ distribution }] as [messages.DistributionInput],
   workflowIdConflictPolicy: 'USE_EXISTING' as const,
   staticSummary: `keeps the sites of ${distribution} at the newest release`,
+  staticDetails: [
+    'Signals `pause`, `resume`, `retry`, `cancel` and `verify` act on every site, or with the input',
+    '`{"site": "NAME"}` on one; `distributionChanged` looks at the archive now. They are what the',
+    'commands of the same names send. Terminating this workflow loses nothing: a worker starts it',
+    `again within a minute. Read on in ${messages.RUNBOOK}.`,
+  ].join('\n'),
 });
 
 /** The same of a site. */
@@ -37,27 +43,9 @@ export async function startDistribution(client: Client, distribution: string): P
   );
 }
 
-async function startSite(client: Client, site: string): Promise<void> {
+/** Does nothing when it runs. */
+export async function startSite(client: Client, site: string): Promise<void> {
   await call(client, () =>
     client.workflow.start<typeof siteWorkflow>(messages.SITE_WORKFLOW_TYPE, siteStart(site)),
   );
-}
-
-/**
- * Rows are the truth, workflows follow: starts what should run and does not. One call per
- * distribution and per site; a workflow that runs notices nothing. A workflow that should not run
- * any more ends by itself: its row says so.
- */
-export async function reconcile(
-  client: Client,
-  distributions: readonly string[],
-  sites: readonly string[] = [],
-): Promise<void> {
-  const errors: unknown[] = [];
-  const note = (error: unknown): void => void errors.push(error);
-  for (const distribution of distributions)
-    await startDistribution(client, distribution).catch(note);
-  for (const site of sites) await startSite(client, site).catch(note);
-  // Thrown after all had their turn: one that cannot start holds up no other.
-  if (errors.length > 0) throw errors[0];
 }

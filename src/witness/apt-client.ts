@@ -5,6 +5,7 @@
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 
@@ -115,8 +116,11 @@ async function prepareFolders(root: string, options: ClientOptions): Promise<Apt
     LC_ALL: 'C',
     DEBIAN_FRONTEND: 'noninteractive',
   };
-  return (command, args, how = {}) =>
-    run(command, args, { env, cwd: how.cwd ?? root, whole: how.whole ?? false });
+  return async (command, args, how = {}) => {
+    // apt takes a file that is gone for an empty one, and would use the system's sources and lists.
+    if (!existsSync(config)) return { exitCode: 127, output: `${config} is gone` };
+    return run(command, args, { env, cwd: how.cwd ?? root, whole: how.whole ?? false });
+  };
 }
 
 const configurationOf = (root: string, architecture: string): string => `\

@@ -7,8 +7,11 @@ import { fileURLToPath } from 'node:url';
 
 import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 
+import { DATA_CONVERTER } from '../temporal/connection.ts';
+
 const { code } = await bundleWorkflowCode({
   workflowsPath: fileURLToPath(new URL('../../workflows/index.ts', import.meta.url)),
+  ...DATA_CONVERTER,
   logger: new DefaultLogger('WARN'),
   webpackConfigHook: (config) => ({ ...config, devtool: 'inline-nosources-source-map' }),
 });

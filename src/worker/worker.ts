@@ -1,7 +1,7 @@
 /**
- * The worker process: polls `debgeo` (workflows, capture, bookkeeping) and one queue per enabled
- * site (activities only), each with slots of its own, so that a hanging site takes no slot of
- * another. Site queues are added and removed as the table of sites changes.
+ * The worker process: polls `debgeo` (workflows, bookkeeping, plans), and one queue per archive and
+ * per enabled site (activities only), each with slots of its own, so that one which hangs takes no
+ * slot of another. Those queues are added and removed as the tables change.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -12,10 +12,11 @@ import type { Logger } from 'pino';
 import type { Activities } from '../../activities/index.ts';
 import { QUEUE } from '../../workflows/messages.ts';
 import { DebgeoError } from '../domain/errors.ts';
+import { LIMITS } from '../domain/limits.ts';
 import { logSubject, sdkLoggerInto } from '../log.ts';
-import { connectTemporal, type TemporalConfig } from '../temporal/connection.ts';
+import { connectTemporal, DATA_CONVERTER, type TemporalConfig } from '../temporal/connection.ts';
+import { reconcile, type WantedDistribution } from '../temporal/reconcile.ts';
 import { ensureSearchAttributes } from '../temporal/search-attributes.ts';
-import { reconcile } from '../temporal/starts.ts';
 import { withWorkflowBundle } from './workflow-bundle.ts';
 
 export interface WorkerOptions {
@@ -23,14 +24,16 @@ export interface WorkerOptions {
   readonly activities: Activities;
   /** The enabled sites that this worker can reach, with the queue that their lanes use. */
   readonly sites: () => Promise<readonly { readonly queue: string }[]>;
-  /** Names of the distributions that should have a running workflow. */
-  readonly distributions: () => Promise<readonly string[]>;
+  /** The archives that this worker can reach, with the queue that their captures use. */
+  readonly archives: () => Promise<readonly { readonly queue: string }[]>;
+  /** Those that should have a running workflow, and whether it has to be told of a change. */
+  readonly distributions: () => Promise<readonly WantedDistribution[]>;
   /** Names of the enabled sites: each should have a workflow that prunes it. */
   readonly prunes: () => Promise<readonly string[]>;
   readonly log: Logger;
   /** How often workflows that should run and do not are started. */
   readonly reconcileMs?: number;
-  /** How often the table of sites is read. */
+  /** How often the tables of archives and sites are read. */
   readonly sitesMs?: number;
   /**
    * How long activities may still work after a signal to stop; then they are cancelled, and another
@@ -62,6 +65,13 @@ export interface RunningWorker {
 const SITE_SLOTS = 8;
 
 /**
+ * A server takes 1,200 polls at a time from a namespace (`frontend.namespaceCount`), of all
+ * workers: 200 queues with 8 pollers each are too many, and the queues behind starve. One poller
+ * per queue that rests is enough, and more come with the work.
+ */
+const POLLERS = { type: 'autoscaling', minimum: 1, initial: 1, maximum: 8 } as const;
+
+/**
  * Starts the worker, which polls when this resolves. The SDK itself handles signals: SIGINT and
  * SIGTERM stop all workers of a process.
  * @throws TEMPORAL_UNREACHABLE, CONFIG_INVALID
@@ -75,9 +85,7 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
     await ensureSearchAttributes(client);
     const fleet = await startFleet(options, client);
     const loops = Promise.all([
-      every(sitesMs, stop.signal, log, async () =>
-        fleet.adjust((await options.sites()).map((site) => site.queue)),
-      ),
+      every(sitesMs, stop.signal, log, async () => fleet.adjust(await queuesOf(options))),
       every(reconcileMs, stop.signal, log, async () =>
         reconcile(client, await options.distributions(), await options.prunes()),
       ),
@@ -107,13 +115,23 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
   }
 }
 
+/** Queues of archives and sites, with the activities that may run there at a time. */
+async function queuesOf({ archives, sites }: WorkerOptions): Promise<ReadonlyMap<string, number>> {
+  const withSlots = (found: readonly { readonly queue: string }[], slots: number) =>
+    found.map(({ queue }) => [queue, slots] as const);
+  return new Map([
+    ...withSlots(await archives(), LIMITS.capturesPerArchive),
+    ...withSlots(await sites(), SITE_SLOTS),
+  ]);
+}
+
 interface Polling {
   readonly worker: Worker;
   readonly ended: Promise<void>;
 }
 
 /**
- * The SDK's workers of this process, over one connection: a main one, and one per site queue.
+ * The SDK's workers of this process, over one connection: a main one, and one per other queue.
  * `ended` settles with the main one, or when any of them fails.
  */
 async function startFleet(options: WorkerOptions, client: Client) {
@@ -126,11 +144,12 @@ async function startFleet(options: WorkerOptions, client: Client) {
     namespace,
     activities,
     identity: client.options.identity,
+    dataConverter: DATA_CONVERTER,
     maxHeartbeatThrottleInterval: '1s', // a cancel reaches an activity with its heartbeat
     shutdownGraceTime: graceMs,
     interceptors,
   } as const;
-  const sites = new Map<string, Polling>();
+  const others = new Map<string, Polling>();
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
 
@@ -155,31 +174,32 @@ async function startFleet(options: WorkerOptions, client: Client) {
   return {
     ended: Promise.race([main.ended, failed.promise]),
     stopMain: () => end(main),
-    async adjust(queues: readonly string[]): Promise<void> {
-      for (const queue of new Set(queues)) {
-        if (sites.has(queue) || main.worker.getState() !== 'RUNNING') continue;
-        sites.set(
+    async adjust(queues: ReadonlyMap<string, number>): Promise<void> {
+      for (const [queue, slots] of queues) {
+        if (others.has(queue) || main.worker.getState() !== 'RUNNING') continue;
+        others.set(
           queue,
           run(
             await Worker.create({
               ...ALL,
               taskQueue: queue,
-              maxConcurrentActivityTaskExecutions: SITE_SLOTS,
+              maxConcurrentActivityTaskExecutions: slots,
+              activityTaskPollerBehavior: POLLERS,
             }),
           ),
         );
-        log.info({ queue }, 'polls the queue of a site');
+        log.info({ queue }, 'polls a queue');
       }
-      for (const [queue, polling] of sites) {
-        if (queues.includes(queue)) continue;
-        sites.delete(queue);
+      for (const [queue, polling] of others) {
+        if (queues.has(queue)) continue;
+        others.delete(queue);
         end(polling);
         await polling.ended;
-        log.info({ queue }, 'left the queue of a site');
+        log.info({ queue }, 'left a queue');
       }
     },
     async stop(): Promise<void> {
-      const all = [main, ...sites.values()];
+      const all = [main, ...others.values()];
       for (const polling of all) end(polling);
       await Promise.allSettled(all.map((polling) => polling.ended));
       await connection.close();

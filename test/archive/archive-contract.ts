@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 
 import type { Archive } from '../../src/archive/archive.ts';
-import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 export interface ArchiveUnderTest {
   readonly archive: Archive;
@@ -24,13 +24,6 @@ export const never = new AbortController().signal;
 export async function readAll(bytes: AsyncIterable<Uint8Array> | null): Promise<Buffer | null> {
   return bytes === null ? null : Buffer.concat(await Array.fromAsync(bytes));
 }
-
-export const rejectsWith = (work: Promise<unknown>, code: ErrorCode): Promise<void> =>
-  assert.rejects(work, (error) => {
-    assert.ok(error instanceof DebgeoError, String(error));
-    assert.equal(error.code, code);
-    return true;
-  });
 
 export function archiveContract(name: string, start: () => Promise<ArchiveUnderTest>): void {
   describe(`${name} keeps the contract of Archive`, () => {
@@ -76,18 +69,18 @@ export function archiveContract(name: string, start: () => Promise<ArchiveUnderT
     it('refuses a folder with neither InRelease nor Release', async () => {
       await under.put('dists/stable/Release.gpg', hello);
 
-      await rejectsWith(
+      await assert.rejects(
         under.archive.fetchReleaseSet('dists/stable', null, never),
-        'RELEASE_MISSING',
+        refusesWith('RELEASE_MISSING'),
       );
     });
 
     it('refuses a file of the Release set that is too large', async () => {
       await under.put('dists/stable/InRelease', Buffer.alloc(under.releaseBytesMax + 1));
 
-      await rejectsWith(
+      await assert.rejects(
         under.archive.fetchReleaseSet('dists/stable', null, never),
-        'LIMIT_EXCEEDED',
+        refusesWith('LIMIT_EXCEEDED'),
       );
     });
 
@@ -137,9 +130,9 @@ export function archiveContract(name: string, start: () => Promise<ArchiveUnderT
     it('ends a file at the bound', async () => {
       await under.put(deb, Buffer.alloc(1000));
 
-      await rejectsWith(
+      await assert.rejects(
         (async () => readAll(await under.archive.open(deb, 999, never)))(),
-        'LIMIT_EXCEEDED',
+        refusesWith('LIMIT_EXCEEDED'),
       );
     });
 

@@ -3,11 +3,12 @@ import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { crc32, gzipSync, zstdCompressSync } from 'node:zlib';
 
-import { easyBufferEncode, initModule } from 'node-liblzma/wasm';
+import { easyBufferEncode, initModule, resetModule } from 'node-liblzma/wasm';
 
+import { decoderMemory } from '../../src/archive/decoder-memory.ts';
 import { decompress } from '../../src/archive/decompress.ts';
 import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
-import { rejectsWith } from './archive-contract.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 await initModule();
 const MiB = 1024 * 1024;
@@ -31,13 +32,16 @@ describe('decompress', () => {
     const bytes = await all(decompress(inPieces(plain), 'none', plain.length));
 
     assert.deepEqual(bytes, plain);
-    await rejectsWith(all(decompress(inPieces(plain), 'none', plain.length - 1)), 'LIMIT_EXCEEDED');
+    await assert.rejects(
+      all(decompress(inPieces(plain), 'none', plain.length - 1)),
+      refusesWith('LIMIT_EXCEEDED'),
+    );
   });
 
   for (const format of ['gz', 'zst', 'xz'] as const) {
     const packed = formats[format](plain);
     const fails = (bytes: AsyncIterable<Uint8Array>, code: ErrorCode, sizeMax = MiB) =>
-      rejectsWith(all(decompress(bytes, format, sizeMax)), code);
+      assert.rejects(all(decompress(bytes, format, sizeMax)), refusesWith(code));
 
     for (const pieceBytes of [97, 4096, packed.length]) {
       it(`gives the bytes of ${format} that comes in pieces of ${pieceBytes}`, async () => {
@@ -77,13 +81,10 @@ describe('decompress', () => {
       const before = process.memoryUsage().rss;
       let size = 0;
 
-      await assert.rejects(
-        async () => {
-          for await (const chunk of decompress(inPieces(bomb, bomb.length), format, 24 * MiB))
-            size += chunk.length;
-        },
-        (error) => error instanceof DebgeoError && error.code === 'LIMIT_EXCEEDED',
-      );
+      await assert.rejects(async () => {
+        for await (const chunk of decompress(inPieces(bomb, bomb.length), format, 24 * MiB))
+          size += chunk.length;
+      }, refusesWith('LIMIT_EXCEEDED'));
 
       assert.ok(size <= 24 * MiB);
       assert.ok(process.memoryUsage().rss - before < 128 * MiB);
@@ -180,20 +181,91 @@ describe('decompress', () => {
   it('refuses a second zstd frame, which Node would pass over in silence', async () => {
     const twice = Buffer.concat([formats.zst(plain), formats.zst(plain)]);
 
-    await rejectsWith(all(decompress(inPieces(twice), 'zst', MiB)), 'INDEX_MALFORMED');
+    await assert.rejects(
+      all(decompress(inPieces(twice), 'zst', MiB)),
+      refusesWith('INDEX_MALFORMED'),
+    );
   });
 
   it('refuses xz that asks for more memory than xz -9 does', async () => {
-    const wide = Buffer.from(easyBufferEncode(Buffer.alloc(100), 6));
-    // The dictionary size stands in the LZMA2 filter flags of the block header (xz file format,
-    // 5.3.1), which a CRC-32 follows.
-    const filter = wide.indexOf(Buffer.from([0x21, 0x01]), 12);
-    wide[filter + 2] = 40;
-    wide.writeUInt32LE(
-      crc32(wide.subarray(12, 12 + ((wide[12] ?? 0) + 1) * 4 - 4)),
-      12 + ((wide[12] ?? 0) + 1) * 4 - 4,
+    const wide = wideXz(40);
+
+    await assert.rejects(all(decompress(inPieces(wide), 'xz', MiB)), refusesWith('LIMIT_EXCEEDED'));
+  });
+
+  for (const [format, packed] of [
+    ['xz', wideXz(28)], // 64 MiB, as `xz -9`
+    ['zst', formats.zst(plain)],
+  ] as const) {
+    it(`reads eight files of ${format} at once that need much memory`, async () => {
+      // All hold what they have, until each has it that may: none is read to the end before.
+      const readers = Array.from({ length: 8 }, () =>
+        decompress(inPieces(packed, 64), format, MiB),
+      );
+      const whole = await Promise.all(readers.map(all));
+
+      for (const bytes of whole) assert.ok(bytes.equals(plain));
+    });
+  }
+
+  it('loses no byte of xz while another decoder lets the memory of liblzma grow', async () => {
+    const packed = wideXz(22); // 8 MiB, as `xz -6`
+    resetModule(); // its memory is as small as at the start
+    const four = await Promise.all(
+      Array.from({ length: 4 }, () => all(decompress(inPieces(packed, 64), 'xz', MiB))),
     );
 
-    await rejectsWith(all(decompress(inPieces(wide), 'xz', MiB)), 'LIMIT_EXCEEDED');
+    for (const bytes of four) assert.ok(bytes.equals(plain));
+  });
+
+  it('it would be seen if no decoder waited for memory', async (t) => {
+    t.mock.method(decoderMemory, 'take', () => Promise.resolve());
+    t.mock.method(decoderMemory, 'give', () => undefined);
+    const packed = wideXz(28);
+    const eight = Array.from({ length: 8 }, () => all(decompress(inPieces(packed, 64), 'xz', MiB)));
+    const outcomes = await Promise.allSettled(eight);
+
+    const failed = outcomes.filter(({ status }) => status === 'rejected');
+    assert.ok(failed.length > 0, 'all of them found memory');
+  });
+
+  it('lets a decoder wait for memory until its caller ends, and gives it back', async () => {
+    const packed = wideXz(29);
+    const first = decompress(inPieces(packed, 64), 'xz', MiB);
+    await first.next();
+    const stop = new AbortController();
+    const second = all(decompress(inPieces(packed, 64), 'xz', MiB, stop.signal));
+    second.catch(() => undefined);
+    const small = decompress(inPieces(formats.gz(plain)), 'gz', MiB);
+    assert.ok((await all(small)).equals(plain), 'gzip needs none');
+
+    stop.abort(new Error('the capture is over'));
+    await assert.rejects(second, /the capture is over/);
+    await first.return();
+    for (const _ of [1, 2])
+      assert.ok((await all(decompress(inPieces(packed), 'xz', MiB))).equals(plain));
+  });
+
+  it('refuses a stream whose later blocks ask for more memory than the first', async () => {
+    const [small, large] = [wideXz(16), wideXz(24)];
+    const blockOf = (xz: Buffer) =>
+      xz.subarray(12, xz.length - 12 - (xz.readUInt32LE(xz.length - 8) + 1) * 4);
+    const twoBlocks = Buffer.concat([small.subarray(0, 12), blockOf(small), blockOf(large)]);
+
+    const refused = all(decompress(inPieces(twoBlocks), 'xz', 2 * MiB));
+    await assert.rejects(refused, refusesWith('LIMIT_EXCEEDED'));
+    await all(decompress(inPieces(Buffer.concat([small, large])), 'xz', 2 * MiB));
   });
 });
+
+/**
+ * With another size of its dictionary: (2 | d & 1) << (d / 2 + 11) bytes. It stands in the LZMA2
+ * filter flags of the block header (xz file format, 5.3.1), which a CRC-32 follows.
+ */
+function wideXz(d: number): Buffer {
+  const xz = Buffer.from(easyBufferEncode(plain, 0));
+  const crcAt = 12 + ((xz[12] ?? 0) + 1) * 4 - 4;
+  xz[xz.indexOf(Buffer.from([0x21, 0x01]), 12) + 2] = d;
+  xz.writeUInt32LE(crc32(xz.subarray(12, crcAt)), crcAt);
+  return xz;
+}

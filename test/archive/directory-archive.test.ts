@@ -26,13 +26,8 @@ import type { Archive } from '../../src/archive/archive.ts';
 import { createDirectoryArchive } from '../../src/archive/directory-archive.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
-import {
-  archiveContract,
-  type ArchiveUnderTest,
-  never,
-  readAll,
-  rejectsWith,
-} from './archive-contract.ts';
+import { refusesWith } from '../support/refuses-with.ts';
+import { archiveContract, type ArchiveUnderTest, never, readAll } from './archive-contract.ts';
 
 const LIMITS = { releaseBytes: 64 * 1024 };
 const file = parseRepoPath('pool/hello.deb');
@@ -92,13 +87,19 @@ describe('an archive in a folder', () => {
 
   it('says ARCHIVE_UNREACHABLE where the folder itself is missing or is a file', async () => {
     await rm(root, { recursive: true });
-    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
-    await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(get(), refusesWith('ARCHIVE_UNREACHABLE'));
+    await assert.rejects(
+      archive.fetchReleaseSet('dists/a', null, never),
+      refusesWith('ARCHIVE_UNREACHABLE'),
+    );
 
     await put('root');
 
-    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
-    await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(get(), refusesWith('ARCHIVE_UNREACHABLE'));
+    await assert.rejects(
+      archive.fetchReleaseSet('dists/a', null, never),
+      refusesWith('ARCHIVE_UNREACHABLE'),
+    );
   });
 
   it('says ARCHIVE_DENIED for what it may not read', async () => {
@@ -110,8 +111,11 @@ describe('an archive in a folder', () => {
     if (user === 0) process.seteuid!(65_534); // root may read everything
 
     try {
-      await rejectsWith(get(), 'ARCHIVE_DENIED');
-      await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'ARCHIVE_DENIED');
+      await assert.rejects(get(), refusesWith('ARCHIVE_DENIED'));
+      await assert.rejects(
+        archive.fetchReleaseSet('dists/a', null, never),
+        refusesWith('ARCHIVE_DENIED'),
+      );
     } finally {
       process.seteuid!(user);
       await chmod(join(root, 'dists/a'), 0o755);
@@ -122,7 +126,7 @@ describe('an archive in a folder', () => {
     await symlink('two', join(root, 'one'));
     await symlink('one', join(root, 'two'));
 
-    await rejectsWith(get('one'), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(get('one'), refusesWith('ARCHIVE_UNREACHABLE'));
   });
 
   it('follows links inside the folder, a root that is a link, and a changing link', async () => {
@@ -151,7 +155,7 @@ describe('an archive in a folder', () => {
       await put('root-2/secret');
       await symlink(link[0], join(root, link[1]));
 
-      await rejectsWith(get(path), 'HOSTILE_PATH');
+      await assert.rejects(get(path), refusesWith('HOSTILE_PATH'));
     });
   }
 
@@ -160,7 +164,10 @@ describe('an archive in a folder', () => {
     await mkdir(join(root, 'dists/a'), { recursive: true });
     await symlink('../../../secret', join(root, 'dists/a/InRelease'));
 
-    await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'HOSTILE_PATH');
+    await assert.rejects(
+      archive.fetchReleaseSet('dists/a', null, never),
+      refusesWith('HOSTILE_PATH'),
+    );
   });
 
   it('never reads outside while a folder and a link to outside alternate at one name', async () => {
@@ -193,7 +200,7 @@ describe('an archive in a folder', () => {
     await mkdir(join(root, 'pool'));
     execFileSync('mkfifo', [join(root, file)]);
 
-    await rejectsWith(get(), 'HOSTILE_PATH');
+    await assert.rejects(get(), refusesWith('HOSTILE_PATH'));
   });
 
   for (const [how, size] of [
@@ -208,7 +215,7 @@ describe('an archive in a folder', () => {
           await truncate(join(root, file), size);
       })();
 
-      await rejectsWith(reading, 'ARCHIVE_CHANGING');
+      await assert.rejects(reading, refusesWith('ARCHIVE_CHANGING'));
     });
   }
 
@@ -252,11 +259,11 @@ describe('an archive in a folder', () => {
     const unread = await archive.open(file, 1_000_000, never);
     const set = await archive.fetchReleaseSet('dists/a', null, never);
     await archive.fetchReleaseSet('dists/a', set === 'unchanged' ? null : set.validator, never);
-    await rejectsWith(get('pool/hello.deb', 10), 'LIMIT_EXCEEDED');
+    await assert.rejects(get('pool/hello.deb', 10), refusesWith('LIMIT_EXCEEDED'));
     for await (const _ of (await archive.open(file, 1_000_000, never)) ?? []) break;
 
     await until(async () => (await openFiles(root)) === 0);
-    await rejectsWith(readAll(unread), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(readAll(unread), refusesWith('ARCHIVE_UNREACHABLE'));
   });
 
   it('ends when the disk hangs in open or read, and at once when it is aborted', async () => {
@@ -272,8 +279,11 @@ describe('an archive in a folder', () => {
     for await (const _ of (await archive.open(file, 1_000_000, never)) ?? []) {
       release = hangDisk(folder);
       answers.push(
-        rejectsWith(archive.open(file, 1_000_000, never), 'ARCHIVE_UNREACHABLE'),
-        rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'ARCHIVE_UNREACHABLE'),
+        assert.rejects(archive.open(file, 1_000_000, never), refusesWith('ARCHIVE_UNREACHABLE')),
+        assert.rejects(
+          archive.fetchReleaseSet('dists/a', null, never),
+          refusesWith('ARCHIVE_UNREACHABLE'),
+        ),
         assert.rejects(archive.open(file, 1_000_000, controller.signal), { name: 'AbortError' }),
       );
       controller.abort();
@@ -285,7 +295,7 @@ describe('an archive in a folder', () => {
       for await (const _ of (await archive.open(file, 1_000_000, never)) ?? [])
         release = hangDisk(folder);
     })();
-    await rejectsWith(reading, 'ARCHIVE_UNREACHABLE').finally(() => release());
+    await assert.rejects(reading, refusesWith('ARCHIVE_UNREACHABLE')).finally(() => release());
 
     await until(async () => (await openFiles(root)) === 0);
   });
@@ -300,10 +310,7 @@ describe('an archive in a folder', () => {
     'http://x',
   ])
     it(`refuses ${url} as a folder`, () => {
-      assert.throws(
-        () => createDirectoryArchive({ url }),
-        (error) => error instanceof DebgeoError && error.code === 'CONFIG_INVALID',
-      );
+      assert.throws(() => createDirectoryArchive({ url }), refusesWith('CONFIG_INVALID'));
     });
 });
 

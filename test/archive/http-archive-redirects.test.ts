@@ -5,7 +5,8 @@ import type { Archive } from '../../src/archive/archive.ts';
 import { createHttpArchive } from '../../src/archive/http-archive.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
-import { never, readAll, rejectsWith } from './archive-contract.ts';
+import { refusesWith } from '../support/refuses-with.ts';
+import { never, readAll } from './archive-contract.ts';
 import { startServer, type TestServer } from './test-server.ts';
 
 describe('an archive behind http that redirects', () => {
@@ -69,7 +70,7 @@ describe('an archive behind http that redirects', () => {
     it(`refuses a redirect to ${what}, and asks nothing there`, async () => {
       server.handle = (_, response) => void response.writeHead(302, { location: location() }).end();
 
-      await rejectsWith(get(), 'ARCHIVE_REDIRECT');
+      await assert.rejects(get(), refusesWith('ARCHIVE_REDIRECT'));
       assert.equal(server.requests.length, 1);
       assert.equal(other.requests.length, 0);
     });
@@ -77,11 +78,11 @@ describe('an archive behind http that redirects', () => {
 
   it('refuses a redirect without a place and one that never ends', async () => {
     server.handle = (_, response) => void response.writeHead(302).end();
-    await rejectsWith(get(), 'ARCHIVE_REDIRECT');
+    await assert.rejects(get(), refusesWith('ARCHIVE_REDIRECT'));
 
     server.handle = (request, response) =>
       void response.writeHead(302, { location: `${request.url}x` }).end();
-    await rejectsWith(get(), 'ARCHIVE_REDIRECT');
+    await assert.rejects(get(), refusesWith('ARCHIVE_REDIRECT'));
 
     assert.equal(server.requests.length, 1 + 4);
   });
@@ -111,9 +112,7 @@ describe('an archive behind http that redirects', () => {
       assert.throws(
         () => createHttpArchive({ url, redirectOrigins: [] }),
         (error) =>
-          error instanceof DebgeoError &&
-          error.code === 'CONFIG_INVALID' &&
-          !JSON.stringify(error.report).includes('secret'),
+          refusesWith('CONFIG_INVALID')(error) && !JSON.stringify(error.report).includes('secret'),
       );
     });
   }

@@ -7,13 +7,8 @@ import type { Archive } from '../../src/archive/archive.ts';
 import { createHttpArchive } from '../../src/archive/http-archive.ts';
 import type { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
-import {
-  archiveContract,
-  type ArchiveUnderTest,
-  never,
-  readAll,
-  rejectsWith,
-} from './archive-contract.ts';
+import { refusesWith } from '../support/refuses-with.ts';
+import { archiveContract, type ArchiveUnderTest, never, readAll } from './archive-contract.ts';
 import { startServer, type TestServer } from './test-server.ts';
 
 const MiB = 1024 * 1024;
@@ -161,10 +156,13 @@ describe('an archive behind http', () => {
   it('takes 304 for unchanged only where it asked a condition', async () => {
     server.handle = (_, response) => void response.writeHead(304).end();
 
-    await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'ARCHIVE_UNREACHABLE');
-    await rejectsWith(
+    await assert.rejects(
+      archive.fetchReleaseSet('dists/a', null, never),
+      refusesWith('ARCHIVE_UNREACHABLE'),
+    );
+    await assert.rejects(
       archive.fetchReleaseSet('dists/a', { etag: null, lastModified: null }, never),
-      'ARCHIVE_UNREACHABLE',
+      refusesWith('ARCHIVE_UNREACHABLE'),
     );
   });
 
@@ -196,7 +194,7 @@ describe('an archive behind http', () => {
   it('asks once where a new connection is reset instead of an answer', async () => {
     server.handle = (request) => void request.socket.resetAndDestroy();
 
-    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(get(), refusesWith('ARCHIVE_UNREACHABLE'));
 
     assert.equal(server.requests.length, 1);
   });
@@ -214,8 +212,8 @@ describe('an archive behind http', () => {
     it(`says ${code} for ${status}, for the Release set, too`, async () => {
       server.handle = (_, response) => void response.writeHead(status).end();
 
-      await rejectsWith(get(), code);
-      await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), code);
+      await assert.rejects(get(), refusesWith(code));
+      await assert.rejects(archive.fetchReleaseSet('dists/a', null, never), refusesWith(code));
     });
   }
 
@@ -262,14 +260,14 @@ describe('an archive behind http', () => {
     await gone.close();
     archive = createHttpArchive({ url: gone.url, redirectOrigins: [], limits: LIMITS });
 
-    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(get(), refusesWith('ARCHIVE_UNREACHABLE'));
   });
 
   it('ends a request that is never answered', async () => {
     becomeImpatient({ answerMs: 300 });
     server.handle = () => {};
 
-    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(get(), refusesWith('ARCHIVE_UNREACHABLE'));
   });
 
   it('ends a file that stops in the middle', async () => {
@@ -277,7 +275,7 @@ describe('an archive behind http', () => {
     server.handle = (_, response) =>
       void response.writeHead(200, { 'content-length': 100 }).write('some');
 
-    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(get(), refusesWith('ARCHIVE_UNREACHABLE'));
   });
 
   it('frees the connection of a file that is never read', async () => {
@@ -294,7 +292,7 @@ describe('an archive behind http', () => {
       await new Promise((resolve) => setTimeout(resolve, 20));
 
     assert.ok(closed);
-    await rejectsWith(readAll(unread), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(readAll(unread), refusesWith('ARCHIVE_UNREACHABLE'));
   });
 
   it('ends a file that drips', async () => {
@@ -304,7 +302,7 @@ describe('an archive behind http', () => {
       response.on('close', () => clearInterval(drip));
     };
 
-    await rejectsWith(get(), 'ARCHIVE_SLOW');
+    await assert.rejects(get(), refusesWith('ARCHIVE_SLOW'));
   });
 
   it('does not take a slow reader for a slow archive', async () => {
@@ -324,7 +322,10 @@ describe('an archive behind http', () => {
     becomeImpatient({ fetchMs: 100 });
     server.handle = () => {};
 
-    await rejectsWith(archive.fetchReleaseSet('dists/a', null, never), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(
+      archive.fetchReleaseSet('dists/a', null, never),
+      refusesWith('ARCHIVE_UNREACHABLE'),
+    );
   });
 
   it('ends a file without end at the bound', async () => {
@@ -337,14 +338,14 @@ describe('an archive behind http', () => {
       more();
     };
 
-    await rejectsWith(get(), 'LIMIT_EXCEEDED');
+    await assert.rejects(get(), refusesWith('LIMIT_EXCEEDED'));
   });
 
   it('refuses an announced size above the bound before it reads', async () => {
     server.handle = (_, response) =>
       response.writeHead(200, { 'content-length': 2 * MiB }).flushHeaders();
 
-    await rejectsWith(archive.open(file, MiB, never), 'LIMIT_EXCEEDED');
+    await assert.rejects(archive.open(file, MiB, never), refusesWith('LIMIT_EXCEEDED'));
   });
 
   for (const [how, head] of [
@@ -357,7 +358,7 @@ describe('an archive behind http', () => {
         setTimeout(() => response.socket?.end(), 20);
       };
 
-      await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+      await assert.rejects(get(), refusesWith('ARCHIVE_UNREACHABLE'));
     });
   }
 
@@ -368,7 +369,7 @@ describe('an archive behind http', () => {
     ]) {
       server.handle = (_, response) => void response.socket?.end(bytes);
 
-      await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+      await assert.rejects(get(), refusesWith('ARCHIVE_UNREACHABLE'));
     }
   });
 
@@ -378,7 +379,7 @@ describe('an archive behind http', () => {
       setTimeout(() => response.socket?.resetAndDestroy(), 20);
     };
 
-    await rejectsWith(get(), 'ARCHIVE_UNREACHABLE');
+    await assert.rejects(get(), refusesWith('ARCHIVE_UNREACHABLE'));
   });
 
   it('does not decode what a server encodes unasked', async () => {

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import * as openpgp from 'openpgp';
 
 import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
-import { rejectsWith } from './archive-contract.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 import {
   BODY,
   ed25519,
@@ -61,9 +61,9 @@ describe('verifyReleaseSet', () => {
     const set = await signedBy(expired, { created: yearsAgo(4) });
 
     await verifyReleaseSet(set, keyringOf(expired), yearsAgo(2));
-    await rejectsWith(
+    await assert.rejects(
       verifyReleaseSet(set, keyringOf(expired), yearsAgo(0.5)),
-      'SIGNATURE_KEY_EXPIRED',
+      refusesWith('SIGNATURE_KEY_EXPIRED'),
     );
   });
 
@@ -97,13 +97,13 @@ describe('verifyReleaseSet', () => {
   }
 
   it('counts a revocation in either copy of a key that the keyring holds twice', async () => {
-    await rejectsWith(
+    await assert.rejects(
       verifyReleaseSet(await signedBy(rsa), keyringOf(rsa, revoked), now),
-      'SIGNATURE_KEY_REVOKED',
+      refusesWith('SIGNATURE_KEY_REVOKED'),
     );
-    await rejectsWith(
+    await assert.rejects(
       verifyReleaseSet(await signedBy(rsa), keyringOf(revoked, rsa), now),
-      'SIGNATURE_KEY_REVOKED',
+      refusesWith('SIGNATURE_KEY_REVOKED'),
     );
     await verifyReleaseSet(
       await signedBy(expired),
@@ -120,7 +120,10 @@ describe('verifyReleaseSet', () => {
     ['secret', Buffer.from(rsa.write())],
   ] as const) {
     it(`refuses a keyring that is ${what}`, async () => {
-      await rejectsWith(verifyReleaseSet(await signedBy(rsa), keyring, now), 'CONFIG_INVALID');
+      await assert.rejects(
+        verifyReleaseSet(await signedBy(rsa), keyring, now),
+        refusesWith('CONFIG_INVALID'),
+      );
     });
   }
 
@@ -161,12 +164,15 @@ describe('verifyReleaseSet', () => {
   });
 
   it('says RELEASE_UNSIGNED for a Release alone, and RELEASE_MISSING for nothing', async () => {
-    await rejectsWith(
+    await assert.rejects(
       verifyReleaseSet({ ...nothing, release: Buffer.from(BODY) }, keyringOf(rsa), now),
-      'RELEASE_UNSIGNED',
+      refusesWith('RELEASE_UNSIGNED'),
     );
-    await rejectsWith(verifyReleaseSet(nothing, keyringOf(rsa), now), 'RELEASE_MISSING');
-    await rejectsWith(verifyReleaseSet(nothing, null, now), 'RELEASE_MISSING');
+    await assert.rejects(
+      verifyReleaseSet(nothing, keyringOf(rsa), now),
+      refusesWith('RELEASE_MISSING'),
+    );
+    await assert.rejects(verifyReleaseSet(nothing, null, now), refusesWith('RELEASE_MISSING'));
   });
 
   it('without a keyring takes the body out of the frame, and a plain file as it is', async () => {
@@ -184,6 +190,9 @@ describe('verifyReleaseSet', () => {
     const one = await signText(rsa, BODY);
     const set = inRelease(clearsigned(BODY, armored(...Array.from({ length: 33 }, () => one))));
 
-    await rejectsWith(verifyReleaseSet(set, keyringOf(rsa), now), 'SIGNATURE_MALFORMED');
+    await assert.rejects(
+      verifyReleaseSet(set, keyringOf(rsa), now),
+      refusesWith('SIGNATURE_MALFORMED'),
+    );
   });
 });

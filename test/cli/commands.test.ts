@@ -3,7 +3,6 @@
  * the servers of a world are.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,10 +15,11 @@ import { stringify } from 'yaml';
 import { connectDatabase } from '../../src/database/orm.ts';
 import type { DistributionStatus } from '../../src/database/views/status.ts';
 import { createSigningKey } from '../../src/made-archive/signing-key.ts';
+import { startNode } from '../support/child.ts';
+import { debgeo, environmentOf, MAIN, runDebgeo } from '../support/debgeo.ts';
 import { freshDatabase, servers } from '../support/servers.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
 /** No server listens on it. */
 const NO_SERVER = '127.0.0.1:1';
 const DONE = 0;
@@ -28,43 +28,6 @@ const USAGE = 2;
 const REFUSED = 3;
 const UNREACHABLE = 4;
 const CANCELLED = 5;
-
-interface Result {
-  readonly exitCode: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-const start = (command: string, environment: NodeJS.ProcessEnv) =>
-  spawn(process.execPath, [MAIN, ...command.split(' ')], {
-    env: { ...process.env, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-
-const environmentOf = (world: World): NodeJS.ProcessEnv => ({
-  DATABASE_URL: world.databaseUrl,
-  TEMPORAL_ADDRESS: world.temporalAddress,
-  TEMPORAL_NAMESPACE: world.namespace,
-});
-
-const debgeo = (
-  world: World,
-  command: string,
-  environment: NodeJS.ProcessEnv = {},
-): Promise<Result> => run(command, { ...environmentOf(world), ...environment });
-
-/** Runs a command to its end; a minute is far more than any of them may take. */
-const run = async (command: string, environment: NodeJS.ProcessEnv = {}): Promise<Result> => {
-  const child = start(command, environment);
-  const killed = setTimeout(() => child.kill('SIGKILL'), 60_000);
-  const [stdout, stderr, [exitCode]] = await Promise.all([
-    child.stdout.toArray(),
-    child.stderr.toArray(),
-    once(child, 'close'),
-  ]);
-  clearTimeout(killed);
-  return { exitCode: exitCode as number | null, stdout: stdout.join(''), stderr: stderr.join('') };
-};
 
 /** The code that an error begins with, and the names of its parts. */
 const partsOf = (text: string): { code: string | undefined; parts: string[] } => ({
@@ -172,7 +135,7 @@ test('with a worker', async (t) => {
   });
 
   await t.test('a command whose reader has gone ends in silence', async () => {
-    const child = start('doctor', environmentOf(world));
+    const child = startNode(MAIN, ['doctor'], environmentOf(world));
     child.stdout.once('data', () => child.stdout.destroy());
     const [stderr] = await Promise.all([child.stderr.toArray(), once(child, 'close')]);
 
@@ -487,10 +450,10 @@ test('without a worker', { concurrency: true }, async (t) => {
 test('migrate makes the tables once, and commands say when it has not run', async () => {
   const environment = { DATABASE_URL: await freshDatabase() };
 
-  const before = await run('status', environment);
-  const first = await run('migrate', environment);
-  const second = await run('migrate', environment);
-  const after = await run('status', environment);
+  const before = await runDebgeo('status', environment);
+  const first = await runDebgeo('migrate', environment);
+  const second = await runDebgeo('migrate', environment);
+  const after = await runDebgeo('status', environment);
 
   assert.equal(before.exitCode, FAILED);
   assert.equal(partsOf(before.stderr).code, 'SCHEMA_OUTDATED');
@@ -501,7 +464,7 @@ test('migrate makes the tables once, and commands say when it has not run', asyn
 
 for (const command of ['frobnicate', 'update', 'status --colour', 'status --demo --dev'])
   test(`${command} is a usage error`, async () => {
-    const result = await run(command);
+    const result = await runDebgeo(command);
 
     assert.equal(result.exitCode, USAGE);
     assert.equal(result.stdout, '');

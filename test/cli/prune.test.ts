@@ -1,39 +1,14 @@
 /** `debgeo prune` as an operator runs it: a process of its own. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
 import test from 'node:test';
 
 import { sql } from 'kysely';
 
 import type { PruneStatus } from '../../src/database/prune/prunes.ts';
-import { DebgeoError } from '../../src/domain/errors.ts';
 import { askPrune } from '../../src/temporal/updates.ts';
-import { aPackage, aWorld, type World } from '../support/world.ts';
-
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
-
-const debgeo = async (
-  world: World,
-  command: string,
-): Promise<{ exitCode: number; stdout: string; stderr: string }> => {
-  const environment = {
-    DATABASE_URL: world.databaseUrl,
-    TEMPORAL_ADDRESS: world.temporalAddress,
-    TEMPORAL_NAMESPACE: world.namespace,
-  };
-  const child = spawn(process.execPath, [MAIN, ...command.split(' ')], {
-    env: { ...process.env, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const [stdout, stderr, [exitCode]] = await Promise.all([
-    child.stdout.toArray(),
-    child.stderr.toArray(),
-    once(child, 'close'),
-  ]);
-  return { exitCode: exitCode as number, stdout: stdout.join(''), stderr: stderr.join('') };
-};
+import { debgeo } from '../support/debgeo.ts';
+import { refusesWith } from '../support/refuses-with.ts';
+import { aPackage, aWorld } from '../support/world.ts';
 
 test('prune', async (t) => {
   const world = await aWorld(t, { sites: ['fra'] });
@@ -52,9 +27,7 @@ test('prune', async (t) => {
     assert.deepEqual(await world.site('fra').contents(), before);
   });
 
-  await sql`update replication_sites set grace_ms = 0, kept_generations = 1`.execute(
-    world.database.read.kysely,
-  );
+  await world.tune({ graceMs: 0, keptGenerations: 1 });
   let wouldGo = 0;
 
   await t.test('--dry-run says what would be deleted and changes nothing', async () => {
@@ -127,9 +100,6 @@ test('prune', async (t) => {
 
     const asked = world.withTemporal((client) => askPrune(client, 'fra', { workerMs: 500 }));
 
-    await assert.rejects(
-      asked,
-      (error) => error instanceof DebgeoError && error.code === 'NO_WORKER',
-    );
+    await assert.rejects(asked, refusesWith('NO_WORKER'));
   });
 });

@@ -4,13 +4,15 @@
  */
 import { sql } from 'kysely';
 
-import { connectDatabase, type Database, type Tx } from '../../src/database/orm.ts';
-import { one, run } from '../../src/database/sql.ts';
+import { applyConfiguration } from '../../src/database/configuration/apply-configuration.ts';
+import { connectDatabase, type Database } from '../../src/database/orm.ts';
+import { one } from '../../src/database/sql.ts';
 import { BlobSet } from '../../src/domain/blob-set.ts';
 import type { Blob } from '../../src/domain/blob.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import type { Snapshot, Validator } from '../../src/domain/snapshot.ts';
+import { aConfiguration } from '../support/configuration.ts';
 import { migratedDatabase } from '../support/servers.ts';
 
 export const DISTRIBUTION = 'debian-bookworm';
@@ -32,46 +34,35 @@ export async function aDistribution(
   } = {},
 ): Promise<Fixture> {
   const db = await connectDatabase(await migratedDatabase());
-  const distributionId = await db.transaction(async (tx) => {
-    const url = options.url ?? 'http://127.0.0.1:1';
-    await run(
-      tx,
-      sql`
-        insert into archives (name, url, mount, keyring)
-        values ('debian', ${url}, 'debian', ${options.keyring ?? null})`,
-    );
-    const tuning = JSON.stringify(options.tuning ?? {});
-    const distribution = await one(
-      tx,
-      sql<{ id: number }>`
-        insert into debian_distributions (name, archive_id, suite, components, tuning)
-        select ${DISTRIBUTION}, id, 'stable', ${options.components ?? []}::text[], ${tuning}::jsonb
-        from archives
-        returning id`,
-    );
-    const { id } = distribution!;
-    for (const site of options.sites ?? []) await insertSite(tx, id, site);
-    return id;
-  });
+  const sites = options.sites ?? [];
+  await applyConfiguration(
+    db,
+    aConfiguration({
+      archive: {
+        ...(options.url === undefined ? {} : { url: options.url }),
+        keyring: options.keyring ?? null,
+      },
+      sites: sites.length === 0 ? ['primary'] : sites,
+      distributions: {
+        [DISTRIBUTION]: {
+          suite: 'stable',
+          components: options.components ?? [],
+          sites,
+          poll: 600_000,
+        },
+      },
+    }),
+    false,
+  );
+  const distribution = await one(
+    db.read,
+    sql<{ id: number }>`
+      update debian_distributions
+      set tuning = ${JSON.stringify(options.tuning ?? {})}::jsonb
+      returning id`,
+  );
+  const distributionId = distribution!.id;
   return { db, distributionId, close: () => db.close() };
-}
-
-async function insertSite(tx: Tx, distributionId: number, site: string): Promise<void> {
-  const url = `http://127.0.0.1:1/${site}`;
-  await run(
-    tx,
-    sql`
-      insert into replication_sites (name, account_url, container, public_url, credential)
-      values (${site}, ${url}, 'c', ${url}, '{"env": "X"}')`,
-  );
-  await run(
-    tx,
-    sql`
-      insert into distribution_replications (distribution_id, site_id)
-      select ${distributionId}, id
-      from replication_sites
-      where name = ${site}`,
-  );
 }
 
 export const aBlob = (path: string, content: string = path): Blob => ({

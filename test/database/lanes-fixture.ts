@@ -7,10 +7,7 @@ import type { TestContext } from 'node:test';
 
 import { readDistribution } from '../../src/database/catalog/distributions.ts';
 import { saveSnapshot } from '../../src/database/catalog/save-snapshot.ts';
-import {
-  applyConfiguration,
-  type AppliedConfiguration,
-} from '../../src/database/configuration/apply-configuration.ts';
+import { applyConfiguration } from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
 import {
   finishPublication,
@@ -24,15 +21,13 @@ import {
   startAttempt,
   type StepAttempt,
 } from '../../src/database/replications/attempts.ts';
-import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
+import { aConfiguration } from '../support/configuration.ts';
 import { replicationOf } from '../support/replication-of.ts';
 import { migratedDatabase } from '../support/servers.ts';
 import { blobSetOf } from './distribution-fixture.ts';
 
-export const says = (code: ErrorCode) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;
 export const digestOf = (text: string) => createHash('sha256').update(text).digest('hex') as Sha256;
 export const SIZE = 100;
 
@@ -42,32 +37,10 @@ export async function aDatabase(
 ): Promise<Database> {
   const db = await connectDatabase(await migratedDatabase(), options);
   t.after(() => db.close());
-  const site = (name: string) => ({
-    account_url: 'http://127.0.0.1/a',
-    container: name,
-    prefix: '',
-    public_url: `http://127.0.0.1/a/${name}`,
-    credential: { env: 'NONE' },
-    state: 'present' as const,
-  });
-  const distribution = (suite: string) => ({
-    archive: 'debian',
-    suite,
-    components: [],
-    architectures: [],
+  const configuration = aConfiguration({
     sites: ['fra', 'sin'],
-    primary: 'sin',
-    poll: 3_600_000,
-    accept_undated: false,
-    state: 'present' as const,
+    distributions: { stable: { primary: 'sin' }, testing: { primary: 'sin' } },
   });
-  const configuration: AppliedConfiguration = {
-    archives: {
-      debian: { url: 'http://127.0.0.1/', mount: 'debian', keyring: null, redirect_origins: [] },
-    },
-    sites: { fra: site('fra'), sin: site('sin') },
-    distributions: { stable: distribution('stable'), testing: distribution('testing') },
-  };
   await applyConfiguration(db, configuration, false);
   return db;
 }

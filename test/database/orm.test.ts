@@ -14,7 +14,8 @@ const SLOTS = 2;
  * run a statement.
  */
 async function cut(db: Database, busy: number): Promise<void> {
-  const others = sql`from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()`;
+  const others = sql`from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid()`;
   const deadline = Date.now() + 10_000;
   const isBusy = async () =>
     (await sql`select ${others} and wait_event = 'PgSleep'`.execute(db.read.kysely)).rows.length >=
@@ -23,7 +24,7 @@ async function cut(db: Database, busy: number): Promise<void> {
   await sql`select pg_terminate_backend(pid) ${others}`.execute(db.read.kysely);
 }
 
-test('connections that are lost inside of transactions leave no slot of the pool taken', async (t) => {
+test('connections lost inside of transactions leave no slot of the pool taken', async (t) => {
   const url = await migratedDatabase();
   const [db, operator] = [
     await connectDatabase(url, { poolMax: SLOTS }),
@@ -45,7 +46,7 @@ test('connections that are lost inside of transactions leave no slot of the pool
 
 const ARCHIVE = { name: 'debian', url: 'http://127.0.0.1:1', mount: 'debian', keyring: null };
 
-test('a transaction whose entities are changed and not flushed is rolled back, all of it', async (t) => {
+test('a transaction whose changed entities are not flushed is rolled back whole', async (t) => {
   const db = await connectDatabase(await migratedDatabase());
   t.after(() => db.close());
   await db.transaction(async ({ em }) => {

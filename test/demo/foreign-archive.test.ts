@@ -11,9 +11,6 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 
-import { sql } from 'kysely';
-
-import { run } from '../../src/database/sql.ts';
 import {
   makeBinaryPackage,
   makeSourcePackage,
@@ -23,7 +20,7 @@ import { createSigningKey } from '../../src/made-archive/signing-key.ts';
 import { createAptClient } from '../../src/witness/apt-client.ts';
 import { createBuiltinClient } from '../../src/witness/builtin-client.ts';
 import { walkSite } from '../../src/witness/walk-site.ts';
-import { filesOf, openWorkshop, type Workshop } from '../support/made-archives.ts';
+import { filesOf, Workshop } from '../support/made-archives.ts';
 import { NEEDS_ARCHIVE_MAKERS } from '../support/needs.ts';
 import { aWorld } from '../support/world.ts';
 
@@ -47,7 +44,7 @@ const packagesOf = (suite: string): Package[] => [
 ];
 
 const aWorkshop = async (t: TestContext): Promise<Workshop> => {
-  const workshop = await openWorkshop();
+  const workshop = await Workshop.open();
   t.after(() => workshop.close());
   return workshop;
 };
@@ -118,19 +115,8 @@ test(
     await workshop.flatAptFtparchive(root, 'flat', packagesOf('flat'));
     const keyring = await readFile(workshop.keyringFile);
     const world = await aWorld(t, { worker: 'none', suites: ['aptly', 'ftparchive', 'flat'] });
-    await run(
-      world.database.read,
-      sql`
-        update archives
-        set url = ${pathToFileURL(root).href}, keyring = ${keyring}`,
-    );
-    await run(
-      world.database.read,
-      sql`
-        update debian_distributions
-        set suite = 'flat/'
-        where name = 'flat'`,
-    );
+    await world.tune({ archiveUrl: pathToFileURL(root).href, keyring });
+    await world.tune({ suite: 'flat/' }, 'flat');
     await world.startWorker();
 
     for (const [name, suite, kind] of [

@@ -8,6 +8,7 @@ import { test, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import { runScript } from '../../src/demo/run-command.ts';
+import { stopChild } from '../support/child.ts';
 
 const WIPE_FOLDER = fileURLToPath(new URL('../../src/demo/wipe-folder.ts', import.meta.url));
 
@@ -44,7 +45,7 @@ test('the folder of running servers keeps its files', async (t) => {
   const keeper = spawn(process.execPath, ['--input-type=module', '--eval', HOLD_LOCK, folder], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  t.after(() => keeper.kill('SIGKILL'));
+  t.after(() => stopChild(keeper, 'SIGKILL'));
   await once(keeper.stdout, 'data');
 
   const { exitCode } = await runScript(WIPE_FOLDER, [folder]);

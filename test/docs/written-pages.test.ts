@@ -133,7 +133,7 @@ for (const path of ['README.md', 'docs/operating.md'])
     assert.deepEqual(Object.keys(distributions), ['bookworm-updates']);
   });
 
-test('the site in docs/docker.md is one that apply takes, with a credential that compose gives', () => {
+test('the site in docs/docker.md is one that apply takes, with the credential of compose', () => {
   const [sample] = blocksOf(read('docs/docker.md'), 'yaml');
   const { sites } = parseConfiguration(sample!, join(root, 'debgeo.yaml'));
 

@@ -5,7 +5,7 @@ import { BlobSet } from '../../src/domain/blob-set.ts';
 import type { Blob } from '../../src/domain/blob.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256FromBytes, sha256Of, SHA256_BYTES } from '../../src/domain/sha256.ts';
-import { refuses } from './refuses.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const A = sha256Of(Buffer.from('a'));
 const B = sha256Of(Buffer.from('b'));
@@ -62,13 +62,15 @@ describe('BlobSet', () => {
     const blobs = new BlobSet();
     blobs.add(blob('a'));
 
-    refuses('INDEX_CONTRADICTION', () => blobs.add(blob('a', B)));
-    refuses('INDEX_CONTRADICTION', () => blobs.add(blob('a', A, 2)));
+    assert.throws(() => blobs.add(blob('a', B)), refusesWith('INDEX_CONTRADICTION'));
+    assert.throws(() => blobs.add(blob('a', A, 2)), refusesWith('INDEX_CONTRADICTION'));
   });
 
   it('refuses the path of an index', () => {
-    refuses('HOSTILE_PATH', () =>
-      new BlobSet([parseRepoPath('sub/Contents-amd64.gz')]).add(blob('sub/Contents-amd64.gz')),
+    assert.throws(
+      () =>
+        new BlobSet([parseRepoPath('sub/Contents-amd64.gz')]).add(blob('sub/Contents-amd64.gz')),
+      refusesWith('HOSTILE_PATH'),
     );
   });
 
@@ -84,25 +86,28 @@ describe('BlobSet', () => {
       const blobs = new BlobSet();
       blobs.add(blob(one));
 
-      refuses('PATH_AMBIGUOUS', () => blobs.add(blob(other, B)), other);
-      refuses('PATH_AMBIGUOUS', () => blobs.add(blob(other, A, 2)), other);
+      assert.throws(() => blobs.add(blob(other, B)), refusesWith('PATH_AMBIGUOUS'), other);
+      assert.throws(() => blobs.add(blob(other, A, 2)), refusesWith('PATH_AMBIGUOUS'), other);
       blobs.add(blob(other));
       assert.deepEqual(blobsOf(blobs), [blob(one), blob(other)]);
     }
-    refuses('HOSTILE_PATH', () => new BlobSet([parseRepoPath('Release')]).add(blob('release')));
+    assert.throws(
+      () => new BlobSet([parseRepoPath('Release')]).add(blob('release')),
+      refusesWith('HOSTILE_PATH'),
+    );
   });
 
   it('bounds how often files are named, the same one too', () => {
     const blobs = new BlobSet([], { snapshotBlobs: 10, snapshotNamings: 3 });
     for (const path of ['a', 'a', 'a']) blobs.add(blob(path));
 
-    refuses('LIMIT_EXCEEDED', () => blobs.add(blob('a')));
+    assert.throws(() => blobs.add(blob('a')), refusesWith('LIMIT_EXCEEDED'));
   });
 
   it('is bounded, and a path that is there is no more', () => {
     const blobs = new BlobSet([], { snapshotBlobs: 2, snapshotNamings: 10 });
     for (const path of ['a', 'b', 'a']) blobs.add(blob(path));
 
-    refuses('LIMIT_EXCEEDED', () => blobs.add(blob('c')));
+    assert.throws(() => blobs.add(blob('c')), refusesWith('LIMIT_EXCEEDED'));
   });
 });

@@ -3,9 +3,10 @@ import { describe, it } from 'node:test';
 
 import { isSameText, splitClearsigned, splitSignatures } from '../../src/domain/clearsigned.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { refuses } from './refuses.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const SIGNATURE = '-----BEGIN PGP SIGNATURE-----\n\niQ==\n=deO1\n-----END PGP SIGNATURE-----\n';
+const SIGNED = Buffer.from([0x89]);
 const HEAD = '-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n';
 const RELEASE = 'Origin: Debian\nSHA256:\n 00 1 main/Packages\n';
 
@@ -17,7 +18,7 @@ describe('splitClearsigned', () => {
     const parts = split(HEAD + RELEASE + SIGNATURE);
 
     assert.equal(Buffer.from(parts.body).toString(), RELEASE);
-    assert.deepEqual(parts.signatures, [SIGNATURE]);
+    assert.deepEqual(parts.signatures, [SIGNED]);
   });
 
   it('accepts CRLF, blanks at line ends, no LF at the end, any armor header and none', () => {
@@ -45,7 +46,7 @@ describe('splitClearsigned', () => {
   it('accepts several signature blocks at the end', () => {
     const parts = split(HEAD + RELEASE + SIGNATURE + SIGNATURE);
 
-    assert.deepEqual(parts.signatures, [SIGNATURE, SIGNATURE]);
+    assert.deepEqual(parts.signatures, [SIGNED, SIGNED]);
   });
 
   const whole = HEAD + RELEASE + SIGNATURE;
@@ -66,6 +67,21 @@ describe('splitClearsigned', () => {
     'a dash that is not escaped': `${HEAD}-A: b\n${SIGNATURE}`,
     'an armor line of another kind in the text': `${HEAD}-----BEGIN PGP MESSAGE-----\n${SIGNATURE}`,
     'a signature with a wrong checksum': whole.replace('=deO1', '=abcd'),
+    'a checksum of one character': whole.replace('=deO1', '=w'),
+    'a checksum of three characters': whole.replace('=deO1', '=deO'),
+    'a checksum of five characters': whole.replace('=deO1', '=deO1A'),
+    'a checksum that is none of base64': whole.replace('=deO1', '=de&1'),
+    'text behind the checksum': whole.replace('=deO1', '=deO1\niQ=='),
+    'text behind half a checksum': whole.replace('=deO1', '=deO\n\nY'),
+    'two checksums': whole.replace('=deO1', '=deO1\n=deO1'),
+    'a checksum alone': whole.replace('iQ==\n', ''),
+    'other characters than base64': whole.replace('iQ==', 'iQ!='),
+    'a blank in the base64': whole.replace('iQ==', 'i Q=='),
+    'an empty line in the armor': whole.replace('=deO1', '\n=deO1'),
+    'padding within the base64': whole.replace('iQ==', 'iQ==\niQ=='),
+    'base64 without its padding': whole.replace('iQ==', 'iQ'),
+    'base64 with too much padding': whole.replace('iQ==', 'iQ==='),
+    'an empty armor': whole.replace('iQ==\n=deO1\n', ''),
     'a signature without an empty line before it': HEAD + RELEASE + SIGNATURE.replace('\n\n', '\n'),
     'a header of the signature without a colon':
       HEAD + RELEASE + SIGNATURE.replace('\n\n', '\nhello\n\n'),
@@ -82,35 +98,51 @@ describe('splitClearsigned', () => {
     'a CR inside a line': whole.replace('Debian', 'Debian\rOrigin: evil'),
   };
   for (const [what, text] of Object.entries(refused)) {
-    it(`refuses ${what}`, () => refuses('SIGNATURE_MALFORMED', () => split(text)));
+    it(`refuses ${what}`, () =>
+      assert.throws(() => split(text), refusesWith('SIGNATURE_MALFORMED')));
   }
 
   it('refuses text that is not UTF-8', () => {
-    refuses('SIGNATURE_MALFORMED', () =>
-      splitClearsigned(Buffer.from(whole.replace('Debian', 'D\xe9bian'), 'latin1')),
+    assert.throws(
+      () => splitClearsigned(Buffer.from(whole.replace('Debian', 'D\xe9bian'), 'latin1')),
+      refusesWith('SIGNATURE_MALFORMED'),
     );
   });
 
   it('refuses every truncation', () => {
     for (let length = 0; length < whole.length - 1; length += 1)
-      refuses('SIGNATURE_MALFORMED', () => split(whole.slice(0, length)), `${length}`);
+      assert.throws(
+        () => split(whole.slice(0, length)),
+        refusesWith('SIGNATURE_MALFORMED'),
+        `${length}`,
+      );
   });
 });
 
 it('bounds the lines, before it makes any of them', () => {
   const lines = Buffer.alloc(LIMITS.releaseLines + 1, '\n');
 
-  refuses('LIMIT_EXCEEDED', () => splitClearsigned(lines));
-  refuses('LIMIT_EXCEEDED', () => splitSignatures(lines));
-  refuses('SIGNATURE_MALFORMED', () => splitSignatures(lines.subarray(2)));
+  assert.throws(() => splitClearsigned(lines), refusesWith('LIMIT_EXCEEDED'));
+  assert.throws(() => splitSignatures(lines), refusesWith('LIMIT_EXCEEDED'));
+  assert.throws(() => splitSignatures(lines.subarray(2)), refusesWith('SIGNATURE_MALFORMED'));
 });
 
 describe('splitSignatures', () => {
   it('gives the blocks of a detached signature', () => {
     assert.deepEqual(splitSignatures(Buffer.from(SIGNATURE + SIGNATURE.replaceAll('\n', '\r\n'))), [
-      SIGNATURE,
-      SIGNATURE,
+      SIGNED,
+      SIGNED,
     ]);
+  });
+
+  it('refuses what GnuPG reads otherwise in a file that apt does not strip of blanks', () => {
+    for (const text of [
+      SIGNATURE.replace('\n\n', '\nComment:\t\n\n'),
+      SIGNATURE.replace('-----\n', `-----${' '.repeat(LIMITS.signedLineBytes)}\n`),
+    ]) {
+      assert.equal(split(HEAD + RELEASE + text).signatures.length, 1);
+      assert.throws(() => splitSignatures(Buffer.from(text)), refusesWith('SIGNATURE_MALFORMED'));
+    }
   });
 
   it('refuses anything else, and binary signatures', () => {
@@ -122,9 +154,16 @@ describe('splitSignatures', () => {
       SIGNATURE.slice(0, 40),
       '\u0088\u0001',
     ]) {
-      refuses('SIGNATURE_MALFORMED', () => splitSignatures(Buffer.from(text)), text);
+      assert.throws(
+        () => splitSignatures(Buffer.from(text)),
+        refusesWith('SIGNATURE_MALFORMED'),
+        text,
+      );
     }
-    refuses('SIGNATURE_MALFORMED', () => splitSignatures(Uint8Array.of(0x89, 0x02, 0x33)));
+    assert.throws(
+      () => splitSignatures(Uint8Array.of(0x89, 0x02, 0x33)),
+      refusesWith('SIGNATURE_MALFORMED'),
+    );
   });
 });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 
 import { judgeAge, judgeFreshness } from '../../src/domain/freshness.ts';
-import { refuses } from './refuses.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const NOW = new Date('2024-02-10T12:00:00Z');
 const after = (ms: number) => new Date(NOW.getTime() + ms);
@@ -22,12 +22,12 @@ describe('judgeFreshness', () => {
 
   it('accepts Valid-Until up to its very second, and refuses it after', () => {
     judge(after(-10), NOW);
-    refuses('RELEASE_EXPIRED', () => judge(after(-10), after(-1)));
+    assert.throws(() => judge(after(-10), after(-1)), refusesWith('RELEASE_EXPIRED'));
   });
 
   it('accepts clocks that differ by 10 s, and refuses more', () => {
     judge(after(10_000));
-    refuses('RELEASE_FUTURE', () => judge(after(10_001)));
+    assert.throws(() => judge(after(10_001)), refusesWith('RELEASE_FUTURE'));
   });
 
   it('accepts the same Date again, and refuses an older one', () => {
@@ -35,27 +35,44 @@ describe('judgeFreshness', () => {
 
     judge(after(-5000), null, newest);
     judge(after(-4000), null, newest);
-    refuses('RELEASE_ROLLBACK', () => judge(after(-6000), null, newest));
+    assert.throws(() => judge(after(-6000), null, newest), refusesWith('RELEASE_ROLLBACK'));
   });
 
   it('says rollback of an old and expired Release, and expired of one that is only that', () => {
-    refuses('RELEASE_ROLLBACK', () => judge(after(-6000), after(-1), { date: after(-5000) }));
-    refuses('RELEASE_EXPIRED', () => judge(after(-5000), after(-1), { date: after(-5000) }));
+    assert.throws(
+      () => judge(after(-6000), after(-1), { date: after(-5000) }),
+      refusesWith('RELEASE_ROLLBACK'),
+    );
+    assert.throws(
+      () => judge(after(-5000), after(-1), { date: after(-5000) }),
+      refusesWith('RELEASE_EXPIRED'),
+    );
   });
 
   it('refuses a Release without Date unless that is configured', () => {
-    refuses('RELEASE_UNDATED', () => judge(null));
+    assert.throws(() => judge(null), refusesWith('RELEASE_UNDATED'));
     judge(null, null, { date: NOW }, { acceptUndated: true });
-    refuses('RELEASE_EXPIRED', () => judge(null, after(-1), null, { acceptUndated: true }));
+    assert.throws(
+      () => judge(null, after(-1), null, { acceptUndated: true }),
+      refusesWith('RELEASE_EXPIRED'),
+    );
   });
 
   it('takes an older Date where that is accepted, and nothing else with it', () => {
     judge(after(-2), null, { date: after(-1) }, { acceptUndated: false, acceptOlder: true });
-    refuses('RELEASE_EXPIRED', () =>
-      judge(after(-2), after(-1), { date: after(-1) }, { acceptUndated: false, acceptOlder: true }),
+    assert.throws(
+      () =>
+        judge(
+          after(-2),
+          after(-1),
+          { date: after(-1) },
+          { acceptUndated: false, acceptOlder: true },
+        ),
+      refusesWith('RELEASE_EXPIRED'),
     );
-    refuses('RELEASE_UNDATED', () =>
-      judge(null, null, { date: after(-1) }, { acceptUndated: false, acceptOlder: true }),
+    assert.throws(
+      () => judge(null, null, { date: after(-1) }, { acceptUndated: false, acceptOlder: true }),
+      refusesWith('RELEASE_UNDATED'),
     );
   });
 

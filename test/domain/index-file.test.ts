@@ -12,7 +12,7 @@ import {
 } from '../../src/domain/index-file.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
-import { refuses } from './refuses.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const A = sha256Of(Buffer.from('a'));
 const B = sha256Of(Buffer.from('b'));
@@ -95,7 +95,7 @@ describe('PackagesReader', () => {
   it('names a blob per stanza', () => {
     const text =
       `Package: a\nFilename: pool/a_1%3a2+b~1_all.deb\nSize: 3\nMD5sum: ${MD5}\nSHA256: ${A}\n\n` +
-      `Package: b\nSHA256: ${B.toUpperCase()}\nSize: 0\nFilename: b.deb\n`;
+      `Package: b\nSHA256: ${B}\nSize: 0\nFilename: b.deb\n`;
 
     assert.deepEqual(packages(text), [
       { path: 'pool/a_1%3a2+b~1_all.deb', size: 3, sha256: A },
@@ -109,45 +109,49 @@ describe('PackagesReader', () => {
 
   it('takes Filename below the prefix', () => {
     assert.deepEqual(
-      packages(`Filename: b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub').map((blob) => blob.path),
+      packages(`Package: b\nFilename: b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub').map(
+        (blob) => blob.path,
+      ),
       ['sub/b.deb'],
     );
   });
 
-  it('refuses a stanza without Filename, Size or SHA256', () => {
-    const fields = ['Filename: b.deb\n', 'Size: 1\n', `SHA256: ${A}\n`];
+  it('refuses a stanza without Package, Filename, Size or SHA256', () => {
+    const fields = ['Package: b\n', 'Filename: b.deb\n', 'Size: 1\n', `SHA256: ${A}\n`];
 
     assert.equal(packages(fields.join('')).length, 1);
     for (const field of fields)
-      refuses(
-        'INDEX_MALFORMED',
-        () => packages(`Package: b\n${fields.filter((other) => other !== field).join('')}`),
+      assert.throws(
+        () => packages(fields.filter((other) => other !== field).join('')),
+        refusesWith('INDEX_MALFORMED'),
         field,
       );
-    refuses('INDEX_MALFORMED', () => packages('Package: b\n'));
-    refuses('INDEX_MALFORMED', () =>
-      packages(`Filename: b.deb\nSize: 1\nSHA512: ${'b'.repeat(128)}\n`),
+    assert.throws(() => packages('Package: b\n'), refusesWith('INDEX_MALFORMED'));
+    assert.throws(
+      () => packages(`Package: b\nFilename: b.deb\nSize: 1\nSHA512: ${'b'.repeat(128)}\n`),
+      refusesWith('INDEX_MALFORMED'),
     );
   });
 
   it('refuses sizes and digests that are none', () => {
     for (const size of ['-1', '1.5', '0x10', '1e3', '1 2', '9'.repeat(16)])
-      refuses(
-        'INDEX_MALFORMED',
-        () => packages(`Filename: b.deb\nSize: ${size}\nSHA256: ${A}\n`),
+      assert.throws(
+        () => packages(`Package: b\nFilename: b.deb\nSize: ${size}\nSHA256: ${A}\n`),
+        refusesWith('INDEX_MALFORMED'),
         size,
       );
-    for (const digest of ['', A.slice(1), `${A}0`, 'g'.repeat(64)])
-      refuses(
-        'INDEX_MALFORMED',
-        () => packages(`Filename: b.deb\nSize: 1\nSHA256: ${digest}\n`),
+    for (const digest of ['', A.slice(1), `${A}0`, 'g'.repeat(64), A.toUpperCase(), `\n ${A}`])
+      assert.throws(
+        () => packages(`Package: b\nFilename: b.deb\nSize: 1\nSHA256: ${digest}\n`),
+        refusesWith('INDEX_MALFORMED'),
         digest,
       );
   });
 
   it('refuses a file that is too large', () => {
-    refuses('LIMIT_EXCEEDED', () =>
-      packages(`Filename: b.deb\nSize: ${LIMITS.blobBytes + 1}\nSHA256: ${A}\n`),
+    assert.throws(
+      () => packages(`Package: b\nFilename: b.deb\nSize: ${LIMITS.blobBytes + 1}\nSHA256: ${A}\n`),
+      refusesWith('LIMIT_EXCEEDED'),
     );
   });
 
@@ -163,27 +167,39 @@ describe('PackagesReader', () => {
       'pool/',
       'Packages.gz',
     ]) {
-      refuses('HOSTILE_PATH', () => packages(`Filename: ${name}\nSize: 1\nSHA256: ${A}\n`), name);
+      assert.throws(
+        () => packages(`Package: b\nFilename: ${name}\nSize: 1\nSHA256: ${A}\n`),
+        refusesWith('HOSTILE_PATH'),
+        name,
+      );
     }
-    refuses('HOSTILE_PATH', () => packages(`Filename: ../b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub'));
-    refuses('HOSTILE_PATH', () =>
-      packages(`Filename: InRelease\nSize: 1\nSHA256: ${A}\n`, 'dists'),
+    assert.throws(
+      () => packages(`Package: b\nFilename: ../b.deb\nSize: 1\nSHA256: ${A}\n`, 'sub'),
+      refusesWith('HOSTILE_PATH'),
+    );
+    assert.throws(
+      () => packages(`Package: b\nFilename: InRelease\nSize: 1\nSHA256: ${A}\n`, 'dists'),
+      refusesWith('HOSTILE_PATH'),
     );
   });
 
   it('refuses names that apt asks for in a way that blob storage cannot answer', () => {
     for (const name of ['./b.deb', 'pool/./b.deb', './pool/b.deb'])
-      refuses(
-        'PATH_UNREADABLE',
-        () => packages(`Filename: ${name}\nSize: 1\nSHA256: ${A}\n`),
+      assert.throws(
+        () => packages(`Package: b\nFilename: ${name}\nSize: 1\nSHA256: ${A}\n`),
+        refusesWith('PATH_UNREADABLE'),
         name,
       );
-    assert.equal(packages(`Filename: .hidden/b.deb\nSize: 1\nSHA256: ${A}\n`).length, 1);
+    assert.equal(
+      packages(`Package: b\nFilename: .hidden/b.deb\nSize: 1\nSHA256: ${A}\n`).length,
+      1,
+    );
   });
 
   it('refuses a stanza that names two files', () => {
-    refuses('INDEX_MALFORMED', () =>
-      packages(`Filename: a.deb\nFilename: b.deb\nSize: 1\nSHA256: ${A}\n`),
+    assert.throws(
+      () => packages(`Package: b\nFilename: a.deb\nFilename: b.deb\nSize: 1\nSHA256: ${A}\n`),
+      refusesWith('INDEX_MALFORMED'),
     );
   });
 });
@@ -207,9 +223,9 @@ describe('SourcesReader', () => {
 
   it('refuses a Directory that apt asks for in a way that blob storage cannot answer', () => {
     for (const directory of ['.', './', './pool', 'pool/./h'])
-      refuses(
-        'PATH_UNREADABLE',
+      assert.throws(
         () => sources(stanza(`Directory: ${directory}\n`, ` ${A} 3 h.dsc\n`)),
+        refusesWith('PATH_UNREADABLE'),
         directory,
       );
   });
@@ -230,17 +246,24 @@ describe('SourcesReader', () => {
 
   it('unites the tables, and refuses a file without SHA-256', () => {
     assert.equal(sources(stanza('', ` ${A} 3 h.dsc\n ${B} 4 h.asc\n`)).length, 2);
-    refuses('INDEX_MALFORMED', () => sources(stanza('', ` ${B} 4 h.asc\n`)));
-    refuses('INDEX_MALFORMED', () => sources(`Package: h\nFiles:\n ${MD5} 3 h.dsc\n`));
-    refuses('INDEX_MALFORMED', () =>
-      sources(`Package: h\nChecksums-Sha512:\n ${'b'.repeat(128)} 3 h.dsc\n`),
+    assert.throws(() => sources(stanza('', ` ${B} 4 h.asc\n`)), refusesWith('INDEX_MALFORMED'));
+    assert.throws(
+      () => sources(`Package: h\nFiles:\n ${MD5} 3 h.dsc\n`),
+      refusesWith('INDEX_MALFORMED'),
     );
-    refuses('INDEX_MALFORMED', () => sources('Package: h\nDirectory: pool\n'));
+    assert.throws(
+      () => sources(`Package: h\nChecksums-Sha512:\n ${'b'.repeat(128)} 3 h.dsc\n`),
+      refusesWith('INDEX_MALFORMED'),
+    );
+    assert.throws(() => sources('Package: h\nDirectory: pool\n'), refusesWith('INDEX_MALFORMED'));
   });
 
   it('refuses a file that is listed differently', () => {
-    refuses('INDEX_CONTRADICTION', () => sources(stanza('', ` ${A} 4 h.dsc\n`)));
-    refuses('INDEX_CONTRADICTION', () => sources(stanza('', ` ${A} 3 h.dsc\n ${B} 3 h.dsc\n`)));
+    assert.throws(() => sources(stanza('', ` ${A} 4 h.dsc\n`)), refusesWith('INDEX_CONTRADICTION'));
+    assert.throws(
+      () => sources(stanza('', ` ${A} 3 h.dsc\n ${B} 3 h.dsc\n`)),
+      refusesWith('INDEX_CONTRADICTION'),
+    );
     assert.equal(sources(stanza('', ` ${A} 3 h.dsc\n ${A} 3 h.dsc\n`)).length, 1);
   });
 
@@ -252,21 +275,21 @@ describe('SourcesReader', () => {
       `${A} 3 h.dsc more`,
       MD5,
     ])
-      refuses('INDEX_MALFORMED', () => sources(stanza('', ` ${line}\n`)), line);
+      assert.throws(() => sources(stanza('', ` ${line}\n`)), refusesWith('INDEX_MALFORMED'), line);
   });
 
   it('refuses hostile folders and names', () => {
     for (const directory of ['..', '/etc', 'pool/../..', '/', 'dists/sid', 'a//b']) {
-      refuses(
-        'HOSTILE_PATH',
+      assert.throws(
         () => sources(stanza(`Directory: ${directory}\n`, ` ${A} 3 h.dsc\n`)),
+        refusesWith('HOSTILE_PATH'),
         directory,
       );
     }
     for (const name of ['../h.dsc', '/h.dsc', '.', 'InRelease']) {
-      refuses(
-        'HOSTILE_PATH',
+      assert.throws(
         () => sources(stanza('Directory: pool\n', ` ${A} 3 ${name}\n`, '')),
+        refusesWith('HOSTILE_PATH'),
         name,
       );
     }

@@ -5,7 +5,7 @@ import { publicationOrder } from '../../src/domain/publication-order.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
-import { refuses } from './refuses.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const A = sha256Of(Buffer.from('a'));
 const wanted = (path: string): PublishedName => ({ path: parseRepoPath(path), sha256: A, size: 1 });
@@ -100,21 +100,28 @@ describe('publicationOrder', () => {
   });
 
   it('refuses to take a distribution off the site', () => {
-    refuses('RELEASE_MISSING', () => order([], [`${S}/InRelease`, `${S}/main/Packages`]));
-    refuses('RELEASE_MISSING', () =>
-      order(
-        [absent(`${S}/InRelease`), absent(`${S}/Release`), wanted(`${S}/main/Packages`)],
-        [`${S}/Release`],
-      ),
+    assert.throws(
+      () => order([], [`${S}/InRelease`, `${S}/main/Packages`]),
+      refusesWith('RELEASE_MISSING'),
+    );
+    assert.throws(
+      () =>
+        order(
+          [absent(`${S}/InRelease`), absent(`${S}/Release`), wanted(`${S}/main/Packages`)],
+          [`${S}/Release`],
+        ),
+      refusesWith('RELEASE_MISSING'),
     );
   });
 
   it('refuses names of other suites', () => {
-    refuses('HOSTILE_PATH', () =>
-      order([wanted(`${S}/InRelease`), wanted('dists/sid-updates/main/Packages')], []),
+    assert.throws(
+      () => order([wanted(`${S}/InRelease`), wanted('dists/sid-updates/main/Packages')], []),
+      refusesWith('HOSTILE_PATH'),
     );
-    refuses('HOSTILE_PATH', () =>
-      order([wanted(`${S}/InRelease`)], ['dists/bookworm/main/Packages']),
+    assert.throws(
+      () => order([wanted(`${S}/InRelease`)], ['dists/bookworm/main/Packages']),
+      refusesWith('HOSTILE_PATH'),
     );
   });
 });

@@ -11,7 +11,7 @@ import {
   REPLICATION_TRANSITIONS,
   type Replication,
 } from '../../src/domain/replication.ts';
-import { seeded } from './refuses.ts';
+import { seeded } from '../support/seeded.ts';
 
 const served: Replication = {
   site: 'fra',
@@ -39,7 +39,7 @@ describe('isBehind', () => {
     assert.equal(isBehind(served), false);
   });
 
-  it('is true for a newer generation, an unfinished one, an open publication and a wish to verify', () => {
+  it('is true for a newer generation, an unfinished one, an open publication, a verify', () => {
     const behind: Partial<Replication>[] = [
       { served: 2 },
       { state: 'pending' },
@@ -63,7 +63,7 @@ describe('isBehind', () => {
     }
   });
 
-  it('is true while a publication is open, whatever holds the lane: there is no other way than through', () => {
+  it('is true while a publication is open, whatever holds the lane', () => {
     for (const held of [{ paused: true }, { state: 'cancelled' }] as const) {
       assert.equal(isBehind({ ...served, publishing: true, ...held }), true, JSON.stringify(held));
     }

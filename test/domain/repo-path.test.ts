@@ -10,7 +10,8 @@ import {
   poolPath,
   sitePath,
 } from '../../src/domain/repo-path.ts';
-import { refuses, seeded } from './refuses.ts';
+import { refusesWith } from '../support/refuses-with.ts';
+import { seeded } from '../support/seeded.ts';
 
 describe('parseRepoPath', () => {
   it('keeps names as they are written', () => {
@@ -85,23 +86,34 @@ describe('parseRepoPath', () => {
     ];
 
     for (const path of [...leaving, ...letters, ...encoded])
-      refuses('HOSTILE_PATH', () => parseRepoPath(path), JSON.stringify(path));
+      assert.throws(() => parseRepoPath(path), refusesWith('HOSTILE_PATH'), JSON.stringify(path));
   });
 
   it('refuses bytes that are no UTF-8 once they are decoded', () => {
-    refuses('HOSTILE_PATH', () => parseRepoPath(Buffer.from([0x61, 0xff, 0x62]).toString('utf8')));
+    assert.throws(
+      () => parseRepoPath(Buffer.from([0x61, 0xff, 0x62]).toString('utf8')),
+      refusesWith('HOSTILE_PATH'),
+    );
   });
 
   it('counts bytes, not characters, and segments', () => {
     assert.equal(parseRepoPath('a'.repeat(LIMITS.pathBytes)).length, LIMITS.pathBytes);
-    refuses('HOSTILE_PATH', () => parseRepoPath('a'.repeat(LIMITS.pathBytes + 1)));
-    refuses('HOSTILE_PATH', () => parseRepoPath('ü'.repeat(LIMITS.pathBytes / 2 + 1)));
-    refuses('HOSTILE_PATH', () =>
-      parseRepoPath(
-        Array(LIMITS.pathSegments + 1)
-          .fill('a')
-          .join('/'),
-      ),
+    assert.throws(
+      () => parseRepoPath('a'.repeat(LIMITS.pathBytes + 1)),
+      refusesWith('HOSTILE_PATH'),
+    );
+    assert.throws(
+      () => parseRepoPath('ü'.repeat(LIMITS.pathBytes / 2 + 1)),
+      refusesWith('HOSTILE_PATH'),
+    );
+    assert.throws(
+      () =>
+        parseRepoPath(
+          Array(LIMITS.pathSegments + 1)
+            .fill('a')
+            .join('/'),
+        ),
+      refusesWith('HOSTILE_PATH'),
     );
   });
 
@@ -168,8 +180,8 @@ describe('joinPath', () => {
 
   it('stays inside the folder', () => {
     for (const path of ['../x', '/x', '', '.', 'a/../../x'])
-      refuses('HOSTILE_PATH', () => joinPath('dists/bookworm', path), path);
-    refuses('HOSTILE_PATH', () => joinPath('dists/..', 'x'));
+      assert.throws(() => joinPath('dists/bookworm', path), refusesWith('HOSTILE_PATH'), path);
+    assert.throws(() => joinPath('dists/..', 'x'), refusesWith('HOSTILE_PATH'));
   });
 });
 
@@ -202,7 +214,8 @@ describe('poolPath', () => {
       'sub/By-Hash/x.deb',
     ];
 
-    for (const path of places) refuses('HOSTILE_PATH', () => poolPath(path), path);
+    for (const path of places)
+      assert.throws(() => poolPath(path), refusesWith('HOSTILE_PATH'), path);
   });
 });
 
@@ -223,7 +236,7 @@ describe('sitePath', () => {
 
   it('refuses a mount that is no folder or leaves no room', () => {
     for (const mount of ['', '..', '/a', 'a/', 'm'.repeat(LIMITS.mountBytes + 1)])
-      refuses('HOSTILE_PATH', () => sitePath(mount, parseRepoPath('x')), mount);
+      assert.throws(() => sitePath(mount, parseRepoPath('x')), refusesWith('HOSTILE_PATH'), mount);
   });
 
   it('leaves the name within the 1,024 characters of Azure', () => {

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 
 import { parseRelease } from '../../src/domain/release.ts';
 import { selectEntries } from '../../src/domain/select-entries.ts';
-import { refuses } from './refuses.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 /** A Release that lists the paths. */
 const listing = (paths: readonly string[], head = '') =>
@@ -126,12 +126,16 @@ describe('selectEntries', () => {
   });
 
   it('refuses what Release does not name', () => {
-    refuses('SELECTION_UNKNOWN', () => select(['non-free'], []));
-    refuses('SELECTION_UNKNOWN', () => select(['main', 'non-free'], []));
-    refuses('SELECTION_UNKNOWN', () => select([], ['amd64', 'riscv64']));
-    refuses('SELECTION_UNKNOWN', () =>
-      select([], ['source'], listing(['main/binary-amd64/Packages'])),
+    assert.throws(() => select(['non-free'], []), refusesWith('SELECTION_UNKNOWN'));
+    assert.throws(() => select(['main', 'non-free'], []), refusesWith('SELECTION_UNKNOWN'));
+    assert.throws(() => select([], ['amd64', 'riscv64']), refusesWith('SELECTION_UNKNOWN'));
+    assert.throws(
+      () => select([], ['source'], listing(['main/binary-amd64/Packages'])),
+      refusesWith('SELECTION_UNKNOWN'),
     );
-    refuses('SELECTION_UNKNOWN', () => select(['main'], [], listing(['Packages'])));
+    assert.throws(
+      () => select(['main'], [], listing(['Packages'])),
+      refusesWith('SELECTION_UNKNOWN'),
+    );
   });
 });

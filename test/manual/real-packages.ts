@@ -9,7 +9,7 @@ import { mkdir, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { readStanzas } from '../../src/witness/ask-as-apt.ts';
-import { openWorkshop } from '../support/made-archives.ts';
+import { Workshop } from '../support/made-archives.ts';
 import { NEEDS_ARCHIVE_MAKERS } from '../support/needs.ts';
 
 const PACKAGES = 200;
@@ -17,7 +17,7 @@ const BYTES_MAX = 100_000;
 const ROOT = join(import.meta.dirname, '../..');
 
 if (NEEDS_ARCHIVE_MAKERS.skip !== false) throw new Error(NEEDS_ARCHIVE_MAKERS.skip);
-const workshop = await openWorkshop();
+const workshop = await Workshop.open();
 try {
   process.exitCode = await replicate();
 } finally {

@@ -7,7 +7,8 @@ import test, { type TestContext } from 'node:test';
 
 import { sql } from 'kysely';
 
-import { aPackage, aWorld, PLANTED_MS, type Planted, type World } from '../support/world.ts';
+import { all, run } from '../../src/database/sql.ts';
+import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
 const CHANGED = 3;
 /** More than what the probe samples of a pool. */
@@ -21,14 +22,15 @@ const packagesOf = (count: number, changed: number) =>
   );
 
 /** Which version of each row stands there: what was written since has another one. */
-const registryOf = async (world: World): Promise<Set<string>> => {
-  const { rows } = await sql<{
-    version: string;
-  }>`select concat_ws(' ', site_id, path_id, xmin, ctid) as version from blob_registry`.execute(
-    world.database.read.kysely,
+async function registryOf(world: World): Promise<Set<string>> {
+  const rows = await all(
+    world.database.read,
+    sql<{ version: string }>`
+      select concat_ws(' ', site_id, path_id, xmin, ctid) as version
+      from blob_registry`,
   );
   return new Set(rows.map((row) => row.version));
-};
+}
 
 const askedOfArchive = (world: World): Map<string, number> => new Map(world.archiveServer.requests);
 
@@ -37,17 +39,20 @@ const askedSince = (world: World, before: ReadonlyMap<string, number>): string[]
     .flatMap(([path, count]) => Array<string>(count - (before.get(path) ?? 0)).fill(path))
     .sort();
 
+const kindOf = (path: string): string =>
+  path.includes('/pool/') ? 'pool' : path.includes('/by-hash/') ? 'by-hash' : 'published names';
+
 /** By method and place: `PUT pool 3`. */
-const askedOfSite = async (world: World): Promise<string[]> => {
+async function askedOfSite(world: World): Promise<string[]> {
   const counts = new Map<string, number>();
   for (const { method, path } of await world.site('fra').proxy.requests()) {
-    const kind = `${method} ${path.includes('/pool/') ? 'pool' : path.includes('/by-hash/') ? 'by-hash' : 'published names'}`;
+    const kind = `${method} ${kindOf(path)}`;
     counts.set(kind, (counts.get(kind) ?? 0) + 1);
   }
   return [...counts].map(([kind, count]) => `${kind} ${count}`).sort();
-};
+}
 
-const costOfChange = async (world: World, size: number) => {
+async function costOfChange(world: World, size: number) {
   await world.release(packagesOf(size, 0));
   await world.update();
   const [archive, registry] = [askedOfArchive(world), await registryOf(world)];
@@ -62,14 +67,14 @@ const costOfChange = async (world: World, size: number) => {
     'pool files read': asked.filter((path) => path.includes('/pool/')).length,
     'requests at the archive': asked.length,
   };
-};
+}
 
-const sameForAll = async (t: TestContext, activities?: Planted): Promise<void> => {
+async function sameForAll(t: TestContext, planted?: Planted): Promise<void> {
   const costs = [];
   for (const size of SIZES) {
     const world = await aWorld(t, {
       sites: ['fra'],
-      ...(activities && { activities, settleMs: PLANTED_MS }),
+      planted,
     });
     costs.push(await costOfChange(world, size));
   }
@@ -79,16 +84,14 @@ const sameForAll = async (t: TestContext, activities?: Planted): Promise<void> =
     JSON.stringify(costs[0]),
   );
   for (const cost of costs) assert.deepEqual(cost, costs[0]);
-};
+}
 
-const oneRequest = async (t: TestContext, activities?: Planted): Promise<void> => {
+async function oneRequest(t: TestContext, planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
     sites: ['fra'],
-    ...(activities && { activities, settleMs: PLANTED_MS }),
+    planted,
   });
-  await sql`update debian_distributions set poll_interval_ms = ${POLL_MS}`.execute(
-    world.database.read.kysely,
-  );
+  await world.tune({ pollMs: POLL_MS });
   await world.release(packagesOf(SIZES[0]!, 0));
   await world.update();
   // The first look after a change may ask for the files beside InRelease once more.
@@ -102,17 +105,17 @@ const oneRequest = async (t: TestContext, activities?: Planted): Promise<void> =
   assert.deepEqual(new Set(asked), new Set(['/dists/bookworm/InRelease']));
   assert.equal((await registryOf(world)).difference(registry).size, 0);
   assert.deepEqual(await askedOfSite(world), []);
-};
+}
 
-const mustFail = (
+function mustFail(
   what: string,
-  promise: (t: TestContext, activities: Planted) => Promise<void>,
-  activities: Planted,
-): void => {
+  promise: (t: TestContext, planted: Planted) => Promise<void>,
+  planted: Planted,
+): void {
   test(`its test notices ${what}`, { timeout: 120_000 }, async (t) => {
-    await assert.rejects(promise(t, activities), { name: 'AssertionError' });
+    await assert.rejects(promise(t, planted), assert.AssertionError);
   });
-};
+}
 
 test(
   'a change of three packages costs the same among thirty and among two hundred and forty',
@@ -130,7 +133,7 @@ mustFail('a plan that writes every row', sameForAll, (real, world) => ({
   ...real,
   syncBlobs: async (input) => {
     const answer = await real.syncBlobs(input);
-    await sql`update blob_registry set etag = etag`.execute(world.database.read.kysely);
+    await run(world.database.read, sql`update blob_registry set etag = etag`);
     return answer;
   },
 }));

@@ -4,12 +4,12 @@ import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, type Planted, PLANTED_MS } from '../support/world.ts';
+import { aPackage, aWorld, type Planted } from '../support/world.ts';
 
-const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
+async function promise(t: TestContext, planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
     sites: ['fra', 'sin'],
-    ...(activities && { activities, settleMs: PLANTED_MS }),
+    planted,
   });
   const kept = aPackage('kept', '1.0');
   await world.release([aPackage('hello', '1.0'), kept]);
@@ -38,7 +38,7 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
     writtenBefore,
     'what did not change is not written again',
   );
-};
+}
 
 test('a change reaches every site, and apt sees it there', NEEDS_APT, (t) => promise(t));
 

@@ -4,16 +4,12 @@ import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
 import type { Fault } from '../support/fault-proxy.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, type Planted, PLANTED_MS } from '../support/world.ts';
+import { aPackage, aWorld, type Planted } from '../support/world.ts';
 
-const promise = async (
-  t: TestContext,
-  fault: Fault | 'refuse',
-  activities?: Planted,
-): Promise<void> => {
+async function promise(t: TestContext, fault: Fault | 'refuse', planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
     sites: ['fra', 'sin', 'syd'],
-    ...(activities && { activities, settleMs: PLANTED_MS }),
+    planted,
   });
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
@@ -51,7 +47,7 @@ const promise = async (
     90_000,
   );
   await assertWhole(world, 'sin');
-};
+}
 
 test('a site that refuses connections holds up nobody, and catches up when it is back', (t) =>
   promise(t, 'refuse'));

@@ -5,42 +5,34 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 
-import { sql } from 'kysely';
-
 import type { Activities } from '../../activities/index.ts';
 import { writeStanza, type BinaryPackage } from '../../src/made-archive/deb-package.ts';
 import { createAptClient } from '../../src/witness/apt-client.ts';
 import type { Client } from '../../src/witness/client.ts';
 import { NEEDS_APT } from '../support/needs.ts';
-import {
-  aPackage,
-  aWorld,
-  type Planted,
-  PLANTED_MS,
-  type World,
-  type WorldSite,
-} from '../support/world.ts';
+import type { WorldSite } from '../support/world-site.ts';
+import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
 
 /** A world whose one distribution is flat: everything lies in one folder of the archive. */
-const aFlatWorld = async (t: TestContext, suite: string, activities?: Planted): Promise<World> => {
+async function aFlatWorld(t: TestContext, suite: string, planted?: Planted): Promise<World> {
   const world = await aWorld(t, {
     worker: 'none',
-    ...(activities && { activities, settleMs: PLANTED_MS }),
+    planted,
   });
-  await sql`update debian_distributions set suite = ${suite}`.execute(world.database.read.kysely);
+  await world.tune({ suite });
   await world.startWorker();
   return world;
-};
+}
 
 /** @param written how Packages names a file of that name */
-const releaseFlat = async (
+async function releaseFlat(
   world: World,
   folder: string,
   packages: readonly BinaryPackage[],
   written: (name: string) => string,
-): Promise<void> => {
+): Promise<void> {
   const stanzas = packages.map(({ control, file }) =>
     writeStanza(
       new Map([
@@ -60,19 +52,20 @@ const releaseFlat = async (
   const sums = indices
     .map(([name, bytes]) => ` ${sha256(bytes)} ${bytes.length} ${name}\n`)
     .join('');
-  const release = `Origin: debgeo\nSuite: flat\nArchitectures: amd64\nDate: ${date}\nSHA256:\n${sums}`;
-  const place = join(world.folder, 'archive', folder);
+  const fields = `Origin: debgeo\nSuite: flat\nArchitectures: amd64\nDate: ${date}\n`;
+  const release = `${fields}SHA256:\n${sums}`;
+  const place = join(world.archiveFolder, folder);
   await mkdir(place, { recursive: true });
   for (const { file } of packages) await writeFile(join(place, file.name), file.bytes);
   for (const [name, bytes] of indices) await writeFile(join(place, name), bytes);
   await writeFile(join(place, 'InRelease'), await world.key.signClear(release));
-};
+}
 
-const binary = (name: string, version: string): BinaryPackage => {
+function binary(name: string, version: string): BinaryPackage {
   const made = aPackage(name, version);
   assert.ok(made.kind === 'binary');
   return made;
-};
+}
 
 const aFlatApt = (world: World, site: WorldSite, suite: string): Promise<Client> =>
   createAptClient({
@@ -84,13 +77,13 @@ const aFlatApt = (world: World, site: WorldSite, suite: string): Promise<Client>
     folder: join(world.folder, 'flat-apt', site.name, suite.replaceAll('/', '-')),
   });
 
-const aptInstalls = async (
+async function aptInstalls(
   t: TestContext,
   suite: string,
   folder: string,
-  activities?: Planted,
-): Promise<void> => {
-  const world = await aFlatWorld(t, suite, activities);
+  planted?: Planted,
+): Promise<void> {
+  const world = await aFlatWorld(t, suite, planted);
   const hello = binary('hello', '1.0~1+b1');
   await releaseFlat(world, folder, [hello], (name) => join(folder, name));
 
@@ -112,7 +105,7 @@ const aptInstalls = async (
       ['synced', status.members, 'windowed'],
     );
   }
-};
+}
 
 for (const [suite, folder] of [
   ['sub/', 'sub'],
@@ -141,8 +134,8 @@ test(
   },
 );
 
-const isRefused = async (t: TestContext, activities?: Planted): Promise<void> => {
-  const world = await aFlatWorld(t, '/', activities);
+async function isRefused(t: TestContext, planted?: Planted): Promise<void> {
+  const world = await aFlatWorld(t, '/', planted);
   await releaseFlat(world, '', [binary('hello', '1.0')], (name) => `./${name}`);
 
   const found = await world.look();
@@ -151,9 +144,9 @@ const isRefused = async (t: TestContext, activities?: Planted): Promise<void> =>
   assert.equal((await world.incidents('PATH_UNREADABLE')).length, 1);
   for (const site of world.sites.values())
     assert.deepEqual([...(await site.contents()).keys()], []);
-};
+}
 
-test('a flat archive whose names apt could not ask a site for is refused, and nothing is copied', (t) =>
+test('names that apt cannot ask a site for: a flat archive is refused, nothing copied', (t) =>
   isRefused(t));
 
 test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
@@ -163,13 +156,11 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
         ...real,
         publishSnapshot: async (input) => {
           const answer = await real.publishSnapshot(input);
-          const { container } = world.site(input.site);
-          for (const path of (await world.site(input.site).contents()).keys()) {
+          const site = world.site(input.site);
+          for (const path of (await site.contents()).keys()) {
             if (!path.endsWith('.deb')) continue;
-            await container
-              .getBlockBlobClient(path.replace('/sub/', '/'))
-              .uploadData(await world.site(input.site).read(path));
-            await container.deleteBlob(path);
+            await site.blob(path.replace('/sub/', '/')).uploadData(await site.read(path));
+            await site.blob(path).delete();
           }
           return answer;
         },

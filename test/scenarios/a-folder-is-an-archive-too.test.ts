@@ -4,14 +4,12 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
 
-import { sql } from 'kysely';
-
 import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
 
-const aChangeReachesBothSites = async (t: TestContext, planted?: Planted): Promise<void> => {
+async function aChangeReachesBothSites(t: TestContext, planted?: Planted): Promise<void> {
   const kept = aPackage('kept', '1.0');
   let meanwhile: Promise<void> | undefined;
   // Between capture and copy of generation 2 the archive releases once more, and deletes what only
@@ -31,10 +29,7 @@ const aChangeReachesBothSites = async (t: TestContext, planted?: Planted): Promi
     activities: releaseMeanwhile,
     ...(planted && { settleMs: PLANTED_MS }),
   });
-  const folder = join(world.folder, 'archive');
-  await sql`update archives set url = ${pathToFileURL(folder).href}`.execute(
-    world.database.read.kysely,
-  );
+  await world.tune({ archiveUrl: pathToFileURL(world.archiveFolder).href });
   await world.startWorker();
 
   await world.release([kept, aPackage('hello', '1.0')]);
@@ -59,29 +54,26 @@ const aChangeReachesBothSites = async (t: TestContext, planted?: Planted): Promi
     ],
   );
   assert.equal(world.archiveServer.requestCount(), 0, 'nothing is asked over http');
-};
+}
 
-const aLostFolderChangesNothing = async (t: TestContext, activities?: Planted): Promise<void> => {
+async function aLostFolderChangesNothing(t: TestContext, planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
     worker: 'none',
     sites: ['fra'],
-    ...(activities && { activities, settleMs: PLANTED_MS }),
+    planted,
   });
-  const folder = join(world.folder, 'archive');
-  await sql`update archives set url = ${pathToFileURL(folder).href}`.execute(
-    world.database.read.kysely,
-  );
+  await world.tune({ archiveUrl: pathToFileURL(world.archiveFolder).href });
   await world.startWorker();
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   const before = await world.site('fra').contents();
-  const inRelease = join(folder, 'dists/bookworm/InRelease');
+  const inRelease = join(world.archiveFolder, 'dists/bookworm/InRelease');
 
   await writeFile(join(world.folder, 'secret'), 'secret');
   await rm(inRelease);
   await symlink('../../../secret', inRelease);
   const leading = await world.look();
-  await rm(folder, { recursive: true });
+  await rm(world.archiveFolder, { recursive: true });
   const gone = await world.look();
 
   assert.deepEqual(
@@ -89,7 +81,7 @@ const aLostFolderChangesNothing = async (t: TestContext, activities?: Planted): 
     ['HOSTILE_PATH', 'ARCHIVE_UNREACHABLE'],
   );
   assert.deepEqual(await world.site('fra').contents(), before, 'the site is as it was');
-};
+}
 
 test(
   'a change in a folder reaches both sites, also when the folder changes while it is read',
@@ -102,7 +94,7 @@ test('a folder that is gone, or leads out of itself, changes nothing at a site',
 test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
   await Promise.all([
     t.test(
-      'if a lane waited for a person where the folder has lost what a newer generation does not need',
+      'if a lane waited for a person over a file that a newer generation does not need',
       (t) => {
         const parking = (real: Activities): Activities => ({
           ...real,
@@ -116,10 +108,7 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
       const withdrawing = (real: Activities, world: World): Activities => ({
         ...real,
         recordCaptureFailure: async (input) => {
-          await world
-            .site('fra')
-            .container.getBlockBlobClient('debian/dists/bookworm/InRelease')
-            .deleteIfExists();
+          await world.site('fra').blob('debian/dists/bookworm/InRelease').deleteIfExists();
           return real.recordCaptureFailure(input);
         },
       });

@@ -3,64 +3,37 @@
  * releases; the sites go on serving.
  */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { promisify } from 'node:util';
 
 import { sql } from 'kysely';
 
 import type { Activities } from '../../activities/index.ts';
-import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
+import { run } from '../../src/database/sql.ts';
+import { debgeo } from '../support/debgeo.ts';
+import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
 const DAY_MS = 86_400_000;
 const POLL_MS = 500;
 
-interface Alarm {
-  readonly times: number;
-  readonly resolved: boolean;
-}
-
-const alarmsOf = async (world: World): Promise<Alarm[]> => {
-  const { rows } = await sql<Alarm>`
-    select times, resolved_at is not null as resolved from incidents where code = 'RELEASE_STALE' order by id`.execute(
-    world.database.read.kysely,
-  );
-  return rows;
-};
-
 const isSaid = (world: World): Promise<boolean> =>
   world.status().then(({ incidents }) => incidents.some(({ code }) => code === 'RELEASE_STALE'));
 
-const printed = async (world: World, command: string): Promise<string> => {
-  const environment = {
-    DATABASE_URL: world.databaseUrl,
-    TEMPORAL_ADDRESS: world.temporalAddress,
-    TEMPORAL_NAMESPACE: world.namespace,
-  };
-  const main = join(import.meta.dirname, '../../src/main.ts');
-  const ran = promisify(execFile)(process.execPath, [main, command], {
-    env: { ...process.env, ...environment },
-  });
-  return (await ran.catch((error: { stdout: string }) => error)).stdout;
-};
+const printed = async (world: World, command: string): Promise<string> =>
+  (await debgeo(world, command)).stdout;
 
-const setStaleAfter = (world: World, ms: number | null): Promise<unknown> =>
-  sql`update debian_distributions set stale_after_ms = ${ms}::bigint`.execute(
-    world.database.read.kysely,
-  );
-
-const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
+async function promise(t: TestContext, planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
     sites: ['fra'],
-    ...(activities && { activities, settleMs: PLANTED_MS }),
+    planted,
   });
-  await sql`update debian_distributions set poll_interval_ms = ${POLL_MS}`.execute(
-    world.database.read.kysely,
-  );
+  await world.tune({ pollMs: POLL_MS });
   await world.release([aPackage('hello', '1.0')], { date: new Date(Date.now() - 2 * DAY_MS) });
   await world.update();
-  assert.deepEqual(await alarmsOf(world), [], 'no age is too old unless the distribution says so');
+  assert.deepEqual(
+    await world.incidents('RELEASE_STALE'),
+    [],
+    'no age is too old unless the distribution says so',
+  );
   const before = await world.site('fra').contents();
 
   const asked = (name: string): number =>
@@ -69,12 +42,12 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
     () => asked('InRelease') > asked('Release'),
     'the archive says that nothing changed',
   );
-  await setStaleAfter(world, DAY_MS);
+  await world.tune({ staleAfterMs: DAY_MS });
   await world.until(
     ({ incidents }) => incidents.some(({ code, times }) => code === 'RELEASE_STALE' && times >= 3),
     'polls find it, again and again',
     world.suite,
-    activities && POLL_MS * 10,
+    planted && POLL_MS * 10,
   );
 
   const { status, failure, stale, sites } = await world.status();
@@ -82,9 +55,9 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
     [status, failure, stale?.code, sites[0]?.state],
     ['success', null, 'RELEASE_STALE', 'synced'],
   );
-  assert.equal((await alarmsOf(world)).length, 1, 'one freeze is one incident');
+  assert.equal((await world.incidents('RELEASE_STALE')).length, 1, 'one freeze is one incident');
   assert.deepEqual(await world.site('fra').contents(), before, 'the site keeps serving');
-  if (activities === undefined) {
+  if (planted === undefined) {
     assert.match(await printed(world, 'status'), /archive: RELEASE_STALE(.|\n)* do: /);
     assert.match(
       await printed(world, 'doctor'),
@@ -93,7 +66,7 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   }
 
   await world.archiveServer.refuse();
-  await world.until(({ failure }) => failure !== null, 'nobody answers any more');
+  await world.until(({ failure }) => failure !== null, 'the archive answers no more');
   assert.ok(await isSaid(world), 'an archive that is gone has not released');
   await world.archiveServer.accept();
   await world.release([aPackage('hello', '2.0')]);
@@ -102,10 +75,10 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
     'a newer release ends it',
   );
   assert.deepEqual(
-    (await alarmsOf(world)).map(({ resolved }) => resolved),
+    (await world.incidents('RELEASE_STALE')).map(({ resolved }) => resolved),
     [true],
   );
-};
+}
 
 test('a frozen archive is shown', { concurrency: true, timeout: 120_000 }, async (t) => {
   await Promise.all([
@@ -116,9 +89,9 @@ test('a frozen archive is shown', { concurrency: true, timeout: 120_000 }, async
         ...real,
         captureSnapshot: async (input) => {
           if (input.unconditional) return real.captureSnapshot(input);
-          await setStaleAfter(world, null);
+          await world.tune({ staleAfterMs: null });
           const result = await real.captureSnapshot(input);
-          await setStaleAfter(world, DAY_MS);
+          await world.tune({ staleAfterMs: DAY_MS });
           return result;
         },
       });
@@ -129,8 +102,9 @@ test('a frozen archive is shown', { concurrency: true, timeout: 120_000 }, async
         ...real,
         captureSnapshot: async (input) => {
           const result = await real.captureSnapshot(input);
-          await sql`update incidents set resolved_at = now() where resolved_at is null`.execute(
-            world.database.read.kysely,
+          await run(
+            world.database.read,
+            sql`update incidents set resolved_at = now() where resolved_at is null`,
           );
           return result;
         },

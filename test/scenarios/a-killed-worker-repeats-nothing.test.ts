@@ -9,12 +9,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sql } from 'kysely';
 
+import { run } from '../../src/database/sql.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
+import { blobWritesAt } from '../support/blob-writes.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { readAllTheTime } from '../support/readers.ts';
 import { seeded } from '../support/seeded.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, nudge, PLANTED_MS } from '../support/world.ts';
+import type { WorldSite } from '../support/world-site.ts';
+import { aPackage, aWorld, nudge, type World } from '../support/world.ts';
 
 const BLOBS = 2_000;
 const KILLS = 5;
@@ -30,7 +33,7 @@ test(
     await world.release(first);
     await world.startWorkerIfGone();
     await world.update();
-    const readers = await readAllTheTime(t, world);
+    const readers = await readAllTheTime(world);
     for (const site of world.sites.values()) await site.proxy.clear();
 
     // Slower than this machine is, so that seeded points fall into the copying and not behind it.
@@ -46,24 +49,10 @@ test(
     const points = Array.from({ length: KILLS }, () =>
       Math.floor((0.05 + 0.85 * random()) * BLOBS),
     ).sort((a, b) => a - b);
-    const asked: Record<string, number>[] = [];
+    const conflicts = [];
     for (const point of points) {
-      const lane = random() < 0.5 ? 'fra' : 'sin';
-      await world.until(
-        ({ sites }) =>
-          sites.some(
-            (site) =>
-              site.site === lane &&
-              site.target === 2 &&
-              (site.filesDone >= point || site.served === 2),
-          ),
-        `${lane} has ${point} files`,
-        undefined,
-        120_000,
-      );
-      await sleep(Math.floor(random() * 50));
-      await world.killWorker();
-      asked.push(await conflicts(world.sites));
+      await killAt(world, point, random);
+      conflicts.push(await conflictsBySite(world));
       await world.startWorker();
     }
     await world.until(
@@ -72,40 +61,62 @@ test(
       undefined,
       120_000,
     );
-    asked.push(await conflicts(world.sites));
+    conflicts.push(await conflictsBySite(world));
 
     const cycles = await readers.stop();
     assert.deepEqual(cycles.failures, []);
-    for (const [name, site] of world.sites) {
-      const puts = (await site.proxy.requests()).filter(
-        (request) => request.method === 'PUT' && /\/(pool|by-hash)\//.test(request.path),
-      );
-      const written = puts
-        .filter((put) => put.done !== null && put.done >= 200 && put.done < 300)
-        .map((put) => put.path);
-      // What was under way when its worker was killed is there too, but the witness between them
-      // may not have seen the answer: it sees it asked again.
-      const there = new Set(
-        puts.filter((put) => put.done === 409 || put.done === 412).map((put) => put.path),
-      ).union(new Set(written));
-      assert.ok(there.size >= BLOBS, `${there.size} files`);
-      assert.equal(
-        written.length,
-        new Set(written).size,
-        `${name}: a path got a second write that succeeded`,
-      );
-      for (const [kill, count] of asked.entries()) {
-        const repeated = count[name]! - (asked[kill - 1]?.[name] ?? 0);
+    for (const site of world.sites.values()) {
+      await assertWrittenOnce(site);
+      for (const [kill, count] of conflicts.entries()) {
+        const repeated = count[site.name]! - (conflicts[kill - 1]?.[site.name] ?? 0);
         assert.ok(
           repeated <= LIMITS.batchFiles,
-          `${name}: ${repeated} writes were repeated after kill ${kill}: more than a batch`,
+          `${site.name}: ${repeated} writes were repeated after kill ${kill}: more than a batch`,
         );
       }
-      const walk = await assertWhole(world, name);
-      assert.equal((await world.siteStatus(name)).verified, walk.members);
+      const walk = await assertWhole(world, site.name);
+      assert.equal((await world.siteStatus(site.name)).verified, walk.members);
     }
   },
 );
+
+/** Kills the worker up to 50 ms after one of the lanes has so many files. */
+async function killAt(world: World, files: number, random: () => number): Promise<void> {
+  const lane = random() < 0.5 ? 'fra' : 'sin';
+  await world.until(
+    ({ sites }) =>
+      sites.some(
+        ({ site, target, filesDone, served }) =>
+          site === lane && target === 2 && (filesDone >= files || served === 2),
+      ),
+    `${lane} has ${files} files`,
+    undefined,
+    120_000,
+  );
+  await sleep(Math.floor(random() * 50));
+  await world.killWorker();
+}
+
+/** Of all writes so far that were answered "exists already". */
+async function conflictsBySite(world: World): Promise<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const site of world.sites.values())
+    counts[site.name] = (await blobWritesAt(site)).conflicts.length;
+  return counts;
+}
+
+async function assertWrittenOnce(site: WorldSite): Promise<void> {
+  const { written, conflicts } = await blobWritesAt(site);
+  // What was under way when its worker was killed is there too, but the proxy may not have seen
+  // the answer: it sees it asked again.
+  const there = new Set([...written, ...conflicts]);
+  assert.ok(there.size >= BLOBS, `${there.size} files`);
+  assert.equal(
+    written.length,
+    new Set(written).size,
+    `${site.name}: a path got a second write that succeeded`,
+  );
+}
 
 test(
   'the witness sees it when what was committed is forgotten',
@@ -114,14 +125,14 @@ test(
     let forgot = false;
     const world = await aWorld(t, {
       sites: ['fra'],
-      settleMs: PLANTED_MS,
-      activities: (real, planted) => ({
+      activities: (real, { database }) => ({
         ...real,
         verifySnapshot: async (input) => {
           if (forgot) return real.verifySnapshot(input);
           forgot = true;
-          await sql`update blob_registry set state = 0, verification_state = 0, etag = null`.execute(
-            planted.database.read.kysely,
+          await run(
+            database.read,
+            sql`update blob_registry set state = 0, verification_state = 0, etag = null`,
           );
           return { ...(await real.planSync(input)), repair: 1 };
         },
@@ -134,30 +145,10 @@ test(
     );
     await world.update();
 
-    const counts = await conflicts(world.sites);
+    const { conflicts } = await blobWritesAt(world.site('fra'));
     assert.ok(
-      counts['fra']! > LIMITS.batchFiles,
-      `${counts['fra']} writes were repeated, and the bound of the promise would not see it`,
+      conflicts.length > LIMITS.batchFiles,
+      `${conflicts.length} writes were repeated, and the bound of the promise would not see it`,
     );
   },
 );
-
-/** How many writes of immutable blobs were answered "exists already" so far, by site. */
-const conflicts = async (
-  sites: Iterable<
-    [
-      string,
-      { proxy: { requests(): Promise<{ method: string; path: string; done: number | null }[]> } },
-    ]
-  >,
-): Promise<Record<string, number>> => {
-  const counts: Record<string, number> = {};
-  for (const [name, { proxy }] of sites)
-    counts[name] = (await proxy.requests()).filter(
-      (request) =>
-        request.method === 'PUT' &&
-        /\/(pool|by-hash)\//.test(request.path) &&
-        (request.done === 409 || request.done === 412),
-    ).length;
-  return counts;
-};

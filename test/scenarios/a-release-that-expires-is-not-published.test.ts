@@ -10,6 +10,7 @@ import { sql } from 'kysely';
 
 import type { Activities } from '../../activities/index.ts';
 import { recordLook } from '../../src/database/replications/looks.ts';
+import { run } from '../../src/database/sql.ts';
 import type { ErrorCode } from '../../src/domain/errors.ts';
 import { createSigningKey } from '../../src/made-archive/signing-key.ts';
 import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
@@ -48,7 +49,7 @@ const KEY: Expiry = {
       validForSeconds: 3_600 + seconds,
     });
     const keyring = Buffer.concat([world.key.publicBinary, key.publicBinary]);
-    await sql`update archives set keyring = ${keyring}`.execute(world.database.read.kysely);
+    await world.tune({ keyring });
     await world.release([aPackage('hello', version)], {
       key,
       signedAt: new Date(created.getTime() + 3_600_000 + Math.min(seconds, 0) * 1_000 - 1_000),
@@ -56,22 +57,19 @@ const KEY: Expiry = {
   },
 };
 
-const aFreshWorld = (t: TestContext, activities?: Planted): Promise<World> =>
+const aFreshWorld = (t: TestContext, planted?: Planted): Promise<World> =>
   aWorld(t, {
     sites: ['fra'],
-    settleMs: SETTLE_MS,
-    ...(activities && { activities, settleMs: VALID_S * 1_000 + PLANTED_MS }),
+    planted,
+    settleMs: planted ? VALID_S * 1_000 + PLANTED_MS : SETTLE_MS,
   });
-
-const pollEvery = (world: World, ms: number): Promise<unknown> =>
-  sql`update debian_distributions set poll_interval_ms = ${ms}`.execute(world.database.read.kysely);
 
 const publishedAt = async (world: World): Promise<[string, string][]> =>
   [...(await world.site('fra').contents())].filter(
     ([path]) => path.includes('/dists/') && !path.includes('/by-hash/'),
   );
 
-const atCapture = async (t: TestContext, { code, release }: Expiry): Promise<void> => {
+async function atCapture(t: TestContext, { code, release }: Expiry): Promise<void> {
   const world = await aFreshWorld(t);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
@@ -83,15 +81,15 @@ const atCapture = async (t: TestContext, { code, release }: Expiry): Promise<voi
   assert.deepEqual([outcome, report?.code], ['failed', code]);
   assert.equal((await world.status()).generation, 1);
   assert.deepEqual(await world.site('fra').contents(), before);
-};
+}
 
-const whileUnchanged = async (
+async function whileUnchanged(
   t: TestContext,
   { code, release }: Expiry,
-  activities?: Planted,
-): Promise<void> => {
-  const world = await aFreshWorld(t, activities);
-  await pollEvery(world, POLL_MS);
+  planted?: Planted,
+): Promise<void> {
+  const world = await aFreshWorld(t, planted);
+  await world.tune({ pollMs: POLL_MS });
   await release(world, '1.0', VALID_S);
   await world.update();
   const before = await world.site('fra').contents();
@@ -118,14 +116,14 @@ const whileUnchanged = async (
     ({ status: now, sites }) => now === 'success' && sites[0]?.served === 2,
     'a good release heals it',
   );
-};
+}
 
-const beforePublish = async (
+async function beforePublish(
   t: TestContext,
   { code, release }: Expiry,
-  activities?: Planted,
-): Promise<void> => {
-  const world = await aFreshWorld(t, activities);
+  planted?: Planted,
+): Promise<void> {
+  const world = await aFreshWorld(t, planted);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   const before = await publishedAt(world);
@@ -147,10 +145,10 @@ const beforePublish = async (
   assert.deepEqual(await publishedAt(world), before, 'nothing was published');
   await world.release([aPackage('hello', '3.0')]);
   assert.equal(await world.update(), 3, 'a good release heals it');
-};
+}
 
 /** No Date, in every file of the Release set; rightly signed. */
-const releaseUndated = async (world: World): Promise<void> => {
+async function releaseUndated(world: World): Promise<void> {
   const { files } = await world.archive().prepare([aPackage('hello', '1.0')]);
   const folder = `dists/${world.suite}`;
   const dated = Buffer.from(
@@ -171,7 +169,7 @@ const releaseUndated = async (world: World): Promise<void> => {
       file('Release', text),
       file('InRelease', await world.key.signClear(text)),
     ]);
-};
+}
 
 test(
   'a release that expires is not published',
@@ -201,8 +199,9 @@ test(
         const careless = (real: Activities, world: World): Activities => ({
           ...real,
           publishSnapshot: async (input) => {
-            await sql`update distribution_snapshots set valid_until = null`.execute(
-              world.database.read.kysely,
+            await run(
+              world.database.read,
+              sql`update distribution_snapshots set valid_until = null`,
             );
             return real.publishSnapshot(input);
           },
@@ -239,12 +238,8 @@ test('two bodies of one Date: the second is accepted, and the record says so', a
   await world.release([aPackage('hello', '2.0')], { date });
   assert.equal(await world.update(), 2);
 
-  const { rows } = await sql<{ sameDate: boolean }>`
-    select facts -> 'sameDate' as "sameDate" from distribution_events where what = 'captured' order by id`.execute(
-    world.database.read.kysely,
-  );
   assert.deepEqual(
-    rows.map(({ sameDate }) => sameDate),
+    (await world.events('captured')).map(({ facts }) => facts['sameDate']),
     [false, true],
   );
 });
@@ -254,15 +249,13 @@ test('without a Date a release is refused, unless the distribution accepts that'
   await releaseUndated(world);
 
   const refused = await world.look();
-  await sql`update debian_distributions set accept_undated = true`.execute(
-    world.database.read.kysely,
-  );
+  await world.tune({ acceptUndated: true });
 
   assert.deepEqual([refused.outcome, refused.report?.code], ['failed', 'RELEASE_UNDATED']);
   assert.equal(await world.update(), 1);
 });
 
-test('a Date in the future is refused, and accepted when its time has come, without anybody asking', async (t) => {
+test('a Date in the future is refused, and accepted by itself when it has come', async (t) => {
   const world = await aFreshWorld(t);
   await world.release([aPackage('hello', '1.0')], { date: new Date(Date.now() + 18_000) });
 

@@ -8,7 +8,7 @@ import test from 'node:test';
 import type { SiteStore } from '../../src/site/site-store.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
-test('a credential that is removed parks the site with its own error; back again, retry goes on', async (t) => {
+test('a removed credential parks the site with its own error; retry goes on later', async (t) => {
   const world = await aWorld(t, { sites: ['fra'] });
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
@@ -49,10 +49,10 @@ test('a worker that keeps the credential it once had is seen', async (t) => {
   assert.equal(await world.update(), 2);
 });
 
-const removeCredential = async (world: World): Promise<() => void> => {
-  const name = `DEBGEO_TEST_${world.site('fra').container.containerName.toUpperCase().replaceAll('-', '_')}`;
-  const value = process.env[name];
+async function removeCredential(world: World): Promise<() => void> {
+  const { variable } = world.site('fra');
+  const value = process.env[variable];
   assert.ok(value);
-  delete process.env[name];
-  return () => void (process.env[name] = value);
-};
+  delete process.env[variable];
+  return () => void (process.env[variable] = value);
+}

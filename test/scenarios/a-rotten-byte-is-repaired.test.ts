@@ -4,25 +4,25 @@ import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
 import { rotAt } from '../support/rot.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, type Planted, PLANTED_MS } from '../support/world.ts';
+import { aPackage, aWorld, type Planted } from '../support/world.ts';
 
 const PATH = 'debian/pool/main/h/hello/hello_1.0_amd64.deb';
 
-const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
-  const world = await aWorld(t, { ...(activities && { activities, settleMs: PLANTED_MS }) });
+async function promise(t: TestContext, planted?: Planted): Promise<void> {
+  const world = await aWorld(t, { planted });
   await world.release([aPackage('hello', '1.0'), aPackage('other', '1.0')]);
   await world.update();
-  const { container } = world.site('sin');
-  const before = await container.getBlockBlobClient(PATH).getProperties();
+  const site = world.site('sin');
+  const before = await site.blob(PATH).getProperties();
 
-  const bytes = await rotAt(world.site('sin').container, 'sin', PATH);
-  const rotten = await container.getBlockBlobClient(PATH).getProperties();
+  const bytes = await rotAt(site.container, 'sin', PATH);
+  const rotten = await site.blob(PATH).getProperties();
   assert.deepEqual(
     [rotten.etag, rotten.contentLength, rotten.contentMD5],
     [before.etag, before.contentLength, before.contentMD5],
     'the rot shows nowhere but in the bytes',
   );
-  assert.notDeepEqual(await world.site('sin').read(PATH), bytes);
+  assert.notDeepEqual(await site.read(PATH), bytes);
   await world.verify('sin');
 
   assert.deepEqual(await world.site('sin').read(PATH), bytes);
@@ -38,7 +38,7 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
       corrupt[0]!.expected !== corrupt[0]!.found,
   );
   assert.equal((await world.status()).status, 'success');
-};
+}
 
 test('a rotten byte is found at exactly its path and repaired', (t) => promise(t));
 
@@ -59,10 +59,10 @@ test('a blob that is gone and a rotten published name are repaired, too', async 
   const world = await aWorld(t);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
-  const { container } = world.site('sin');
+  const site = world.site('sin');
   const index = 'debian/dists/bookworm/main/binary-amd64/Packages.gz';
-  await container.getBlockBlobClient(PATH).delete();
-  await rotAt(world.site('sin').container, 'sin', index);
+  await site.blob(PATH).delete();
+  await rotAt(site.container, 'sin', index);
 
   await world.verify('sin');
 

@@ -3,12 +3,12 @@ import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Activities } from '../../activities/index.ts';
-import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
 const IN_RELEASE = 'debian/dists/bookworm/InRelease';
 
 /** Reads the Date of what the site serves all the time, as a stranger would. */
-const watchDates = (world: World, site: string): { stop(): Promise<number[]> } => {
+function watchDates(world: World, site: string): { stop(): Promise<number[]> } {
   const seen: number[] = [];
   let stopping = false;
   const done = (async () => {
@@ -27,15 +27,15 @@ const watchDates = (world: World, site: string): { stop(): Promise<number[]> } =
       return seen;
     },
   };
-};
+}
 
-const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
+async function promise(t: TestContext, planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
     sites: ['fra'],
-    ...(activities && { activities, settleMs: PLANTED_MS }),
+    planted,
   });
   const dates = watchDates(world, 'fra');
-  t.after(() => dates.stop());
+  world.beforeStop(() => dates.stop());
 
   for (const version of ['1.0', '2.0', '3.0']) {
     await world.release([aPackage('hello', version)], {
@@ -54,7 +54,7 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   );
   assert.equal(seen.length, 3);
   assert.deepEqual(await world.servedGenerations('fra'), [1, 2, 3]);
-};
+}
 
 test('what a site serves only moves forward', (t) => promise(t));
 
@@ -63,7 +63,7 @@ test('it would be seen if an older release came back for a moment', async (t) =>
   const nostalgic = (real: Activities, world: World): Activities => ({
     ...real,
     publishSnapshot: async (input) => {
-      const blob = world.site(input.site).container.getBlockBlobClient(IN_RELEASE);
+      const blob = world.site(input.site).blob(IN_RELEASE);
       if (await blob.exists()) kept.push(await blob.downloadToBuffer());
       const answer = await real.publishSnapshot(input);
       if (input.generation === 3) {

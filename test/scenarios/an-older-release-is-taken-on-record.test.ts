@@ -1,33 +1,15 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { join } from 'node:path';
 import test from 'node:test';
 
-import { sql } from 'kysely';
-
+import type { Ran } from '../support/child.ts';
+import { debgeo } from '../support/debgeo.ts';
 import { assertWhole } from '../support/whole.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
 const [DONE, USAGE, REFUSED] = [0, 2, 3];
 
-const update = async (
-  world: World,
-  ...options: string[]
-): Promise<{ exitCode: number; stderr: string }> => {
-  const child = spawn(process.execPath, [MAIN, 'update', world.suite, '--wait', ...options], {
-    env: {
-      ...process.env,
-      DATABASE_URL: world.databaseUrl,
-      TEMPORAL_ADDRESS: world.temporalAddress,
-      TEMPORAL_NAMESPACE: world.namespace,
-    },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const [stderr, [exitCode]] = await Promise.all([child.stderr.toArray(), once(child, 'close')]);
-  return { exitCode: exitCode as number, stderr: stderr.join('') };
-};
+const update = (world: World, ...options: string[]): Promise<Ran> =>
+  debgeo(world, ['update', world.suite, '--wait', ...options]);
 
 test(
   'an older release is refused, then taken with a reason on record, once',
@@ -62,12 +44,12 @@ test(
         'a new generation, with the older release',
       );
     }
-    const { rows } = await sql<{ generation: number; facts: Record<string, string> }>`
-    select generation, facts from distribution_events where what = 'accepted older'`.execute(
-      world.database.read.kysely,
-    );
     assert.deepEqual(
-      rows.map(({ generation, facts: { by, ...facts } }) => [generation, typeof by, facts]),
+      (await world.events('accepted older')).map(({ generation, facts: { by, ...facts } }) => [
+        generation,
+        typeof by,
+        facts,
+      ]),
       [
         [
           2,

@@ -9,18 +9,20 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 
 import type { Activities } from '../../activities/index.ts';
+import { run } from '../../src/database/sql.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
+const PACKAGES = 'debian/dists/bookworm/main/binary-amd64/Packages.gz';
 /** For what a planted fault keeps from coming. */
 const SOON_MS = 5_000;
 
-const aSite = (t: TestContext, activities?: Planted): Promise<World> =>
-  aWorld(t, { sites: ['fra'], ...(activities && { activities, settleMs: PLANTED_MS }) });
+const aSite = (t: TestContext, planted?: Planted): Promise<World> =>
+  aWorld(t, { sites: ['fra'], planted });
 
-const aCancelGoesThrough = async (t: TestContext, activities?: Planted): Promise<void> => {
-  const world = await aSite(t, activities);
+async function aCancelGoesThrough(t: TestContext, planted?: Planted): Promise<void> {
+  const world = await aSite(t, planted);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   await world
@@ -37,15 +39,15 @@ const aCancelGoesThrough = async (t: TestContext, activities?: Planted): Promise
     ({ sites }) => sites[0]!.served === 2,
     'generation 2 goes through',
     world.suite,
-    activities && SOON_MS,
+    planted && SOON_MS,
   );
 
   await assertWhole(world, 'fra');
   assert.equal(await world.site('fra').aptSees('hello', 'bookworm'), '2.0');
-};
+}
 
-const aFailureGoesThrough = async (t: TestContext, activities?: Planted): Promise<void> => {
-  const world = await aSite(t, activities);
+async function aFailureGoesThrough(t: TestContext, planted?: Planted): Promise<void> {
+  const world = await aSite(t, planted);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
   await world
@@ -69,10 +71,10 @@ const aFailureGoesThrough = async (t: TestContext, activities?: Planted): Promis
 
   assert.deepEqual(await world.servedGenerations('fra'), [1, 2, 3]);
   await assertWhole(world, 'fra');
-};
+}
 
-const aLostAnswerIsResolved = async (t: TestContext, activities?: Planted): Promise<void> => {
-  const world = await aSite(t, activities);
+async function aLostAnswerIsResolved(t: TestContext, planted?: Planted): Promise<void> {
+  const world = await aSite(t, planted);
   await world.site('fra').proxy.setRules([
     { method: 'PUT', target: '/pool/', times: 2, fault: { kind: 'drop' } },
     { method: 'PUT', target: 'binary-amd64/Packages', times: 2, fault: { kind: 'drop' } },
@@ -83,16 +85,14 @@ const aLostAnswerIsResolved = async (t: TestContext, activities?: Planted): Prom
 
   await assertWhole(world, 'fra');
   assert.deepEqual(await world.servedGenerations('fra'), [1]);
-};
+}
 
-const aForeignWriteParks = async (t: TestContext, activities?: Planted): Promise<void> => {
-  const world = await aSite(t, activities);
+async function aForeignWriteParks(t: TestContext, planted?: Planted): Promise<void> {
+  const world = await aSite(t, planted);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
-  const foreign = world
-    .site('fra')
-    .container.getBlockBlobClient('debian/dists/bookworm/main/binary-amd64/Packages.gz');
-  await foreign.uploadData(Buffer.from('somebody else'));
+  const foreign = world.site('fra').blob(PACKAGES);
+  await foreign.uploadData(Buffer.from('foreign'));
   await world.release([aPackage('hello', '2.0')]);
   await world.look();
 
@@ -100,46 +100,45 @@ const aForeignWriteParks = async (t: TestContext, activities?: Planted): Promise
     ({ sites }) => sites[0]!.failure !== null,
     'the lane parks',
     world.suite,
-    activities && SOON_MS,
+    planted && SOON_MS,
   );
 
   assert.equal(status.sites[0]!.failure!.code, 'FOREIGN_WRITE');
   assert.equal(status.sites[0]!.retryAt, null);
   assert.equal(status.sites[0]!.served, 1);
-  assert.equal((await foreign.downloadToBuffer()).toString(), 'somebody else');
-};
+  assert.equal((await foreign.downloadToBuffer()).toString(), 'foreign');
+}
 
-const publicationIsOpen = async (world: Awaited<ReturnType<typeof aWorld>>): Promise<void> => {
+async function publicationIsOpen(world: World): Promise<void> {
   const deadline = Date.now() + 30_000;
   while (!(await world.replication('fra')).publishing) {
     assert.ok(Date.now() < deadline, 'the publication begins');
     await sleep(20);
   }
-};
+}
 
 test('a cancel between two published names takes effect after InRelease', NEEDS_APT, (t) =>
   aCancelGoesThrough(t),
 );
 test(
-  'a failure between two published names is tried again with the same generation, though a newer one waits',
+  'a failure between two published names is retried with its generation before a newer one',
   NEEDS_APT,
   (t) => aFailureGoesThrough(t),
 );
 test('a write that was done and not answered is resolved by looking', NEEDS_APT, (t) =>
   aLostAnswerIsResolved(t),
 );
-test('somebody else writes a published name: parked with FOREIGN_WRITE, and nothing is overwritten', (t) =>
+test('a foreign write to a published name parks the lane, and is not overwritten', (t) =>
   aForeignWriteParks(t));
 
-/** Whoever does this leaves half of a publication behind. */
-const abandonPublication = async (world: World): Promise<void> => {
-  await sql`delete from publications where published_at is null`.execute(
-    world.database.read.kysely,
+/** Planted: it leaves half of a publication behind. */
+async function abandonPublication(world: World): Promise<void> {
+  await run(world.database.read, sql`delete from publications where published_at is null`);
+  await run(
+    world.database.read,
+    sql`update distribution_replications set pinned_generation = null`,
   );
-  await sql`update distribution_replications set pinned_generation = null`.execute(
-    world.database.read.kysely,
-  );
-};
+}
 
 test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
   await Promise.all([
@@ -163,15 +162,11 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
       });
       return assert.rejects(aFailureGoesThrough(t, forgetful), assert.AssertionError);
     }),
-    t.test('if somebody else were overwritten', (t) => {
+    t.test('if a foreign write were overwritten', (t) => {
       const rude = (real: Activities, world: World): Activities => ({
         ...real,
         publishSnapshot: async (input) => {
-          if (input.generation === 2)
-            await world
-              .site('fra')
-              .container.getBlockBlobClient('debian/dists/bookworm/main/binary-amd64/Packages.gz')
-              .deleteIfExists();
+          if (input.generation === 2) await world.site('fra').blob(PACKAGES).deleteIfExists();
           return real.publishSnapshot(input);
         },
       });

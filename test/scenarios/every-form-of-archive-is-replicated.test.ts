@@ -4,12 +4,10 @@
  * it prints is what README says of windowed archives.
  */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
-import { promisify } from 'node:util';
 
 import type { Activities } from '../../activities/index.ts';
+import { debgeo } from '../support/debgeo.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { readAllTheTime } from '../support/readers.ts';
 import { aPackage, aWorld, type Planted, type World, type WorldOptions } from '../support/world.ts';
@@ -31,42 +29,34 @@ const BROKEN_OFF = [
   /^E: The repository \S+ \S+ Release' is not signed\.$/,
 ];
 
-const isMidSync = (failure: string): boolean => {
+function isMidSync(failure: string): boolean {
   const errors = failure.split('\n').filter((line) => /^E: |^W: GPG error: /.test(line));
   const reasons = errors.filter((line) => !BROKEN_OFF.some((pattern) => pattern.test(line)));
   return (
     reasons.length > 0 && reasons.every((line) => MID_SYNC.some((pattern) => pattern.test(line)))
   );
-};
+}
 
-const printedStatus = async (world: World): Promise<string> => {
-  const environment = {
-    DATABASE_URL: world.databaseUrl,
-    TEMPORAL_ADDRESS: world.temporalAddress,
-    TEMPORAL_NAMESPACE: world.namespace,
-  };
-  const main = join(import.meta.dirname, '../../src/main.ts');
-  return (
-    await promisify(execFile)(process.execPath, [main, 'status'], {
-      env: { ...process.env, ...environment },
-    })
-  ).stdout;
-};
+async function printedStatus(world: World): Promise<string> {
+  const { exitCode, stdout, stderr } = await debgeo(world, 'status');
+  assert.equal(exitCode, 0, stderr);
+  return stdout;
+}
 
 type Form = NonNullable<WorldOptions['archive']>;
 
-const promise = async (
+async function promise(
   t: TestContext,
   archive: Form,
   kind: 'untorn' | 'windowed',
   publishes = PUBLISHES,
-  activities?: Planted,
-): Promise<void> => {
-  const world = await aWorld(t, { archive, ...(activities && { activities }) });
+  planted?: Planted,
+): Promise<void> {
+  const world = await aWorld(t, { archive, activities: planted });
   const kept = Array.from({ length: 4 }, (_, index) => aPackage(`kept-${index}`, '1.0'));
   await world.release([...kept, aPackage('changing', '1.0')]);
   await world.update();
-  const readers = await readAllTheTime(t, world);
+  const readers = await readAllTheTime(world);
 
   for (let publish = 2; publish <= publishes; publish++) {
     await world.release([...kept, aPackage('changing', `${publish}.0`)]);
@@ -78,7 +68,8 @@ const promise = async (
   const windows = sites.map(({ windowMs }) => windowMs);
   const fresh = failures.filter((failure) => !failure.startsWith('update with kept lists')).length;
   t.diagnostic(
-    `${kind}: ${publishes} publishes, ${failures.length} failures (${fresh} with fresh lists) in ${cycles.length} cycles, ${overlaps} overlapped; last windows ${windows.join(', ')} ms`,
+    `${kind}: ${publishes} publishes, ${failures.length} failures (${fresh} with fresh lists)` +
+      ` in ${cycles.length} cycles, ${overlaps} overlapped; last windows ${windows.join(', ')} ms`,
   );
   assert.deepEqual(
     sites.map((site) => [site.class, site.served]),
@@ -94,7 +85,7 @@ const promise = async (
   );
   for (const site of world.sites.values())
     assert.equal(await site.aptSees('changing', world.suite), `${publishes}.0`);
-};
+}
 
 const limits = { ...NEEDS_APT, timeout: 90_000 + PUBLISHES * 15_000 };
 test('by-hash and InRelease: untorn, apt never fails', limits, (t) => promise(t, {}, 'untorn'));
@@ -125,7 +116,7 @@ test(
         const release = String(await world.releasedFile('dists/bookworm/Release'));
         for (const path of (await site.contents()).keys())
           if (path.includes('/by-hash/') && !release.includes(path.replace(/^.*\//, '')))
-            await site.container.deleteBlob(path);
+            await site.blob(path).delete();
         return real.publishSnapshot(input);
       },
     });

@@ -1,5 +1,5 @@
 /**
- * Whatever an archive does, rightly signed or not, it is refused with a code that says what, in
+ * An archive that does wrong, rightly signed or not, is refused with a code that says what, in
  * bounded time and memory, and sites and catalog are as they were. The cases are in
  * test/support/hostile/.
  */
@@ -16,6 +16,7 @@ import { sql } from 'kysely';
 import type { Deps } from '../../activities/deps.ts';
 import type { Activities } from '../../activities/index.ts';
 import { createHttpArchive } from '../../src/archive/http-archive.ts';
+import { run } from '../../src/database/sql.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
 import { createSigningKey } from '../../src/made-archive/signing-key.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
@@ -46,7 +47,7 @@ interface Stage {
  */
 async function aStage(
   t: TestContext,
-  planted: { activities?: Planted; store?: (real: SiteStore) => SiteStore } = {},
+  wrong: { activities?: Planted; store?: (real: SiteStore) => SiteStore } = {},
 ): Promise<Stage> {
   let askedElsewhere = 0;
   const elsewhere = createServer((_, response) => {
@@ -59,7 +60,7 @@ async function aStage(
   const deps = ({ spool, ...real }: Deps): Deps => ({
     ...real,
     // it compares digests, too: a site that does not would not be seen
-    ...(spool === undefined || planted.store !== undefined ? {} : { spool }),
+    ...(spool === undefined || wrong.store !== undefined ? {} : { spool }),
     indexLimits: SMALL_INDICES,
     archiveOf: (record) => {
       if (record.url.startsWith('file:')) return real.archiveOf(record);
@@ -69,31 +70,24 @@ async function aStage(
     },
     siteOf: async (name) => {
       const site = await real.siteOf(name);
-      return { ...site, store: planted.store?.(site.store) ?? site.store };
+      return { ...site, store: wrong.store?.(site.store) ?? site.store };
     },
   });
-  const { activities } = planted;
   const world = await aWorld(t, {
     worker: 'none',
     archive: { releaseSet: 'inline' },
     deps,
-    ...(activities && { activities }),
+    activities: wrong.activities,
   });
   const { date } = await world.release([aPackage('hello', '1.0'), aPackage('odd+name~1', '1.0')]);
 
-  const archive = await HostileArchive.start(
-    join(world.folder, 'archive'),
-    join(world.folder, 'mirror'),
-  );
+  const archive = await HostileArchive.start(world.archiveFolder, join(world.folder, 'mirror'));
   t.after(() => archive.close());
   const outside = join(world.folder, 'outside/Packages');
   await mkdir(join(world.folder, 'outside'));
   await writeFile(outside, 'a secret');
   const patient = { gatherMs: 1, drainMs: 5_000, backoffInitialMs: 600_000, backoffCapMs: 600_000 };
-  await sql`update debian_distributions set tuning = ${JSON.stringify(patient)}::jsonb`.execute(
-    world.database.read.kysely,
-  );
-  await sql`update archives set url = ${archive.url}`.execute(world.database.read.kysely);
+  await world.tune({ waits: patient, archiveUrl: archive.url });
   await world.startWorker();
   await world.update();
 
@@ -124,7 +118,8 @@ test('every hostile archive is refused with its own code, and changes nothing', 
   const accepted = count((verdict) => verdict.accepted);
   const changed = count((verdict) => verdict.changed);
   t.diagnostic(
-    `${verdicts.length - accepted} refused, ${accepted} accepted, ${changed} changed; memory grew by ${Math.round(growth / 1e6)} MB`,
+    `${verdicts.length - accepted} refused, ${accepted} accepted, ${changed} changed;` +
+      ` memory grew by ${Math.round(growth / 1e6)} MB`,
   );
   assert.deepEqual(
     verdicts.flatMap(({ hostile, faults }) =>
@@ -138,10 +133,10 @@ test('every hostile archive is refused with its own code, and changes nothing', 
     verdicts.filter(({ ms }) => ms > CASE_MS).map(({ line }) => line),
     [],
   );
-  assert.equal(stage.askedElsewhere(), 0, 'nobody was led to another origin');
+  assert.equal(stage.askedElsewhere(), 0, 'no worker was led to another origin');
 
   await archive.lay({}, 'http');
-  await sql`update archives set url = ${archive.url}`.execute(world.database.read.kysely);
+  await world.tune({ archiveUrl: archive.url });
   await world.release([aPackage('hello', '2.0')]);
   await world.look();
   // no lane goes on by itself here, so that no case disturbs the next
@@ -167,7 +162,7 @@ const firstOfEach = CASES.filter(
 const flipped = CASES.filter(({ name }) => name === 'a pool file is one bit flipped');
 
 /** Compares no digest when it writes, and reads back what it was told. */
-const trusting = (real: SiteStore): SiteStore => {
+function trusting(real: SiteStore): SiteStore {
   const told = new Map<string, { size: number; sha256: Sha256 }>();
   return {
     site: real.site,
@@ -189,9 +184,9 @@ const trusting = (real: SiteStore): SiteStore => {
       return found === null || found === 'changed' ? found : { ...found, ...told.get(path) };
     },
   };
-};
+}
 
-test('it would be seen if a hostile archive were believed, left something behind or were not on record', async (t) => {
+test('it would be seen if a hostile archive were believed, left a row or no record', async (t) => {
   let fault: 'believed' | 'leaves a row' | 'no record' | null = null;
   const activities = (real: Activities, world: World): Activities => ({
     ...real,
@@ -200,10 +195,8 @@ test('it would be seen if a hostile archive were believed, left something behind
         return await real.captureSnapshot(input);
       } catch (error) {
         if (fault !== 'believed') throw error;
-        await world
-          .site('sin')
-          .container.getBlockBlobClient('debian/dists/bookworm/InRelease')
-          .uploadData(Buffer.from('as it came'));
+        const inRelease = world.site('sin').blob('debian/dists/bookworm/InRelease');
+        await inRelease.uploadData(Buffer.from('as it came'));
         const roster = await real.loadRoster(input);
         return { outcome: 'captured', generation: roster.generation, roster };
       }
@@ -211,8 +204,12 @@ test('it would be seen if a hostile archive were believed, left something behind
     recordCaptureFailure: async (input) => {
       if (fault === 'no record') return real.loadRoster(input);
       if (fault === 'leaves a row')
-        await sql`insert into paths (archive_id, path) select id, ${`pool/${input.report.code}`} from archives`.execute(
-          world.database.read.kysely,
+        await run(
+          world.database.read,
+          sql`
+            insert into paths (archive_id, path)
+            select id, ${`pool/${input.report.code}`}
+            from archives`,
         );
       return real.recordCaptureFailure(input);
     },

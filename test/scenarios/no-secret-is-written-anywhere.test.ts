@@ -4,9 +4,7 @@
  * bodies and in Location.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -24,25 +22,26 @@ import {
 import { sql } from 'kysely';
 
 import { connectDatabase } from '../../src/database/orm.ts';
+import { all } from '../../src/database/sql.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { createLog } from '../../src/log.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
-import { loadCredential, type CredentialReference } from '../../src/site/credentials.ts';
+import { loadCredential } from '../../src/site/credentials.ts';
 import { connectTemporal } from '../../src/temporal/connection.ts';
+import { environmentOf, runDebgeo } from '../support/debgeo.ts';
 import type { Fault } from '../support/fault-proxy.ts';
 import { servers } from '../support/servers.ts';
 import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
 const API_KEY = `temporal-${randomBytes(12).toString('hex')}`;
 const DATABASE_PASSWORD = `database-${randomBytes(12).toString('hex')}`;
-/** Nobody listens on it. */
-const NOBODY = '127.0.0.1:1';
+/** No server listens there. */
+const NOWHERE = '127.0.0.1:1';
 
 /** Secret → what it is, for the message of a failure; the message itself shows none. */
 type Secrets = Map<string, string>;
 
-test('neither a key, a SAS, a password nor an API key is in logs, outputs, tables, histories and errors', async (t) => {
+test('no key, SAS or password is in logs, outputs, tables, histories and errors', async (t) => {
   const lines: string[] = [];
   const world = await aWorld(t, { sites: ['fra', 'sin'], worker: 'none', log: logInto(lines) });
   const secrets = await withSecrets(world);
@@ -91,7 +90,7 @@ test('an activity that logs the request of an error is found', async (t) => {
     ...real,
     async syncBlobs(input) {
       const signed = new BlobServiceClient(
-        `${await accountUrlOf(world, 'sin')}?${await sasOf(world)}`,
+        `${world.site('sin').accountUrl}?${await readFile(sasFileOf(world), 'utf8')}`,
       );
       await signed
         .getContainerClient('no-such-container')
@@ -121,7 +120,7 @@ const logInto = (lines: string[]) =>
   createLog({ level: 'trace', into: { write: (line) => void lines.push(line) } });
 
 /** fra keeps its account key in a variable; sin gets a SAS in a file. */
-const withSecrets = async (world: World): Promise<Secrets> => {
+async function withSecrets(world: World): Promise<Secrets> {
   const azurites = (await servers()).blobs;
   const secrets: Secrets = new Map();
   for (const { key, account } of azurites) secrets.set(key, `key of ${account}`);
@@ -130,7 +129,7 @@ const withSecrets = async (world: World): Promise<Secrets> => {
   secrets.set(API_KEY, 'API key of Temporal');
   await putSas(world, secrets, sasWith(azurites[1]!.account, azurites[1]!.key));
   return secrets;
-};
+}
 
 const sasWith = (account: string, key: string): string =>
   generateAccountSASQueryParameters(
@@ -144,55 +143,40 @@ const sasWith = (account: string, key: string): string =>
   ).toString();
 
 const sasFileOf = (world: World): string => join(world.folder, 'sas');
-const sasOf = (world: World): Promise<string> => readFile(sasFileOf(world), 'utf8');
 
-const putSas = async (world: World, secrets: Secrets, sas: string): Promise<void> => {
+async function putSas(world: World, secrets: Secrets, sas: string): Promise<void> {
   await writeFile(sasFileOf(world), sas, { mode: 0o600 });
-  await sql`update replication_sites set credential = ${JSON.stringify({ file: sasFileOf(world) })}::jsonb where name = 'sin'`.execute(
-    world.database.read.kysely,
-  );
+  await world.tune({ credential: { file: sasFileOf(world) } }, 'sin');
   secrets.set(new URLSearchParams(sas).get('sig')!, 'signature of a SAS');
-};
+}
 
-const rotateToWrong = async (world: World, secrets: Secrets): Promise<void> => {
+async function rotateToWrong(world: World, secrets: Secrets): Promise<void> {
   const azurites = (await servers()).blobs;
   const [fraKey, sinKey] = [randomBytes(64).toString('base64'), randomBytes(64).toString('base64')];
-  const { env } = (await credentialOf(world, 'fra')) as { env: string };
-  process.env[env] = `AccountName=${azurites[0]!.account};AccountKey=${fraKey}`;
+  process.env[world.site('fra').variable] =
+    `AccountName=${azurites[0]!.account};AccountKey=${fraKey}`;
   secrets.set(fraKey, 'wrong key').set(sinKey, 'wrong key behind a SAS');
   await putSas(world, secrets, sasWith(azurites[1]!.account, sinKey));
-};
-
-const siteRow = async (world: World, site: string) => {
-  const { rows } = await sql<{
-    account_url: string;
-    container: string;
-    credential: CredentialReference;
-  }>`
-    select account_url, container, credential from replication_sites where name = ${site}`.execute(
-    world.database.read.kysely,
-  );
-  return rows[0]!;
-};
-const credentialOf = async (world: World, site: string) => (await siteRow(world, site)).credential;
-const accountUrlOf = async (world: World, site: string) => (await siteRow(world, site)).account_url;
+}
 
 /** Answers that say the secrets again, and no answers. */
-const faultsThatSay = (secrets: Secrets): Fault[] => {
+function faultsThatSay(secrets: Secrets): Fault[] {
   const said = [...secrets.keys()].join(' ');
-  const body = `<?xml version="1.0"?><Error><Code>AuthenticationFailed</Code><Message>not ${said}</Message></Error>`;
-  const location = `http://127.0.0.1:1/elsewhere?sig=${[...secrets.keys()].map(encodeURIComponent).join('&sig=')}`;
+  const error = `<Code>AuthenticationFailed</Code><Message>not ${said}</Message>`;
+  const body = `<?xml version="1.0"?><Error>${error}</Error>`;
+  const query = [...secrets.keys()].map((secret) => `sig=${encodeURIComponent(secret)}`).join('&');
+  const location = `http://${NOWHERE}/elsewhere?${query}`;
   return [
     { kind: 'answer', status: 403, headers: { 'content-type': 'application/xml' }, body },
     { kind: 'answer', status: 503, headers: { 'retry-after': '1' }, body },
     { kind: 'answer', status: 302, headers: { location }, body },
     { kind: 'cut' },
   ];
-};
+}
 
 let version = 1;
 /** Both sites fail, are seen failing, and come back. */
-const suffer = async (world: World, fault: Fault): Promise<unknown[]> => {
+async function suffer(world: World, fault: Fault): Promise<unknown[]> {
   for (const { proxy } of world.sites.values()) await proxy.setRules([{ fault }]);
   await world.release([aPackage('hello', `1.${++version}`)]);
   await world.look();
@@ -209,10 +193,10 @@ const suffer = async (world: World, fault: Fault): Promise<unknown[]> => {
     'back',
   );
   return errors;
-};
+}
 
-/** Hanging requests are aborted by an order. */
-const sufferCancel = async (world: World): Promise<void> => {
+/** A command aborts requests that hang. */
+async function sufferCancel(world: World): Promise<void> {
   for (const { proxy } of world.sites.values()) {
     await proxy.clear();
     await proxy.setRules([{ method: 'PUT', fault: { kind: 'hang' } }]);
@@ -230,10 +214,10 @@ const sufferCancel = async (world: World): Promise<void> => {
       sites.every((site) => site.state === 'synced' && site.served === generation),
     'back',
   );
-};
+}
 
 /** The errors of every kind of request, as they leave the store. */
-const askSites = async (world: World): Promise<unknown[]> => {
+async function askSites(world: World): Promise<unknown[]> {
   const errors: unknown[] = [];
   const path = parseRepoPath('debian/dists/bookworm/InRelease');
   const content = {
@@ -245,11 +229,13 @@ const askSites = async (world: World): Promise<unknown[]> => {
     contentType: 'text/plain',
     cacheControl: 'no-store',
   };
-  for (const name of world.sites.keys()) {
-    const { account_url: accountUrl, container, credential } = await siteRow(world, name);
+  for (const { name, accountUrl, container, variable } of world.sites.values()) {
     const store = createAzureSiteStore(
-      { name, accountUrl, container, prefix: '' },
-      await loadCredential(credential, accountUrl),
+      { name, accountUrl, container: container.containerName, prefix: '' },
+      await loadCredential(
+        name === 'sin' ? { file: sasFileOf(world) } : { env: variable },
+        accountUrl,
+      ),
     );
     for (const ask of [
       () => store.remove(path, '"0x1"', AbortSignal.timeout(10_000)),
@@ -260,88 +246,84 @@ const askSites = async (world: World): Promise<unknown[]> => {
       await ask().then(undefined, (error: unknown) => errors.push(error));
   }
   return errors;
-};
+}
 
-const connectBadly = async (): Promise<unknown[]> => {
+async function connectBadly(): Promise<unknown[]> {
   const password = DATABASE_PASSWORD;
   const server = new URL((await servers()).databaseUrl);
   server.password = password;
-  server.username = 'nobody';
+  server.username = 'unknown';
   const urls = [
     server.href,
-    `postgres://debgeo:${password}@${NOBODY}/debgeo`,
-    `postgres:${password}@${NOBODY}/debgeo`,
-    `postgres:/${password}@${NOBODY}/debgeo`,
-    `postgres://debgeo:1/${password}@${NOBODY}/debgeo`,
+    `postgres://debgeo:${password}@${NOWHERE}/debgeo`,
+    `postgres:${password}@${NOWHERE}/debgeo`,
+    `postgres:/${password}@${NOWHERE}/debgeo`,
+    `postgres://debgeo:1/${password}@${NOWHERE}/debgeo`,
     `x ${password}@`,
   ];
   const attempts = [
     ...urls.map((url) => connectDatabase(url)),
-    connectTemporal({ address: NOBODY, namespace: 'default', apiKey: API_KEY, tls: true }, 500),
+    connectTemporal({ address: NOWHERE, namespace: 'default', apiKey: API_KEY, tls: true }, 500),
   ];
   const outcomes = await Promise.allSettled(attempts);
   return outcomes.flatMap((outcome) =>
     outcome.status === 'rejected' ? [outcome.reason as unknown] : [],
   );
-};
+}
 
 /**
  * Standard output and error of commands that go well and of commands that fail, as processes of
  * their own.
  */
-const runCommands = async (world: World): Promise<string[]> => {
-  const good = {
-    DATABASE_URL: world.databaseUrl,
-    TEMPORAL_ADDRESS: world.temporalAddress,
-    TEMPORAL_NAMESPACE: world.namespace,
-  };
+async function runCommands(world: World): Promise<string[]> {
   const wrongPassword = new URL(world.databaseUrl);
-  wrongPassword.username = 'nobody';
+  wrongPassword.username = 'unknown';
   wrongPassword.password = DATABASE_PASSWORD;
   const commands = [
     ['status --json', {}],
     ['doctor', {}],
     ['status', { DATABASE_URL: wrongPassword.href }],
-    ['status', { DATABASE_URL: `postgres:${DATABASE_PASSWORD}@${NOBODY}/debgeo` }],
+    ['status', { DATABASE_URL: `postgres:${DATABASE_PASSWORD}@${NOWHERE}/debgeo` }],
     [`update ${world.suite}`, { TEMPORAL_API_KEY: API_KEY }],
   ] as const;
   return Promise.all(
     commands.map(([command, environment]) =>
-      outputOf(command, { ...good, DEBGEO_LOG_LEVEL: 'trace', ...environment }),
+      outputOf(command, {
+        ...environmentOf(world),
+        DEBGEO_LOG_LEVEL: 'trace',
+        ...environment,
+      }),
     ),
   );
-};
+}
 
-const outputOf = async (command: string, environment: NodeJS.ProcessEnv): Promise<string> => {
-  const child = spawn(process.execPath, [MAIN, ...command.split(' ')], {
-    env: { ...process.env, ...environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const killed = setTimeout(() => child.kill('SIGKILL'), 60_000);
-  const [stdout, stderr] = await Promise.all([
-    child.stdout.toArray(),
-    child.stderr.toArray(),
-    once(child, 'close'),
-  ]);
-  clearTimeout(killed);
-  return `${stdout.join('')}${stderr.join('')}`;
-};
+async function outputOf(command: string, environment: NodeJS.ProcessEnv): Promise<string> {
+  const { stdout, stderr } = await runDebgeo(command, environment);
+  return stdout + stderr;
+}
 
-const dumpTables = async (world: World): Promise<string[]> => {
-  const { kysely } = world.database.read;
-  const tables = await sql<{
-    name: string;
-  }>`select tablename as name from pg_tables where schemaname = 'public'`.execute(kysely);
+async function dumpTables(world: World): Promise<string[]> {
+  const { read } = world.database;
+  const tables = await all(
+    read,
+    sql<{ name: string }>`
+      select tablename as name
+      from pg_tables
+      where schemaname = 'public'`,
+  );
   const found: string[] = [];
-  for (const { name } of tables.rows) {
-    const rows = await sql<{
-      row: string;
-    }>`select to_jsonb(t)::text as row from ${sql.table(name)} t`.execute(kysely);
-    found.push(...rows.rows.map(({ row }) => row));
+  for (const { name } of tables) {
+    const rows = await all(
+      read,
+      sql<{ row: string }>`
+        select to_jsonb(t)::text as row
+        from ${sql.table(name)} t`,
+    );
+    found.push(...rows.map(({ row }) => row));
   }
   assert.ok(found.length > 20, 'the tables hold rows');
   return found;
-};
+}
 
 const dumpHistories = async (world: World): Promise<string[]> =>
   world.withTemporal(async (client) => {
@@ -358,15 +340,15 @@ const dumpHistories = async (world: World): Promise<string[]> =>
   });
 
 /** Every string, and every payload as text. */
-const textOf = (value: unknown): string => {
+function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
   if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
   if (typeof value !== 'object' || value === null) return '';
   return Object.values(value).map(textOf).join('\n');
-};
+}
 
 /** How a secret may be written: as it is, in a URL, as the bytes of a key or of text. */
-const formsOf = (secret: string): string[] => {
+function formsOf(secret: string): string[] {
   const bytes = [Buffer.from(secret, 'base64'), Buffer.from(secret)].map((buffer) =>
     buffer.subarray(0, 16),
   );
@@ -380,9 +362,9 @@ const formsOf = (secret: string): string[] => {
       [...one].join(','),
     ]),
   ];
-};
+}
 
-const assertNone = (secrets: Secrets, where: string, texts: readonly string[]): void => {
+function assertNone(secrets: Secrets, where: string, texts: readonly string[]): void {
   for (const [secret, what] of secrets) {
     assert.ok(secret.length >= 8, `${what} is long enough to be looked for`);
     for (const form of formsOf(secret))
@@ -392,4 +374,4 @@ const assertNone = (secrets: Secrets, where: string, texts: readonly string[]): 
           assert.fail(`${where} shows the ${what}: ${text.slice(Math.max(0, at - 200), at)}…`);
       }
   }
-};
+}

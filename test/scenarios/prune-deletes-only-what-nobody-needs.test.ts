@@ -3,7 +3,8 @@ import test, { type TestContext } from 'node:test';
 
 import { sql } from 'kysely';
 
-import type { Activities } from '../../activities/index.ts';
+import type { Tx } from '../../src/database/orm.ts';
+import { one, run } from '../../src/database/sql.ts';
 import type { ReleaseContent } from '../../src/made-archive/signed-archive.ts';
 import { askPrune } from '../../src/temporal/updates.ts';
 import { assertWhole } from '../support/whole.ts';
@@ -12,12 +13,12 @@ import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../suppo
 /**
  * Every file that a release consists of, apart from the names that the next one replaces, is there.
  */
-const assertThere = async (
+async function assertThere(
   world: World,
   site: string,
   release: ReleaseContent,
   what: string,
-): Promise<void> => {
+): Promise<void> {
   const contents = await world.site(site).contents();
   const missing = release.files.filter(
     ({ kind, path }) => (kind === 'pool' || kind === 'by-hash') && !contents.has(`debian/${path}`),
@@ -27,21 +28,39 @@ const assertThere = async (
     [],
     what,
   );
-};
+}
 
-const rowsAt = async (world: World, site: string): Promise<number> =>
-  (
-    await sql<{
-      count: number;
-    }>`select count(*) from blob_registry r join replication_sites s on s.id = r.site_id where s.name = ${site}`.execute(
-      world.database.read.kysely,
-    )
-  ).rows[0]!.count;
+async function rowsAt(world: World, site: string): Promise<number> {
+  const found = await one(
+    world.database.read,
+    sql<{ count: number }>`
+      select count(*)
+      from blob_registry r
+      join replication_sites s on s.id = r.site_id
+      where s.name = ${site}`,
+  );
+  return found!.count;
+}
 
-const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
+/** Books that the site stopped serving this generation two hours ago. */
+const replaceTwoHoursAgo = (world: World, site: string, generation: number): Promise<number> =>
+  run(
+    world.database.read,
+    sql`
+      update publications p
+      set replaced_at = now() - interval '2 hours'
+      from replication_sites s
+      where s.id = p.site_id
+        and s.name = ${site}
+        and p.generation = ${generation}
+        and p.replaced_at is not null`,
+  );
+
+async function promise(t: TestContext, planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
     suites: ['bookworm', 'bookworm-updates'],
-    ...(activities && { activities, settleMs: 2 * PLANTED_MS }),
+    planted,
+    ...(planted && { settleMs: 2 * PLANTED_MS }),
   });
   const [shared, everywhere] = [aPackage('shared', '1.0'), aPackage('everywhere', '1.0')];
   const releases: ReleaseContent[] = [];
@@ -54,14 +73,8 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   }
   const updates = await world.release([shared], {}, 'bookworm-updates');
   await world.update('bookworm-updates');
-  await sql`update replication_sites set grace_ms = 3600000, kept_generations = 1`.execute(
-    world.database.read.kysely,
-  );
-  await sql`
-    update publications p set replaced_at = now() - interval '2 hours' from replication_sites s
-    where s.id = p.site_id and s.name = 'fra' and p.generation = 1 and p.replaced_at is not null`.execute(
-    world.database.read.kysely,
-  );
+  await world.tune({ graceMs: 3_600_000, keptGenerations: 1 });
+  await replaceTwoHoursAgo(world, 'fra', 1);
   const before = await world.site('sin').contents();
 
   const [fra, sin] = await world.withTemporal((client) =>
@@ -99,44 +112,55 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
   await world.release([...releases[0]!.packages], {}, 'bookworm');
   await world.update('bookworm');
   await assertWhole(world, 'fra', 'bookworm');
-};
+}
 
 test('a prune deletes what no kept snapshot of any suite names, and nothing else', (t) =>
   promise(t));
 
-const planted =
-  (wrong: (world: World) => Promise<unknown>): Planted =>
-  (real: Activities, world: World): Activities => ({
+/** Marks after each plan what that plan must not mark. */
+const marking =
+  (wrong: (tx: Tx) => Promise<unknown>): Planted =>
+  (real, world) => ({
     ...real,
     planPrune: async (input) => {
       const row = await real.planPrune(input);
-      await wrong(world);
+      await wrong(world.database.read);
       return row;
     },
   });
 
 test('it would be seen if a prune ignored the grace', async (t) => {
-  const hasty = planted(async ({ database }) => {
-    await sql`
-      update blob_registry r set state = 4, verification_state = 3, attempt = 0
-      where not exists (select from snapshot_blobs m where m.blob_id = r.blob_id and m.to_generation = 2147483647)`.execute(
-      database.read.kysely,
-    );
-  });
+  const hasty = marking((tx) =>
+    run(
+      tx,
+      sql`
+        update blob_registry r
+        set state = 4, verification_state = 3, attempt = 0
+        where not exists (
+          select from snapshot_blobs m
+          where m.blob_id = r.blob_id
+            and m.to_generation = 2147483647)`,
+    ),
+  );
 
   await assert.rejects(promise(t, hasty), assert.AssertionError);
 });
 
 test('it would be seen if a prune ignored the other suite of the archive', async (t) => {
-  const narrow = planted(async ({ database }) => {
-    await sql`
-      update blob_registry r set state = 4, verification_state = 3, attempt = 0
-      where not exists (
-        select from snapshot_blobs m join debian_distributions d on d.id = m.distribution_id
-        where m.blob_id = r.blob_id and d.name = 'bookworm' and m.to_generation > 1)`.execute(
-      database.read.kysely,
-    );
-  });
+  const narrow = marking((tx) =>
+    run(
+      tx,
+      sql`
+        update blob_registry r
+        set state = 4, verification_state = 3, attempt = 0
+        where not exists (
+          select from snapshot_blobs m
+          join debian_distributions d on d.id = m.distribution_id
+          where m.blob_id = r.blob_id
+            and d.name = 'bookworm'
+            and m.to_generation > 1)`,
+    ),
+  );
 
   await assert.rejects(promise(t, narrow), assert.AssertionError);
 });

@@ -1,20 +1,21 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { readAllTheTime } from '../support/readers.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
-const promise = async (t: TestContext, releases: number, activities?: Planted): Promise<void> => {
+async function promise(t: TestContext, releases: number, planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
-    ...(activities && { activities, settleMs: PLANTED_MS }),
+    planted,
   });
   const kept = Array.from({ length: 8 }, (_, index) => aPackage(`kept-${index}`, '1.0'));
   await world.release([...kept, aPackage('changing', '1.0')]);
   await world.update();
-  const readers = await readAllTheTime(t, world);
+  const readers = await readAllTheTime(world);
 
   for (let release = 2; release <= releases; release++) {
     await world.release([...kept, aPackage('changing', `${release}.0`)]);
@@ -25,7 +26,7 @@ const promise = async (t: TestContext, releases: number, activities?: Planted): 
   assert.deepEqual(failures, []);
   assert.ok(overlaps > 0, `${cycles.length} cycles, none overlapped a publication`);
   for (const site of world.sites.keys()) await assertWhole(world, site);
-};
+}
 
 test(
   'readers never see half a release while the archive releases again and again',
@@ -38,11 +39,9 @@ test('it would be seen if InRelease came first', { ...NEEDS_APT, timeout: 240_00
     ...real,
     syncBlobs: async (input) => {
       if (input.generation > 1) {
-        const { container } = world.site(input.site);
-        await container
-          .getBlockBlobClient('debian/dists/bookworm/InRelease')
-          .uploadData(await world.releasedFile('dists/bookworm/InRelease'));
-        await new Promise((resolve) => setTimeout(resolve, 1_500));
+        const inRelease = world.site(input.site).blob('debian/dists/bookworm/InRelease');
+        await inRelease.uploadData(await world.releasedFile('dists/bookworm/InRelease'));
+        await sleep(1_500);
       }
       return real.syncBlobs(input);
     },

@@ -7,7 +7,7 @@ import { defaultPayloadConverter, type Payload } from '@temporalio/common';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
 test(
-  'details, summaries and search attributes of the workflow tell the story without our command line',
+  'details, summaries and search attributes of the workflow tell the story alone',
   { timeout: 120_000 },
   async (t) => {
     const world = await aWorld(t);
@@ -108,7 +108,7 @@ const textOf = (payload: Payload | null | undefined): string | undefined =>
  * Everything in a history that we put there: payloads (inputs, results, details, summaries)
  * decoded, and the words of failures.
  */
-const wordsOf = (value: unknown): string[] => {
+function wordsOf(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return [];
   return Object.entries(value).flatMap(([key, inner]) => {
     if (key === 'data' && typeof inner === 'string')
@@ -117,7 +117,7 @@ const wordsOf = (value: unknown): string[] => {
       ? [inner]
       : wordsOf(inner);
   });
-};
+}
 
 const wordsOfHistory = async (world: World): Promise<string> =>
   world.withTemporal(async (client) => {

@@ -4,12 +4,12 @@ import test, { type TestContext } from 'node:test';
 import type { Activities } from '../../activities/index.ts';
 import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
-import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../support/world.ts';
+import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
-const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
+async function promise(t: TestContext, planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
     suites: ['bookworm', 'bookworm-updates'],
-    ...(activities && { activities, settleMs: PLANTED_MS }),
+    planted,
   });
   const shared = Array.from({ length: 60 }, (_, index) => aPackage(`shared-${index}`, '1.0'));
   await world.release([...shared, aPackage('old', '1.0')], {}, 'bookworm');
@@ -33,13 +33,13 @@ const promise = async (t: TestContext, activities?: Planted): Promise<void> => {
     );
     assert.equal(puts.length, 62);
   }
-};
+}
 
-const theSecondParks = async (t: TestContext, activities?: Planted): Promise<void> => {
+async function theSecondParks(t: TestContext, planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
     sites: ['fra'],
     suites: ['bookworm', 'trixie'],
-    ...(activities && { activities, settleMs: PLANTED_MS }),
+    planted,
   });
   await world.release([aPackage('same', '1.0')], {}, 'bookworm');
   await world.update('bookworm');
@@ -54,7 +54,7 @@ const theSecondParks = async (t: TestContext, activities?: Planted): Promise<voi
   assert.equal(status.sites[0]!.failure!.code, 'PATH_CONFLICT');
   assert.equal(status.sites[0]!.retryAt, null);
   await assertWhole(world, 'fra', 'bookworm');
-};
+}
 
 test(
   'two suites share one pool: a shared file is written once and both are whole',
@@ -62,7 +62,7 @@ test(
   (t) => promise(t),
 );
 test(
-  'two suites that need other bytes at one path: the second parks and says why, the first is unharmed',
+  'other bytes at one path: the second suite parks and says why, the first is unharmed',
   NEEDS_APT,
   (t) => theSecondParks(t),
 );
@@ -80,9 +80,9 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
             'the other suite is there',
             'bookworm',
           );
-          const { container } = world.site(input.site);
-          for (const path of (await world.site(input.site).contents()).keys())
-            if (path.includes('/old_')) await container.deleteBlob(path);
+          const site = world.site(input.site);
+          for (const path of (await site.contents()).keys())
+            if (path.includes('/old_')) await site.blob(path).delete();
           return answer;
         },
       });
@@ -92,12 +92,12 @@ test('it would be seen', { ...NEEDS_APT, concurrency: true }, async (t) => {
       const overwriting = (real: Activities, world: World): Activities => ({
         ...real,
         syncBlobs: async (input) => {
-          const { container } = world.site(input.site);
+          const site = world.site(input.site);
           if (input.distribution === 'trixie')
-            for (const path of (await world.site(input.site).contents()).keys())
+            for (const path of (await site.contents()).keys())
               if (path.endsWith('.deb'))
-                await container
-                  .getBlockBlobClient(path)
+                await site
+                  .blob(path)
                   .uploadData(await world.releasedFile(path.replace('debian/', '')));
           return real.syncBlobs(input);
         },

@@ -17,9 +17,10 @@ import { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath, type RepoPath } from '../../src/domain/repo-path.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { SasToken } from '../../src/site/credentials.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
 import { siteStoreContract } from './site-store-contract.ts';
-import { contentOf, hasCode, type StoreUnderTest } from './store-under-test.ts';
+import { contentOf, type StoreUnderTest } from './store-under-test.ts';
 
 const NEVER = new AbortController().signal;
 const LIMITS = {
@@ -29,7 +30,9 @@ const LIMITS = {
   widthMin: 1,
   widthStart: 16,
   widthMax: 64,
-  bytesInFlight: 1_000_000,
+  memoryBytes: 2_000_000,
+  routeBytes: 1_000_000,
+  routeBlobs: 64,
   throttlePatienceMs: 1_500,
 };
 const PATH = parseRepoPath('debian/dists/bookworm/InRelease');
@@ -201,10 +204,10 @@ describe('AzureSiteStore', () => {
 
     await assert.rejects(
       store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER),
-      hasCode('SITE_CONTAINER_MISSING'),
+      refusesWith('SITE_CONTAINER_MISSING'),
     );
-    await assert.rejects(store.checksum(PATH, NEVER), hasCode('SITE_CONTAINER_MISSING'));
-    await assert.rejects(store.remove(PATH, '"0x1"', NEVER), hasCode('SITE_CONTAINER_MISSING'));
+    await assert.rejects(store.checksum(PATH, NEVER), refusesWith('SITE_CONTAINER_MISSING'));
+    await assert.rejects(store.remove(PATH, '"0x1"', NEVER), refusesWith('SITE_CONTAINER_MISSING'));
   });
 
   it('says that the credential is denied', async () => {
@@ -213,7 +216,7 @@ describe('AzureSiteStore', () => {
 
     await assert.rejects(
       store.put(PATH, contentOf(Buffer.from('x')), 'nothing', NEVER),
-      hasCode('SITE_DENIED'),
+      refusesWith('SITE_DENIED'),
     );
   });
 
@@ -261,7 +264,7 @@ describe('AzureSiteStore', () => {
     ]);
     await site.proxy.clear();
 
-    await assert.rejects(store.checksum(PATH, NEVER), hasCode('SITE_UNREACHABLE'));
+    await assert.rejects(store.checksum(PATH, NEVER), refusesWith('SITE_UNREACHABLE'));
 
     assert.equal((await site.proxy.requests()).length, 1);
   });

@@ -13,8 +13,9 @@ import { sha256Of } from '../../src/domain/sha256.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { BlobHttp, Refused } from '../../src/site/blob-http.ts';
 import { Pace } from '../../src/site/pace.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
-import { contentOf, hasCode } from './store-under-test.ts';
+import { contentOf } from './store-under-test.ts';
 
 const NEVER = new AbortController().signal;
 const NAMES = [
@@ -114,7 +115,7 @@ describe('BlobHttp', () => {
       for (status of [201, 412, 403])
         await store.put(path, contentOf(randomBytes(100)), 'nothing', NEVER).catch(() => undefined);
       status = 200; // without ETag
-      await assert.rejects(store.checksum(path, NEVER), hasCode('SITE_UNREACHABLE'));
+      await assert.rejects(store.checksum(path, NEVER), refusesWith('SITE_UNREACHABLE'));
 
       const deadline = Date.now() + 5_000;
       while (open > 0 && Date.now() < deadline) await sleep(20);
@@ -147,7 +148,7 @@ describe('BlobHttp', () => {
         { name: 'fra', accountUrl, container: 'c', prefix: '' },
         site.credential,
         LIMITS,
-        pace,
+        { pace },
       );
       const path = parseRepoPath('debian/pool/a');
       const asking = new AbortController();

@@ -14,7 +14,7 @@ import {
   SasToken,
   type CredentialReference,
 } from '../../src/site/credentials.ts';
-import { hasCode } from './store-under-test.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const URL_OF_SITE = 'https://debfra.blob.core.windows.net';
 const KEY = Buffer.alloc(64, 'canary').toString('base64');
@@ -110,7 +110,7 @@ describe('loadCredential', () => {
       const attempt = loadCredential(reference, URL_OF_SITE);
 
       await assert.rejects(attempt, (error) => {
-        assert.ok(hasCode('SITE_CREDENTIAL_MISSING')(error));
+        assert.ok(refusesWith('SITE_CREDENTIAL_MISSING')(error));
         return (error as DebgeoError).message.includes(Object.values(reference).join());
       });
     }
@@ -130,7 +130,7 @@ describe('loadCredential', () => {
       await assert.rejects(load(value, accountUrl), (error) => {
         const shown = inspect(error, { depth: null, showHidden: true });
         return (
-          hasCode('CONFIG_INVALID')(error) && !shown.includes('canary') && !shown.includes(KEY)
+          refusesWith('CONFIG_INVALID')(error) && !shown.includes('canary') && !shown.includes(KEY)
         );
       });
     }

@@ -24,8 +24,10 @@ import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { fingerprintOf, loadCredential } from '../../src/site/credentials.ts';
 import { Identity } from '../../src/site/identity.ts';
 import { freePort } from '../../src/stack/free-port.ts';
+import { stopChild } from '../support/child.ts';
 import { NEEDS_OPENSSL } from '../support/needs.ts';
-import { contentOf, hasCode } from './store-under-test.ts';
+import { refusesWith } from '../support/refuses-with.ts';
+import { contentOf } from './store-under-test.ts';
 
 const SCOPE = 'https://storage.azure.com/.default';
 const PATH = parseRepoPath('debian/dists/bookworm/InRelease');
@@ -133,9 +135,7 @@ const azuriteWithTls = async (t: TestContext): Promise<string> => {
   );
   t.after(async () => {
     tls.setDefaultCACertificates(known);
-    const gone = once(child, 'exit');
-    child.kill('SIGTERM');
-    await gone;
+    await stopChild(child);
     await rm(folder, { recursive: true, force: true });
   });
   const url = `https://127.0.0.1:${port}/${ACCOUNT}`;
@@ -196,7 +196,7 @@ describe('the default identity', () => {
 
     await assert.rejects(
       loadCredential({ identity: 'default' }, accountUrl),
-      hasCode('CONFIG_INVALID'),
+      refusesWith('CONFIG_INVALID'),
     );
     const store = createAzureSiteStore(
       { name: 'fra', accountUrl, container: 'apt', prefix: '' },
@@ -223,7 +223,7 @@ describe('the default identity', () => {
       AbortSignal.timeout(60_000),
     );
 
-    await assert.rejects(attempt, hasCode('SITE_IDENTITY_MISSING'));
+    await assert.rejects(attempt, refusesWith('SITE_IDENTITY_MISSING'));
   });
 
   it('that never answers ends in bounded time; a caller that gives up gets its error', async () => {
@@ -233,7 +233,7 @@ describe('the default identity', () => {
     );
     const keepsAlive = setInterval(() => undefined, 1_000);
     try {
-      await assert.rejects(silent.getToken(SCOPE), hasCode('SITE_IDENTITY_MISSING'));
+      await assert.rejects(silent.getToken(SCOPE), refusesWith('SITE_IDENTITY_MISSING'));
       await assert.rejects(silent.getToken(SCOPE, { abortSignal: AbortSignal.abort() }), {
         name: 'AbortError',
       });
@@ -263,6 +263,6 @@ describe('the default identity', () => {
       stateless(inspect(error, { depth: Infinity, showHidden: true }), 'canary');
       return true;
     });
-    await assert.rejects(failing(refusal(503)), hasCode('SITE_IDENTITY_MISSING'));
+    await assert.rejects(failing(refusal(503)), refusesWith('SITE_IDENTITY_MISSING'));
   });
 });

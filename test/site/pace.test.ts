@@ -15,7 +15,6 @@ const LIMITS = {
   widthMin: 1,
   widthStart: 4,
   widthMax: 16,
-  bytesInFlight: 100,
   throttlePatienceMs: 3_000,
 };
 
@@ -23,7 +22,7 @@ describe('Pace', () => {
   it('runs as many operations as its width, in the order in which they came', async () => {
     const pace = new Pace(LIMITS);
     const { begun, end, operation } = operations();
-    const all = [1, 2, 3, 4, 5, 6].map((number) => pace.run(0, NEVER, operation(number)));
+    const all = [1, 2, 3, 4, 5, 6].map((number) => pace.run('all', NEVER, operation(number)));
 
     await settled();
     assert.deepEqual(begun, [1, 2, 3, 4]);
@@ -37,31 +36,28 @@ describe('Pace', () => {
     await Promise.all(all);
   });
 
-  it('holds no more bytes than it may, but at least one operation', async () => {
-    const pace = new Pace(LIMITS);
+  it('gives its turns to the queues in turn, however long one of them is', async () => {
+    const pace = new Pace({ ...LIMITS, widthStart: 1 });
     const { begun, end, operation } = operations();
-    const all = [500, 60, 60, 40].map((bytes, at) => pace.run(bytes, NEVER, operation(at)));
+    const long = [1, 2, 3, 4].map((number) => pace.run('long', NEVER, operation(number)));
+    const short = [11, 12].map((number) => pace.run('short', NEVER, operation(number)));
+    const other = pace.run('other', NEVER, operation(21));
 
-    await settled();
-    assert.deepEqual(begun, [0]);
-    end(0);
-    await settled();
-    assert.deepEqual(begun, [0, 1]);
-    end(1);
-    await settled();
-    assert.deepEqual(begun, [0, 1, 2, 3]);
-    end(2);
-    end(3);
-    await Promise.all(all);
+    for (const number of [1, 2, 11, 21, 3, 12, 4]) {
+      await settled();
+      assert.equal(begun.at(-1), number);
+      end(number);
+    }
+    await Promise.all([...long, ...short, other]);
   });
 
   it('lets go an operation that ends while it waits, and gives the turn to the next', async () => {
     const pace = new Pace({ ...LIMITS, widthStart: 1 });
     const { begun, end, operation } = operations();
     const stop = new AbortController();
-    const first = pace.run(0, NEVER, operation(1));
-    const second = pace.run(0, stop.signal, operation(2));
-    const third = pace.run(0, NEVER, operation(3));
+    const first = pace.run('all', NEVER, operation(1));
+    const second = pace.run('all', stop.signal, operation(2));
+    const third = pace.run('all', NEVER, operation(3));
 
     stop.abort(new Error('cancelled'));
     await assert.rejects(second, /cancelled/);
@@ -75,8 +71,8 @@ describe('Pace', () => {
 
   it('gives the turn on when an operation fails', async () => {
     const pace = new Pace({ ...LIMITS, widthStart: 1 });
-    const failing = pace.run(0, NEVER, () => Promise.reject(new Error('no')));
-    const next = pace.run(0, NEVER, () => Promise.resolve('done'));
+    const failing = pace.run('all', NEVER, () => Promise.reject(new Error('no')));
+    const next = pace.run('all', NEVER, () => Promise.resolve('done'));
 
     await assert.rejects(failing, /no/);
     assert.equal(await next, 'done');
@@ -103,7 +99,7 @@ describe('Pace', () => {
     let left = 400;
     const callers = Array.from({ length: 8 }, async () => {
       while (left > 0)
-        await pace.run(0, NEVER, () => {
+        await pace.run('all', NEVER, () => {
           left -= 1;
           now += 600;
           return Promise.resolve();
@@ -140,7 +136,7 @@ describe('Pace', () => {
       running -= 1;
     };
     const callers = Array.from({ length: 80 }, async () => {
-      while (!stop.signal.aborted) await pace.run(0, NEVER, work);
+      while (!stop.signal.aborted) await pace.run('all', NEVER, work);
     });
 
     const deadline = performance.now() + 20_000;
@@ -175,7 +171,7 @@ describe('Pace before an Azurite', () => {
       container: container.containerName,
       prefix: '',
     };
-    const store = createAzureSiteStore(place, site.credential, REAL, pace);
+    const store = createAzureSiteStore(place, site.credential, REAL, { pace });
     const rate = 5_000_000;
     const sizes = [...Array(150).keys()].map((at) => (at % 30 === 0 ? 500_000 : 5_000 + at * 37));
     const bytes = 2 * sizes.reduce((sum, size) => sum + size, 0);

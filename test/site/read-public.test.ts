@@ -8,8 +8,8 @@ import type { DebgeoError, ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import { readPublic } from '../../src/site/read-public.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 import { startAzuriteSite, type AzuriteSite } from './azurite-site.ts';
-import { hasCode } from './store-under-test.ts';
 
 const NEVER = new AbortController().signal;
 const PATIENCE = { stallMs: 500, bytesPerSecondMin: 100_000 };
@@ -72,8 +72,8 @@ describe('readPublic', () => {
 
     const nowhere = `${site.proxiedAccountUrl}/never-made/apt`;
 
-    await assert.rejects(readPublic(url, PATH, 10, NEVER), hasCode('SITE_NOT_PUBLIC'));
-    await assert.rejects(readPublic(nowhere, PATH, 10, NEVER), hasCode('SITE_NOT_PUBLIC'));
+    await assert.rejects(readPublic(url, PATH, 10, NEVER), refusesWith('SITE_NOT_PUBLIC'));
+    await assert.rejects(readPublic(nowhere, PATH, 10, NEVER), refusesWith('SITE_NOT_PUBLIC'));
   });
 
   it('answers null for the 404 of Azure, of a private container, too', async () => {
@@ -107,7 +107,7 @@ describe('readPublic', () => {
         (failure: unknown) => failure,
       );
 
-      assert.ok(hasCode(code)(error), `${status}`);
+      assert.ok(refusesWith(code)(error), `${status}`);
       assert.equal(
         (error as DebgeoError).report.retryAfterMs,
         code === 'SITE_THROTTLED' ? 9000 : undefined,
@@ -119,22 +119,28 @@ describe('readPublic', () => {
   it('stops at more bytes than can be right', async () => {
     await write(PATH, randomBytes(1000));
 
-    await assert.rejects(readPublic(publicUrl, PATH, 999, NEVER), hasCode('SITE_SERVES_OTHER'));
+    await assert.rejects(readPublic(publicUrl, PATH, 999, NEVER), refusesWith('SITE_SERVES_OTHER'));
   });
 
   it('says unreachable for a truncated body, a cut connection and a refused one', async () => {
     await write(PATH, randomBytes(200_000));
     await site.proxy.setRules([{ fault: { kind: 'truncate', bytes: 70_000 } }]);
-    await assert.rejects(readPublic(publicUrl, PATH, 200_000, NEVER), hasCode('SITE_UNREACHABLE'));
+    await assert.rejects(
+      readPublic(publicUrl, PATH, 200_000, NEVER),
+      refusesWith('SITE_UNREACHABLE'),
+    );
 
     await site.proxy.setRules([{ fault: { kind: 'cut' } }]);
-    await assert.rejects(readPublic(publicUrl, PATH, 200_000, NEVER), hasCode('SITE_UNREACHABLE'));
+    await assert.rejects(
+      readPublic(publicUrl, PATH, 200_000, NEVER),
+      refusesWith('SITE_UNREACHABLE'),
+    );
 
     await site.proxy.refuse(true);
     try {
       await assert.rejects(
         readPublic(publicUrl, PATH, 200_000, NEVER),
-        hasCode('SITE_UNREACHABLE'),
+        refusesWith('SITE_UNREACHABLE'),
       );
     } finally {
       await site.proxy.refuse(false);
@@ -158,7 +164,7 @@ describe('readPublic', () => {
 
       await assert.rejects(
         readPublic(publicUrl, PATH, 200_000, NEVER, PATIENCE),
-        hasCode('SITE_STALLED'),
+        refusesWith('SITE_STALLED'),
       );
     }
   });

@@ -4,7 +4,8 @@ import { randomBytes } from 'node:crypto';
 import { it } from 'node:test';
 
 import type { DebgeoError, ErrorCode } from '../../src/domain/errors.ts';
-import { assertBytes, contentOf, fresh, hasCode, NEVER, type Under } from './store-under-test.ts';
+import { refusesWith } from '../support/refuses-with.ts';
+import { assertBytes, contentOf, fresh, NEVER, type Under } from './store-under-test.ts';
 
 /** Each request ends by itself, and says why. */
 export function slowSites(under: Under): void {
@@ -21,7 +22,7 @@ export function slowSites(under: Under): void {
       store.remove(path, '"0x1"', NEVER),
     ];
 
-    await Promise.all(calls.map((call) => assert.rejects(call, hasCode('SITE_STALLED'))));
+    await Promise.all(calls.map((call) => assert.rejects(call, refusesWith('SITE_STALLED'))));
   });
 
   it('ends a download that stops in the middle, and says that it was a stall', async () => {
@@ -30,7 +31,7 @@ export function slowSites(under: Under): void {
     await store.put(path, contentOf(randomBytes(200_000)), 'nothing', NEVER);
     await proxy.setRules([{ method: 'GET', fault: { kind: 'stall', bytes: 70_000 } }]);
 
-    await assert.rejects(store.checksum(path, NEVER), hasCode('SITE_STALLED'));
+    await assert.rejects(store.checksum(path, NEVER), refusesWith('SITE_STALLED'));
   });
 
   it('does not take slow consumers for a stall', async () => {
@@ -55,7 +56,7 @@ export function slowSites(under: Under): void {
     await store.put(path, contentOf(randomBytes(150_000)), 'nothing', NEVER);
     await proxy.setRules([{ method: 'GET', fault: { kind: 'rate', bytesPerSecond: 20_000 } }]);
 
-    await assert.rejects(store.checksum(path, NEVER), hasCode('SITE_STALLED'));
+    await assert.rejects(store.checksum(path, NEVER), refusesWith('SITE_STALLED'));
   });
 }
 
@@ -79,7 +80,8 @@ export function throttledSites(under: Under): void {
         await assert.rejects(
           call,
           (error) =>
-            hasCode('SITE_THROTTLED')(error) && (error as DebgeoError).report.retryAfterMs === 7000,
+            refusesWith('SITE_THROTTLED')(error) &&
+            (error as DebgeoError).report.retryAfterMs === 7000,
         );
         assert.equal((await proxy.requests()).length, 1);
       }
@@ -130,9 +132,9 @@ export function failures(under: Under): void {
     await proxy.setRules([{ method: 'GET', fault: { kind: 'truncate', bytes: 70_000 } }]);
     await proxy.clear();
 
-    await assert.rejects(store.checksum(path, NEVER), hasCode('SITE_UNREACHABLE'));
+    await assert.rejects(store.checksum(path, NEVER), refusesWith('SITE_UNREACHABLE'));
     const opened = await store.open(path, NEVER);
-    await assert.rejects(Array.fromAsync(opened!.bytes), hasCode('SITE_UNREACHABLE'));
+    await assert.rejects(Array.fromAsync(opened!.bytes), refusesWith('SITE_UNREACHABLE'));
 
     assert.equal((await proxy.requests()).length, 2);
   });
@@ -156,12 +158,12 @@ export function failures(under: Under): void {
 
       await assert.rejects(
         store.put(fresh(), contentOf(Buffer.from('x')), 'nothing', NEVER),
-        hasCode(expected),
+        refusesWith(expected),
         `put ${status} ${code}`,
       );
       await assert.rejects(
         store.checksum(fresh(), NEVER),
-        hasCode(expected),
+        refusesWith(expected),
         `checksum ${status} ${code}`,
       );
     }
@@ -171,15 +173,15 @@ export function failures(under: Under): void {
     const { store, proxy } = under();
     const path = fresh();
     await proxy.setRules([{ fault: { kind: 'cut' } }]);
-    await assert.rejects(store.checksum(path, NEVER), hasCode('SITE_UNREACHABLE'));
+    await assert.rejects(store.checksum(path, NEVER), refusesWith('SITE_UNREACHABLE'));
     await assert.rejects(
       store.put(path, contentOf(Buffer.from('x')), 'nothing', NEVER),
-      hasCode('SITE_UNREACHABLE'),
+      refusesWith('SITE_UNREACHABLE'),
     );
 
     await proxy.refuse(true);
     try {
-      await assert.rejects(store.checksum(path, NEVER), hasCode('SITE_UNREACHABLE'));
+      await assert.rejects(store.checksum(path, NEVER), refusesWith('SITE_UNREACHABLE'));
     } finally {
       await proxy.refuse(false);
     }

@@ -5,15 +5,8 @@ import { it } from 'node:test';
 
 import { parseRepoPath, type RepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
-import {
-  assertBytes,
-  contentOf,
-  fresh,
-  hasCode,
-  NEVER,
-  written,
-  type Under,
-} from './store-under-test.ts';
+import { refusesWith } from '../support/refuses-with.ts';
+import { assertBytes, contentOf, fresh, NEVER, written, type Under } from './store-under-test.ts';
 
 /** Names arrive as they are spelled, and inside the prefix. */
 export function names(under: Under): void {
@@ -70,12 +63,12 @@ export function names(under: Under): void {
 
       await assert.rejects(
         store.put(path, contentOf(Buffer.from('EVIL')), 'nothing', NEVER),
-        hasCode('HOSTILE_PATH'),
+        refusesWith('HOSTILE_PATH'),
         text,
       );
-      await assert.rejects(store.checksum(path, NEVER), hasCode('HOSTILE_PATH'), text);
-      await assert.rejects(store.open(path, NEVER), hasCode('HOSTILE_PATH'), text);
-      await assert.rejects(store.remove(path, '"0x1"', NEVER), hasCode('HOSTILE_PATH'), text);
+      await assert.rejects(store.checksum(path, NEVER), refusesWith('HOSTILE_PATH'), text);
+      await assert.rejects(store.open(path, NEVER), refusesWith('HOSTILE_PATH'), text);
+      await assert.rejects(store.remove(path, '"0x1"', NEVER), refusesWith('HOSTILE_PATH'), text);
     }
     assert.deepEqual(await proxy.requests(), []);
   });

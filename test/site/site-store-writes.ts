@@ -4,12 +4,12 @@ import { createHash } from 'node:crypto';
 import { it } from 'node:test';
 
 import { sha256Of } from '../../src/domain/sha256.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 import {
   assertBytes,
   bothWays,
   contentOf,
   fresh,
-  hasCode,
   inPieces,
   NEVER,
   written,
@@ -110,7 +110,7 @@ export function wrongBytes(under: Under): void {
           NEVER,
         );
 
-        await assert.rejects(attempt, hasCode('BLOB_MISMATCH'));
+        await assert.rejects(attempt, refusesWith('BLOB_MISMATCH'));
         assert.equal(await site.read(path), null);
         assert.equal(await store.checksum(path, NEVER), null);
       }
@@ -130,7 +130,7 @@ export function wrongBytes(under: Under): void {
         NEVER,
       );
 
-      await assert.rejects(attempt, hasCode('BLOB_MISMATCH'));
+      await assert.rejects(attempt, refusesWith('BLOB_MISMATCH'));
       assertBytes((await site.read(path))?.bytes, old);
     });
 
@@ -142,7 +142,7 @@ export function wrongBytes(under: Under): void {
 
       await assert.rejects(
         store.put(path, contentOf(make()), 'nothing', NEVER),
-        hasCode('SITE_UNREACHABLE'),
+        refusesWith('SITE_UNREACHABLE'),
       );
       assert.equal(await site.read(path), null);
     });
@@ -193,7 +193,7 @@ export function lostAnswers(under: Under): void {
 
       await assert.rejects(
         store.put(path, contentOf(bytes), 'nothing', NEVER),
-        hasCode('SITE_UNREACHABLE'),
+        refusesWith('SITE_UNREACHABLE'),
       );
       const again = await store.put(path, contentOf(bytes), 'nothing', NEVER);
       const look = await store.checksum(path, NEVER);

@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 
-import { DebgeoError, type ErrorCode } from '../../src/domain/errors.ts';
 import { parseRepoPath, type RepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import type { BlobContent, SiteStore, Written } from '../../src/site/site-store.ts';
@@ -45,9 +44,6 @@ export const contentOf = (bytes: Buffer, pieceBytes = 10_000): BlobContent => ({
 export async function* inPieces(bytes: Buffer, pieceBytes: number): AsyncGenerator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
 }
-
-export const hasCode = (code: ErrorCode) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;
 
 /** By digest: the difference of two large buffers takes assert minutes to print. */
 export const assertBytes = (actual: Buffer | undefined, expected: Buffer | undefined) =>

@@ -1,13 +1,24 @@
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtemp, readdir, readFile, readlink, rm, truncate, writeFile } from 'node:fs/promises';
+import {
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  truncate,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, describe, it, type TestContext } from 'node:test';
 
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
+import { Segment } from '../../src/spool/segment.ts';
 import { Spool, type Fetch, type Spooled } from '../../src/spool/spool.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const NEVER = new AbortController().signal;
 /** Nothing stays in memory: what is asked for again comes from the disk. */
@@ -45,7 +56,7 @@ for (const [way, size] of [
       for (const wrong of [flipped, bytes.subarray(1), Buffer.concat([bytes, bytes])]) {
         await assert.rejects(
           spool.open(blob, anOrigin(wrong).fetch, NEVER),
-          hasCode('BLOB_MISMATCH'),
+          refusesWith('BLOB_MISMATCH'),
         );
       }
 
@@ -81,7 +92,9 @@ for (const [way, size] of [
       const outcomes = await Promise.allSettled([1, 2].map(() => spool.open(blob, fail, NEVER)));
 
       for (const outcome of outcomes)
-        assert.ok(outcome.status === 'rejected' && hasCode('ARCHIVE_UNREACHABLE')(outcome.reason));
+        assert.ok(
+          outcome.status === 'rejected' && refusesWith('ARCHIVE_UNREACHABLE')(outcome.reason),
+        );
       assert.equal(await spool.open(blob, missing, NEVER), null);
     });
 
@@ -218,6 +231,76 @@ for (const [way, size] of [
   });
 }
 
+describe('the spool, with more on its way than it may keep', () => {
+  const size = 60_000;
+  const bounds = { ...BOUNDS, spoolBytes: 150_000 };
+
+  /** Sixteen files whose last bytes do not come yet. @returns the most that was on the disk */
+  const fetchSixteen = async (t: TestContext): Promise<number> => {
+    const { spool } = aSpool(t, size, bounds);
+    const before = await openSpools();
+    const gate = Promise.withResolvers<void>();
+    const blobs = Array.from({ length: 16 }, () => randomBytes(size));
+    let waiting = 0;
+    const fetchOf = (bytes: Buffer) => async () => {
+      await Promise.resolve();
+      return (async function* () {
+        yield bytes.subarray(0, size - 1);
+        waiting += 1;
+        await gate.promise;
+        yield bytes.subarray(size - 1);
+      })();
+    };
+    const given = Promise.all(
+      blobs.map(async (bytes) =>
+        bytesOf(await spool.open({ size, sha256: sha256Of(bytes) }, fetchOf(bytes), NEVER)),
+      ),
+    );
+    while (waiting < blobs.length) await new Promise((resolve) => setImmediate(resolve));
+    const files = (await openSpools()).filter((one) => !before.includes(one));
+    const onDisk = (await Promise.all(files.map((file) => stat(file)))).reduce(
+      (sum, file) => sum + file.size,
+      0,
+    );
+    gate.resolve();
+    assert.deepEqual(await given, blobs);
+    return onDisk;
+  };
+
+  it('keeps its bound, and passes on what has no room', async (t) => {
+    assert.ok((await fetchSixteen(t)) <= bounds.spoolBytes);
+  });
+
+  it('it would be seen if what is in use were given up and not counted', async (t) => {
+    t.mock.getter(Segment.prototype, 'isUsed', () => false);
+
+    assert.ok((await fetchSixteen(t)) > bounds.spoolBytes);
+  });
+
+  it('reserves before it fetches, and gives the room back where nothing came', async (t) => {
+    const { spool } = aSpool(t, size, bounds);
+    const [held, other] = [randomBytes(size), randomBytes(2 * size)];
+    const [blob, larger] = [held, other].map((bytes) => ({
+      size: bytes.length,
+      sha256: sha256Of(bytes),
+    })) as [Blob, Blob];
+    const gate = Promise.withResolvers<null>();
+    const absent = spool.open(blob, () => gate.promise, NEVER);
+    for (const asked of [1, 2]) {
+      const origin = anOrigin(other);
+      assert.deepEqual(await bytesOf(await spool.open(larger, origin.fetch, NEVER)), other);
+      assert.deepEqual(spool.counts, { shared: 0, fetched: 1 + asked, fetchedAgain: 0 });
+    }
+    gate.resolve(null);
+    assert.equal(await absent, null);
+
+    for (const _ of [1, 2]) await bytesOf(await spool.open(larger, anOrigin(other).fetch, NEVER));
+    assert.equal(spool.counts.shared, 1);
+  });
+});
+
+type Blob = Parameters<Spool['open']>[0];
+
 describe('the spool, what it holds in memory', () => {
   const size = 5_000;
   const fetchAll = async (spool: Spool, blobs: readonly Buffer[]) => {
@@ -318,6 +401,3 @@ async function bytesOf(opened: Spooled | null): Promise<Buffer> {
   assert.ok(opened !== null);
   return Buffer.concat(await Array.fromAsync(opened.bytes));
 }
-
-const hasCode = (code: string) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;

@@ -8,6 +8,7 @@ import { test, type TestContext } from 'node:test';
 
 import { stopLeftovers } from '../../src/stack/keeper-lock.ts';
 import { identify, type ProcessIdentity } from '../../src/stack/process-identity.ts';
+import { stopChild } from '../support/child.ts';
 
 test('a recorded server that still runs is stopped', async (context) => {
   const left = await sleeper(context);
@@ -38,13 +39,13 @@ test('a zombie does not count as a living process', async () => {
   while (identify(Number(pid)) !== null && Date.now() < deadline) await new Promise(setImmediate);
 
   assert.equal(identify(Number(pid)), null);
-  parent.kill();
+  await stopChild(parent);
 });
 
 async function sleeper(context: TestContext): Promise<{ identity: ProcessIdentity }> {
   const child = spawn('sleep', ['60']);
   await once(child, 'spawn');
-  context.after(() => child.kill());
+  context.after(() => stopChild(child));
   const identity = identify(child.pid!);
   assert.ok(identity);
   return { identity };

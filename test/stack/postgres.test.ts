@@ -14,6 +14,7 @@ import type { Privilege } from '../../src/stack/postgres-program.ts';
 import { startPostgres } from '../../src/stack/postgres.ts';
 import { identify, isAlive } from '../../src/stack/process-identity.ts';
 import { untilReady, type Server } from '../../src/stack/server-process.ts';
+import { stopChild } from '../support/child.ts';
 
 const PATIENT = new AbortController().signal;
 
@@ -22,7 +23,7 @@ test('a stranger with the pid of postmaster.pid stops no start and lives on', as
   const first = await start(folder);
   await first.server.stop();
   const stranger = spawn('sleep', ['60']);
-  context.after(() => stranger.kill());
+  context.after(() => stopChild(stranger));
   writeFileSync(
     join(folder, 'postgres', 'postmaster.pid'),
     `${stranger.pid}\n${join(folder, 'postgres')}\n1\n1\n\n127.0.0.1\n\nready\n`,

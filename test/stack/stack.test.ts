@@ -18,11 +18,12 @@ import { sql } from 'kysely';
 
 import { connectDatabase } from '../../src/database/orm.ts';
 import { all, run } from '../../src/database/sql.ts';
-import { DebgeoError } from '../../src/domain/errors.ts';
 import { readStackFile, type StackUrls } from '../../src/settings/stack-file.ts';
 import { readRecord } from '../../src/stack/keeper-lock.ts';
 import { isAlive } from '../../src/stack/process-identity.ts';
 import { startStack, type Stack } from '../../src/stack/stack.ts';
+import { exitOf } from '../support/child.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'debgeo-stack-'));
 const start = (): Promise<Stack> =>
@@ -48,10 +49,7 @@ test('stop leaves no process; the next start has the same data and URLs', async 
 test('a second start in the folder of a running stack is refused', async () => {
   const stack = await start();
 
-  await assert.rejects(
-    start(),
-    (error) => error instanceof DebgeoError && error.code === 'STACK_BUSY',
-  );
+  await assert.rejects(start(), refusesWith('STACK_BUSY'));
 
   await assertKept(stack, 'first');
   await stack.stop();
@@ -125,9 +123,8 @@ test('Ctrl-C reaches the parent and not the servers that its drain needs', async
   const parent = await startParent();
 
   process.kill(-parent.pid!, 'SIGINT');
-  await once(parent, 'exit');
 
-  assert.equal(parent.exitCode, 0);
+  assert.equal(await exitOf(parent), 0);
   assert.deepEqual(processesIn(folder), []);
   const next = await start();
   assert.ok((await rowsOf(next)).includes('drained'));

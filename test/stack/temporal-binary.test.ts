@@ -21,9 +21,9 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, test } from 'node:test';
 import { setTimeout as wait } from 'node:timers/promises';
 
-import { DebgeoError } from '../../src/domain/errors.ts';
 import { identify } from '../../src/stack/process-identity.ts';
 import { findTemporalBinary } from '../../src/stack/temporal-binary.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const RIGHT = 'temporal version 1.5.1 (Server 1.29.1, UI 2.42.1)';
 const OTHER = 'temporal version 1.7.0 (Server 1.31.0, UI 2.45.0)';
@@ -57,7 +57,7 @@ test('the binary of DEBGEO_TEMPORAL_BINARY is used, and refused with another ser
   process.env['DEBGEO_TEMPORAL_BINARY'] = right;
   assert.equal(await find(), right);
   process.env['DEBGEO_TEMPORAL_BINARY'] = other;
-  await assert.rejects(find(), isMissing);
+  await assert.rejects(find(), refusesWith('TEMPORAL_BINARY_MISSING'));
 });
 
 test('PATH counts only for a binary with the right server, and after the cache', async () => {
@@ -119,14 +119,11 @@ test('a build that is aborted ends its processes and leaves nothing', async () =
 
 test('a build that fails and a host without Go are TEMPORAL_BINARY_MISSING', async () => {
   fakeGo('echo no such module >&2; exit 1');
-  await assert.rejects(
-    find(),
-    (error) => isMissing(error) && error.report.found === 'no such module',
-  );
+  await assert.rejects(find(), refusesWith('TEMPORAL_BINARY_MISSING', { found: 'no such module' }));
 
   rmSync(join(bin, 'go'));
   process.env['PATH'] = bin;
-  await assert.rejects(find(), isMissing);
+  await assert.rejects(find(), refusesWith('TEMPORAL_BINARY_MISSING'));
 });
 
 const find = (over: { signal?: AbortSignal; downloadUrl?: string } = {}): Promise<string> =>
@@ -136,9 +133,6 @@ const find = (over: { signal?: AbortSignal; downloadUrl?: string } = {}): Promis
     downloadUrl: NO_DOWNLOAD,
     ...over,
   });
-
-const isMissing = (error: unknown): error is DebgeoError =>
-  error instanceof DebgeoError && error.code === 'TEMPORAL_BINARY_MISSING';
 
 function script(path: string, body: string): string {
   writeFileSync(path, `#!/bin/sh\n${body}\n`);

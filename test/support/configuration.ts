@@ -1,32 +1,59 @@
 import type { AppliedConfiguration } from '../../src/database/configuration/apply-configuration.ts';
 
+type Archive = AppliedConfiguration['archives'][string];
+type Site = AppliedConfiguration['sites'][string];
+type Distribution = AppliedConfiguration['distributions'][string];
+/** Names alone where the defaults do, or what differs from them by name. */
+type Named<Part> = readonly string[] | Readonly<Record<string, Partial<Part>>>;
+
 /**
- * One archive at `debian`, and each of these suites of it at each of these sites, the first one
- * primary; looked at only when asked.
+ * The archive `debian`, these sites, and these distributions of it: each the suite of its name, at
+ * every site, the first one primary, looked at only when asked.
  */
-export const aConfiguration = (of: {
-  readonly archiveUrl: string;
-  readonly keyring: Uint8Array;
-  readonly suites: readonly string[];
-  readonly sites: AppliedConfiguration['sites'];
-}): AppliedConfiguration => {
-  const sites = Object.keys(of.sites);
-  const distribution = (suite: string): AppliedConfiguration['distributions'][string] => ({
+export function aConfiguration(of: {
+  readonly archive?: Partial<Archive>;
+  readonly sites: Named<Site>;
+  readonly distributions: Named<Distribution>;
+}): AppliedConfiguration {
+  const sites = eachOf(of.sites, siteNamed);
+  const names = Object.keys(sites);
+  const distributionNamed = (name: string): Distribution => ({
     archive: 'debian',
-    suite,
+    suite: name,
     components: [],
     architectures: [],
-    sites,
-    primary: sites[0]!,
+    sites: names,
+    primary: names[0]!,
     poll: 3_600_000,
     accept_undated: false,
     state: 'present',
   });
   return {
-    archives: {
-      debian: { url: of.archiveUrl, mount: 'debian', keyring: of.keyring, redirect_origins: [] },
-    },
-    sites: of.sites,
-    distributions: Object.fromEntries(of.suites.map((suite) => [suite, distribution(suite)])),
+    archives: { debian: { ...ARCHIVE, ...of.archive } },
+    sites,
+    distributions: eachOf(of.distributions, distributionNamed),
   };
+}
+
+/** Where no server listens: for tests that ask neither. */
+const ARCHIVE: Archive = {
+  url: 'http://127.0.0.1:1',
+  mount: 'debian',
+  keyring: null,
+  redirect_origins: [],
 };
+const siteNamed = (name: string): Site => ({
+  account_url: `http://127.0.0.1:1/${name}`,
+  container: 'c',
+  prefix: '',
+  public_url: `http://127.0.0.1:1/${name}`,
+  credential: { env: 'NONE' },
+  state: 'present',
+});
+
+function eachOf<Part>(named: Named<Part>, defaultOf: (name: string) => Part): Record<string, Part> {
+  const parts = Array.isArray(named)
+    ? named.map((name) => [name, {}] as const)
+    : Object.entries(named);
+  return Object.fromEntries(parts.map(([name, part]) => [name, { ...defaultOf(name), ...part }]));
+}

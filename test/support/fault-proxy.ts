@@ -20,6 +20,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
+import { exitOf } from './child.ts';
+
 export type Fault =
   /** Accepts the request and never answers; nothing is forwarded. */
   | { kind: 'hang' }
@@ -151,10 +153,8 @@ export async function spawnFaultProxy(target: string): Promise<FaultProxy> {
     requests: async () => (await tell('GET', '/requests')) as SeenRequest[],
     clear: async () => void (await tell('DELETE', '/requests')),
     close: async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const exit = once(child, 'exit');
       child.stdin.end();
-      await exit;
+      await exitOf(child);
     },
   };
 }
@@ -313,7 +313,7 @@ async function obey(proxy: FaultProxy, request: http.IncomingMessage): Promise<u
     case 'DELETE /requests':
       return proxy.clear();
     default:
-      throw new Error('no such order');
+      throw new Error('no such command');
   }
 }
 

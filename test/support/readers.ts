@@ -1,6 +1,5 @@
 /** An apt per site that reads the whole distribution all the time, until stopped. */
 import { createHash } from 'node:crypto';
-import type { TestContext } from 'node:test';
 
 import { startClientLoop, type Cycle } from '../../src/witness/client-loop.ts';
 import type { World } from './world.ts';
@@ -14,11 +13,7 @@ export interface Readers {
   }>;
 }
 
-export const readAllTheTime = async (
-  t: TestContext,
-  world: World,
-  suite: string = world.suite,
-): Promise<Readers> => {
+export async function readAllTheTime(world: World, suite: string = world.suite): Promise<Readers> {
   const loops = await Promise.all(
     [...world.sites.values()].map(async (site) => {
       const client = await site.apt(suite);
@@ -40,7 +35,7 @@ export const readAllTheTime = async (
   let stopped: Promise<readonly (readonly Cycle[])[]> | undefined;
   const stopAll = (): Promise<readonly (readonly Cycle[])[]> =>
     (stopped ??= Promise.all(loops.map((loop) => loop.stop())));
-  t.after(stopAll);
+  world.beforeStop(stopAll);
   return {
     cycles: () => loops.reduce((sum, loop) => sum + loop.cycles.length, 0),
     stop: async () => {
@@ -52,4 +47,4 @@ export const readAllTheTime = async (
       };
     },
   };
-};
+}

@@ -22,8 +22,8 @@ const FOLDER = fileURLToPath(new URL('../histories/', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');
 
 /**
- * Each brings a distribution of its own name to where its history says what it shall, and may
- * answer the run to record; else it is the newest.
+ * Each brings a distribution of its own name to where its history says what it shall.
+ * @returns the run to record; nothing: the newest
  */
 const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<string | void>>> = {
   async capture(h, name) {
@@ -101,7 +101,7 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     await h.synced(name, 'fra');
     h.world.rot(name, 'fra', 1);
     await sendVerify(h.client, name);
-    await eventually('the order is committed', () => h.world.count('applyOrder', name) === 1);
+    await eventually('the command is committed', () => h.world.count('applyOrder', name) === 1);
     await h.synced(name, 'fra');
   },
   async look(h, name) {
@@ -128,8 +128,23 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
   },
   async carried(h, name) {
     const { second } = await renew(h, name);
-    await eventually('the carried order is committed', () => h.world.row(name, 'fra').paused);
+    await eventually('the carried command is committed', () => h.world.row(name, 'fra').paused);
     return second;
+  },
+  async 'refused-record'(h, name) {
+    h.world.add(name, ['fra']);
+    h.world.fail('captureSnapshot', name, null, 'SIGNATURE_MALFORMED');
+    h.world.fail('recordCaptureFailure', name, null, 'DATABASE_REFUSED');
+    h.world.fail('syncBlobs', name, 'fra', 'SITE_REFUSED');
+    for (let times = 0; times < 2; times += 1)
+      h.world.fail('recordFailure', name, 'fra', 'DATABASE_REFUSED');
+    await sendDistributionChanged(h.client, name);
+    await eventually('refused', () => h.world.count('recordFailure', name, 'fra') === 2);
+    h.world.fail('applyOrder', name, 'fra', 'DATABASE_REFUSED');
+    await sendCommand(h.client, 'pause', name);
+    await eventually('refused', () => h.world.count('applyOrder', name, 'fra') === 1);
+    await sendCommand(h.client, 'retry', name);
+    await h.synced(name, 'fra');
   },
   async removal(h, name) {
     h.world.add(name, ['fra']);
@@ -157,7 +172,7 @@ const WORKFLOWS: Readonly<Record<string, string>> = {
   'prune-failure': siteWorkflowId('sin'),
 };
 
-/** The run that prunes because somebody asks; it continues as new behind that. */
+/** The run that prunes when it is asked; it continues as new behind that. */
 async function pruneAsked(
   h: Harness,
   site: string,
@@ -168,13 +183,18 @@ async function pruneAsked(
   const asked = askPrune(h.client, site);
   const handle = h.client.workflow.getHandle(siteWorkflowId(site));
   let first: string | null = null;
-  // prettier-ignore
-  await eventually('it runs', async () => (first = await handle.describe().then((run) => run.runId, () => null)) !== null);
+  await eventually('it runs', async () => {
+    first = await handle.describe().then(
+      (run) => run.runId,
+      () => null,
+    );
+    return first !== null;
+  });
   await asked;
   return first!;
 }
 
-/** A run that is full while a site works and an order waits. */
+/** A run that is full while a site works and a command waits. */
 async function renew(h: Harness, name: string): Promise<{ first: string; second: string }> {
   h.world.add(name, ['fra'], { historyEventsMax: 60, drainMs: 200 });
   const hold = h.world.hold('syncBlobs', name, 'fra');
@@ -186,7 +206,7 @@ async function renew(h: Harness, name: string): Promise<{ first: string; second:
   return { first, second: (await h.run(name)).runId };
 }
 
-/** Who ran it, and where, is nobody's business and changes nothing. */
+/** Without the identity and the folder of the one who recorded it: they change nothing. */
 const anonymous = (json: string): string =>
   JSON.stringify(
     JSON.parse(json),

@@ -7,16 +7,13 @@ import { sql } from 'kysely';
 
 import { connectDatabase } from '../../src/database/orm.ts';
 import { assertMigrated, migrate } from '../../src/database/server/migrate.ts';
-import { DebgeoError } from '../../src/domain/errors.ts';
+import { refusesWith } from './refuses-with.ts';
 import { freshDatabase, freshNamespace, migratedDatabase, servers } from './servers.ts';
 
 test('a fresh database has no tables, and takes the migrations', async () => {
   const database = await connectDatabase(await freshDatabase());
 
-  await assert.rejects(
-    assertMigrated(database),
-    (error) => error instanceof DebgeoError && error.code === 'SCHEMA_OUTDATED',
-  );
+  await assert.rejects(assertMigrated(database), refusesWith('SCHEMA_OUTDATED'));
   const applied = await migrate(database);
 
   assert.ok(applied.length > 0);

@@ -16,6 +16,7 @@ import { sql } from 'kysely';
 
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
 import { migrate } from '../../src/database/server/migrate.ts';
+import { run } from '../../src/database/sql.ts';
 import { readStackFile, type StackUrls } from '../../src/settings/stack-file.ts';
 import { FAST_INTERVALS, startStack, type Stack } from '../../src/stack/stack.ts';
 import { writeWorkflowBundle } from '../../src/worker/workflow-bundle.ts';
@@ -102,16 +103,13 @@ async function createTemplate(server: Database): Promise<void> {
   } finally {
     await database.close();
   }
-  await sql`alter database ${sql.id(new URL(url).pathname.slice(1))} rename to ${sql.id(TEMPLATE)}`.execute(
-    server.read.kysely,
-  );
+  const name = new URL(url).pathname.slice(1);
+  await run(server.read, sql`alter database ${sql.id(name)} rename to ${sql.id(TEMPLATE)}`);
 }
 
 async function createDatabase(server: Database, template = 'template0'): Promise<string> {
   const name = `test_${randomBytes(6).toString('hex')}`;
-  await sql`create database ${sql.id(name)} template ${sql.id(template)}`.execute(
-    server.read.kysely,
-  );
+  await run(server.read, sql`create database ${sql.id(name)} template ${sql.id(template)}`);
   return urlOf(name);
 }
 

@@ -4,11 +4,11 @@ import assert from 'node:assert/strict';
 import { walkSite, type SiteWalk } from '../../src/witness/walk-site.ts';
 import type { World } from './world.ts';
 
-export const assertWhole = async (
+export async function assertWhole(
   world: World,
   site: string,
   suite: string = world.suite,
-): Promise<SiteWalk> => {
+): Promise<SiteWalk> {
   const walk = await walkSite({
     url: world.site(site).aptUrl,
     suite,
@@ -17,4 +17,4 @@ export const assertWhole = async (
   assert.deepEqual(walk.faults, [], `${site} is not whole`);
   assert.ok(walk.members > 0, `${site} serves nothing`);
   return walk;
-};
+}

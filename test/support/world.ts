@@ -8,38 +8,27 @@
  *   assert.equal(await world.site('sin').aptSees('hello'), '1.0');
  */
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import type { TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import {
-  BlobServiceClient,
-  StorageSharedKeyCredential,
-  type ContainerClient,
-} from '@azure/storage-blob';
+import type { Client } from '@temporalio/client';
 import { sql } from 'kysely';
-import { pino, type Logger } from 'pino';
+import type { Logger } from 'pino';
 
 import type { Deps } from '../../activities/deps.ts';
-import { createActivities, type Activities } from '../../activities/index.ts';
-import {
-  applyConfiguration,
-  type AppliedConfiguration,
-} from '../../src/database/configuration/apply-configuration.ts';
+import type { Activities } from '../../activities/index.ts';
+import { applyConfiguration } from '../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database } from '../../src/database/orm.ts';
+import { all } from '../../src/database/sql.ts';
 import {
   readStatus,
   type DistributionStatus,
   type SiteStatus,
 } from '../../src/database/views/status.ts';
-import { listDistributions, listSiteQueues, listSites } from '../../src/database/views/work.ts';
-import { createDeps } from '../../src/deps.ts';
 import type { Replication } from '../../src/domain/replication.ts';
 import { startArchiveServer, type ArchiveServer } from '../../src/made-archive/archive-server.ts';
 import { makeBinaryPackage, type Package } from '../../src/made-archive/deb-package.ts';
@@ -59,13 +48,12 @@ import {
   type CommandName,
 } from '../../src/temporal/signals.ts';
 import { look } from '../../src/temporal/updates.ts';
-import { createAptClient } from '../../src/witness/apt-client.ts';
-import type { Client } from '../../src/witness/client.ts';
-import { runWorker } from '../../src/worker/worker.ts';
 import { aConfiguration } from './configuration.ts';
-import { startFaultProxy, type FaultProxy } from './fault-proxy.ts';
 import { replicationOf } from './replication-of.ts';
-import { freshNamespace, migratedDatabase, servers, workflowBundle } from './servers.ts';
+import { freshNamespace, migratedDatabase, servers } from './servers.ts';
+import { tune, type Tuning } from './tuning.ts';
+import { startWorldSite, type WorldSite } from './world-site.ts';
+import { startChild, startInside, type WorldWorker } from './world-worker.ts';
 
 /**
  * What the worker of a world does instead of the real activities: `(real) => ({ ...real,
@@ -77,7 +65,12 @@ export interface WorldOptions {
   readonly sites?: readonly string[];
   readonly suites?: readonly string[];
   readonly archive?: Partial<Omit<SignedArchiveOptions, 'folder' | 'suite' | 'key'>>;
-  readonly activities?: Planted;
+  readonly activities?: Planted | undefined;
+  /**
+   * The same, but wrong on purpose: `update` and `until` wait for PLANTED_MS only, because what the
+   * fault keeps away does not come.
+   */
+  readonly planted?: Planted | undefined;
   /**
    * What the activities reach instead of the real: an archive with shorter times, a store that
    * lies.
@@ -86,6 +79,8 @@ export interface WorldOptions {
   /** `inside` the test's process (default), a `child` that can be killed, or `none` yet. */
   readonly worker?: 'inside' | 'child' | 'none';
   readonly sliceMs?: number;
+  /** How often a worker inside of the test's process reconciles. */
+  readonly reconcileMs?: number;
   /** For a child: what its environment says besides, and who takes the lines of its log. */
   readonly environment?: NodeJS.ProcessEnv;
   readonly logLines?: string[];
@@ -94,17 +89,14 @@ export interface WorldOptions {
    * process.
    */
   readonly log?: Logger;
-  /**
-   * How long `update` and `until` wait; short where a planted fault is expected to keep them
-   * waiting.
-   */
+  /** How long `update` and `until` wait. */
   readonly settleMs?: number;
 }
 
 /** Failures are tried again after tens of milliseconds, not minutes: waits are parameters. */
 const TUNING = { gatherMs: 50, drainMs: 5_000, backoffInitialMs: 300, backoffCapMs: 2_000 };
 const SETTLE_MS = 60_000;
-/** For worlds with a planted fault: what does not come within this does not come. */
+/** With a planted fault: what does not come within this does not come. */
 export const PLANTED_MS = 15_000;
 
 export const aPackage = (
@@ -125,9 +117,9 @@ export class World {
   readonly temporalAddress: string;
   readonly #stop: (() => Promise<unknown>)[];
   readonly #options: WorldOptions;
+  readonly #settleMs: number;
   readonly #released = new Map<string, string>();
-  #worker: { shutdown(): Promise<void> } | null = null;
-  child: ChildProcess | null = null;
+  #worker: WorldWorker | null = null;
 
   constructor(
     parts: Pick<
@@ -155,7 +147,13 @@ export class World {
     this.folder = parts.folder;
     this.temporalAddress = parts.temporalAddress;
     this.#options = options;
+    this.#settleMs = options.settleMs ?? (options.planted ? PLANTED_MS : SETTLE_MS);
     this.#stop = stop;
+  }
+
+  /** Does this when the test ends, while everything in the world still runs. */
+  beforeStop(work: () => Promise<unknown>): void {
+    this.#stop.unshift(work);
   }
 
   get suite(): string {
@@ -192,20 +190,35 @@ export class World {
     return this.#released.get(fileName);
   }
 
-  async incidents(
-    code: string,
-  ): Promise<
-    { site: string | null; path: string | null; expected: string | null; found: string | null }[]
-  > {
-    const { rows } = await sql<{
-      site: string | null;
-      path: string | null;
-      expected: string | null;
-      found: string | null;
-    }>`
-      select s.name as site, i.path, i.expected, i.found from incidents i left join replication_sites s on s.id = i.site_id
-      where i.code = ${code} order by i.id`.execute(this.database.read.kysely);
-    return rows;
+  /** Changes rows as `tune` does, of all that have these columns or of the one of this name. */
+  tune(tuning: Tuning, name?: string): Promise<void> {
+    return tune(this.database, tuning, name);
+  }
+
+  /** In the order in which they were opened. */
+  incidents(code: string): Promise<Incident[]> {
+    return all(
+      this.database.read,
+      sql<Incident>`
+        select s.name as site, i.path, i.expected, i.found, i.times,
+               i.resolved_at is not null as resolved
+        from incidents i
+        left join replication_sites s on s.id = i.site_id
+        where i.code = ${code}
+        order by i.id`,
+    );
+  }
+
+  /** What is on record of a kind, in its order. */
+  events(what: string): Promise<RecordedEvent[]> {
+    return all(
+      this.database.read,
+      sql<RecordedEvent>`
+        select generation, facts
+        from distribution_events
+        where what = ${what}
+        order by id`,
+    );
   }
 
   /**
@@ -213,16 +226,23 @@ export class World {
    * archives never do.
    */
   async forgetPool(): Promise<void> {
-    await rm(join(this.folder, 'archive/pool'), { recursive: true, force: true });
+    await rm(join(this.archiveFolder, 'pool'), { recursive: true, force: true });
   }
 
+  /** What the archive serves. */
+  get archiveFolder(): string {
+    return join(this.folder, 'archive');
+  }
+
+  /** @param path below the root of the archive */
   releasedFile(path: string): Promise<Buffer> {
-    return readFile(join(this.folder, 'archive', path));
+    return readFile(join(this.archiveFolder, path));
   }
 
   /** `debgeo update`: the outcome of a look that begins now. */
   async look(suite: string = this.suite): Promise<Awaited<ReturnType<typeof look>>> {
-    return this.withTemporal((client) => look(client, suite));
+    // A child takes long to start beside other tests: it is waited for as for everything else.
+    return this.withTemporal((client) => look(client, suite, { workerMs: this.#settleMs }));
   }
 
   /** `debgeo update --wait`: what each site serves is the newest generation, verified. */
@@ -278,23 +298,30 @@ export class World {
 
   /** In the order in which they were published there. */
   async servedGenerations(site: string, suite: string = this.suite): Promise<number[]> {
-    const { rows } = await sql<{ generation: number }>`
-      select p.generation from publications p join replication_sites s on s.id = p.site_id join debian_distributions d on d.id = p.distribution_id
-      where s.name = ${site} and d.name = ${suite} and p.published_at is not null order by p.published_at, p.id`.execute(
-      this.database.read.kysely,
+    const published = await all(
+      this.database.read,
+      sql<{ generation: number }>`
+        select p.generation
+        from publications p
+        join replication_sites s on s.id = p.site_id
+        join debian_distributions d on d.id = p.distribution_id
+        where s.name = ${site}
+          and d.name = ${suite}
+          and p.published_at is not null
+        order by p.published_at, p.id`,
     );
-    return rows.map((row) => row.generation);
+    return published.map(({ generation }) => generation);
   }
 
   /**
-   * Waits for the rows to say something; a deadline, so that a test that waits for ever fails with
-   * what it saw.
+   * Waits until the rows say something.
+   * @throws what they say, if they do not in time
    */
   async until(
     holds: (status: DistributionStatus) => boolean,
     what: string,
     suite: string = this.suite,
-    deadlineMs = this.#options.settleMs ?? SETTLE_MS,
+    deadlineMs = this.#settleMs,
   ): Promise<DistributionStatus> {
     const deadline = Date.now() + deadlineMs;
     for (;;) {
@@ -306,9 +333,7 @@ export class World {
     }
   }
 
-  async withTemporal<T>(
-    work: (client: Awaited<ReturnType<typeof connectTemporal>>) => Promise<T>,
-  ): Promise<T> {
+  async withTemporal<T>(work: (client: Client) => Promise<T>): Promise<T> {
     const client = await connectTemporal({
       address: this.temporalAddress,
       namespace: this.namespace,
@@ -320,159 +345,56 @@ export class World {
     }
   }
 
-  /**
-   * Starts the worker that this world is made for. A child that was killed is replaced by the next
-   * call.
-   */
+  /** Starts the worker that this world is made for; one that was stopped or killed is replaced. */
   async startWorker(): Promise<void> {
-    if (this.#options.worker === 'child') return this.#startChild();
-    const log = this.#options.log ?? pino({ level: process.env['DEBGEO_TEST_LOG'] ?? 'silent' });
-    const joined = await createDeps({ databaseUrl: this.databaseUrl }, log);
-    const deps = {
-      ...joined,
-      ...(this.#options.sliceMs === undefined ? {} : { sliceMs: this.#options.sliceMs }),
-    };
-    const real = createActivities(this.#options.deps?.(deps) ?? deps);
-    const worker = await runWorker({
-      temporal: { address: this.temporalAddress, namespace: this.namespace },
-      activities: this.#options.activities?.(real, this) ?? real,
-      sites: () => listSiteQueues(this.database),
-      distributions: () => listDistributions(this.database),
-      prunes: () => listSites(this.database),
-      sitesMs: 200,
-      graceMs: 5_000,
-      codePath: await workflowBundle(),
-      log,
-    });
+    const start = this.#options.worker === 'child' ? startChild : startInside;
+    const worker = await start(this, this.#options);
     this.#worker = worker;
-    this.#stop.unshift(async () => {
-      await worker.shutdown();
-      await joined.close();
-    });
-  }
-
-  async stopWorker(): Promise<void> {
-    await this.#worker?.shutdown();
-  }
-
-  async #startChild(): Promise<void> {
-    const environment = {
-      ...process.env,
-      DATABASE_URL: this.databaseUrl,
-      TEMPORAL_ADDRESS: this.temporalAddress,
-      TEMPORAL_NAMESPACE: this.namespace,
-      DEBGEO_LOG_LEVEL: process.env['DEBGEO_TEST_LOG'] ?? 'error',
-      ...this.#options.environment,
-      ...(this.#options.sliceMs === undefined
-        ? {}
-        : { DEBGEO_SLICE_MS: String(this.#options.sliceMs) }),
-    };
-    const child = spawn(
-      process.execPath,
-      [join(import.meta.dirname, '../../src/main.ts'), 'worker'],
-      {
-        env: environment,
-        stdio: ['ignore', 'ignore', this.#options.logLines === undefined ? 'inherit' : 'pipe'],
-      },
-    );
-    if (child.stderr !== null)
-      createInterface(child.stderr).on('line', (line) => this.#options.logLines?.push(line));
-    this.child = child;
-    this.#stop.unshift(() => stopChild(child, 'SIGTERM'));
+    this.#stop.unshift(() => worker.stop());
   }
 
   /**
-   * SIGTERM, as systemd, Docker and Kubernetes stop a worker; its exit code, null if it was killed
-   * in the end.
+   * As systemd, Docker and Kubernetes stop a worker: a child by SIGTERM.
+   * @returns its exit code, null if a signal ended it
    */
-  async terminateWorker(): Promise<number | null> {
-    assert.ok(this.child);
-    await stopChild(this.child, 'SIGTERM');
-    return this.child.exitCode;
+  stopWorker(): Promise<number | null> {
+    assert.ok(this.#worker, 'no worker was started');
+    return this.#worker.stop();
   }
 
-  /** kill -9 of the worker, and waits until it is gone. */
+  /** kill -9 of a child, until it is gone. */
   async killWorker(): Promise<void> {
-    if (this.child !== null) await stopChild(this.child, 'SIGKILL');
+    assert.ok(this.#worker, 'no worker was started');
+    await this.#worker.kill();
   }
 
-  /** For worlds whose worker may have been killed: starts it unless it runs. */
+  /** For worlds whose worker may have been killed. */
   async startWorkerIfGone(): Promise<void> {
-    if (this.child === null || this.child.exitCode !== null || this.child.signalCode !== null)
-      await this.startWorker();
-  }
-
-  async stop(): Promise<void> {
-    for (const stop of this.#stop) await stop();
+    if (this.#worker?.isGone() !== false) await this.startWorker();
   }
 }
 
-const stopChild = async (child: ChildProcess, signal: NodeJS.Signals): Promise<void> => {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = once(child, 'exit');
-  child.kill(signal);
-  await gone;
-};
-
-export class WorldSite {
-  readonly name: string;
-  readonly proxy: FaultProxy;
-  readonly container: ContainerClient;
-  /** What a client writes into sources.list, past the proxy: the site's own bytes. */
-  readonly aptUrl: string;
-  readonly #client: (suite: string) => Promise<Client>;
-  readonly #clients = new Map<string, Promise<Client>>();
-
-  constructor(
-    parts: { name: string; proxy: FaultProxy; container: ContainerClient; aptUrl: string },
-    client: (site: WorldSite, suite: string) => Promise<Client>,
-  ) {
-    this.name = parts.name;
-    this.proxy = parts.proxy;
-    this.container = parts.container;
-    this.aptUrl = parts.aptUrl;
-    this.#client = (suite) => client(this, suite);
-  }
-
-  /** A private apt of this site, with its lists kept between calls. */
-  apt(suite: string): Promise<Client> {
-    const known = this.#clients.get(suite) ?? this.#client(suite);
-    this.#clients.set(suite, known);
-    return known;
-  }
-
-  /** The version that a fresh `apt-get update` finds; throws with apt's words when update fails. */
-  async aptSees(name: string, suite: string): Promise<string | null> {
-    const apt = await this.apt(suite);
-    const updated = await apt.update({ fresh: true });
-    assert.equal(updated.exitCode, 0, updated.output);
-    return apt.versionOf(name);
-  }
-
-  /**
-   * Every path below the mount and the bytes there, as the container holds them: for before and
-   * after.
-   */
-  async contents(): Promise<Map<string, string>> {
-    const found = new Map<string, string>();
-    for await (const blob of this.container.listBlobsFlat())
-      found.set(blob.name, `${blob.properties.etag} ${blob.properties.contentLength}`);
-    return found;
-  }
-
-  async read(path: string): Promise<Buffer> {
-    return this.container.getBlockBlobClient(path).downloadToBuffer();
-  }
+export interface Incident {
+  readonly site: string | null;
+  readonly path: string | null;
+  readonly expected: string | null;
+  readonly found: string | null;
+  /** How often it was seen since it was opened. */
+  readonly times: number;
+  readonly resolved: boolean;
 }
 
-/** Makes a world and takes it down when the test ends. */
-export const aWorld = async (t: TestContext, options: WorldOptions = {}): Promise<World> => {
+export interface RecordedEvent {
+  readonly generation: number | null;
+  readonly facts: Readonly<Record<string, unknown>>;
+}
+
+/** Makes a world, and takes it down when the test ends. */
+export async function aWorld(t: TestContext, options: WorldOptions = {}): Promise<World> {
   const { sites: siteNames = ['fra', 'sin'], suites = ['bookworm'] } = options;
   const stop: (() => Promise<unknown>)[] = [];
-  let world: World | undefined;
   t.after(async () => {
-    if (world === undefined) for (const one of stop) await one();
-    else await world.stop();
+    for (const one of stop) await one();
   });
 
   const [urls, databaseUrl, namespace] = await Promise.all([
@@ -483,87 +405,51 @@ export const aWorld = async (t: TestContext, options: WorldOptions = {}): Promis
   const folder = await mkdtemp(join(tmpdir(), 'debgeo-world-'));
   stop.unshift(() => rm(folder, { recursive: true, force: true }));
   const key = await createSigningKey('archive');
+  const root = join(folder, 'archive');
   const archives = new Map(
     suites.map((suite) => [
       suite,
-      createSignedArchive({ folder: join(folder, 'archive'), suite, key, ...options.archive }),
+      createSignedArchive({ folder: root, suite, key, ...options.archive }),
     ]),
   );
-  const archiveServer = await startArchiveServer(join(folder, 'archive'));
+  const archiveServer = await startArchiveServer(root);
   stop.unshift(() => archiveServer.close());
   const database = await connectDatabase(databaseUrl);
   stop.unshift(() => database.close());
-
+  const clients = { keyring: key.publicBinary, folder: join(folder, 'apt') };
   const sites = new Map<string, WorldSite>();
-  const places: Record<string, AppliedConfiguration['sites'][string]> = {};
   for (const [index, name] of siteNames.entries()) {
     const azurite = urls.blobs[index % urls.blobs.length]!;
-    const credential = new StorageSharedKeyCredential(azurite.account, azurite.key);
-    const container = new BlobServiceClient(azurite.url, credential).getContainerClient(
-      `w-${randomBytes(6).toString('hex')}`,
-    );
-    await container.create({ access: 'blob' });
-    const proxy = await startFaultProxy(new URL(azurite.url).origin);
-    stop.unshift(() => proxy.close());
-    const variable = `DEBGEO_TEST_${container.containerName.toUpperCase().replaceAll('-', '_')}`;
-    process.env[variable] = `AccountName=${azurite.account};AccountKey=${azurite.key}`;
-    const accountUrl = `${proxy.origin}${new URL(azurite.url).pathname}`.replace(/\/$/, '');
-    places[name] = {
-      account_url: accountUrl,
-      container: container.containerName,
-      prefix: '',
-      public_url: `${accountUrl}/${container.containerName}`,
-      credential: { env: variable },
-      state: 'present',
-    };
-    const client = async (site: WorldSite, suite: string): Promise<Client> =>
-      createAptClient({
-        url: site.aptUrl,
-        suite,
-        components: ['main'],
-        architecture: 'amd64',
-        keyring: key.publicBinary,
-        folder: join(folder, 'apt', name, suite),
-      });
-    sites.set(
-      name,
-      new WorldSite({ name, proxy, container, aptUrl: `${container.url}/debian` }, client),
-    );
+    const site = await startWorldSite(name, azurite, clients);
+    stop.unshift(() => site.proxy.close());
+    sites.set(name, site);
   }
-
   await applyConfiguration(
     database,
     aConfiguration({
-      archiveUrl: archiveServer.url,
-      keyring: key.publicBinary,
-      suites,
-      sites: places,
+      archive: { url: archiveServer.url, keyring: key.publicBinary },
+      sites: Object.fromEntries([...sites].map(([name, site]) => [name, placeOf(site)])),
+      distributions: suites,
     }),
     false,
   );
-  await sql`update debian_distributions set tuning = ${JSON.stringify(TUNING)}::jsonb`.execute(
-    database.read.kysely,
-  );
+  await tune(database, { waits: TUNING });
 
-  world = new World(
-    {
-      key,
-      archiveServer,
-      archives,
-      sites,
-      database,
-      databaseUrl,
-      namespace,
-      folder,
-      temporalAddress: urls.temporalAddress,
-    },
-    options,
-    stop,
-  );
+  const { temporalAddress } = urls;
+  const parts = { key, archiveServer, archives, sites, database, databaseUrl, namespace, folder };
+  const world = new World({ ...parts, temporalAddress }, options, stop);
   if (options.worker !== 'none') await world.startWorker();
   return world;
-};
+}
 
-/** For scenarios in which the archive says that something changed without anybody asking. */
+/** A site as the configuration has it. */
+export const placeOf = ({ accountUrl, container: { containerName }, variable }: WorldSite) => ({
+  account_url: accountUrl,
+  container: containerName,
+  public_url: `${accountUrl}/${containerName}`,
+  credential: { env: variable },
+});
+
+/** The archive tells that it changed, as its operator's job would. */
 export const nudge = (world: World, suite: string = world.suite): Promise<void> =>
   world.withTemporal((client) => sendDistributionChanged(client, suite));

@@ -1,4 +1,4 @@
-import { deepEqual, equal, match, rejects } from 'node:assert/strict';
+import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import type { Client, Connection } from '@temporalio/client';
@@ -11,9 +11,11 @@ import {
   describeServer,
   queryStatus,
 } from '../../src/temporal/describe.ts';
+import { reconcile } from '../../src/temporal/reconcile.ts';
 import { ensureSearchAttributes } from '../../src/temporal/search-attributes.ts';
-import { reconcile } from '../../src/temporal/starts.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 import { freshNamespace, servers } from '../support/servers.ts';
+import { wanted } from '../workflows/harness.ts';
 
 let client: Client;
 let address: string;
@@ -32,7 +34,7 @@ test('search attributes are registered once, however often it is asked', async (
   ).operatorService.listSearchAttributes({
     namespace: client.options.namespace,
   });
-  equal(customAttributes?.['FailedSites'], 7);
+  assert.equal(customAttributes?.['FailedSites'], 7);
 });
 
 test('a search attribute of another type is refused', async () => {
@@ -44,16 +46,18 @@ test('a search attribute of another type is refused', async () => {
       searchAttributes: { FailedSites: 2 },
     });
 
-    await rejects(ensureSearchAttributes(other), { code: 'CONFIG_INVALID' });
+    await assert.rejects(ensureSearchAttributes(other), refusesWith('CONFIG_INVALID'));
     const server = await describeServer(other);
-    match(server.version, /^\d+\.\d+/);
-    equal(server.retentionMs, 86_400_000);
-    deepEqual(
+    assert.match(server.version, /^\d+\.\d+/);
+    assert.equal(server.retentionMs, 86_400_000);
+    assert.deepEqual(
       server.searchAttributes?.map(({ name, found, isRight }) => [name, found, isRight]),
       [
         ['ReplicationState', null, false],
         ['FailedSites', 2, false],
+        ['FailedCount', null, false],
         ['LaggingSites', null, false],
+        ['LaggingCount', null, false],
       ],
     );
   } finally {
@@ -62,29 +66,27 @@ test('a search attribute of another type is refused', async () => {
 });
 
 test('reconciliation starts what does not run and leaves alone what does', async () => {
-  await reconcile(client, ['a']);
+  await reconcile(client, wanted('a'));
   const first = await describeDistribution(client, 'a');
 
-  await reconcile(client, ['a', 'b']);
+  await reconcile(client, wanted('a', 'b'));
 
-  equal((await describeDistribution(client, 'a'))?.runId, first?.runId);
-  equal((await describeDistribution(client, 'b'))?.status, 'RUNNING');
+  assert.equal((await describeDistribution(client, 'a'))?.runId, first?.runId);
+  assert.equal((await describeDistribution(client, 'b'))?.status, 'RUNNING');
 });
 
 test('a workflow that never ran is absent, and no worker means no poller', async () => {
-  equal(await describeDistribution(client, 'never'), null);
-  equal(await queryStatus(client, 'never'), null);
-  equal(await describePollers(client), 0);
+  assert.equal(await describeDistribution(client, 'never'), null);
+  assert.equal(await queryStatus(client, 'never'), null);
+  assert.equal(await describePollers(client), 0);
 });
 
 test('a server that does not answer is TEMPORAL_UNREACHABLE', async () => {
-  await rejects(
+  await assert.rejects(
     connectTemporal(
       { address: `127.0.0.1:${await freePort(null, new Set())}`, namespace: 'default' },
       300,
     ),
-    {
-      code: 'TEMPORAL_UNREACHABLE',
-    },
+    refusesWith('TEMPORAL_UNREACHABLE'),
   );
 });

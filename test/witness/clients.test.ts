@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { rmSync } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
@@ -10,6 +11,8 @@ import type {
   SignedArchiveOptions,
 } from '../../src/made-archive/signed-archive.ts';
 import { createSigningKey } from '../../src/made-archive/signing-key.ts';
+import { createAptClient } from '../../src/witness/apt-client.ts';
+import { NEEDS_APT } from '../support/needs.ts';
 import { CLIENTS, packagesOf, serveArchive } from '../support/served-archive.ts';
 
 const HOUR_MS = 3_600_000;
@@ -25,6 +28,24 @@ const FORMS: readonly Partial<SignedArchiveOptions>[] = [
   },
   { acquireByHash: false, releaseSet: 'detached' },
 ];
+
+test('an apt whose folder is gone does not turn to the system', NEEDS_APT, async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'debgeo-apt-'));
+  t.after(() => rm(folder, { recursive: true, force: true }));
+  const client = await createAptClient({
+    url: 'http://127.0.0.1:1/debian',
+    suite: 'stable',
+    components: ['main'],
+    architecture: 'amd64',
+    keyring: null,
+    folder,
+  });
+  await rm(folder, { recursive: true });
+
+  const { exitCode, output } = await client.download(['no-such-package']);
+
+  assert.deepEqual([exitCode, output], [127, `${join(folder, 'apt.conf')} is gone`]);
+});
 
 for (const { kind, skip } of CLIENTS) {
   for (const form of FORMS) {

@@ -1,13 +1,13 @@
-import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
+import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 
 import { queryStatus } from '../../src/temporal/describe.ts';
+import { reconcile } from '../../src/temporal/reconcile.ts';
 import { sendCommand, sendDistributionChanged } from '../../src/temporal/signals.ts';
-import { reconcile } from '../../src/temporal/starts.ts';
 import { look } from '../../src/temporal/updates.ts';
 import { workflowId } from '../../workflows/messages.ts';
-import { startHarness, type Harness } from './harness.ts';
+import { startHarness, wanted, type Harness } from './harness.ts';
 import { coded, eventually } from './stand-ins.ts';
 
 let h: Harness;
@@ -24,7 +24,7 @@ test('200 changes cause a few captures, and the last change is captured', async 
   await sendDistributionChanged(h.client, 'burst');
   await eventually('the last change is captured', () => h.world.row('burst', 'fra').target === 2);
 
-  ok(
+  assert.ok(
     h.world.count('captureSnapshot', 'burst') <= 20,
     `${h.world.count('captureSnapshot', 'burst')} captures`,
   );
@@ -68,11 +68,11 @@ test('a terminated run loses nothing: the next one goes on', async () => {
   const { runId } = await h.run('terminate');
 
   await h.client.workflow.getHandle(workflowId('terminate')).terminate();
-  await reconcile(h.client, ['terminate']);
+  await reconcile(h.client, wanted('terminate'));
   await h.synced('terminate', 'fra');
 
-  notEqual((await h.run('terminate')).runId, runId);
-  equal(h.world.copied('terminate', 'sin'), h.world.slices);
+  assert.notEqual((await h.run('terminate')).runId, runId);
+  assert.equal(h.world.copied('terminate', 'sin'), h.world.slices);
 });
 
 test('a full run continues as new, and carries over a command that is not committed', async () => {
@@ -94,8 +94,8 @@ test('a full run continues as new, and carries over a command that is not commit
   await sendCommand(h.client, 'resume', 'renew', 'sin');
   await h.synced('renew', 'sin');
 
-  equal((await h.run('renew')).status, 'RUNNING');
-  equal(h.world.count('recordFailure', 'renew'), 0);
+  assert.equal((await h.run('renew')).status, 'RUNNING');
+  assert.equal(h.world.count('recordFailure', 'renew'), 0);
 });
 
 test('a signal sent by hand stops no workflow; a malformed one changes nothing', async () => {
@@ -127,7 +127,7 @@ test('a signal sent by hand stops no workflow; a malformed one changes nothing',
   hold.release();
   await h.synced('hostile', 'fra');
 
-  equal(h.world.count('applyOrder', 'hostile'), 0);
+  assert.equal(h.world.count('applyOrder', 'hostile'), 0);
 });
 
 test('a signal without input, as the Temporal UI sends it, means all sites', async () => {
@@ -186,8 +186,8 @@ test('a workflow that is cancelled from outside leaves no row that says started'
   await h.client.workflow.getHandle(workflowId('outside')).cancel();
   await eventually('cancelled', async () => (await h.run('outside')).status === 'CANCELLED');
 
-  equal(h.world.row('outside', 'fra').state, 'cancelled');
-  await reconcile(h.client, ['outside']);
+  assert.equal(h.world.row('outside', 'fra').state, 'cancelled');
+  await reconcile(h.client, wanted('outside'));
   await eventually('it runs again', async () => (await h.run('outside')).status === 'RUNNING');
   await sendCommand(h.client, 'retry', 'outside', 'fra');
   await h.synced('outside', 'fra');
@@ -227,10 +227,10 @@ test('a run that is reset goes on with the rows as they are: no failure, nothing
   await look(h.client, 'reset');
   await h.synced('reset', 'fra');
 
-  notEqual((await h.run('reset')).runId, runId);
-  equal(h.world.row('reset', 'fra').served, 3);
-  equal(h.world.count('recordFailure', 'reset'), 0);
-  deepEqual(
+  assert.notEqual((await h.run('reset')).runId, runId);
+  assert.equal(h.world.row('reset', 'fra').served, 3);
+  assert.equal(h.world.count('recordFailure', 'reset'), 0);
+  assert.deepEqual(
     h.world.calls
       .filter((call) => call.distribution === 'reset' && call.activity === 'publishSnapshot')
       .map((call) => call.generation),
@@ -252,7 +252,7 @@ test('a run whose bookkeeping fails for good ends, and is started again', async 
   await sendCommand(h.client, 'pause', 'broken');
   await eventually('the run failed', async () => (await h.run('broken')).status === 'FAILED');
   h.world.release('broken');
-  await reconcile(h.client, ['broken']);
+  await reconcile(h.client, wanted('broken'));
 
   await eventually('the next run goes on', () => h.world.row('broken', 'fra').served === 2);
 });
@@ -282,9 +282,9 @@ test('the Temporal UI tells the story: summaries, details, search attributes', a
   );
   const metadata = await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata');
 
-  equal(bare.length, 0);
-  ok(metadata.currentDetails?.includes('PATH_CONFLICT'));
+  assert.equal(bare.length, 0);
+  assert.ok(metadata.currentDetails?.includes('PATH_CONFLICT'));
   const known = await queryStatus(h.client, 'story');
-  deepEqual(known?.replications, [h.world.row('story', 'fra'), h.world.row('story', 'sin')]);
-  equal(known?.status, 'failed');
+  assert.deepEqual(known?.replications, [h.world.row('story', 'fra'), h.world.row('story', 'sin')]);
+  assert.equal(known?.status, 'failed');
 });

@@ -4,9 +4,10 @@ import { pino } from 'pino';
 
 import { connectTemporal, type TemporalConfig } from '../../src/temporal/connection.ts';
 import { describeDistribution } from '../../src/temporal/describe.ts';
+import type { WantedDistribution } from '../../src/temporal/reconcile.ts';
 import { runWorker } from '../../src/worker/worker.ts';
 import { freshNamespace, servers, workflowBundle } from '../support/servers.ts';
-import { siteQueue } from './scripted-rows.ts';
+import { archiveQueue, siteQueue } from './scripted-rows.ts';
 import { eventually, ScriptedWorld } from './stand-ins.ts';
 
 export interface Harness {
@@ -15,6 +16,8 @@ export interface Harness {
   readonly config: TemporalConfig;
   /** Sites that have a worker; changes are seen within 100 ms. */
   readonly sites: Set<string>;
+  /** Archives that have one. */
+  readonly archives: Set<string>;
   /** The newest run: its id, and whether it is RUNNING, COMPLETED, … */
   run(distribution: string): Promise<{ runId: string; status: string }>;
   /** Every named site serves the newest generation. */
@@ -22,13 +25,19 @@ export interface Harness {
   stop(): Promise<void>;
 }
 
+/** Distributions that should run and have seen their rows. */
+export const wanted = (...names: readonly string[]): WantedDistribution[] =>
+  names.map((name) => ({ name, isUnseen: false }));
+
 export async function startHarness(sites: readonly string[]): Promise<Harness> {
   const config = { address: (await servers()).temporalAddress, namespace: await freshNamespace() };
   const world = new ScriptedWorld();
   const enabled = new Set(sites);
+  const archives = new Set(['debian']);
   const worker = await runWorker({
     temporal: config,
     activities: world.activities,
+    archives: async () => [...archives].map((archive) => ({ queue: archiveQueue(archive) })),
     sites: async () => [...enabled].map((site) => ({ queue: siteQueue(site) })),
     distributions: async () => [],
     prunes: async () => [],
@@ -43,6 +52,7 @@ export async function startHarness(sites: readonly string[]): Promise<Harness> {
     client,
     config,
     sites: enabled,
+    archives,
     async run(distribution) {
       const found = await describeDistribution(client, distribution);
       if (found === null) throw new Error(`${distribution} never ran`);

@@ -1,4 +1,4 @@
-import { deepEqual, equal, rejects } from 'node:assert/strict';
+import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { connectTemporal } from '../../src/temporal/connection.ts';
@@ -6,6 +6,7 @@ import { ensureSearchAttributes } from '../../src/temporal/search-attributes.ts'
 import { sendDistributionChanged } from '../../src/temporal/signals.ts';
 import { look } from '../../src/temporal/updates.ts';
 import { workflowId } from '../../workflows/messages.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 import { freshNamespace } from '../support/servers.ts';
 import { startHarness, type Harness } from './harness.ts';
 import { eventually } from './stand-ins.ts';
@@ -27,7 +28,7 @@ test('a look as the first message starts the workflow and answers with its captu
 
   const outcome = await look(h.client, 'first');
 
-  deepEqual(outcome, { outcome: 'captured', generation: 1 });
+  assert.deepEqual(outcome, { outcome: 'captured', generation: 1 });
 });
 
 test('a look during loadRoster is answered', async () => {
@@ -40,7 +41,7 @@ test('a look during loadRoster is answered', async () => {
   await accepted('loading');
   hold.release();
 
-  equal((await looking).outcome, 'captured');
+  assert.equal((await looking).outcome, 'captured');
 });
 
 test('a look that arrives during a capture is answered by the next one', async () => {
@@ -54,7 +55,7 @@ test('a look that arrives during a capture is answered by the next one', async (
 
   hold.release();
 
-  deepEqual(await looking, { outcome: 'captured', generation: 2 });
+  assert.deepEqual(await looking, { outcome: 'captured', generation: 2 });
 });
 
 test('a look that finds nothing new says so, and a refused one carries the report', async () => {
@@ -65,13 +66,13 @@ test('a look that finds nothing new says so, and a refused one carries the repor
   h.world.fail('captureSnapshot', 'outcomes', null, 'RELEASE_ROLLBACK');
   const refused = await look(h.client, 'outcomes');
 
-  deepEqual(nothing, { outcome: 'unchanged', generation: 1 });
-  equal(refused.outcome, 'failed');
-  equal(refused.report?.code, 'RELEASE_ROLLBACK');
+  assert.deepEqual(nothing, { outcome: 'unchanged', generation: 1 });
+  assert.equal(refused.outcome, 'failed');
+  assert.equal(refused.report?.code, 'RELEASE_ROLLBACK');
 });
 
 test('a look at a distribution that is not there is answered', async () => {
-  equal((await look(h.client, 'nowhere')).outcome, 'removed');
+  assert.equal((await look(h.client, 'nowhere')).outcome, 'removed');
 });
 
 test('a look while the run drains to continue as new is answered by the next run', async () => {
@@ -84,7 +85,7 @@ test('a look while the run drains to continue as new is answered by the next run
   h.world.release('draining');
   const outcomes = await Promise.all([look(h.client, 'draining'), look(h.client, 'draining')]);
 
-  for (const { generation } of outcomes) equal(generation, 2);
+  for (const { generation } of outcomes) assert.equal(generation, 2);
   await eventually('continued', async () => (await h.run('draining')).runId !== runId);
 });
 
@@ -93,11 +94,11 @@ test('looks across many runs that continue as new are all answered', async () =>
   const runs = new Set<string>();
 
   for (let looks = 0; looks < 8; looks += 1) {
-    equal((await look(h.client, 'renewing')).generation, 1);
+    assert.equal((await look(h.client, 'renewing')).generation, 1);
     runs.add((await h.run('renewing')).runId);
   }
 
-  equal(runs.size > 1, true);
+  assert.equal(runs.size > 1, true);
 });
 
 test('a look whose run is terminated is answered by the next run', async () => {
@@ -108,7 +109,7 @@ test('a look whose run is terminated is answered by the next run', async () => {
 
   await h.client.workflow.getHandle(workflowId('killed')).terminate();
 
-  equal((await looking).outcome, 'captured');
+  assert.equal((await looking).outcome, 'captured');
 });
 
 test('without a worker a look is queued, and NO_WORKER says so', async () => {
@@ -116,10 +117,10 @@ test('without a worker a look is queued, and NO_WORKER says so', async () => {
   try {
     await ensureSearchAttributes(client);
 
-    await rejects(look(client, 'alone', { workerMs: 400 }), { code: 'NO_WORKER' });
+    await assert.rejects(look(client, 'alone', { workerMs: 400 }), refusesWith('NO_WORKER'));
 
     const { events } = await client.workflow.getHandle(workflowId('alone')).fetchHistory();
-    equal(
+    assert.equal(
       events?.filter(
         (event) =>
           event.workflowExecutionSignaledEventAttributes?.signalName === 'distributionChanged',
@@ -130,3 +131,20 @@ test('without a worker a look is queued, and NO_WORKER says so', async () => {
     await client.connection.close();
   }
 });
+
+for (const times of [1, 2])
+  test(`a failed look is answered though PostgreSQL refuses its record ${times} times`, async () => {
+    const name = `refused-${times}`;
+    h.world.add(name, []);
+    await look(h.client, name);
+    h.world.fail('captureSnapshot', name, null, 'SIGNATURE_MALFORMED');
+    for (let refused = 0; refused < times; refused += 1)
+      h.world.fail('recordCaptureFailure', name, null, 'DATABASE_REFUSED');
+
+    const failed = await look(h.client, name);
+    assert.deepEqual([failed.outcome, failed.report?.code], ['failed', 'SIGNATURE_MALFORMED']);
+    h.world.release(name);
+    assert.equal((await look(h.client, name)).outcome, 'captured');
+
+    assert.equal(h.world.count('recordCaptureFailure', name), 2);
+  });

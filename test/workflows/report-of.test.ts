@@ -1,4 +1,4 @@
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 
 import {
@@ -13,6 +13,7 @@ import {
 import type { ErrorReport } from '../../src/domain/errors.ts';
 import { siteOf } from '../../workflows/commands.ts';
 import { reportOf } from '../../workflows/report-of.ts';
+import { assertPrintable, HOSTILE_STRINGS, NO_STRINGS } from '../support/hostile-strings.ts';
 
 const recorded = (cause: Error): ErrorReport =>
   reportOf(
@@ -39,17 +40,17 @@ describe('reportOf', () => {
       retryAfterMs: 5,
     };
 
-    deepEqual(recordedOf({ type: 'SITE_DENIED', message: 'no', details: [report] }), report);
+    assert.deepEqual(recordedOf({ type: 'SITE_DENIED', message: 'no', details: [report] }), report);
   });
 
   test('a code without a report is enough', () => {
-    equal(recordedOf({ type: 'SITE_STALLED', message: 'late' }).code, 'SITE_STALLED');
+    assert.equal(recordedOf({ type: 'SITE_STALLED', message: 'late' }).code, 'SITE_STALLED');
   });
 
   test('a worker that was lost or hung is STALLED', () => {
     const lost = new TimeoutFailure('activity Heartbeat timeout', undefined, TimeoutType.HEARTBEAT);
 
-    equal(recorded(lost).code, 'STALLED');
+    assert.equal(recorded(lost).code, 'STALLED');
   });
 
   test('a failure without a code of ours is UNKNOWN, whatever it carries', () => {
@@ -61,23 +62,46 @@ describe('reportOf', () => {
       [{ code: 'NO_SUCH_CODE' }],
       [{ code: 'toString' }],
     ])
-      equal(recordedOf({ type: 'TypeError', message, details }).code, 'UNKNOWN');
-    equal(reportOf(new Error('bug')).code, 'UNKNOWN');
+      assert.equal(recordedOf({ type: 'TypeError', message, details }).code, 'UNKNOWN');
+    assert.equal(reportOf(new Error('bug')).code, 'UNKNOWN');
   });
 
   test('an error page does not get into histories', () => {
     const page = 'x'.repeat(1e6);
     const detail = { code: 'SITE_REFUSED', message: page, found: page };
 
-    ok(JSON.stringify(recorded(new Error(page))).length < 2_000);
-    ok(JSON.stringify(recordedOf({ details: [detail] })).length < 3_000);
+    assert.ok(JSON.stringify(recorded(new Error(page))).length < 2_000);
+    assert.ok(JSON.stringify(recordedOf({ details: [detail] })).length < 3_000);
+  });
+});
+
+describe('reportOf, of a worker of another version', () => {
+  for (const [name, text] of Object.entries(HOSTILE_STRINGS))
+    test(`records ${name}, printable and bounded`, () => {
+      const detail = {
+        code: 'SITE_REFUSED',
+        message: text,
+        expected: text,
+        found: text,
+        state: text,
+      };
+      assertPrintable(recordedOf({ details: [detail] }), name);
+      assertPrintable(recordedOf({ type: 'SITE_REFUSED', message: text }), name);
+      assertPrintable(recorded(new Error(text)), name);
+    });
+
+  test('records what is no text', () => {
+    for (const value of NO_STRINGS) {
+      const detail = { code: 'SITE_REFUSED', message: value, found: value, retryAfterMs: value };
+      assertPrintable(recordedOf({ details: [detail] }), String(typeof value));
+    }
   });
 });
 
 describe('siteOf', () => {
   test('nothing means all sites, a name one, anything else nothing', () => {
-    for (const all of [undefined, null, {}]) equal(siteOf(all), 'all');
-    deepEqual(siteOf({ site: 'fra' }), { name: 'fra' });
+    for (const all of [undefined, null, {}]) assert.equal(siteOf(all), 'all');
+    assert.deepEqual(siteOf({ site: 'fra' }), { name: 'fra' });
     for (const malformed of [
       'fra',
       1,
@@ -88,6 +112,6 @@ describe('siteOf', () => {
       { sites: ['fra'] },
       { site: 'fra', all: true },
     ])
-      equal(siteOf(malformed), 'malformed');
+      assert.equal(siteOf(malformed), 'malformed');
   });
 });

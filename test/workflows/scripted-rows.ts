@@ -7,8 +7,11 @@ export const HOUR = 3_600_000;
 /** Any name does: workflows and workers take it from the rows. */
 export const siteQueue = (site: string): string => `debgeo-site-${site}`;
 
+export const archiveQueue = (archive: string): string => `debgeo-archive-${archive}`;
+
 export interface Distribution {
   readonly name: string;
+  readonly archive: string;
   generation: number;
   /** What the archive has released. */
   released: number;
@@ -36,10 +39,15 @@ export interface Place {
 
 export const DEFAULT_TUNING: Tuning = { gatherMs: 20, drainMs: 1_500, historyEventsMax: 1e9 };
 
-export const newPlace = (site: string, target: number, rev: number): Place => ({
+export const newPlace = (
+  site: string,
+  target: number,
+  rev: number,
+  queue: string = siteQueue(site),
+): Place => ({
   row: {
     site,
-    queue: siteQueue(site),
+    queue,
     target,
     pinned: null,
     served: 0,

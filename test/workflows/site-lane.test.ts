@@ -1,6 +1,8 @@
-import { deepEqual, equal, notEqual, ok } from 'node:assert/strict';
+import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
+import type { Replication } from '../../src/domain/replication.ts';
+import { queryStatus } from '../../src/temporal/describe.ts';
 import { sendCommand, sendDistributionChanged, sendVerify } from '../../src/temporal/signals.ts';
 import { look } from '../../src/temporal/updates.ts';
 import { startHarness, type Harness } from './harness.ts';
@@ -18,7 +20,7 @@ test('a lane plans, copies slice by slice, reads back, judges, publishes and pro
   await sendDistributionChanged(h.client, 'chain');
   await h.synced('chain', 'fra');
 
-  deepEqual(h.world.steps('chain', 'fra'), CHAIN);
+  assert.deepEqual(h.world.steps('chain', 'fra'), CHAIN);
 });
 
 test('a stuck site holds up no other', async () => {
@@ -34,8 +36,8 @@ test('a stuck site holds up no other', async () => {
     () => h.world.row('stuck', 'fra').served === 2,
   );
 
-  equal(h.world.row('stuck', 'sin').served, 0);
-  equal(h.world.row('stuck', 'sin').pinned, 1);
+  assert.equal(h.world.row('stuck', 'sin').served, 0);
+  assert.equal(h.world.row('stuck', 'sin').pinned, 1);
   hold.release();
   await h.synced('stuck', 'fra', 'sin');
 });
@@ -51,7 +53,7 @@ test('a newer snapshot does not take a slow site off the generation that it work
   hold.release();
   await h.synced('slow', 'fra');
 
-  deepEqual(
+  assert.deepEqual(
     h.world.calls
       .filter(
         ({ activity, distribution }) => activity === 'publishSnapshot' && distribution === 'slow',
@@ -69,8 +71,8 @@ test('a failure is recorded, and the lane tries again when its backoff is over',
   await sendDistributionChanged(h.client, 'failing');
   await h.synced('failing', 'fra');
 
-  equal(h.world.count('recordFailure', 'failing', 'fra'), 2);
-  equal(h.world.row('failing', 'fra').retryCount, 0);
+  assert.equal(h.world.count('recordFailure', 'failing', 'fra'), 2);
+  assert.equal(h.world.row('failing', 'fra').retryCount, 0);
 });
 
 test('retry ends the backoff at once', async () => {
@@ -84,7 +86,7 @@ test('retry ends the backoff at once', async () => {
   await sendCommand(h.client, 'retry', 'backoff', 'fra');
   await h.synced('backoff', 'fra', 'sin');
 
-  equal(h.world.count('applyOrder', 'backoff', 'sin'), 0);
+  assert.equal(h.world.count('applyOrder', 'backoff', 'sin'), 0);
 });
 
 test('a lane whose failure needs a person stays parked until retry', async () => {
@@ -95,7 +97,7 @@ test('a lane whose failure needs a person stays parked until retry', async () =>
   h.world.release('parked');
   await look(h.client, 'parked');
 
-  equal(h.world.row('parked', 'fra').state, 'failed');
+  assert.equal(h.world.row('parked', 'fra').state, 'failed');
   await sendCommand(h.client, 'retry', 'parked');
   await h.synced('parked', 'fra');
 });
@@ -111,10 +113,10 @@ test('cancel stops a slice in its middle; retry goes on with what was copied', a
   await h.synced('cancel', 'sin');
 
   const copied = h.world.copied('cancel', 'fra');
-  equal(h.world.count('recordFailure', 'cancel'), 0);
+  assert.equal(h.world.count('recordFailure', 'cancel'), 0);
   await sendCommand(h.client, 'retry', 'cancel', 'fra');
   await h.synced('cancel', 'fra');
-  ok(h.world.copied('cancel', 'fra') <= copied + 2);
+  assert.ok(h.world.copied('cancel', 'fra') <= copied + 2);
 });
 
 test('a newer generation lifts cancel', async () => {
@@ -129,7 +131,7 @@ test('a newer generation lifts cancel', async () => {
   await look(h.client, 'lift');
   await h.synced('lift', 'fra');
 
-  equal(h.world.row('lift', 'fra').served, 2);
+  assert.equal(h.world.row('lift', 'fra').served, 2);
 });
 
 test('cancel between two published names goes through to InRelease', async () => {
@@ -141,8 +143,8 @@ test('cancel between two published names goes through to InRelease', async () =>
   await sendCommand(h.client, 'cancel', 'through', 'fra');
   await h.synced('through', 'fra');
 
-  equal(h.world.row('through', 'fra').served, 1);
-  equal(h.world.row('through', 'fra').publishing, false);
+  assert.equal(h.world.row('through', 'fra').served, 1);
+  assert.equal(h.world.row('through', 'fra').publishing, false);
 });
 
 test('a lane that failed between two published names finishes them, also when paused', async () => {
@@ -161,8 +163,8 @@ test('a lane that failed between two published names finishes them, also when pa
     () => h.world.row('torn', 'fra').served === 1 && h.world.row('torn', 'fra').pinned === null,
   );
 
-  equal(h.world.row('torn', 'fra').paused, true);
-  equal(h.world.row('torn', 'fra').target, 2);
+  assert.equal(h.world.row('torn', 'fra').paused, true);
+  assert.equal(h.world.row('torn', 'fra').target, 2);
   await sendCommand(h.client, 'resume', 'torn');
   await h.synced('torn', 'fra');
 });
@@ -178,8 +180,8 @@ test('pause lets the slice end and holds until resume', async () => {
   await eventually('paused', () => h.world.row('pause', 'fra').paused);
   await look(h.client, 'pause');
 
-  equal(h.world.copied('pause', 'fra'), 1);
-  equal(h.world.count('recordFailure', 'pause'), 0);
+  assert.equal(h.world.copied('pause', 'fra'), 1);
+  assert.equal(h.world.count('recordFailure', 'pause'), 0);
   await sendCommand(h.client, 'resume', 'pause');
   await h.synced('pause', 'fra');
 });
@@ -199,7 +201,7 @@ test('verify reads everything back at one site and repairs it, without a failure
   await h.synced('verify', 'sin');
 
   const anew = h.world.steps('verify', 'sin').slice(before);
-  deepEqual(anew, [
+  assert.deepEqual(anew, [
     'applyOrder',
     'syncBlobs',
     'checksumBlobs',
@@ -208,7 +210,7 @@ test('verify reads everything back at one site and repairs it, without a failure
     'verifySnapshot',
     'publishSnapshot',
   ]);
-  equal(h.world.steps('verify', 'fra').length, before);
+  assert.equal(h.world.steps('verify', 'fra').length, before);
 });
 
 test('verify that is asked for in the middle of a chain is answered by the next one', async () => {
@@ -221,7 +223,7 @@ test('verify that is asked for in the middle of a chain is answered by the next 
   hold.release();
   await h.synced('verify-again', 'fra');
 
-  equal(h.world.count('recordFailure', 'verify-again'), 0);
+  assert.equal(h.world.count('recordFailure', 'verify-again'), 0);
 });
 
 test('a site that never returns what was written ends in backoff, not in a busy loop', async () => {
@@ -233,7 +235,7 @@ test('a site that never returns what was written ends in backoff, not in a busy 
   await eventually('failed', () => h.world.row('rotten', 'fra').state === 'failed');
   h.world.backoffMs = 100;
 
-  equal(h.world.row('rotten', 'fra').code, 'NOT_VERIFIED');
+  assert.equal(h.world.row('rotten', 'fra').code, 'NOT_VERIFIED');
 });
 
 test('a chain that ends well and changes nothing is a failure, not a busy loop', async () => {
@@ -245,7 +247,7 @@ test('a chain that ends well and changes nothing is a failure, not a busy loop',
   await eventually('failed', () => h.world.row('inert', 'fra').state === 'failed');
   h.world.backoffMs = 100;
 
-  equal(h.world.row('inert', 'fra').code, 'UNKNOWN');
+  assert.equal(h.world.row('inert', 'fra').code, 'UNKNOWN');
 });
 
 test('a superseded generation is left for the newer one at once', async () => {
@@ -260,8 +262,8 @@ test('a superseded generation is left for the newer one at once', async () => {
   hold.release();
   await h.synced('superseded', 'fra');
 
-  equal(h.world.row('superseded', 'fra').served, 2);
-  equal(h.world.row('superseded', 'fra').retryCount, 0);
+  assert.equal(h.world.row('superseded', 'fra').served, 2);
+  assert.equal(h.world.row('superseded', 'fra').retryCount, 0);
 });
 
 test('of commands that arrive together the last of each kind is applied', async () => {
@@ -275,7 +277,7 @@ test('of commands that arrive together the last of each kind is applied', async 
   hold.release();
   await h.synced('last', 'fra');
 
-  notEqual(h.world.row('last', 'fra').state, 'cancelled');
+  assert.notEqual(h.world.row('last', 'fra').state, 'cancelled');
 });
 
 test('a site that is removed in the middle of its work comes back with a new lane', async () => {
@@ -317,4 +319,50 @@ test('a site that is added later gets a worker and a lane', async () => {
   await sendDistributionChanged(h.client, 'later');
 
   await h.synced('later', 'fra', 'syd');
+});
+
+test('a report that PostgreSQL refuses is recorded by its code, and no other lane sees it', async () => {
+  h.world.add('refused', ['fra', 'sin']);
+  h.world.fail('syncBlobs', 'refused', 'sin', 'SITE_UNREACHABLE');
+  h.world.fail('recordFailure', 'refused', 'sin', 'DATABASE_REFUSED');
+
+  await sendDistributionChanged(h.client, 'refused');
+  await h.synced('refused', 'fra', 'sin');
+
+  assert.equal(h.world.count('recordFailure', 'refused', 'sin'), 2);
+  assert.equal((await h.run('refused')).status, 'RUNNING');
+});
+
+test('where PostgreSQL refuses the code, too, the lane waits, and takes a command', async () => {
+  h.world.add('refusing', ['fra', 'sin']);
+  h.world.fail('syncBlobs', 'refusing', 'sin', 'SITE_UNREACHABLE');
+  for (let times = 0; times < 2; times += 1)
+    h.world.fail('recordFailure', 'refusing', 'sin', 'DATABASE_REFUSED');
+
+  await sendDistributionChanged(h.client, 'refusing');
+  await h.synced('refusing', 'fra');
+  const rowOf = async (): Promise<Replication | undefined> =>
+    (await queryStatus(h.client, 'refusing'))?.replications.find(({ site }) => site === 'sin');
+  await eventually('shown', async () => (await rowOf())?.code === 'SITE_UNREACHABLE');
+  assert.equal((await rowOf())?.state, 'failed');
+  assert.ok((await rowOf())!.retryAt! > Date.now());
+
+  await sendCommand(h.client, 'retry', 'refusing', 'sin');
+  await h.synced('refusing', 'fra', 'sin');
+});
+
+test('a command that PostgreSQL refuses ends no run, and the next one counts', async () => {
+  h.world.add('commanded', ['fra']);
+  await sendDistributionChanged(h.client, 'commanded');
+  await h.synced('commanded', 'fra');
+  const { runId } = await h.run('commanded');
+  h.world.fail('applyOrder', 'commanded', 'fra', 'DATABASE_REFUSED');
+
+  await sendCommand(h.client, 'pause', 'commanded');
+  await eventually('refused', () => h.world.count('applyOrder', 'commanded', 'fra') === 1);
+  await sendCommand(h.client, 'pause', 'commanded');
+  await eventually('paused', () => h.world.row('commanded', 'fra').paused);
+
+  const after = await h.run('commanded');
+  assert.deepEqual([after.runId, after.status], [runId, 'RUNNING']);
 });

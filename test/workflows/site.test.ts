@@ -1,7 +1,7 @@
-import { deepEqual, equal, ok } from 'node:assert/strict';
+import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
-import { reconcile } from '../../src/temporal/starts.ts';
+import { reconcile } from '../../src/temporal/reconcile.ts';
 import { askPrune } from '../../src/temporal/updates.ts';
 import { pruneNow, siteWorkflowId } from '../../workflows/messages.ts';
 import { startHarness, type Harness } from './harness.ts';
@@ -21,10 +21,10 @@ test('a site is pruned when its prune is due, slice by slice, and again', async 
   h.world.pruned('fra', { nextAt: Date.now() + 300 });
   await reconcile(h.client, [], ['fra']);
   await eventually('pruned', () => h.world.pruned('fra').endedAt !== null);
-  deepEqual(steps('fra'), RUN);
+  assert.deepEqual(steps('fra'), RUN);
 
   await eventually('the next run waits', () => h.world.count('loadPrune', '', 'fra') === 2);
-  deepEqual(steps('fra'), RUN);
+  assert.deepEqual(steps('fra'), RUN);
   await h.client.workflow.getHandle(siteWorkflowId('fra')).signal(pruneNow);
   await eventually('pruned again', () => steps('fra').length === 2 * RUN.length);
 });
@@ -45,8 +45,8 @@ test('an Update is answered by a prune that began after it arrived', async () =>
   );
   hold.release();
 
-  deepEqual([(await first).outcome, (await second).outcome], ['pruned', 'pruned']);
-  equal(h.world.count('planPrune', '', 'sin'), 2);
+  assert.deepEqual([(await first).outcome, (await second).outcome], ['pruned', 'pruned']);
+  assert.equal(h.world.count('planPrune', '', 'sin'), 2);
 });
 
 test('a prune of an unreachable site is recorded, and tried again by itself', async () => {
@@ -55,9 +55,9 @@ test('a prune of an unreachable site is recorded, and tried again by itself', as
 
   const { outcome, report } = await askPrune(h.client, 'ams');
 
-  deepEqual([outcome, report?.code], ['failed', 'SITE_UNREACHABLE']);
+  assert.deepEqual([outcome, report?.code], ['failed', 'SITE_UNREACHABLE']);
   await eventually('pruned by itself', () => h.world.pruned('ams').endedAt !== null);
-  equal(h.world.count('pruneCatalog', '', 'ams'), 1);
+  assert.equal(h.world.count('pruneCatalog', '', 'ams'), 1);
 });
 
 test('a slice waits for a worker of the site for less than two hours', async () => {
@@ -71,9 +71,9 @@ test('a slice waits for a worker of the site for less than two hours', async () 
   );
   const atSite = scheduled.filter(({ activityType }) => activityType!.name === 'pruneBlobs');
 
-  equal(atSite.length, 1);
+  assert.equal(atSite.length, 1);
   for (const { scheduleToStartTimeout } of atSite)
-    ok(
+    assert.ok(
       Number(scheduleToStartTimeout?.seconds) > 0 &&
         Number(scheduleToStartTimeout?.seconds) < 2 * 3_600,
     );
@@ -84,9 +84,21 @@ test('a refused prune deletes nothing', async () => {
   h.world.fail('planPrune', '', 'gru', 'PRUNE_REFUSED');
   h.world.backoffMs = 3_600_000;
 
-  equal((await askPrune(h.client, 'gru')).report?.code, 'PRUNE_REFUSED');
+  assert.equal((await askPrune(h.client, 'gru')).report?.code, 'PRUNE_REFUSED');
 
-  deepEqual(steps('gru'), ['planPrune', 'recordPruneFailure']);
+  assert.deepEqual(steps('gru'), ['planPrune', 'recordPruneFailure']);
+  h.world.backoffMs = 100;
+});
+
+test('a report that PostgreSQL refuses is recorded by its code', async () => {
+  h.world.addPruned('syd', 1);
+  h.world.fail('planPrune', '', 'syd', 'PRUNE_REFUSED');
+  h.world.fail('recordPruneFailure', '', 'syd', 'DATABASE_REFUSED');
+  h.world.backoffMs = 3_600_000;
+
+  assert.equal((await askPrune(h.client, 'syd')).report?.code, 'PRUNE_REFUSED');
+
+  assert.deepEqual(steps('syd'), ['planPrune', 'recordPruneFailure', 'recordPruneFailure']);
   h.world.backoffMs = 100;
 });
 
@@ -95,9 +107,9 @@ test('a site that is not enabled is not pruned, and its workflow ends', async ()
   await reconcile(h.client, [], ['nrt']);
   h.world.pruned('nrt', { enabled: false });
 
-  equal((await askPrune(h.client, 'nrt')).outcome, 'removed');
+  assert.equal((await askPrune(h.client, 'nrt')).outcome, 'removed');
 
-  equal(h.world.count('pruneBlobs', '', 'nrt'), 0);
+  assert.equal(h.world.count('pruneBlobs', '', 'nrt'), 0);
   await eventually(
     'ended',
     async () =>

@@ -16,6 +16,7 @@ import type {
   Tuning,
 } from '../../src/domain/replication.ts';
 import {
+  archiveQueue,
   DEFAULT_TUNING,
   HOUR,
   newPlace,
@@ -73,9 +74,15 @@ export class ScriptedWorld {
     };
   }
 
-  add(name: string, sites: readonly string[], tuning: Partial<Tuning> = {}): void {
+  add(
+    name: string,
+    sites: readonly string[],
+    tuning: Partial<Tuning> = {},
+    archive = 'debian',
+  ): void {
     this.#distributions.set(name, {
       name,
+      archive,
       generation: 0,
       released: 1,
       removed: false,
@@ -88,9 +95,10 @@ export class ScriptedWorld {
     for (const site of sites) this.addSite(name, site);
   }
 
-  addSite(name: string, site: string): void {
+  /** @param queue of the workers that can reach it; its own unless given */
+  addSite(name: string, site: string, queue?: string): void {
     const distribution = this.#of(name);
-    const place = newPlace(site, distribution.generation, ++this.#rev);
+    const place = newPlace(site, distribution.generation, ++this.#rev, queue);
     distribution.places.set(site, place);
   }
 
@@ -108,6 +116,11 @@ export class ScriptedWorld {
     if (found === undefined) throw new Error(`the test prunes no site ${site}`);
     found.row = { ...found.row, ...change };
     return found.row;
+  }
+
+  /** As if an operator had written it into the row. */
+  change(name: string, site: string, change: Partial<Replication>): void {
+    this.#set({ distribution: name, site }, change);
   }
 
   removeSite(name: string, site: string): void {
@@ -261,6 +274,10 @@ export class ScriptedWorld {
     if (found === undefined || found.removed)
       return removedRoster(name, found?.tuning ?? DEFAULT_TUNING, ++this.#rev);
     const { generation, code, nextLookAt, tuning, rev } = found;
+    const archive = {
+      url: `https://${found.archive}.example.org/debian`,
+      queue: archiveQueue(found.archive),
+    };
     const replications = [...found.places.values()].map(({ row }) => row);
     return {
       distribution: name,
@@ -269,6 +286,7 @@ export class ScriptedWorld {
       status: this.#statusOf(found),
       code,
       nextLookAt,
+      archive,
       tuning,
       replications,
       rev,
@@ -303,6 +321,7 @@ export class ScriptedWorld {
       },
       recordCaptureFailure: async (input) => {
         await this.#begin('recordCaptureFailure', input);
+        await this.#act('recordCaptureFailure', input);
         return this.#setDistribution(this.#of(input.distribution), {
           code: input.report.code,
           nextLookAt: Date.now() + this.backoffMs,
@@ -342,6 +361,7 @@ export class ScriptedWorld {
       },
       recordFailure: async (input) => {
         await this.#begin('recordFailure', input);
+        await this.#act('recordFailure', input);
         return this.#exists(input) ? this.#fail(input, input.report.code) : null;
       },
       planSync: this.#step('planSync', (input, place) => this.#plan(input, place)),

@@ -27,7 +27,7 @@ async function ageOf(deps: JoinedDeps, name: string): Promise<ReleaseAge | null>
   const distribution = await readDistribution(deps.database.read, name);
   const age = distribution && (await readReleaseAge(deps.database.read, distribution.id));
   const stale = age && judgeAge(age.releasedAt, age.staleAfterMs, new Date());
-  if (stale !== null) throw new DebgeoError(stale.code, stale.message, stale);
+  if (stale !== null) throw DebgeoError.of(stale);
   return age;
 }
 

@@ -3,18 +3,20 @@
  * fail; `note` for what only costs money or time, or cannot be seen.
  */
 import { DebgeoError, type ErrorReport } from '../../domain/errors.ts';
+import { printable } from '../../domain/text.ts';
 import { describeError } from '../print-error.ts';
+import { print } from '../terminal.ts';
 
 export class Findings {
   /** Subjects that are wrong; nothing else counts for the exit code. */
   faults = 0;
 
   ok(what: string, text: string): void {
-    print('ok', what, text);
+    finding('ok', what, printable(text));
   }
 
   note(what: string, text: string): void {
-    print('note', what, text);
+    finding('note', what, printable(text));
   }
 
   wrong(what: string, report: ErrorReport): void {
@@ -32,16 +34,19 @@ export class Findings {
       this.ok(what, say(result));
       return result;
     } catch (error) {
-      this.#wrong(what, error instanceof DebgeoError ? describeError(error.report) : String(error));
+      this.#wrong(
+        what,
+        error instanceof DebgeoError ? describeError(error.report) : printable(error),
+      );
       return undefined;
     }
   }
 
   #wrong(what: string, text: string): void {
     this.faults += 1;
-    print('wrong', what, text);
+    finding('wrong', what, text);
   }
 }
 
-const print = (level: string, what: string, text: string): void =>
-  void process.stdout.write(`${level.padEnd(6)} ${what}: ${text.replaceAll('\n', '\n       ')}\n`);
+const finding = (level: string, what: string, text: string): void =>
+  print(`${level.padEnd(6)} ${what}: ${text.replaceAll('\n', '\n       ')}`);

@@ -55,7 +55,11 @@ function assertAttributes(server: ServerDescription): number | null {
 }
 
 /** The types as the `temporal` program spells them. */
-const TYPES: Readonly<Record<string, string>> = { KEYWORD: 'Keyword', KEYWORD_LIST: 'KeywordList' };
+const TYPES: Readonly<Record<string, string>> = {
+  KEYWORD: 'Keyword',
+  INT: 'Int',
+  KEYWORD_LIST: 'KeywordList',
+};
 
 export function countPollers(options: Options, queue: string): Promise<number> {
   return withTemporal(options, async (client) => {

@@ -4,7 +4,6 @@ import { sql } from 'kysely';
 import type { Selection, Validator } from '../../domain/snapshot.ts';
 import { type Tx } from '../orm.ts';
 import { one } from '../sql.ts';
-import { readSnapshot, type StoredSnapshot } from './snapshots.ts';
 
 export interface DistributionRecord {
   readonly id: number;
@@ -31,11 +30,6 @@ export interface DistributionRecord {
   readonly looks: number;
 }
 
-/** What a look at the archive compares with. */
-export interface CapturedDistribution extends DistributionRecord {
-  readonly newest: StoredSnapshot | null;
-}
-
 interface Columns {
   readonly id: number;
   readonly name: string;
@@ -58,16 +52,8 @@ interface Columns {
   readonly redirectOrigins: readonly string[];
 }
 
-/** With the newest snapshot. Null if there is no such distribution, or it was removed. */
-export async function readDistribution(tx: Tx, name: string): Promise<CapturedDistribution | null> {
-  const record = await readRecord(tx, name);
-  if (record === null) return null;
-  const { id, latestGeneration: latest } = record;
-  return { ...record, newest: latest === 0 ? null : await readSnapshot(tx, id, latest) };
-}
-
 /** Null if there is no such distribution, or it was removed. */
-export async function readRecord(tx: Tx, name: string): Promise<DistributionRecord | null> {
+export async function readDistribution(tx: Tx, name: string): Promise<DistributionRecord | null> {
   const row = await one(
     tx,
     sql<Columns>`

@@ -2,32 +2,38 @@
 import { sql } from 'kysely';
 
 import type { Snapshot } from '../../domain/snapshot.ts';
+import { DistributionSnapshot } from '../entities/distribution-snapshot.ts';
 import type { Tx } from '../orm.ts';
-import { run, timestamp } from '../sql.ts';
+import { run } from '../sql.ts';
 
 export async function insertSnapshot(
-  tx: Tx,
+  { em }: Tx,
   distributionId: number,
   generation: number,
   snapshot: Snapshot,
   files: { readonly count: number; readonly bytes: number },
 ): Promise<void> {
   const { inRelease, release, releaseGpg } = snapshot.releaseSet;
-  await run(
-    tx,
-    sql`
-      insert into distribution_snapshots (
-        distribution_id, generation, in_release, release, release_gpg, body_sha256,
-        date, valid_until, signers, untorn, blob_count, blob_bytes
-      ) values (
-        ${distributionId}, ${generation}, ${inRelease}, ${release}, ${releaseGpg},
-        decode(${snapshot.bodySha256}, 'hex'),
-        ${timestamp(snapshot.date)}, ${timestamp(snapshot.validUntil)},
-        ${[...snapshot.signers]}::text[], ${snapshot.untorn}, ${files.count}, ${files.bytes}
-      )`,
-  );
+  em.create(DistributionSnapshot, {
+    distribution: distributionId,
+    generation,
+    inRelease: bufferOf(inRelease),
+    release: bufferOf(release),
+    releaseGpg: bufferOf(releaseGpg),
+    bodySha256: Buffer.from(snapshot.bodySha256, 'hex'),
+    date: snapshot.date,
+    validUntil: snapshot.validUntil,
+    signers: [...snapshot.signers],
+    untorn: snapshot.untorn,
+    blobCount: files.count,
+    blobBytes: files.bytes,
+  });
+  await em.flush();
 }
 
+const bufferOf = (bytes: Uint8Array | null): Buffer | null => bytes && Buffer.from(bytes);
+
+/** In SQL: one statement for all of them, and they have no entity. */
 export async function insertIndices(
   tx: Tx,
   distributionId: number,

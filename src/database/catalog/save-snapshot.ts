@@ -4,6 +4,7 @@ import { sql } from 'kysely';
 import { BlobSet } from '../../domain/blob-set.ts';
 import { DebgeoError } from '../../domain/errors.ts';
 import type { Snapshot, Validator } from '../../domain/snapshot.ts';
+import { DebianDistribution } from '../entities/debian-distribution.ts';
 import { recordEvent } from '../incidents.ts';
 import { lockArchiveShared } from '../locks.ts';
 import { type Database, type Tx } from '../orm.ts';
@@ -81,7 +82,8 @@ export async function saveSnapshot(
 
 /**
  * The newest generation was signed again, its body unchanged: a new generation that every lane
- * publishes, with the indices and members of the one before.
+ * publishes, with the indices and members of the one before. In SQL: copied column to column, as a
+ * Date would cut the microseconds of the times.
  * @throws ARCHIVE_CHANGING `newest` is not the newest any more
  */
 export async function saveResigned(
@@ -189,14 +191,14 @@ async function announce(
   validator: Validator,
   facts: Readonly<Record<string, unknown>>,
 ): Promise<void> {
-  await run(
-    tx,
-    sql`
-      update debian_distributions
-      set latest_generation = ${generation},
-        in_release_etag = ${validator.etag},
-        in_release_last_modified = ${validator.lastModified}
-      where id = ${distributionId}`,
+  await tx.em.nativeUpdate(
+    DebianDistribution,
+    { id: distributionId },
+    {
+      latestGeneration: generation,
+      inReleaseEtag: validator.etag,
+      inReleaseLastModified: validator.lastModified,
+    },
   );
   await wantGeneration(tx, distributionId, generation);
   await recordEvent(tx, { distributionId, generation, what: 'captured', facts });

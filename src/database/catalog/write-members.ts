@@ -7,10 +7,10 @@ import { sql } from 'kysely';
 import type { BlobSet } from '../../domain/blob-set.ts';
 import { SHA256_BYTES } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
-import { run } from '../sql.ts';
+import { INT_MAX, run } from '../sql.ts';
 
 /** `to_generation` of a member that no later generation has left out. */
-export const OPEN = 2147483647;
+export const OPEN = INT_MAX;
 
 interface Generation {
   readonly distributionId: number;

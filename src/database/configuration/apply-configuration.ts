@@ -18,6 +18,7 @@ import type { Database, Tx } from '../orm.ts';
 import type { AppliedConfiguration } from './applied-configuration.ts';
 import { columnsOfArchive, columnsOfDistribution, columnsOfSite } from './columns.ts';
 import { readKnown } from './known.ts';
+import { markChanged } from './mark-changed.ts';
 import { refuseForbidden } from './refuse-forbidden.ts';
 import { replicateTo } from './replicate-to.ts';
 
@@ -84,6 +85,13 @@ async function apply(tx: Tx, configuration: AppliedConfiguration): Promise<Chang
     const ids = names.map((site) => sites.get(site)!.id);
     if (await replicateTo(tx, distribution.id, ids)) written.add(distribution);
   }
+  const idsOf = (rows: ReadonlyMap<string, { readonly id: number }>): number[] =>
+    [...rows.values()].filter((row) => written.has(row)).map(({ id }) => id);
+  await markChanged(tx, {
+    archives: idsOf(archives),
+    sites: idsOf(sites),
+    distributions: idsOf(distributions),
+  });
 
   const changesOf = (
     kind: Change['kind'],

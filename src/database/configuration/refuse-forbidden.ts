@@ -68,7 +68,7 @@ export async function refuseForbidden(
   if (faults.length === 0) return;
   throw new DebgeoError('CONFIG_INVALID', 'what is at the sites would be lost from sight', {
     expected: 'mounts, places and suites as they were applied before',
-    found: faults.join('\n'),
+    found: faults,
     state: 'nothing changed',
   });
 }

@@ -42,6 +42,10 @@ const schema = defineEntity({
     failureCount: p.integer().default(0),
     lookedAt: p.datetime().columnType('timestamptz').nullable(),
     nextLookAt: p.datetime().columnType('timestamptz').defaultRaw('now()'),
+    /** Of the last apply that changed it, its archive or one of its sites. */
+    changedRev: p.bigint('number').default(0),
+    /** The changedRev of the last roster that its workflow was given. */
+    seenRev: p.bigint('number').default(0),
     /** Set by a trigger with every write: the larger is the newer. */
     rev: p.bigint('number').defaultRaw(`nextval('revision')`),
   },

@@ -6,7 +6,7 @@ import { type Tx } from '../orm.ts';
 import { one } from '../sql.ts';
 
 /**
- * A query of (distribution_id, generation, required), to stand in `with kept as materialized (…)`.
+ * A query of (distribution_id, generation, required), for `with kept as materialized (…)`.
  * Of every distribution:
  * - the newest captured generation;
  * - what the site serves, works on or shall serve;

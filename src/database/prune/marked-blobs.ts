@@ -9,6 +9,7 @@ import { recordIncident } from '../incidents.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { PRUNING } from '../registry/lane-sql.ts';
 import { all, one, run } from '../sql.ts';
+import { countDeleted } from './prunes.ts';
 
 /** An attempt that deletes at a site. */
 export interface PruneClaim {
@@ -134,14 +135,7 @@ export function bookGone(
     const paths = new Set(forgotten.map((row) => row.pathId));
     const deleted = gone.filter((blob) => paths.has(blob.pathId));
     const bytes = deleted.reduce((sum, blob) => sum + blob.size, 0);
-    await run(
-      tx,
-      sql`
-        update prunes
-        set blobs = blobs + ${deleted.length},
-          bytes = bytes + ${bytes}
-        where site_id = ${of.siteId}`,
-    );
+    await countDeleted(tx, of.siteId, { blobs: deleted.length, bytes });
     for (const one of undeleted)
       if (paths.has(one.blob.pathId)) await recordUndeleted(tx, of.siteId, one);
   });

@@ -5,7 +5,7 @@
 import { raw, type EntityData, type Loaded } from '@mikro-orm/postgresql';
 import { sql } from 'kysely';
 
-import { DebgeoError, ruleOf, type ErrorReport } from '../../domain/errors.ts';
+import { DebgeoError, printableReport, ruleOf, type ErrorReport } from '../../domain/errors.ts';
 import type { SitePrune } from '../../domain/replication.ts';
 import { dropClaims, endClaim, laterFence, nextTicket, takeClaim } from '../claims.ts';
 import { Prune } from '../entities/prune.ts';
@@ -138,6 +138,17 @@ export const startPrune = (db: Database, siteId: number): Promise<unknown> =>
 const writePrune = ({ em }: Tx, siteId: number, columns: EntityData<Prune>): Promise<number> =>
   em.nativeUpdate(Prune, { site: siteId }, columns);
 
+/** A run has deleted so much more at the site. */
+export const countDeleted = (
+  tx: Tx,
+  siteId: number,
+  deleted: { readonly blobs: number; readonly bytes: number },
+): Promise<unknown> =>
+  writePrune(tx, siteId, {
+    blobs: raw('blobs + ?', [deleted.blobs]),
+    bytes: raw('bytes + ?', [deleted.bytes]),
+  });
+
 /** All that the share allows is marked. */
 export async function recordMarked(db: Database, site: string, more: boolean): Promise<SitePrune> {
   const prune = await findPrune(db.read, site);
@@ -189,7 +200,7 @@ export function recordPruneFailure(
     await writePrune(tx, prune.site.id, {
       fence: laterFence(ticket),
       failureCode: report.code,
-      failure: report,
+      failure: printableReport(report),
       failureCount,
       nextAt: later(wait),
     });

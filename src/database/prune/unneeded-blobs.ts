@@ -37,7 +37,10 @@ export const unneededRows = (siteId: number, archiveId: number): RawBuilder<unkn
 
 export interface Prunable {
   readonly site: string;
-  /** All that no generation needs, those being deleted too; one run may do a share of it. */
+  /**
+   * All that no kept generation names, with those that are being deleted; a run may delete only a
+   * share of them.
+   */
   readonly blobs: number;
   readonly bytes: number;
   /** By distribution: the oldest generation that the site keeps. */

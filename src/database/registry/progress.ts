@@ -1,4 +1,7 @@
-/** A lane's progress: members that are settled, of how many; and their bytes. */
+/**
+ * A lane's progress: members that are settled, of how many; and their bytes. In SQL: it is written
+ * as often as a batch is booked, counted from the registry, and one statement answers with the row.
+ */
 import { sql } from 'kysely';
 
 import type { Replication } from '../../domain/replication.ts';

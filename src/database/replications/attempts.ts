@@ -7,7 +7,7 @@ import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import type { Replication } from '../../domain/replication.ts';
-import { readRecord, type DistributionRecord } from '../catalog/distributions.ts';
+import { readDistribution, type DistributionRecord } from '../catalog/distributions.ts';
 import { endClaim, nextTicket, takeClaim } from '../claims.ts';
 import { fenced, overtaken } from '../fence.ts';
 import { recordEvent, resolveIncidents } from '../incidents.ts';
@@ -16,7 +16,7 @@ import { readReplication, type LaneAt, type LaneKey } from '../replication-row.t
 import { now, one } from '../sql.ts';
 import { lockLane, type LockedLane } from './lock.ts';
 import { rollUp } from './roll-up.ts';
-import { counted, from, isPublishing, to, writeLane } from './write-lane.ts';
+import { counted, from, notPublishing, to, writeLane } from './write-lane.ts';
 
 const nameOf = (at: LaneAt): string => `${at.distribution} at ${at.site}`;
 
@@ -92,9 +92,10 @@ export function startAttempt(db: Database, at: LaneAt, step: StepAttempt): Promi
     };
     if (!(await writeLane(tx, lane, started, from('start'))))
       throw overtaken(nameOf(at), { claim });
+    // Later steps of a chain find the lane started: nothing that is counted has changed.
     if (lane.state !== 'started') await rollUp(tx, lane.distributionId);
     const { distributionId, siteId } = lane;
-    const distribution = await readRecord(tx, at.distribution);
+    const distribution = await readDistribution(tx, at.distribution);
     if (distribution === null)
       throw new DebgeoError('NAME_UNKNOWN', `the distribution ${at.distribution} was removed`);
     const key = { distributionId, siteId, generation, ticket, claim };
@@ -152,8 +153,13 @@ export function finishReplication(db: Database, at: LaneAt, key: LaneKey): Promi
       lastSyncedAt: now(),
       verifiedAt: now(),
     };
-    const held = { pinnedGeneration: generation, servedGeneration: generation, ...from(event) };
-    if ((await isPublishing(tx, lane)) || !(await writeLane(tx, lane, finished, held)))
+    const held = {
+      pinnedGeneration: generation,
+      servedGeneration: generation,
+      ...from(event),
+      ...notPublishing(),
+    };
+    if (!(await writeLane(tx, lane, finished, held)))
       throw fenced(`generation ${generation} of ${nameOf(at)} is not served`);
     const { distributionId, siteId } = lane;
     await recordEvent(tx, { distributionId, siteId, generation, what: 'synced' });

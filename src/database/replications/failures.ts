@@ -1,7 +1,7 @@
 /** A step of a lane that failed. */
 import type { EntityData } from '@mikro-orm/postgresql';
 
-import { ruleOf, type ErrorReport } from '../../domain/errors.ts';
+import { printableReport, ruleOf, type ErrorReport } from '../../domain/errors.ts';
 import type { Replication } from '../../domain/replication.ts';
 import { dropClaims, laterFence } from '../claims.ts';
 import type { DistributionReplication } from '../entities/distribution-replication.ts';
@@ -71,7 +71,7 @@ async function fail(
     retryCount,
     retryAt: ruleOf(report.code).then === 'person' ? null : later(wait),
     failureCode: report.code,
-    failure: report,
+    failure: printableReport(report),
   };
   if (!(await writeLane(tx, lane, failed, from('fail')))) return;
   const { distributionId, siteId } = lane;

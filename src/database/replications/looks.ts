@@ -1,7 +1,7 @@
 /** The end of a look at the archive, as the row of its distribution keeps it. */
 import { raw } from '@mikro-orm/postgresql';
 
-import type { ErrorReport } from '../../domain/errors.ts';
+import { printableReport, type ErrorReport } from '../../domain/errors.ts';
 import type { Roster } from '../../domain/replication.ts';
 import type { Validator } from '../../domain/snapshot.ts';
 import { DebianDistribution } from '../entities/debian-distribution.ts';
@@ -39,6 +39,7 @@ export function recordLook(
           failure: null,
           failureCount: 0,
           lookedAt: now(),
+          seenRev: raw<number>('changed_rev'), // the row is locked, and the roster read below
           nextLookAt: later(wait),
         },
       );
@@ -74,9 +75,10 @@ export function recordCaptureFailure(
         { id: locked.id },
         {
           failureCode: report.code,
-          failure: report,
+          failure: printableReport(report),
           failureCount,
           lookedAt: now(),
+          seenRev: raw<number>('changed_rev'), // the row is locked, and the roster read below
           nextLookAt: later(Math.max(backoff, retryAfterOf(report))),
         },
       );

@@ -62,7 +62,7 @@ export function reserveOlderAcceptance(
 
 /**
  * An older release becomes this generation: the acceptance is used up, and on record with both
- * dates. The caller holds the lock of the distribution, as endOlderAcceptances does.
+ * dates. The caller holds the lock of the distribution, as that of endOlderAcceptances does.
  * @throws RELEASE_ROLLBACK  it was used or has ended meanwhile
  */
 export async function useOlderAcceptance(
@@ -96,7 +96,5 @@ export async function useOlderAcceptance(
  */
 export async function endOlderAcceptances({ em }: Tx, distributionId: number): Promise<void> {
   const reserved = { distribution: distributionId, takenAt: { $ne: null }, endedAt: null };
-  for (const acceptance of await em.find(OlderAcceptance, reserved))
-    em.assign(acceptance, { endedAt: now() });
-  await em.flush();
+  await em.nativeUpdate(OlderAcceptance, reserved, { endedAt: now() });
 }

@@ -4,14 +4,25 @@ import { sql } from 'kysely';
 import type { Replication, Roster, Tuning } from '../../domain/replication.ts';
 import type { StoredTuning } from '../entities/debian-distribution.ts';
 import type { Database, Tx } from '../orm.ts';
-import { REPLICATION_COLUMNS } from '../replication-row.ts';
-import { all, ms, one } from '../sql.ts';
+import { ARCHIVE_QUEUE, failedSince, REPLICATION_COLUMNS } from '../replication-row.ts';
+import { all, ms, one, run } from '../sql.ts';
 
 const TUNING: Tuning = { gatherMs: 1_000, drainMs: 60_000, historyEventsMax: 1e9 };
 
 /** A distribution that is not there, or marked removed, is `removed` and has no lanes. */
 export function loadRoster(db: Database, distribution: string): Promise<Roster> {
-  return readRoster(db.read, distribution);
+  return db.transaction(async (tx) => {
+    // Before it is read: what an apply commits meanwhile stays unseen, or is in the roster.
+    await run(
+      tx,
+      sql`
+        update debian_distributions
+        set seen_rev = changed_rev
+        where name = ${distribution}
+          and seen_rev < changed_rev`,
+    );
+    return readRoster(tx, distribution);
+  });
 }
 
 /** In SQL: the distribution and its lanes by one statement, so that they are of one moment. */
@@ -26,7 +37,12 @@ export async function readRoster(tx: Tx, name: string): Promise<Roster> {
     >`
       select d.name as distribution, d.removed, d.latest_generation as generation,
         d.replication_status as status, d.failure_code as code,
-        ${ms('d.next_look_at')} as "nextLookAt", d.tuning, d.rev,
+        ${ms('d.next_look_at')} as "nextLookAt", ${ms('d.looked_at')} as "lookedAt",
+        case when d.failure_code is not null then ${failedSince(sql`null`)} end as "failedSince",
+        (select json_build_object('url', a.url, 'queue', ${ARCHIVE_QUEUE})
+         from archives a
+         where a.id = d.archive_id) as archive,
+        d.tuning, d.rev,
         (select coalesce(json_agg(lane order by lane.site), '[]')
          from (
            select ${REPLICATION_COLUMNS}

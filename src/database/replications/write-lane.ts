@@ -31,6 +31,15 @@ export async function writeLane(
   return (await em.nativeUpdate(DistributionReplication, { $and: [ofLane, when] }, columns)) === 1;
 }
 
+/** That no publication of the lane is open. */
+export const notPublishing = (): Record<string, readonly unknown[]> => ({
+  [raw(`not exists (
+    select from publications p
+    where p.distribution_id = distribution_replications.distribution_id
+      and p.site_id = distribution_replications.site_id
+      and p.published_at is null)`)]: [],
+});
+
 /**
  * Whether a publication is open: between the first published name and InRelease there is no other
  * way than through. The caller holds the lock of the lane, so none opens or ends meanwhile.

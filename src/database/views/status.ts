@@ -85,7 +85,7 @@ export interface DistributionStatus {
 
 const INCIDENTS_SHOWN = 20;
 
-/** Of one distribution, or of all, by name; one that does not exist or was removed is left out. */
+/** Of one distribution, or of all, by name; without those that do not exist or were removed. */
 export async function readStatus(
   db: Database,
   distribution?: string,

@@ -2,7 +2,7 @@
 import { sql } from 'kysely';
 
 import type { Database } from '../orm.ts';
-import { QUEUE } from '../replication-row.ts';
+import { ARCHIVE_QUEUE, QUEUE } from '../replication-row.ts';
 import { all } from '../sql.ts';
 
 /** Enabled sites and the task queue of each. */
@@ -16,7 +16,22 @@ export const listSiteQueues = (database: Database): Promise<{ site: string; queu
       order by s.name`,
   );
 
-/** Distributions whose workflow should run. */
+/**
+ * Archives, with the task queue of their captures. All of them: the last look of a distribution
+ * that is being removed has to run, too.
+ */
+export const listArchiveQueues = (
+  database: Database,
+): Promise<{ archive: string; queue: string }[]> =>
+  all(
+    database.read,
+    sql<{ archive: string; queue: string }>`
+      select a.name as archive, ${ARCHIVE_QUEUE} as queue
+      from archives a
+      order by a.name`,
+  );
+
+/** Distributions that are not removed. */
 export async function listDistributions(database: Database): Promise<string[]> {
   const rows = await all(
     database.read,
@@ -28,6 +43,23 @@ export async function listDistributions(database: Database): Promise<string[]> {
   );
   return rows.map((row) => row.name);
 }
+
+/**
+ * Distributions whose workflow should run, and whether it has yet to see what an apply changed:
+ * then also one that was removed.
+ */
+export const listWantedDistributions = (
+  database: Database,
+): Promise<{ name: string; isUnseen: boolean }[]> =>
+  all(
+    database.read,
+    sql<{ name: string; isUnseen: boolean }>`
+      select name, changed_rev > seen_rev as "isUnseen"
+      from debian_distributions
+      where not removed
+        or changed_rev > seen_rev
+      order by name`,
+  );
 
 /** Enabled sites: each has a workflow that prunes it. */
 export const listSites = async (database: Database): Promise<string[]> =>

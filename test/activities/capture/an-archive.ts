@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { createCaptureSnapshot } from '../../../activities/capture/capture-snapshot.ts';
 import type { Archive } from '../../../src/archive/archive.ts';
 import { createHttpArchive } from '../../../src/archive/http-archive.ts';
+import { LIMITS } from '../../../src/domain/limits.ts';
 import {
   makeBinaryPackage,
   makeSourcePackage,
@@ -44,7 +45,12 @@ export const packagesOf = (version: string): Package[] => [
  * two.
  */
 export async function anArchive(
-  options: { archive?: Partial<SignedArchiveOptions>; around?: (archive: Archive) => Archive } = {},
+  options: {
+    archive?: Partial<SignedArchiveOptions>;
+    around?: (archive: Archive) => Archive;
+    /** How long one index may take. */
+    fetchMs?: number;
+  } = {},
 ) {
   const origin = await serveArchive(options.archive);
   const { archive, server } = origin;
@@ -65,6 +71,7 @@ export async function anArchive(
     archiveOf: () => around(served),
     siteOf: () => Promise.reject(new Error('a capture asked a site')),
     log: pino({ level: 'silent' }),
+    indexLimits: { ...LIMITS, ...(options.fetchMs !== undefined && { fetchMs: options.fetchMs }) },
   });
   return {
     ...fixture,

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { gzipSync } from 'node:zlib';
 
 import { sql } from 'kysely';
@@ -10,15 +11,13 @@ import type { Archive } from '../../../src/archive/archive.ts';
 import { missingContents } from '../../../src/database/catalog/index-contents.ts';
 import { indexDigestsOf, readSnapshot } from '../../../src/database/catalog/snapshots.ts';
 import { loadRoster } from '../../../src/database/replications/roster.ts';
-import { DebgeoError, type ErrorCode } from '../../../src/domain/errors.ts';
 import { hashOf } from '../../../src/made-archive/release-files.ts';
 import { createSigningKey } from '../../../src/made-archive/signing-key.ts';
 import { DISTRIBUTION } from '../../database/distribution-fixture.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 import { SUITE } from '../../support/served-archive.ts';
 import { anArchive, packagesOf } from './an-archive.ts';
 
-const isCode = (code: ErrorCode) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;
 const requestsOf = (server: { requests: ReadonlyMap<string, number> }) =>
   new Map(
     [...server.requests].filter(
@@ -83,7 +82,7 @@ test('an unchanged Release set is judged again: its key may have been withdrawn'
   const other = await createSigningKey('another');
   await sql`update archives set keyring = ${other.publicBinary}`.execute(one.db.read.kysely);
 
-  await assert.rejects(one.look(), isCode('SIGNATURE_UNKNOWN_KEY'));
+  await assert.rejects(one.look(), refusesWith('SIGNATURE_UNKNOWN_KEY'));
 });
 
 test('of the next release only the indices that changed are fetched', async () => {
@@ -159,7 +158,7 @@ test('without by-hash a canonical name that differs is INDEX_MISMATCH', async ()
   assert.equal((await readSnapshot(one.db.read, one.distributionId, 1))!.untorn, false);
   await one.archive.release(packagesOf('2'));
   await writeFile(one.file(`dists/${SUITE}/main/binary-amd64/Packages.gz`), 'rotten');
-  await assert.rejects(one.look(), isCode('INDEX_MISMATCH'));
+  await assert.rejects(one.look(), refusesWith('INDEX_MISMATCH'));
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
 });
 
@@ -169,7 +168,7 @@ test('Packages without a variant are INDEX_MISSING, a missing Translation is abs
   await rm(one.file(`dists/${SUITE}/main/i18n`), { recursive: true });
   await rename(one.file(`dists/${SUITE}/main/binary-amd64`), one.file('aside'));
 
-  await assert.rejects(one.look(), isCode('INDEX_MISSING'));
+  await assert.rejects(one.look(), refusesWith('INDEX_MISSING'));
   await rename(one.file('aside'), one.file(`dists/${SUITE}/main/binary-amd64`));
   await one.look();
 
@@ -193,7 +192,7 @@ test('an older, an expired and a forged release are refused and change nothing',
     [{ key }, 'SIGNATURE_UNKNOWN_KEY'],
   ] as const) {
     await one.archive.release(packagesOf('2'), options);
-    await assert.rejects(one.look(), isCode(code), code);
+    await assert.rejects(one.look(), refusesWith(code), code);
   }
 
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
@@ -293,7 +292,7 @@ test('an archive that never stops releasing is ARCHIVE_CHANGING', async () => {
   let version = 1;
   one.interpose(releasing(100, () => one.archive.release(packagesOf(String(version++)))));
 
-  await assert.rejects(one.look(), isCode('ARCHIVE_CHANGING'));
+  await assert.rejects(one.look(), refusesWith('ARCHIVE_CHANGING'));
 
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 0);
 });
@@ -315,7 +314,7 @@ test('a capture that a newer one has overtaken does not bring back the older rel
     },
   }));
 
-  await assert.rejects(one.look(), isCode('ARCHIVE_CHANGING'));
+  await assert.rejects(one.look(), refusesWith('ARCHIVE_CHANGING'));
 
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
   assert.ok([...(await one.members(1)).keys()].some((path) => path.endsWith('hello_2_amd64.deb')));
@@ -367,7 +366,7 @@ test('variants that decompress to different bytes are INDEX_CONTRADICTION', asyn
     const one = await anArchive();
     await releaseOf(one, files);
 
-    await assert.rejects(one.look(), isCode('INDEX_CONTRADICTION'));
+    await assert.rejects(one.look(), refusesWith('INDEX_CONTRADICTION'));
   }
 });
 
@@ -379,7 +378,7 @@ test('a pool file that two indices name differently is INDEX_CONTRADICTION', asy
     'main/debian-installer/binary-amd64/Packages': { listed: other, there: true },
   });
 
-  await assert.rejects(one.look(), isCode('INDEX_CONTRADICTION'));
+  await assert.rejects(one.look(), refusesWith('INDEX_CONTRADICTION'));
 });
 
 test('an index is absent where the archive has its bytes at another path only', async () => {
@@ -417,6 +416,54 @@ test('an index that Release lists under SHA512 only is kept under its SHA-256', 
     [...(await one.members(1)).keys()].filter((path) => path.startsWith('pool/')).length,
     content.pool.size,
   );
+});
+
+test('an index that comes byte by byte is ARCHIVE_SLOW when its time is over', async () => {
+  const one = await anArchive({ fetchMs: 300 });
+  await one.archive.release(packagesOf('1'));
+  one.interpose((archive) => ({
+    fetchReleaseSet: (...wanted) => archive.fetchReleaseSet(...wanted),
+    close: () => archive.close(),
+    open: async (path, sizeMax, signal) => {
+      const bytes = await archive.open(path, sizeMax, signal);
+      return bytes && byteByByte(bytes, signal);
+    },
+  }));
+
+  const from = performance.now();
+  await assert.rejects(one.look(), refusesWith('ARCHIVE_SLOW', { expected: 'within 300 ms' }));
+
+  assert.ok(performance.now() - from < 5_000);
+  assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 0);
+});
+
+async function* byteByByte(
+  bytes: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of bytes)
+    for (let at = 0; at < chunk.length; at += 1) {
+      await sleep(20, undefined, { signal });
+      yield chunk.subarray(at, at + 1);
+    }
+}
+
+test('a disk without room for an index is DISK_FULL, and nothing is saved', async (t) => {
+  const one = await anArchive();
+  await one.archive.release(packagesOf('1'));
+  await using file = await open(one.file(`dists/${SUITE}/InRelease`));
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), {
+    code: 'ENOSPC',
+  });
+  t.mock.method(Object.getPrototypeOf(file) as typeof file, 'writeFile', () =>
+    Promise.reject(full),
+  );
+
+  await assert.rejects(one.look(), refusesWith('DISK_FULL', { found: 'ENOSPC' }));
+  assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 0);
+
+  t.mock.restoreAll();
+  assert.equal((await one.look()).generation, 1);
 });
 
 test('a cancelled capture ends and saves nothing', async () => {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 
 import { judgeName } from '../../../activities/lane/judge-name.ts';
-import { DebgeoError } from '../../../src/domain/errors.ts';
 import { parseRepoPath } from '../../../src/domain/repo-path.ts';
 import type { Sha256 } from '../../../src/domain/sha256.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 
 const path = parseRepoPath('dists/bookworm/InRelease');
 const digest = (letter: string) => letter.repeat(64) as Sha256;
@@ -53,8 +53,7 @@ test('a name that was lost is written where nothing is, and on record', () => {
 });
 
 test('other bytes under another ETag are another program’s: refused', () => {
-  const foreign = (error: unknown) =>
-    error instanceof DebgeoError && error.code === 'FOREIGN_WRITE';
+  const foreign = refusesWith('FOREIGN_WRITE');
   assert.throws(() => judgeName(wants(NEW), left(OLD, '1'), sees(OTHER, '2')), foreign);
   assert.throws(() => judgeName(wants(NEW), left(null, null), sees(OTHER, '2')), foreign);
   assert.throws(() => judgeName(wants(null), left(OLD, '1'), sees(OTHER, '2')), foreign);

@@ -198,7 +198,7 @@ export async function startLanes(t: Owner, options: LanesOptions = {}): Promise<
   const azurite = await startAzuriteSite();
   t.after(() => azurite.stop());
   const sites = new Map<string, Site>();
-  const places: Record<string, AppliedConfiguration['sites'][string]> = {};
+  const places: Record<string, Partial<AppliedConfiguration['sites'][string]>> = {};
   for (const name of names) {
     const container = await azurite.container('blob');
     const place = {
@@ -215,15 +215,16 @@ export async function startLanes(t: Owner, options: LanesOptions = {}): Promise<
     places[name] = {
       account_url: azurite.accountUrl,
       container: container.containerName,
-      prefix: '',
       public_url: container.url,
-      credential: { env: 'NONE' },
-      state: 'present',
     };
   }
   await applyConfiguration(
     database,
-    aConfiguration({ archiveUrl: server.url, keyring: key.publicBinary, suites, sites: places }),
+    aConfiguration({
+      archive: { url: server.url, keyring: key.publicBinary },
+      sites: places,
+      distributions: suites,
+    }),
     false,
   );
   return new Lanes({ database, archives, server, sites, folder });

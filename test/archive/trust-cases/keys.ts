@@ -233,7 +233,7 @@ export const keyCases: readonly Case[] = [
     keys: [rsa],
     code: 'SIGNATURE_INVALID',
     gpgvDiffers:
-      'gpgv does not compare the time of a signature with the clock; sqv, which apt uses since 3.0, does',
+      'gpgv does not compare the time of a signature with the clock; sqv (apt since 3.0) does',
     aptDiffers: 'apt 2.6 leaves it to gpgv',
   },
   {

@@ -4,9 +4,10 @@ import test from 'node:test';
 
 import { within } from '../../../src/cli/doctor/within.ts';
 import { DebgeoError } from '../../../src/domain/errors.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 
 const late = () => new DebgeoError('SITE_STALLED', 'no answer');
-const isStalled = (error: unknown) => error instanceof DebgeoError && error.code === 'SITE_STALLED';
+const isStalled = refusesWith('SITE_STALLED');
 
 test('work that does not end in time is late, in whatever way it takes the abort', async () => {
   const silent = async (signal: AbortSignal) => void (await once(signal, 'abort'));

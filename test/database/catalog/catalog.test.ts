@@ -20,9 +20,9 @@ import { loadRoster } from '../../../src/database/replications/roster.ts';
 import { all, run } from '../../../src/database/sql.ts';
 import { readStatus } from '../../../src/database/views/status.ts';
 import type { Blob } from '../../../src/domain/blob.ts';
-import { DebgeoError, type ErrorCode } from '../../../src/domain/errors.ts';
 import { LIMITS } from '../../../src/domain/limits.ts';
 import { sha256Of, type Sha256 } from '../../../src/domain/sha256.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 import {
   aBlob,
   aDistribution,
@@ -32,8 +32,6 @@ import {
   type Fixture,
 } from '../distribution-fixture.ts';
 
-const isCode = (code: ErrorCode) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;
 const fixtures: Fixture[] = [];
 after(() => Promise.all(fixtures.map((fixture) => fixture.close())));
 
@@ -179,7 +177,7 @@ test('signed again with the same body: a new generation, its member ranges uncha
   assert.equal((await loadRoster(fixture.db, DISTRIBUTION)).replications[0]!.target, 2);
   await assert.rejects(
     saveResigned(fixture.db, fixture.distributionId, 1, resigned, NO_VALIDATOR),
-    isCode('ARCHIVE_CHANGING'),
+    refusesWith('ARCHIVE_CHANGING'),
   );
 });
 
@@ -193,11 +191,11 @@ test('no members, or a by-hash path with two digests: refused, nothing is saved'
       NO_VALIDATOR,
     );
 
-  await assert.rejects(save([], []), isCode('SNAPSHOT_EMPTY'));
+  await assert.rejects(save([], []), refusesWith('SNAPSHOT_EMPTY'));
   const [index] = aSnapshot([HELLO], 'one').indices;
   await assert.rejects(
     save([HELLO], [index!, { ...index!, sha256: HELLO.sha256 }]),
-    isCode('INDEX_CONTRADICTION'),
+    refusesWith('INDEX_CONTRADICTION'),
   );
 
   assert.equal((await readDistribution(fixture.db.read, DISTRIBUTION))!.latestGeneration, 0);
@@ -273,10 +271,13 @@ test('index bytes are kept only when right, and come back as they were', async (
   ])
     await assert.rejects(
       storeIndexContent(db, { size: content.length, sha256 }, wrong),
-      isCode('INDEX_MISMATCH'),
+      refusesWith('INDEX_MISMATCH'),
     );
   const otherMd5 = { size: content.length, sha256, hashes: { MD5Sum: '0'.repeat(32) } };
-  await assert.rejects(storeIndexContent(db, otherMd5, pieces(content)), isCode('INDEX_MISMATCH'));
+  await assert.rejects(
+    storeIndexContent(db, otherMd5, pieces(content)),
+    refusesWith('INDEX_MISMATCH'),
+  );
   assert.deepEqual(await missingContents(db.read, [sha256, empty]), new Set([sha256, empty]));
   await Promise.all(
     [1, 2].map(() => storeIndexContent(db, { size: content.length, sha256 }, pieces(head, tail))),

@@ -4,65 +4,32 @@ import { test, type TestContext } from 'node:test';
 
 import { sql } from 'kysely';
 
-import {
-  applyConfiguration,
-  type AppliedConfiguration,
-} from '../../../src/database/configuration/apply-configuration.ts';
+import { applyConfiguration } from '../../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database, type Tx } from '../../../src/database/orm.ts';
+import { aConfiguration } from '../../support/configuration.ts';
 import { migratedDatabase } from '../../support/servers.ts';
 
-const configuration = (
-  change: { mount?: string; suite?: string; container?: string; sites?: string[] } = {},
-): AppliedConfiguration => {
-  const site = (name: string) => ({
-    account_url: `http://127.0.0.1:1/${name}`,
-    container: change.container ?? 'c',
-    prefix: '',
-    public_url: `http://127.0.0.1:1/${name}`,
-    credential: { env: 'X' },
-    state: 'present' as const,
-  });
-  return {
-    archives: {
-      debian: {
-        url: 'http://127.0.0.1:1',
-        mount: change.mount ?? 'debian',
-        keyring: null,
-        redirect_origins: [],
-      },
-    },
-    sites: { fra: site('fra'), sin: site('sin') },
-    distributions: {
-      bookworm: {
-        ...{
-          archive: 'debian',
-          suite: change.suite ?? 'bookworm',
-          components: [],
-          architectures: [],
-          primary: 'fra',
-          poll: 3_600_000,
-        },
-        ...{ sites: change.sites ?? ['fra', 'sin'], accept_undated: false, state: 'present' },
-      },
-    },
-  };
-};
+const GIVEN = aConfiguration({ sites: ['fra', 'sin'], distributions: ['bookworm'] });
 /** Everything that an apply may change, all at once. */
-const CHANGED = configuration({ mount: 'other', suite: 'trixie', container: 'd', sites: ['fra'] });
+const CHANGED = aConfiguration({
+  archive: { mount: 'other' },
+  sites: { fra: { container: 'd' }, sin: { container: 'd' } },
+  distributions: { bookworm: { suite: 'trixie', sites: ['fra'] } },
+});
 
 async function applied(t: TestContext): Promise<{ db: Database; operator: Database }> {
   const url = await migratedDatabase();
   const [db, operator] = [await connectDatabase(url), await connectDatabase(url)];
   t.after(() => Promise.all([db.close(), operator.close()]));
-  await applyConfiguration(db, configuration(), false);
+  await applyConfiguration(db, GIVEN, false);
   return { db, operator };
 }
 
 const isWaiting = async (db: Database): Promise<boolean> =>
   (
-    await sql`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`.execute(
-      db.read.kysely,
-    )
+    await sql`
+      select from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`.execute(db.read.kysely)
   ).rows.length > 0;
 
 /**
@@ -90,9 +57,8 @@ type Work = (tx: Tx) => Promise<unknown>;
 const places = async ({ read }: Database) =>
   (
     await sql<{ suite: string; sites: number }>`
-      select d.suite, (select count(*) from distribution_replications) as sites from debian_distributions d`.execute(
-      read.kysely,
-    )
+      select d.suite, (select count(*) from distribution_replications) as sites
+      from debian_distributions d`.execute(read.kysely)
   ).rows;
 
 test('an apply waits for a capture that goes on to its archive, and both succeed', async (t) => {
@@ -110,22 +76,22 @@ test('an apply waits for a capture that goes on to its archive, and both succeed
   assert.deepEqual(await places(databases.db), [{ suite: 'trixie', sites: 1 }]);
 });
 
-test('an apply waits for a lane that records an incident of the site that is taken away, and both succeed', async (t) => {
+test('an apply waits for a lane that records an incident of the site that leaves', async (t) => {
   const databases = await applied(t);
 
   await applyBeside(
     databases,
     ({ kysely }) =>
       sql`
-      select from distribution_replications where site_id = (select id from replication_sites where name = 'sin') for no key update`.execute(
-        kysely,
-      ),
+      select from distribution_replications
+      where site_id = (select id from replication_sites where name = 'sin')
+      for no key update`.execute(kysely),
     ({ kysely }) =>
       sql`
       insert into incidents (distribution_id, site_id, code, message)
-      select d.id, s.id, 'BLOB_CORRUPT', '' from debian_distributions d, replication_sites s where s.name = 'sin'`.execute(
-        kysely,
-      ),
+      select d.id, s.id, 'BLOB_CORRUPT', ''
+      from debian_distributions d, replication_sites s
+      where s.name = 'sin'`.execute(kysely),
   );
 
   assert.deepEqual(await places(databases.db), [{ suite: 'trixie', sites: 1 }]);
@@ -142,25 +108,31 @@ const versions = async ({ read }: Database) =>
       order by version`.execute(read.kysely)
   ).rows;
 
-test('an apply that changes nothing writes nothing; one that changes a distribution asks its archive anew', async (t) => {
+test('an apply without a change writes nothing; a change asks the archive anew', async (t) => {
   const { db } = await applied(t);
   await sql`
     update debian_distributions
-    set in_release_etag = '"1"', in_release_last_modified = 'now', next_look_at = now() + interval '1 day',
+    set in_release_etag = '"1"', in_release_last_modified = 'now',
+      next_look_at = now() + interval '1 day',
       tuning = '{"gatherMs": 5}', failure = '{"code": "ARCHIVE_SLOW", "message": ""}'`.execute(
     db.read.kysely,
   );
   const looks = async () =>
     (
       await sql<object>`
-        select in_release_etag is null and in_release_last_modified is null as anew, next_look_at <= now() as now, rev
+        select in_release_etag is null and in_release_last_modified is null as anew,
+          next_look_at <= now() as now, rev
         from debian_distributions`.execute(db.read.kysely)
     ).rows[0] as { anew: boolean; now: boolean; rev: number };
   const [before, look] = [await versions(db), await looks()];
 
-  const same = await applyConfiguration(db, configuration(), false);
+  const same = await applyConfiguration(db, GIVEN, false);
   const after = [await versions(db), await looks()];
-  const changed = await applyConfiguration(db, configuration({ suite: 'trixie' }), false);
+  const other = aConfiguration({
+    sites: ['fra', 'sin'],
+    distributions: { bookworm: { suite: 'trixie' } },
+  });
+  const changed = await applyConfiguration(db, other, false);
   const anew = await looks();
 
   const whats = (changes: typeof same) => changes.map(({ what, name }) => `${what} ${name}`);
@@ -172,4 +144,19 @@ test('an apply that changes nothing writes nothing; one that changes a distribut
   assert.deepEqual(whats(changed).at(-1), 'changed bookworm');
   assert.deepEqual([look.anew, look.now, anew.anew, anew.now], [false, false, true, true]);
   assert.ok(anew.rev > look.rev);
+});
+
+test('what apply does not configure of a distribution has the default of its column', async (t) => {
+  const { db } = await applied(t);
+  await sql`
+    insert into debian_distributions (name, archive_id, suite)
+    select 'inserted', id, '' from archives`.execute(db.read.kysely);
+
+  const { rows } = await sql<Record<string, unknown>>`
+    select tuning, latest_generation, looks, failure_count, failure, looked_at,
+      replication_status, in_release_etag
+    from debian_distributions
+    order by id`.execute(db.read.kysely);
+
+  assert.deepEqual(rows[0], rows[1]);
 });

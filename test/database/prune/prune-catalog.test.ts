@@ -15,7 +15,8 @@ import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
 import { run } from '../../../src/database/sql.ts';
 import { LIMITS } from '../../../src/domain/limits.ts';
 import { sha256Of } from '../../../src/domain/sha256.ts';
-import { capture, says, serve, start } from '../lanes-fixture.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
+import { capture, serve, start } from '../lanes-fixture.ts';
 import { countOf, FRA, pathsAt, prune, served, sparing } from './prune-fixture.ts';
 
 test('the catalog loses what no site needs, and captures go on', async (t) => {
@@ -71,7 +72,7 @@ test('a lane whose generation was pruned meanwhile goes on to the newest', async
 
   await assert.rejects(
     db.transaction((tx) => planBlobs(tx, late)),
-    says('SUPERSEDED'),
+    refusesWith('SUPERSEDED'),
   );
 });
 

@@ -20,7 +20,8 @@ import { barrier } from '../../../src/database/registry/barrier.ts';
 import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
 import { all, one, run } from '../../../src/database/sql.ts';
 import { LIMITS } from '../../../src/domain/limits.ts';
-import { capture, claim, plan, says, serve, settle, start } from '../lanes-fixture.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
+import { capture, claim, plan, serve, settle, start } from '../lanes-fixture.ts';
 import {
   deleting,
   FRA,
@@ -132,8 +133,8 @@ test('nothing goes while the catalog is empty or lacks a file that is to be kept
       await run(tx, cut);
     });
 
-    await assert.rejects(markUnneeded(db, fra), says('PRUNE_REFUSED'));
-    await assert.rejects(previewPrune(db, { id: fra, name: FRA }), says('PRUNE_REFUSED'));
+    await assert.rejects(markUnneeded(db, fra), refusesWith('PRUNE_REFUSED'));
+    await assert.rejects(previewPrune(db, { id: fra, name: FRA }), refusesWith('PRUNE_REFUSED'));
     assert.deepEqual(await marked(db, fra), []);
   }
 });
@@ -207,7 +208,7 @@ test('other bytes at a path wait until prune has deleted, without an operator', 
     return db.transaction((tx) => planBlobs(tx, lane));
   };
 
-  await assert.rejects(planning(generation), says('NOT_VERIFIED'));
+  await assert.rejects(planning(generation), refusesWith('NOT_VERIFIED'));
   await bookGone(db, pruning, gone);
   assert.equal((await planning(generation)).files, 1);
 
@@ -225,7 +226,7 @@ test('other bytes at a path wait until prune has deleted, without an operator', 
     'pool/1.deb': 'yet others',
     'pool/all.deb': 'others',
   });
-  await assert.rejects(planning(conflicting), says('PATH_CONFLICT'));
+  await assert.rejects(planning(conflicting), refusesWith('PATH_CONFLICT'));
 });
 
 test('a row that prune is forgetting at this moment is planned anew', async (t) => {
@@ -360,7 +361,7 @@ test('rows that a killed run marked, claimed or deleted are booked by the next',
   const next = await deleting(db);
   const claimed = await claimMarked(db, next, 10);
   assert.equal(claimed.length, 2);
-  await assert.rejects(claimMarked(db, killed, 1), says('FENCED'));
+  await assert.rejects(claimMarked(db, killed, 1), refusesWith('FENCED'));
   await bookGone(db, killed, claimed);
   assert.equal((await marked(db, fra)).length, 2, 'a late one books nothing');
   await bookGone(db, next, claimed);
@@ -376,7 +377,7 @@ test('slices of a prune are ordered by ticket, and a failure counts once', async
 
   const late = await startDeleting(db, FRA, ticket!, 1);
   assert.ok('stale' in late && late.stale.ticket! > row.ticket!);
-  await assert.rejects(startDeleting(db, FRA, row.ticket!, 1), says('FENCED'));
+  await assert.rejects(startDeleting(db, FRA, row.ticket!, 1), refusesWith('FENCED'));
   const report = { code: 'SITE_UNREACHABLE', message: '' } as const;
   await recordPruneFailure(db, FRA, report, row.ticket!);
   await recordPruneFailure(db, FRA, report, row.ticket!);
@@ -387,5 +388,5 @@ test('slices of a prune are ordered by ticket, and a failure counts once', async
     select failure_count as count from prunes`,
   );
   assert.equal(failed!.count, 1);
-  await assert.rejects(claimMarked(db, begun, 1), says('FENCED'));
+  await assert.rejects(claimMarked(db, begun, 1), refusesWith('FENCED'));
 });

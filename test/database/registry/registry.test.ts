@@ -14,6 +14,7 @@ import { endStep } from '../../../src/database/registry/progress.ts';
 import { verifiedSitesOf } from '../../../src/database/registry/verified-sites.ts';
 import { readReplication } from '../../../src/database/replication-row.ts';
 import { all, one, run } from '../../../src/database/sql.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 import {
   aDatabase,
   capture,
@@ -22,7 +23,6 @@ import {
   files,
   plan,
   read,
-  says,
   settle,
   SIZE,
   start,
@@ -92,13 +92,13 @@ test('an attempt takes over the claims of the one before, whose late result is v
   const lane = await start(db, 'stable', generation);
   assert.equal((await claim(db, lane)).length, 1);
 
-  await assert.rejects(finishBlobs(db, dead, [read(blob!)]), says('FENCED'));
+  await assert.rejects(finishBlobs(db, dead, [read(blob!)]), refusesWith('FENCED'));
   await assert.rejects(
     failBlobs(db, dead, [{ pathId: blob!.pathId, report: { code: 'BLOB_MISSING', message: '' } }]),
-    says('FENCED'),
+    refusesWith('FENCED'),
   );
-  await assert.rejects(claim(db, dead), says('FENCED'));
-  await assert.rejects(endStep(db, dead), says('FENCED'));
+  await assert.rejects(claim(db, dead), refusesWith('FENCED'));
+  await assert.rejects(endStep(db, dead), refusesWith('FENCED'));
 
   assert.deepEqual(await barrier(db.read, lane), { members: 1, unsettled: 1, unplanned: 0 });
   await finishBlobs(db, lane, [read(blob!)]);
@@ -118,7 +118,7 @@ test('only what was claimed is finished: what an ended slice had claimed stays o
   await finishBlobs(db, lane, [read(one!)]);
   const row = await endStep(db, lane);
 
-  await assert.rejects(finishBlobs(db, lane, [read(other!)]), says('FENCED'));
+  await assert.rejects(finishBlobs(db, lane, [read(other!)]), refusesWith('FENCED'));
 
   assert.deepEqual([row.filesDone, row.bytesDone], [1, SIZE]);
   assert.deepEqual((await readReplication(db.read, lane)).filesDone, 1);
@@ -147,7 +147,7 @@ test('booking waits for nothing that holds the row of the lane', async (t) => {
   assert.equal((await readReplication(db.read, lane)).filesDone, 1);
   const next = await start(db, 'stable', lane.generation);
   assert.equal((await readReplication(db.read, lane)).filesDone, 1, 'counted once');
-  await assert.rejects(finishBlobs(db, lane, [read(other!)]), says('FENCED'));
+  await assert.rejects(finishBlobs(db, lane, [read(other!)]), refusesWith('FENCED'));
   assert.equal((await claim(db, next)).length, 1);
 });
 
@@ -192,19 +192,19 @@ test('0 of 0 is never verified, and neither is part of a generation', async (t) 
   const lane = await plan(db, 'stable', generation);
   const [blob] = await claim(db, lane, 1);
   await finishBlobs(db, lane, [read(blob!)]);
-  await assert.rejects(openPublication(db, lane), says('NOT_VERIFIED'));
+  await assert.rejects(openPublication(db, lane), refusesWith('NOT_VERIFIED'));
 
   await run(db.read, sql`delete from snapshot_blobs`);
 
   assert.deepEqual(await barrier(db.read, lane), { members: 0, unsettled: 0, unplanned: 0 });
   assert.throws(
     () => assertSettled({ members: 0, unsettled: 0, unplanned: 0 }, generation),
-    says('SNAPSHOT_EMPTY'),
+    refusesWith('SNAPSHOT_EMPTY'),
   );
-  await assert.rejects(openPublication(db, lane), says('SNAPSHOT_EMPTY'));
+  await assert.rejects(openPublication(db, lane), refusesWith('SNAPSHOT_EMPTY'));
   await assert.rejects(
     db.transaction((tx) => planBlobs(tx, lane)),
-    says('SNAPSHOT_EMPTY'),
+    refusesWith('SNAPSHOT_EMPTY'),
   );
 });
 
@@ -219,7 +219,7 @@ test('other bytes at a verified path are a conflict, and the plan changes nothin
 
   await assert.rejects(
     db.transaction((tx) => planBlobs(tx, lane)),
-    says('PATH_CONFLICT'),
+    refusesWith('PATH_CONFLICT'),
   );
 
   const rows = await all(db.read, sql<{ count: number }>`select count(*) from blob_registry`);
@@ -233,7 +233,7 @@ test('other bytes at a path that another distribution waits for are a conflict, 
 
   await assert.rejects(
     db.transaction((tx) => planBlobs(tx, lane)),
-    says('PATH_CONFLICT'),
+    refusesWith('PATH_CONFLICT'),
   );
 });
 

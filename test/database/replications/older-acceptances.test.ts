@@ -9,7 +9,7 @@ import {
   acceptOlder,
   reserveOlderAcceptance,
 } from '../../../src/database/replications/older-acceptances.ts';
-import { DebgeoError } from '../../../src/domain/errors.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 import {
   aBlob,
   aDistribution,
@@ -20,8 +20,6 @@ import {
 } from '../distribution-fixture.ts';
 
 const WORD = { reason: 'the release was withdrawn', by: 'somebody' };
-const isCode = (code: string) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;
 const fixtures: Fixture[] = [];
 after(() => Promise.all(fixtures.map((fixture) => fixture.close())));
 
@@ -36,7 +34,7 @@ const older = {
   date: new Date('2025-12-01T00:00:00Z'),
 };
 
-test('a word waits for the look that begins after it; one that runs meanwhile neither takes nor ends it', async () => {
+test('a word waits for the look that begins after it; one that runs leaves it', async () => {
   const { db, distributionId } = await aFixture();
 
   assert.equal(await reserveOlderAcceptance(db, distributionId), null, 'a look begins');
@@ -46,7 +44,7 @@ test('a word waits for the look that begins after it; one that runs meanwhile ne
   assert.notEqual(await reserveOlderAcceptance(db, distributionId), null);
 });
 
-test('a word is for one look: a repeated attempt finds it again, the next look does not, however this one ends', async () => {
+test('a word is for one look: a repeated attempt finds it again, the next look never', async () => {
   const { db, distributionId } = await aFixture();
   for (const end of [
     () => recordLook(db, DISTRIBUTION, endOfLook),
@@ -78,13 +76,13 @@ test('a word lets one generation in; a second is refused and nothing of it is sa
   };
   await assert.rejects(
     saveSnapshot(db, distributionId, again, NO_VALIDATOR, 2, word),
-    isCode('RELEASE_ROLLBACK'),
+    refusesWith('RELEASE_ROLLBACK'),
   );
 
-  const { rows } =
-    await sql`select generation, facts from distribution_events where what = 'accepted older'`.execute(
-      db.read.kysely,
-    );
+  const { rows } = await sql`
+      select generation, facts
+      from distribution_events
+      where what = 'accepted older'`.execute(db.read.kysely);
   const dates = { date: '2025-12-01T00:00:00.000Z', newestDate: '2026-01-01T00:00:00.000Z' };
   assert.deepEqual(rows, [{ generation: 2, facts: { ...WORD, ...dates } }]);
   const saved = await sql<{
@@ -96,5 +94,5 @@ test('a word lets one generation in; a second is refused and nothing of it is sa
 test('nobody gives a word for a distribution that is not there', async () => {
   const { db } = await aFixture();
 
-  await assert.rejects(acceptOlder(db, 'nope', WORD), isCode('NAME_UNKNOWN'));
+  await assert.rejects(acceptOlder(db, 'nope', WORD), refusesWith('NAME_UNKNOWN'));
 });

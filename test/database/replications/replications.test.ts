@@ -19,8 +19,9 @@ import { loadRoster } from '../../../src/database/replications/roster.ts';
 import { wantGeneration } from '../../../src/database/replications/want-generation.ts';
 import { readDatabaseClock } from '../../../src/database/server/clock.ts';
 import { ms } from '../../../src/database/sql.ts';
-import { DebgeoError, type ErrorCode, type ErrorReport } from '../../../src/domain/errors.ts';
+import type { ErrorCode, ErrorReport } from '../../../src/domain/errors.ts';
 import type { Replication } from '../../../src/domain/replication.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 import { replicationOf } from '../../support/replication-of.ts';
 import { seeded } from '../../support/seeded.ts';
 import {
@@ -32,8 +33,6 @@ import {
 
 const SITES = ['fra', 'sin', 'iad', 'syd', 'gru'];
 const FRA = { distribution: DISTRIBUTION, site: 'fra' };
-const isCode = (code: ErrorCode) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;
 const report = (code: ErrorCode, facts: Partial<ErrorReport> = {}): ErrorReport => ({
   code,
   message: code,
@@ -60,7 +59,8 @@ async function capture({ db, distributionId }: Fixture, generation: number): Pro
 
 /** What publishSnapshot commits: an open publication, and then its end. */
 const openPublication = ({ db }: Fixture, generation: number) =>
-  sql`insert into publications (distribution_id, site_id, generation, fence, replaces) select distribution_id, site_id, ${generation}, fence, '{}'
+  sql`insert into publications (distribution_id, site_id, generation, fence, replaces)
+      select distribution_id, site_id, ${generation}, fence, '{}'
       from distribution_replications`.execute(db.read.kysely);
 
 async function serve({ db }: Fixture, generation: number, site = 'fra'): Promise<void> {
@@ -145,12 +145,12 @@ test('of attempts of one step the later counts, in whatever sequence they begin'
   const { db } = fixture;
   const first = await start(db, FRA, 1, 200);
 
-  await assert.rejects(begin(db, FRA, 1, 200), isCode('FENCED'), 'the same attempt, twice');
+  await assert.rejects(begin(db, FRA, 1, 200), refusesWith('FENCED'), 'the same attempt, twice');
   await start(db, FRA, 1, 200, { attempt: 3 });
-  await assert.rejects(begin(db, FRA, 1, 200, { attempt: 2 }), isCode('FENCED'));
+  await assert.rejects(begin(db, FRA, 1, 200, { attempt: 2 }), refusesWith('FENCED'));
   await serve(fixture, 1);
 
-  await assert.rejects(finishReplication(db, FRA, first.key), isCode('FENCED'));
+  await assert.rejects(finishReplication(db, FRA, first.key), refusesWith('FENCED'));
   assert.equal((await finish(db, FRA, 200)).state, 'synced');
 });
 
@@ -190,7 +190,7 @@ test('a step of a run that began before there were tickets works as the newest',
   await serve(fixture, 1);
 
   assert.ok('key' in first && 'key' in second);
-  await assert.rejects(finishReplication(db, FRA, first.key), isCode('FENCED'));
+  await assert.rejects(finishReplication(db, FRA, first.key), refusesWith('FENCED'));
   assert.equal((await finishReplication(db, FRA, second.key)).state, 'synced');
 });
 
@@ -227,14 +227,14 @@ test('a replication that was removed and came back is not worked on by what came
   const { row, key } = await start(db, FRA, 1, 0);
   const siteId = key.siteId;
   await db.transaction((tx) => replicateTo(tx, distributionId, []));
-  await assert.rejects(finishReplication(db, FRA, key), isCode('NAME_UNKNOWN'));
+  await assert.rejects(finishReplication(db, FRA, key), refusesWith('NAME_UNKNOWN'));
   await db.transaction((tx) => replicateTo(tx, distributionId, [siteId]));
 
-  await assert.rejects(finishReplication(db, FRA, key), isCode('FENCED'));
+  await assert.rejects(finishReplication(db, FRA, key), refusesWith('FENCED'));
   assert.equal(row.state, 'started');
 });
 
-test('a late result changes nothing: not behind a newer attempt, a failure or a cancel', async () => {
+test('a late result changes nothing behind a newer attempt, a failure or a cancel', async () => {
   for (const overtake of [
     (fixture: Fixture) => start(fixture.db, FRA, 1, 300),
     (fixture: Fixture) => recordFailure(fixture.db, FRA, report('SITE_STALLED'), ticketOf(300)),
@@ -246,7 +246,7 @@ test('a late result changes nothing: not behind a newer attempt, a failure or a 
     await overtake(fixture);
     const before = await rowOf(fixture, FRA);
 
-    await assert.rejects(finish(fixture.db, FRA, 200), isCode('FENCED'));
+    await assert.rejects(finish(fixture.db, FRA, 200), refusesWith('FENCED'));
 
     assert.deepEqual(await rowOf(fixture, FRA), before);
   }
@@ -297,7 +297,7 @@ test('what needs a person parks the lane and fails the distribution until retry'
   assert.equal(retried!.distributionStatus, 'pending');
 });
 
-test('a publication that opens while a failure or a cancel waits for the row stays pinned', async () => {
+test('a publication that opens while a failure or a cancel waits stays pinned', async () => {
   for (const overtake of [
     (fixture: Fixture) => recordFailure(fixture.db, FRA, report('STALLED'), ticketOf(300)),
     (fixture: Fixture) => applyCommand(fixture.db, FRA, { want: 'cancel' }, ticketOf(300)),
@@ -328,7 +328,7 @@ test('a publication that opens while a failure or a cancel waits for the row sta
   }
 });
 
-test('SUPERSEDED goes on to the newer generation at once, and is a failure where there is none', async () => {
+test('SUPERSEDED goes on to the newer generation, or is a failure without one', async () => {
   const fixture = await captured();
   await start(fixture.db, FRA, 1, 100);
 
@@ -347,7 +347,7 @@ test('SUPERSEDED goes on to the newer generation at once, and is a failure where
   assert.deepEqual(await openIncidents(fixture), []);
 });
 
-test('an open publication keeps its generation pinned through failure, cancel, pause and a newer generation', async () => {
+test('an open publication keeps its generation pinned, whatever happens', async () => {
   const fixture = await captured();
   await start(fixture.db, FRA, 1, 100);
   await openPublication(fixture, 1);
@@ -378,25 +378,29 @@ test('a cancel while a publication is open takes effect behind it', async () => 
 
   assert.equal(cancelled!.state, 'started');
   assert.deepEqual([finished.state, finished.served, finished.pinned], ['cancelled', 1, null]);
-  await assert.rejects(start(fixture.db, FRA, 2, 300), isCode('CANCELLED'));
+  await assert.rejects(start(fixture.db, FRA, 2, 300), refusesWith('CANCELLED'));
 });
 
 test('a lane finishes only what is served, behind an ended publication', async () => {
   const fixture = await captured();
   await start(fixture.db, FRA, 1, 100);
 
-  await assert.rejects(finish(fixture.db, FRA, 100), isCode('FENCED'), 'nothing is served');
+  await assert.rejects(finish(fixture.db, FRA, 100), refusesWith('FENCED'), 'nothing is served');
   await openPublication(fixture, 1);
   await sql`update distribution_replications set served_generation = 1`.execute(
     fixture.db.read.kysely,
   );
-  await assert.rejects(finish(fixture.db, FRA, 100), isCode('FENCED'), 'the publication is open');
+  await assert.rejects(
+    finish(fixture.db, FRA, 100),
+    refusesWith('FENCED'),
+    'the publication is open',
+  );
   await serve(fixture, 1);
 
   assert.equal((await finish(fixture.db, FRA, 100)).state, 'synced');
 });
 
-test('a finished lane is pending when a newer generation waits, and its incidents are resolved', async () => {
+test('a finished lane is pending where a newer generation waits; incidents end', async () => {
   const fixture = await captured();
   await recordFailure(fixture.db, FRA, report('SITE_STALLED'), ticketOf(50));
   await start(fixture.db, FRA, 1, 100);
@@ -412,7 +416,7 @@ test('a finished lane is pending when a newer generation waits, and its incident
   assert.deepEqual(await openIncidents(fixture), []);
 });
 
-test('verify is done by the chain that read behind it, not by the one that was under way', async () => {
+test('verify is done by the chain that read behind it, not by the one under way', async () => {
   const fixture = await captured();
   await start(fixture.db, FRA, 1, 100);
   await applyCommand(fixture.db, FRA, { verify: true }, ticketOf(110));
@@ -440,7 +444,7 @@ test('verify is taken up by the attempt that holds the fence, and by no other', 
 });
 
 for (const seed of [1, 2, 3])
-  test(`verify asked for again and again is answered by the first chain that read behind it, and by none before (seed ${seed})`, async () => {
+  test(`verify is answered by the first chain that read behind it (seed ${seed})`, async () => {
     const fixture = await captured();
     const { db } = fixture;
     await serve(fixture, 1);
@@ -561,11 +565,12 @@ test('success needs an enabled site, and asks no disabled one', async () => {
   assert.deepEqual([none.status, none.replications], ['pending', []]);
 });
 
-test('a newer generation makes synced and cancelled lanes pending, and leaves failed, started and paused as they are', async () => {
+test('a newer generation makes synced and cancelled lanes pending, and no other', async () => {
   const fixture = await captured(SITES);
   const states = ['synced', 'cancelled', 'failed', 'started', 'pending'];
   for (const [i, site] of SITES.entries())
-    await sql`update distribution_replications set state = ${states[i]}, retry_count = 3, paused = ${site === 'gru'}
+    await sql`update distribution_replications
+              set state = ${states[i]}, retry_count = 3, paused = ${site === 'gru'}
               where site_id = (select id from replication_sites where name = ${site})`.execute(
       fixture.db.read.kysely,
     );
@@ -586,7 +591,7 @@ test('a newer generation makes synced and cancelled lanes pending, and leaves fa
   );
 });
 
-test('a refused release fails the distribution, an unreachable archive does not, and a good look clears both', async () => {
+test('a refused release fails the distribution, an unreachable archive does not', async () => {
   const fixture = await captured();
 
   const unreachable = await recordCaptureFailure(
@@ -612,7 +617,7 @@ test('a refused release fails the distribution, an unreachable archive does not,
   assert.ok(fine.rev > refused.rev && refused.rev > unreachable.rev);
 });
 
-test('after many failures the next look is no later than the poll interval, and never before Retry-After', async () => {
+test('the next look is no later than the poll interval, and never before Retry-After', async () => {
   const fixture = await captured();
   await sql`update debian_distributions set failure_count = 50`.execute(fixture.db.read.kysely);
 
@@ -641,7 +646,7 @@ test('tuning overrides the waits, one by one', async () => {
   assert.deepEqual(roster.tuning, { gatherMs: 5, drainMs: 60_000, historyEventsMax: 1e9 });
 });
 
-test('a distribution that is removed, or was never there, is removed and has no lanes; its roster is newer than all before', async () => {
+test('the roster of a distribution that was removed, or never was, has no lanes', async () => {
   const fixture = await captured();
   const before = await loadRoster(fixture.db, DISTRIBUTION);
   await sql`update debian_distributions set removed = true`.execute(fixture.db.read.kysely);

@@ -6,11 +6,9 @@ import { sql } from 'kysely';
 import { connectDatabase } from '../../../src/database/orm.ts';
 import { assertMigrated, migrate } from '../../../src/database/server/migrate.ts';
 import { all } from '../../../src/database/sql.ts';
-import { DebgeoError } from '../../../src/domain/errors.ts';
+import type { DebgeoError } from '../../../src/domain/errors.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 import { freshDatabase, migratedDatabase } from '../../support/servers.ts';
-
-const isCode = (code: string) => (error: unknown) =>
-  error instanceof DebgeoError && error.code === code;
 
 test('four callers side by side apply every migration exactly once', async () => {
   const url = await freshDatabase();
@@ -36,7 +34,7 @@ test('a database without the tables of this version is refused', async () => {
     await connectDatabase(await migratedDatabase()),
   ];
 
-  await assert.rejects(assertMigrated(empty), isCode('SCHEMA_OUTDATED'));
+  await assert.rejects(assertMigrated(empty), refusesWith('SCHEMA_OUTDATED'));
   await assertMigrated(migrated);
 
   await Promise.all([empty.close(), migrated.close()]);
@@ -47,7 +45,7 @@ test('a server that is not there is DATABASE_UNREACHABLE, without the password',
     (caught: unknown) => caught,
   );
 
-  assert.ok(isCode('DATABASE_UNREACHABLE')(error));
+  assert.ok(refusesWith('DATABASE_UNREACHABLE')(error));
   assert.ok(!JSON.stringify((error as DebgeoError).report).includes('s3cret'));
 });
 

@@ -1,7 +1,6 @@
 /**
- * An archive that somebody has put their hands on: a good one, over http or as a folder, and
- * whatever a case lays over it; and how hostile releases are made. Most of them are rightly signed:
- * who holds the key is the worst enemy.
+ * An archive in hostile hands: a good one, over http or as a folder, and what a case lays over it;
+ * and how hostile releases are made. Most of them are rightly signed: the worst enemy has the key.
  */
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
@@ -12,8 +11,8 @@ import { dirname, join } from 'node:path';
 import type { SigningKey } from '../../../src/made-archive/signing-key.ts';
 
 /**
- * What lies at a path: bytes, nothing (null), a link (folders only), or whatever an answer does
- * (http only).
+ * What lies at a path: bytes, nothing (null), a link (folders only), or what a server
+ * answers (http only).
  */
 export type Laid =
   | Buffer
@@ -31,7 +30,7 @@ export interface Hand {
   readonly inRelease: string;
   /** Of the good release: another body of the same Date is no older release. */
   readonly date: Date;
-  /** A server of another origin, which nobody may be led to. */
+  /** A server of another origin, to which no worker may be led. */
   readonly elsewhere: string;
   /** A file outside of the folder of the archive. */
   readonly outside: string;
@@ -163,7 +162,7 @@ export class HostileArchive {
   }
 
   async #answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.on('error', () => {}); // whoever reads has gone
+    response.on('error', () => {}); // the reader has gone
     const path = decodeURIComponent((request.url ?? '/').slice(1));
     const laid = Object.hasOwn(this.#over, path)
       ? this.#over[path]!

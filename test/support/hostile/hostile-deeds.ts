@@ -44,7 +44,7 @@ const repeat = (bytes: Buffer, times: number): Buffer =>
   Buffer.concat(Array.from({ length: times }, () => bytes));
 /** What Release says of the uncompressed index; it is not there. */
 const uncompressed = (size: number): string => ` ${'0'.repeat(64)} ${size} ${PACKAGES}`;
-/** Lines of a field that nobody wants, none of them long. */
+/** Lines of a field that no reader wants, none of them long. */
 const text = (bytes: number): Buffer =>
   repeat(Buffer.from(`X: ${'x'.repeat(1020)}\n`), bytes / 1024);
 
@@ -231,7 +231,7 @@ async function restless(hand: Hand): Promise<Overlay> {
 
 const CHANGES: HostileCase[] = [
   ...casesOf('change', [
-    ['releases each time somebody looks', 'ARCHIVE_CHANGING', restless],
+    ['releases at each look', 'ARCHIVE_CHANGING', restless],
     [
       'InRelease of N, Packages of N+1',
       'INDEX_MISMATCH',

@@ -2,12 +2,14 @@
  * Runs a table of hostile cases through one world, and says of each whether it was refused, and
  * what it changed.
  */
+import { pathToFileURL } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 
 import { sql } from 'kysely';
 
+import { one } from '../../../src/database/sql.ts';
 import type { DistributionStatus } from '../../../src/database/views/status.ts';
-import { ruleOf } from '../../../src/domain/errors.ts';
+import { ruleOf, type ErrorCode } from '../../../src/domain/errors.ts';
 import { connectTemporal } from '../../../src/temporal/connection.ts';
 import { look } from '../../../src/temporal/updates.ts';
 import type { World } from '../world.ts';
@@ -34,7 +36,7 @@ interface Stage {
 
 /**
  * Captured rows, without the bytes of indices: what was fetched of a refused release may stay
- * there, named by nobody.
+ * there; no snapshot names it.
  */
 const CATALOG = [
   'distribution_snapshots',
@@ -82,7 +84,9 @@ async function runCase(
   const peak = peakBytes();
   const began = performance.now();
   await archive.lay(over, at);
-  await readFrom(world, at === 'folder' ? new URL(`file://${archive.mirror}`).href : archive.url);
+  await world.tune({
+    archiveUrl: at === 'folder' ? pathToFileURL(archive.mirror).href : archive.url,
+  });
   const found = await lookNow();
   const settled =
     captured === undefined || found.generation === undefined
@@ -93,7 +97,6 @@ async function runCase(
   const after = await stateOf(world);
 
   const failures = settled === null ? [found.report] : settled.map(({ failure }) => failure);
-  const codes = [...new Set(failures.map((report) => report?.code ?? 'none'))];
   const accepted =
     settled === null ? found.outcome !== 'failed' : settled.some(({ isServed }) => isServed);
   const changes =
@@ -103,28 +106,24 @@ async function runCase(
     ...(accepted ? ['accepted'] : []),
     ...changes.map((what) => `${what} changed`),
     ...writes.map((what) => `written: ${what}`),
-    ...(codes.length === 1 && codes[0] === code
-      ? []
-      : [`expected ${code}, found ${codes.join(', ')}`]),
-    ...(failures.some((report) => !report?.message || (report.expected ?? report.found) == null)
-      ? ['does not say what was found']
-      : []),
-    ...([1, 3].includes(ruleOf(code).exit) && ruleOf(code).remedy !== ''
-      ? []
-      : ['neither refused nor failed, or without a remedy']),
+    ...faultsOfRefusal(code, failures),
     ...((await incidentsOf(world, code)) > incidentsBefore ? [] : ['no incident on record']),
   ];
 
-  const verdict = accepted
-    ? 'accepted'
-    : changes.length + writes.length > 0
-      ? 'changed'
-      : 'refused';
-  const line = `${verdict.padEnd(9)} ${hostile.group.padEnd(10)} ${hostile.name.padEnd(58)} ${codes.join(', ').padEnd(22)} exit ${ruleOf(code).exit} ${String(ms).padStart(6)} ms ${String(Math.round(grown / 1e6)).padStart(4)} MB`;
+  const changed = changes.length + writes.length > 0;
+  const line = [
+    (accepted ? 'accepted' : changed ? 'changed' : 'refused').padEnd(9),
+    hostile.group.padEnd(10),
+    hostile.name.padEnd(58),
+    codesOf(failures).join(', ').padEnd(22),
+    `exit ${ruleOf(code).exit}`,
+    `${String(ms).padStart(6)} ms`,
+    `${String(Math.round(grown / 1e6)).padStart(4)} MB`,
+  ].join(' ');
   return {
     hostile,
     accepted,
-    changed: changes.length + writes.length > 0,
+    changed,
     faults,
     ms,
     after,
@@ -132,8 +131,30 @@ async function runCase(
   };
 }
 
-const readFrom = (world: World, url: string): Promise<unknown> =>
-  sql`update archives set url = ${url} where url <> ${url}`.execute(world.database.read.kysely);
+type Failure =
+  | { code?: string; message?: string; expected?: string | null; found?: string | null }
+  | undefined
+  | null;
+
+const codesOf = (failures: readonly Failure[]): string[] => [
+  ...new Set(failures.map((report) => report?.code ?? 'none')),
+];
+
+/** What is wrong with how it was refused: the code, what the errors say, and the rule behind it. */
+function faultsOfRefusal(code: ErrorCode, failures: readonly Failure[]): string[] {
+  const codes = codesOf(failures).join(', ');
+  const isMute = failures.some(
+    (report) => !report?.message || (report.expected ?? report.found) == null,
+  );
+  const { exit, remedy } = ruleOf(code);
+  return [
+    ...(codes === code ? [] : [`expected ${code}, found ${codes}`]),
+    ...(isMute ? ['does not say what was found'] : []),
+    ...([1, 3].includes(exit) && remedy !== ''
+      ? []
+      : ['neither refused nor failed, or without a remedy']),
+  ];
+}
 
 /**
  * Each site serves the generation, or has failed at it: a lane that still waits after another
@@ -171,14 +192,9 @@ interface Ended {
   readonly failure: DistributionStatus['incidents'][number] | undefined;
 }
 
-const incidentsOf = async (world: World, code: string): Promise<number> => {
-  const { rows } = await sql<{
-    times: number;
-  }>`select coalesce(sum(times), 0)::int as times from incidents where code = ${code}`.execute(
-    world.database.read.kysely,
-  );
-  return rows[0]!.times;
-};
+/** How often this code is on record. */
+const incidentsOf = async (world: World, code: string): Promise<number> =>
+  (await world.incidents(code)).reduce((sum, { times }) => sum + times, 0);
 
 /** The most memory that this process ever had: worker, archive and cases. */
 export const peakBytes = (): number => process.resourceUsage().maxRSS * 1024;
@@ -210,13 +226,16 @@ async function stateOf(world: World): Promise<State> {
   };
 }
 
-const digestOf = async (world: World, table: string): Promise<string> => {
-  const { rows } = await sql<{ digest: string }>`
-    select count(*) || ' rows ' || coalesce(md5(string_agg(t::text, chr(10) order by t::text)), '') as digest from ${sql.table(table)} t`.execute(
-    world.database.read.kysely,
+async function digestOf(world: World, table: string): Promise<string> {
+  const found = await one(
+    world.database.read,
+    sql<{ digest: string }>`
+      select count(*) || ' rows '
+             || coalesce(md5(string_agg(t::text, chr(10) order by t::text)), '') as digest
+      from ${sql.table(table)} t`,
   );
-  return rows[0]!.digest;
-};
+  return found!.digest;
+}
 
 const differences = (before: State, after: State): string[] => [
   ...[...before.sites]

@@ -1,0 +1,33 @@
+import { sql } from 'kysely';
+
+import type { Tx } from '../orm.ts';
+import { run } from '../sql.ts';
+
+/** Ids of rows that an apply has written. */
+export interface Written {
+  readonly archives: readonly number[];
+  readonly sites: readonly number[];
+  readonly distributions: readonly number[];
+}
+
+/**
+ * Marks each distribution whose workflow has something new to see: it was changed itself, or its
+ * archive, or one of its sites. Until the workflow has seen it, workers signal it once a minute.
+ */
+export async function markChanged(
+  tx: Tx,
+  { archives, sites, distributions }: Written,
+): Promise<void> {
+  await run(
+    tx,
+    sql`
+      update debian_distributions d
+      set changed_rev = nextval('revision')
+      where d.id = any(${[...distributions]}::int[])
+        or d.archive_id = any(${[...archives]}::int[])
+        or exists (
+          select from distribution_replications r
+          where r.distribution_id = d.id
+            and r.site_id = any(${[...sites]}::int[]))`,
+  );
+}

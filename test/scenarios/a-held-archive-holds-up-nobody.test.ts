@@ -1,0 +1,104 @@
+/** Five archives let their files trickle: each could keep a step of its lane busy for an hour. */
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import test, { type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import type { Deps } from '../../activities/deps.ts';
+import { applyConfiguration } from '../../src/database/configuration/apply-configuration.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { aConfiguration } from '../support/configuration.ts';
+import { startFaultProxy, type FaultProxy } from '../support/fault-proxy.ts';
+import { turnFirst } from '../support/turn-first.ts';
+import { assertWhole } from '../support/whole.ts';
+import { aPackage, aWorld, placeOf, PLANTED_MS, type World } from '../support/world.ts';
+
+const SLOW = ['slow-1', 'slow-2', 'slow-3', 'slow-4', 'slow-5'];
+/** Faster than LIMITS.bytesPerSecondMin: an archive that is refused for it holds nothing. */
+const BYTES_PER_SECOND = 2 * LIMITS.bytesPerSecondMin;
+const SETTLE_MS = 40_000;
+
+async function promise(t: TestContext, deps?: (real: Deps) => Deps): Promise<void> {
+  const world = await aWorld(t, {
+    sites: ['fra'],
+    worker: 'none',
+    ...(deps && { deps, settleMs: PLANTED_MS }),
+  });
+  await world.release([aPackage('large', '1.0', randomBytes(LIMITS.putBytes + 1))]);
+  const proxies = await besideSlowArchives(t, world);
+  await world.startWorker();
+  for (const name of SLOW) await world.look(name);
+  await untilFourAreAsked(proxies);
+
+  for (const version of ['1.0', '2.0']) {
+    await world.release([aPackage('hello', version), aPackage('other', version)]);
+    await world.look();
+    const { generation } = await world.status();
+    await world.until(
+      ({ sites }) =>
+        sites.every(({ served, state }) => served === generation && state === 'synced'),
+      `${version} beside archives that trickle`,
+      undefined,
+      deps === undefined ? SETTLE_MS : PLANTED_MS,
+    );
+  }
+  await assertWhole(world, 'fra');
+  for (const name of SLOW) assert.equal((await world.siteStatus('fra', name)).served, 0);
+}
+
+/** Each with a mount of its own, and in front of it a proxy that lets the pool trickle. */
+async function besideSlowArchives(t: TestContext, world: World): Promise<FaultProxy[]> {
+  const keyring = world.key.publicBinary;
+  const proxies = await Promise.all(SLOW.map(() => startFaultProxy(world.archiveServer.url)));
+  t.after(() => Promise.all(proxies.map((proxy) => proxy.close())));
+  const configuration = aConfiguration({
+    archive: { url: world.archiveServer.url, keyring },
+    sites: { fra: placeOf(world.site('fra')) },
+    distributions: {
+      [world.suite]: {},
+      ...Object.fromEntries(SLOW.map((name) => [name, { archive: name, suite: world.suite }])),
+    },
+  });
+  const slow = SLOW.map((name, at) => [
+    name,
+    { url: proxies[at]!.origin, mount: name, keyring, redirect_origins: [] },
+  ]);
+  await applyConfiguration(
+    world.database,
+    {
+      ...configuration,
+      archives: { ...configuration.archives, ...Object.fromEntries(slow) },
+    },
+    false,
+  );
+  for (const proxy of proxies)
+    await proxy.setRules([
+      { target: '/pool/', fault: { kind: 'rate', bytesPerSecond: BYTES_PER_SECOND } },
+    ]);
+  return proxies;
+}
+
+/** All five, where nothing is wrong; where turns come first, four take all of them. */
+async function untilFourAreAsked(proxies: readonly FaultProxy[]): Promise<void> {
+  for (const deadline = Date.now() + SETTLE_MS; ; await sleep(50)) {
+    const requests = await Promise.all(proxies.map((proxy) => proxy.requests()));
+    const asked = requests.filter((all) => all.some(({ path }) => path.startsWith('/pool/')));
+    if (asked.length >= 4) return;
+    assert.ok(Date.now() < deadline, `files are asked for at ${asked.length} archives only`);
+  }
+}
+
+test('a distribution completes while five archives trickle to the same site', (t) => promise(t));
+
+test('it would be seen if a turn at the site were taken before the bytes are there', async (t) => {
+  const around = turnFirst();
+  const planted = (real: Deps): Deps => ({
+    ...real,
+    siteOf: async (...site) => {
+      const found = await real.siteOf(...site);
+      return { ...found, store: around(found.store) };
+    },
+  });
+
+  await assert.rejects(promise(t, planted), assert.AssertionError);
+});

@@ -1,0 +1,15 @@
+/**
+ * Changes of commands, by the name under which `patched()` knows them. A run that began before one
+ * of them goes on as it was recorded, and takes the change up with its next command. A name is
+ * never used again; it goes (by `deprecatePatch`) when no open run is older.
+ */
+export const PATCHES = {
+  /** Search attributes are capped, with counts beside them, once a second at most. */
+  cappedAttributes: 'capped-attributes',
+  /** A capture runs on the queue of its archive. */
+  archiveQueues: 'archive-queues',
+  /** A command for a site that has no lane yet waits for the roster that brings it. */
+  earlyCommands: 'early-commands',
+  /** A lane whose site has another queue now gives up what waits on the old one. */
+  movedLanes: 'moved-lanes',
+} as const;
