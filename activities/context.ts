@@ -8,7 +8,7 @@ import { CancelledFailure, Context } from '@temporalio/activity';
 const HEARTBEAT_MS = 1_000;
 
 export interface ActivityContext {
-  /** When Temporal scheduled this attempt, milliseconds since 1970: the fence. */
+  /** Temporal's count of the attempts of this activity, from 1. */
   readonly attempt: number;
   /**
    * Aborted when the activity is cancelled, or its worker shuts down. To be given to every request
@@ -28,7 +28,7 @@ const WORKER_STOPS = 'WORKER_SHUTDOWN';
 export function activityContext(): ActivityContext {
   const context = Context.current();
   return {
-    attempt: context.info.currentAttemptScheduledTimestampMs,
+    attempt: context.info.attempt,
     signal: context.cancellationSignal,
     heartbeat: (counts) => context.heartbeat(counts),
   };

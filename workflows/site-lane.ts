@@ -14,6 +14,7 @@ import {
   generationOf,
   isBehind,
   isDue,
+  ticketOf,
   type Command,
   type Replication,
 } from '../src/domain/replication.ts';
@@ -70,10 +71,14 @@ export async function siteLane(lane: Lane): Promise<void> {
  */
 function keepNewer(lane: Lane, row: Replication | null): void {
   if (row === null) lane.ending = true;
-  else if (row.rev > lane.row.rev) {
-    lane.row = row;
-    lane.changed();
-  }
+  else if (row.rev > lane.row.rev) keep(lane, row);
+  // the same row, read later: the next step brings its ticket
+  else if (row.rev === lane.row.rev) lane.row = { ...lane.row, ...ticketOf(row) };
+}
+
+function keep(lane: Lane, row: Replication): void {
+  lane.row = row;
+  lane.changed();
 }
 
 async function untilNeeded(lane: Lane): Promise<void> {
@@ -90,7 +95,12 @@ async function commitCommand(lane: Lane, command: Command): Promise<void> {
   const words = Object.entries(command).map(([what, value]) =>
     typeof value === 'string' ? value : `${what}: ${value}`,
   );
-  const input = { distribution: lane.distribution, site: lane.site, ...command };
+  const input = {
+    distribution: lane.distribution,
+    site: lane.site,
+    ...command,
+    ...ticketOf(lane.row),
+  };
   const summary = `${lane.site}: ${words.join(', ')}`;
   try {
     keepNewer(lane, await bookkeeping.applyOrder.executeWithOptions({ summary }, [input]));
@@ -140,12 +150,16 @@ async function chain(lane: Lane): Promise<void> {
       distribution: lane.distribution,
       site: lane.site,
       generation,
+      ...ticketOf(lane.row),
       ...(step === 'syncBlobs' && !planned ? { plan: true } : {}),
       ...(step === 'publishSnapshot' && isJoined ? { probe: true } : {}),
     };
     const summary = `${lane.site}, generation ${generation}: ${wordsOf(step, input)}`;
     const answer = await steps[step].executeWithOptions({ summary }, [input]);
-    if (answer.row !== undefined) keepNewer(lane, answer.row);
+    // What was decided on is not so any more, as after a reset of this run: decide again.
+    if (answer.stale) return keep(lane, answer.row);
+    if (answer.row === undefined) lane.row = withLaterTicket(lane.row);
+    else keepNewer(lane, answer.row);
     planned ||= answer.planned ?? false;
     bad += answer.repair;
     if (answer.more) continue;
@@ -160,6 +174,13 @@ async function chain(lane: Lane): Promise<void> {
   if (!madeProgress(began, lane.row, generation))
     throw new DebgeoError('UNKNOWN', 'every step ended well and nothing changed');
 }
+
+/**
+ * For a step that is given again without a newer row: later than its ticket, and earlier than any
+ * that the database issues from then on, which are 1,000 apart.
+ */
+const withLaterTicket = (row: Replication): Replication =>
+  row.ticket === undefined ? row : { ...row, ticket: row.ticket + 1 };
 
 const wordsOf = (step: StepName, input: { plan?: boolean; probe?: boolean }): string =>
   [
@@ -188,7 +209,7 @@ async function recordFailure(lane: Lane, error: ActivityFailure | DebgeoError): 
   const summary = `${lane.site}: record ${report.code}`;
   const row = await record(report, (given) =>
     bookkeeping.recordFailure.executeWithOptions({ summary }, [
-      { distribution: lane.distribution, site: lane.site, report: given },
+      { distribution: lane.distribution, site: lane.site, report: given, ...ticketOf(lane.row) },
     ]),
   );
   if (row !== 'refused') return keepNewer(lane, row);

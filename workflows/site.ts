@@ -17,7 +17,7 @@ import {
   sleep,
 } from '@temporalio/workflow';
 
-import type { SitePrune } from '../src/domain/replication.ts';
+import { ticketOf, type SitePrune } from '../src/domain/replication.ts';
 import { bookkeeping, pruneStepsFor } from './activity-options.ts';
 import { prune, pruneNow, pruneStatus, type PruneOutcome, type SiteInput } from './messages.ts';
 import { record, REFUSED_MS } from './record.ts';
@@ -80,20 +80,21 @@ async function answer(run: Run): Promise<PruneOutcome> {
 }
 
 async function pruneOnce(run: Run): Promise<PruneOutcome> {
-  const input = { site: run.site };
+  /** With the ticket of the newest row (activities/lane/step.ts). */
+  const input = () => ({ site: run.site, ...ticketOf(run.row!) });
   const steps = pruneStepsFor(run.row!.queue);
   try {
     show(
       run,
       await steps.planPrune.executeWithOptions({ summary: 'mark what no kept snapshot names' }, [
-        input,
+        input(),
       ]),
     );
     if (!run.row!.enabled) return { outcome: 'removed' };
     for (let more = true; more;) {
       const slice = await steps.pruneBlobs.executeWithOptions(
         { summary: 'delete what is marked' },
-        [input],
+        [input()],
       );
       show(run, slice.row);
       ({ more } = slice);
@@ -102,7 +103,7 @@ async function pruneOnce(run: Run): Promise<PruneOutcome> {
       run,
       await steps.pruneCatalog.executeWithOptions(
         { summary: 'delete from the catalog what no site needs' },
-        [input],
+        [input()],
       ),
     );
     return { outcome: 'pruned', row: run.row! };
@@ -112,7 +113,9 @@ async function pruneOnce(run: Run): Promise<PruneOutcome> {
     const report = reportOf(error);
     const summary = `record ${report.code}`;
     const row = await record(report, (given) =>
-      bookkeeping.recordPruneFailure.executeWithOptions({ summary }, [{ ...input, report: given }]),
+      bookkeeping.recordPruneFailure.executeWithOptions({ summary }, [
+        { ...input(), report: given },
+      ]),
     );
     if (row === 'refused') await sleep(REFUSED_MS, { summary: 'next attempt' });
     else show(run, row); // it says when the prune is tried again

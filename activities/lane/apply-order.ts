@@ -1,7 +1,6 @@
 import type { LaneAt } from '../../src/database/replication-row.ts';
 import { applyCommand } from '../../src/database/replications/commands.ts';
-import type { Command, Replication } from '../../src/domain/replication.ts';
-import { activityContext } from '../context.ts';
+import type { Command, Replication, Ticketed } from '../../src/domain/replication.ts';
 import type { Deps } from '../deps.ts';
 
 /**
@@ -10,7 +9,7 @@ import type { Deps } from '../deps.ts';
  */
 export const createApplyOrder =
   (deps: Deps) =>
-  (input: LaneAt & Command): Promise<Replication | null> => {
-    const { distribution, site, ...command } = input;
-    return applyCommand(deps.database, { distribution, site }, command, activityContext().attempt);
+  (input: LaneAt & Command & Ticketed): Promise<Replication | null> => {
+    const { distribution, site, ticket = null, ...command } = input;
+    return applyCommand(deps.database, { distribution, site }, command, ticket);
   };

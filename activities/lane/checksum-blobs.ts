@@ -4,16 +4,15 @@ import {
   recordChecksums,
   type BlobToChecksum,
 } from '../../src/database/registry/checksums.ts';
+import { endStep } from '../../src/database/registry/progress.ts';
 import type { LaneKey } from '../../src/database/replication-row.ts';
-import { beginVerify } from '../../src/database/replications/attempts.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { isWorkerStopping, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { Ledger } from '../ledger.ts';
 import { readBack } from '../read-back.ts';
-import { countsOf, beginSiteStep, type StepAnswer, type StepInput } from './step.ts';
+import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
  * Reads back and hashes, for one slice, the blobs that are not verified; after `verify` all of
@@ -24,64 +23,54 @@ import { countsOf, beginSiteStep, type StepAnswer, type StepInput } from './step
  */
 export const createChecksumBlobs =
   (deps: Deps) =>
-  async (input: StepInput): Promise<StepAnswer> => {
-    const step = await beginSiteStep(deps, input);
-    const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
-    let { row } = step;
+  (input: StepInput): Promise<StepAnswer> =>
+    inStep(deps, input, async (step) => readSlice(deps, await atSite(deps, step)), {
+      takesVerify: true,
+    });
 
-    /**
-     * @param asked the `verify` that is answered, by its time; null: none is
-     * @returns how many blobs it read
-     */
-    const readUntil = async (asked: number | null): Promise<number> => {
-      let read = 0;
-      const ledger = new Ledger<BlobToChecksum & { checksum: Checksum | null }>(
-        LIMITS.batchFiles,
-        async (set) => {
-          ({ row } = await recordChecksums(deps.database, step.key, set));
+async function readSlice(deps: Deps, step: SiteStep): Promise<StepAnswer> {
+  const { key, context } = step;
+  const { database } = deps;
+  const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
+
+  /** @returns how many blobs it read */
+  const readUntil = async (): Promise<number> => {
+    let read = 0;
+    const ledger = new Ledger<BlobToChecksum & { checksum: Checksum | null }>(
+      LIMITS.batchFiles,
+      async (set) => step.settle(await recordChecksums(database, key, set)),
+    );
+    try {
+      await inParallel(
+        blobsUntil(deps, key, step.row.verifyRequestedAt, end),
+        LIMITS.laneConcurrency,
+        context.signal,
+        async (blob, signal) => {
+          read += 1;
+          await ledger.add({
+            ...blob,
+            checksum: await readBack(step.store, step.placeOf(blob.path), signal),
+          });
         },
       );
-      try {
-        await inParallel(
-          blobsUntil(deps, step.key, asked, end),
-          LIMITS.laneConcurrency,
-          step.context.signal,
-          async (blob, signal) => {
-            read += 1;
-            await ledger.add({
-              ...blob,
-              checksum: await readBack(step.store, step.placeOf(blob.path), signal),
-            });
-          },
-        );
-      } finally {
-        await ledger.close();
-      }
-      return read;
-    };
-
-    const work = async (): Promise<StepAnswer> => {
-      const asked =
-        step.row.verifyRequestedAt === null
-          ? null
-          : await beginVerify(deps.database, step.at, step.key.attempt);
-      while ((await readUntil(asked)) > 0) {
-        if (Date.now() >= end) return { more: true, repair: 0, row };
-      }
-      const { claimable, elsewhere, failed } = await openBlobs(deps.database.read, step.key);
-      return { more: false, repair: claimable + elsewhere + (failed?.count ?? 0), row };
-    };
-    try {
-      return await withHeartbeat(step.context, () => countsOf(row), work);
-    } catch (error) {
-      if (isWorkerStopping(step.context)) return { more: true, repair: 0, row };
-      throw error;
+    } finally {
+      await ledger.close();
     }
+    return read;
   };
+
+  while ((await readUntil()) > 0) {
+    if (Date.now() >= end) return { more: true, repair: 0, row: await endStep(database, key) };
+  }
+  const { claimable, elsewhere, failed } = await openBlobs(database.read, key);
+  const repair = claimable + elsewhere + (failed?.count ?? 0);
+  return { more: false, repair, row: await endStep(database, key) };
+}
 
 /**
  * The blobs to read back, one page ahead of what is being read. The first is given out also after
  * `end`, so that every slice makes progress.
+ * @param asked the `verify` that is answered, by its time; null: none is
  */
 async function* blobsUntil(
   deps: Deps,

@@ -10,23 +10,19 @@ import type { Replication } from '../../src/domain/replication.ts';
 import { releaseSetPaths } from '../../src/domain/repo-path.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
 import { readPublic } from '../../src/site/read-public.ts';
-import { withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
-import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
+import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
 /** The probe as an activity of its own: for runs that began before it was joined to publishing. */
 export const createProbeSite =
   (deps: Deps) =>
-  async (input: StepInput): Promise<StepAnswer> => {
-    const step = await beginSiteStep(deps, input);
-    const work = async (): Promise<StepAnswer> => ({
+  (input: StepInput): Promise<StepAnswer> =>
+    inStep(deps, input, async (step) => ({
       more: false,
       repair: 0,
-      row: await probe(deps, step, step.row),
-    });
-    return withHeartbeat(step.context, () => countsOf(step.row), work);
-  };
+      row: await probe(deps, await atSite(deps, step), step.row),
+    }));
 
 /**
  * Reads the site anonymously at its public URL, as apt does: the Release set; indices by their
@@ -43,7 +39,7 @@ export async function probe(deps: Deps, step: SiteStep, row: Replication): Promi
       found: `generation ${row.served} is served`,
     });
   await readAsApt(deps, step);
-  return finishReplication(deps.database, step.at, generation, step.context.attempt);
+  return finishReplication(deps.database, step.at, step.key);
 }
 
 async function readAsApt(deps: Deps, step: SiteStep): Promise<void> {

@@ -11,7 +11,7 @@ import {
   openPublication,
 } from '../../src/database/publications/publications.ts';
 import { assertSettled, barrier } from '../../src/database/registry/barrier.ts';
-import { readReplication } from '../../src/database/replication-row.ts';
+import { endStep } from '../../src/database/registry/progress.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { judgeFreshness } from '../../src/domain/freshness.ts';
 import { publicationOrder } from '../../src/domain/publication-order.ts';
@@ -19,11 +19,10 @@ import { suiteFolder } from '../../src/domain/release.ts';
 import { releaseSetPaths, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { ReleaseSet } from '../../src/domain/snapshot.ts';
 import { readPublic } from '../../src/site/read-public.ts';
-import { withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import { probe } from './probe-site.ts';
 import { NamesPublisher, type ContentOf } from './publish-names.ts';
-import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
+import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
  * Makes the generation visible at the site: canonical indices, Release.gpg, Release, and InRelease
@@ -41,28 +40,27 @@ import { countsOf, beginSiteStep, type SiteStep, type StepAnswer, type StepInput
  */
 export const createPublishSnapshot =
   (deps: Deps) =>
-  async (input: StepInput): Promise<StepAnswer> => {
-    const step = await beginSiteStep(deps, input);
-    const work = async (): Promise<StepAnswer> => {
-      const answer = await publish(deps, step);
-      if (!input.probe || answer.repair > 0) return answer;
-      return { more: false, repair: 0, row: await probe(deps, step, answer.row) };
-    };
-    return withHeartbeat(step.context, () => countsOf(step.row), work);
-  };
+  (input: StepInput): Promise<StepAnswer> =>
+    inStep(deps, input, async (begun) => {
+      const step = await atSite(deps, begun);
+      const { repair, row } = await publish(deps, step);
+      if (repair > 0 || !input.probe)
+        return { more: false, repair, row: await endStep(deps.database, step.key) };
+      return { more: false, repair: 0, row: await probe(deps, step, row) };
+    });
 
-async function publish(deps: Deps, step: SiteStep): Promise<StepAnswer> {
+async function publish(deps: Deps, step: SiteStep): Promise<Pick<StepAnswer, 'repair' | 'row'>> {
   const { key, row, distribution } = step;
   const { database } = deps;
   const isServed = row.served === key.generation && !row.publishing;
   // After a failure, too: a published name that the probe found wrong is repaired here.
   const isVerifying = row.verifyRequestedAt !== null || row.retryCount > 0;
   // An attempt whose predecessor died between the last commit and its answer to Temporal ends here.
-  if (isServed && !isVerifying) return { more: false, repair: 0, row };
+  if (isServed && !isVerifying) return { repair: 0, row };
 
   const behind = await barrier(database.read, key);
   const repair = behind.unsettled - behind.unplanned;
-  if (repair > 0) return { more: false, repair, row };
+  if (repair > 0) return { repair, row };
   assertSettled(behind, key.generation);
 
   const snapshot = await readSnapshot(database.read, key.distributionId, key.generation);
@@ -96,13 +94,8 @@ async function publish(deps: Deps, step: SiteStep): Promise<StepAnswer> {
   // If we die while finishPublication commits, either that is so, or the rows say served: then the
   // next attempt only answers.
 
-  if (publication.id !== null)
-    return {
-      more: false,
-      repair: 0,
-      row: await finishPublication(database, publication, windowMs),
-    };
-  return { more: false, repair: 0, row: await readReplication(database.read, key) };
+  if (publication.id === null) return { repair: 0, row };
+  return { repair: 0, row: await finishPublication(database, publication, windowMs) };
 }
 
 /** Keys expire and are withdrawn, and releases expire, between capture and publication. */

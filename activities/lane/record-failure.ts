@@ -1,8 +1,7 @@
 import type { LaneAt } from '../../src/database/replication-row.ts';
 import { recordFailure } from '../../src/database/replications/failures.ts';
 import type { ErrorReport } from '../../src/domain/errors.ts';
-import type { Replication } from '../../src/domain/replication.ts';
-import { activityContext } from '../context.ts';
+import type { Replication, Ticketed } from '../../src/domain/replication.ts';
 import type { Deps } from '../deps.ts';
 
 /**
@@ -11,8 +10,8 @@ import type { Deps } from '../deps.ts';
  */
 export const createRecordFailure =
   (deps: Deps) =>
-  (input: LaneAt & { readonly report: ErrorReport }): Promise<Replication | null> => {
-    const { distribution, site, report } = input;
+  (input: LaneAt & Ticketed & { readonly report: ErrorReport }): Promise<Replication | null> => {
+    const { distribution, site, report, ticket = null } = input;
     deps.log.warn(input, 'replication failed');
-    return recordFailure(deps.database, { distribution, site }, report, activityContext().attempt);
+    return recordFailure(deps.database, { distribution, site }, report, ticket);
   };

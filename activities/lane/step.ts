@@ -1,18 +1,21 @@
-import {
-  readDistribution,
-  type DistributionRecord,
-} from '../../src/database/catalog/distributions.ts';
+import type { DistributionRecord } from '../../src/database/catalog/distributions.ts';
+import type { Settled } from '../../src/database/claims.ts';
+import { endStep } from '../../src/database/registry/progress.ts';
 import type { LaneAt, LaneKey } from '../../src/database/replication-row.ts';
 import { startAttempt } from '../../src/database/replications/attempts.ts';
-import { DebgeoError } from '../../src/domain/errors.ts';
-import type { Replication } from '../../src/domain/replication.ts';
+import type { Replication, Ticketed } from '../../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
-import { activityContext, withHeartbeat, type ActivityContext } from '../context.ts';
+import {
+  activityContext,
+  isWorkerStopping,
+  withHeartbeat,
+  type ActivityContext,
+} from '../context.ts';
 import type { Deps } from '../deps.ts';
 
 /** One step of a lane: ids only, never lists or bytes (I4). */
-export interface StepInput extends LaneAt {
+export interface StepInput extends LaneAt, Ticketed {
   readonly generation: number;
   /** Of syncBlobs: plan first, and say so in the answer (`planned`). */
   readonly plan?: boolean;
@@ -21,7 +24,7 @@ export interface StepInput extends LaneAt {
 }
 
 export interface StepAnswer {
-  /** The slice ended before the work did. */
+  /** The slice ended before the work did, also because its worker stops. */
   readonly more: boolean;
   /** Blobs that are to be copied again before this step makes sense. */
   readonly repair: number;
@@ -29,6 +32,8 @@ export interface StepAnswer {
   readonly row: Replication;
   /** Of syncBlobs: what the site lacks is planned. */
   readonly planned?: boolean;
+  /** Nothing was done: the row that the workflow decided on is not so any more, `row` is. */
+  readonly stale?: true;
 }
 
 /** Of syncBlobs: the database did not answer, and nothing was done. */
@@ -37,15 +42,19 @@ export interface Unanswered {
   readonly repair: 0;
   readonly row?: undefined;
   readonly planned?: undefined;
+  readonly stale?: undefined;
 }
 
-/** What an activity knows of its step once it holds the fence. */
+/** What an activity knows of its step once it holds its claim. */
 export interface Step {
   readonly at: LaneAt;
   readonly key: LaneKey;
+  /** As it was when the attempt began. */
   readonly row: Replication;
   readonly distribution: DistributionRecord;
   readonly context: ActivityContext;
+  /** To be called with what was settled since: heartbeats show it. */
+  settle(by: Settled): void;
 }
 
 /** A step whose site this worker can reach. */
@@ -57,40 +66,55 @@ export interface SiteStep extends Step {
 }
 
 /**
- * Begins an attempt of a step: all that it writes is conditional on the fence that it takes here.
- * Heartbeats: a capture may hold the distribution's row for as long as it takes to save a large
- * snapshot.
+ * Runs an attempt of a step: all that it writes is conditional on the claim that it takes here, and
+ * that ends with it. `work` ends the claim itself, with what it commits last, unless it throws.
+ * Heartbeats from the beginning: a capture may hold the distribution's row for as long as it takes
+ * to save a large snapshot.
+ *
+ * A step that is cut because its worker stops ends well; so does one that the workflow decided on
+ * with a row that is not so any more.
  * @throws FENCED, CANCELLED, NAME_UNKNOWN
  */
-export function beginStep(deps: Deps, input: StepInput): Promise<Step> {
+export async function inStep(
+  deps: Deps,
+  input: StepInput,
+  work: (step: Step) => Promise<StepAnswer>,
+  options: { readonly takesVerify?: boolean } = {},
+): Promise<StepAnswer> {
   const context = activityContext();
-  const at = { distribution: input.distribution, site: input.site };
-  const start = async (): Promise<Step> => {
-    const { key, row } = await startAttempt(deps.database, at, input.generation, context.attempt);
-    const distribution = await readDistribution(deps.database.read, at.distribution);
-    if (distribution === null)
-      throw new DebgeoError('NAME_UNKNOWN', `the distribution ${at.distribution} was removed`);
-    return { at, key, row, distribution, context };
+  const { distribution, site, generation, ticket = null } = input;
+  const at = { distribution, site };
+  const begun = await withHeartbeat(
+    context,
+    () => ({}),
+    () => startAttempt(deps.database, at, { generation, ticket, ...context, ...options }),
+  );
+  if ('stale' in begun) return { stale: true, more: true, repair: 0, row: begun.stale };
+
+  const { filesDone, filesTotal, bytesDone, bytesTotal } = begun.row;
+  const counts = { filesDone, filesTotal, bytesDone, bytesTotal };
+  const settle = ({ files, bytes }: Settled): void => {
+    counts.filesDone += files;
+    counts.bytesDone += bytes;
   };
-  return withHeartbeat(context, () => ({}), start);
+  try {
+    return await withHeartbeat(
+      context,
+      () => counts,
+      () => work({ ...begun, at, context, settle }),
+    );
+  } catch (error) {
+    const ended = await endStep(deps.database, begun.key).catch((cause: unknown) => {
+      deps.log.warn({ ...at, cause }, 'a claim stays until the next attempt ends it');
+    });
+    if (isWorkerStopping(context)) return { more: true, repair: 0, row: ended ?? begun.row };
+    throw error;
+  }
 }
 
-/** @throws FENCED, CANCELLED, NAME_UNKNOWN, SITE_CREDENTIAL_MISSING */
-export async function beginSiteStep(deps: Deps, input: StepInput): Promise<SiteStep> {
-  const step = await beginStep(deps, input);
-  const { store, publicUrl } = await deps.siteOf(input.site, step.distribution.archive.name);
-  return {
-    ...step,
-    store,
-    publicUrl,
-    placeOf: (path) => sitePath(step.distribution.archive.mount, path),
-  };
+/** @throws SITE_CREDENTIAL_MISSING */
+export async function atSite(deps: Deps, step: Step): Promise<SiteStep> {
+  const { store, publicUrl } = await deps.siteOf(step.at.site, step.distribution.archive.name);
+  const { mount } = step.distribution.archive;
+  return { ...step, store, publicUrl, placeOf: (path) => sitePath(mount, path) };
 }
-
-/** What a heartbeat shows of the lane's row. */
-export const countsOf = (row: Replication): Record<string, number> => ({
-  filesDone: row.filesDone,
-  filesTotal: row.filesTotal,
-  bytesDone: row.bytesDone,
-  bytesTotal: row.bytesTotal,
-});

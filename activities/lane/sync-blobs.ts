@@ -5,17 +5,16 @@ import {
   claimBlobs,
   failBlobs,
   finishBlobs,
-  releaseBlobs,
   type WantedBlob,
 } from '../../src/database/registry/claims.ts';
 import { recordCorrupt } from '../../src/database/registry/judgements.ts';
-import { countProgress } from '../../src/database/registry/progress.ts';
+import { endStep } from '../../src/database/registry/progress.ts';
+import { readReplication } from '../../src/database/replication-row.ts';
 import { isUnreachable } from '../../src/database/unreachable.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError, type ErrorReport } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import type { Replication } from '../../src/domain/replication.ts';
-import { activityContext, isWorkerStopping, withHeartbeat } from '../context.ts';
+import { activityContext, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { Ledger } from '../ledger.ts';
@@ -24,8 +23,8 @@ import { copyBlob, type OnCorrupt } from './copy-blob.ts';
 import { createOrigins, isOfOneFile } from './origins.ts';
 import { plan } from './plan-sync.ts';
 import {
-  countsOf,
-  beginSiteStep,
+  atSite,
+  inStep,
   type SiteStep,
   type StepAnswer,
   type StepInput,
@@ -49,26 +48,18 @@ import {
 export const createSyncBlobs =
   (deps: Deps) =>
   async (input: StepInput): Promise<StepAnswer | Unanswered> => {
-    if (!input.plan) return copySlice(deps, await beginSiteStep(deps, input));
-    let step: SiteStep;
     try {
-      step = await beginSiteStep(deps, input);
-      const { context, row } = step;
-      await withHeartbeat(
-        context,
-        () => countsOf(row),
-        () => plan(deps, step),
-      );
+      return await inStep(deps, input, async (begun) => {
+        if (input.plan) await plan(deps, begun);
+        const answer = await copySlice(deps, await atSite(deps, begun));
+        return input.plan ? { ...answer, planned: true } : answer;
+      });
     } catch (error) {
-      if (!isUnreachable(error)) throw error;
-      deps.log.warn(
-        { ...input, error },
-        'the database cannot be reached; planned again in a moment',
-      );
+      if (!input.plan || !isUnreachable(error)) throw error;
+      deps.log.warn({ ...input, error }, 'the database cannot be reached; planned again soon');
       await waitForDatabase();
       return { more: true, repair: 0 };
     }
-    return { ...(await copySlice(deps, step)), planned: true };
   };
 
 const waitForDatabase = (): Promise<void> => {
@@ -81,31 +72,21 @@ async function copySlice(deps: Deps, step: SiteStep): Promise<StepAnswer> {
   const { signal } = step.context;
   const slice = new Slice(deps, step);
   const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
-
-  const work = async (): Promise<StepAnswer> => {
-    do {
-      signal.throwIfAborted();
-      if ((await slice.copyUntil(end)) > 0) continue;
-      if (await slice.isDone())
-        return { more: false, repair: 0, row: await countProgress(deps.database, step.key) };
-      await sleep(LIMITS.claimPollMs, undefined, { signal });
-    } while (Date.now() < end);
-    return { more: true, repair: 0, row: slice.row };
-  };
-  try {
-    const answer = await withHeartbeat(step.context, () => countsOf(slice.row), work);
+  const ended = async (more: boolean): Promise<StepAnswer> => {
     deps.log.debug(
       { ...step.at, ...deps.spool?.counts },
       'a slice ended; what this worker has read and shared',
     );
-    return answer;
-  } catch (error) {
-    await releaseBlobs(deps.database, step.key).catch((cause: unknown) =>
-      deps.log.warn({ ...step.at, cause }, 'claims stay until the next attempt frees them'),
-    );
-    if (isWorkerStopping(step.context)) return { more: true, repair: 0, row: slice.row };
-    throw error;
-  }
+    const counting = more ? 'own' : 'anew';
+    return { more, repair: 0, row: await endStep(deps.database, step.key, counting) };
+  };
+  do {
+    signal.throwIfAborted();
+    if ((await slice.copyUntil(end)) > 0) continue;
+    if (await slice.isDone()) return ended(false);
+    await sleep(LIMITS.claimPollMs, undefined, { signal });
+  } while (Date.now() < end);
+  return ended(true);
 }
 
 interface Done {
@@ -118,8 +99,6 @@ const isOfOneBlob = (error: DebgeoError): boolean =>
   error.code === 'BLOB_MISSING' || error.code === 'BLOB_MISMATCH';
 
 class Slice {
-  /** As committed by the last batch. */
-  row: Replication;
   readonly #deps: Deps;
   readonly #step: SiteStep;
   readonly #source: BlobSource;
@@ -132,7 +111,6 @@ class Slice {
   #heldBack: DebgeoError | null = null;
 
   constructor(deps: Deps, step: SiteStep) {
-    this.row = step.row;
     this.#deps = deps;
     this.#step = step;
     this.#source = createOrigins(deps, step);
@@ -156,7 +134,7 @@ class Slice {
     let archiveError: DebgeoError | null = null;
     let claimed = 0;
     const done = new Ledger<Done>(LIMITS.bookFiles, async (set) => {
-      this.row = await finishBlobs(database, key, set);
+      this.#step.settle(await finishBlobs(database, key, set));
     });
 
     const copyOne = async (blob: WantedBlob, signal: AbortSignal): Promise<void> => {
@@ -224,16 +202,22 @@ class Slice {
     if (open.claimable > 0) return false;
     if (this.#heldBack !== null) throw this.#heldBack;
     if (open.elsewhere > 0) return false;
-    if (open.failed !== null) throw this.#failureOf(open.failed);
+    if (open.failed !== null) throw await this.#failureOf(open.failed);
     return true;
   }
 
-  #failureOf(failed: { count: number; code: ErrorReport['code']; path: string }): DebgeoError {
-    const { generation } = this.#step.key;
+  async #failureOf(failed: {
+    count: number;
+    code: ErrorReport['code'];
+    path: string;
+  }): Promise<DebgeoError> {
+    const { key } = this.#step;
+    const { generation } = key;
+    const row = await readReplication(this.#deps.database.read, key);
     const pointless =
       (failed.code === 'BLOB_MISSING' || failed.code === 'BLOB_MISMATCH') &&
-      this.row.target > generation &&
-      !this.row.publishing;
+      row.target > generation &&
+      !row.publishing;
     const { expected, found } = this.#firstFailure ?? {};
     const { count, path } = failed;
     return new DebgeoError(

@@ -1,8 +1,7 @@
 import { assertSettled, barrier } from '../../src/database/registry/barrier.ts';
-import { countProgress } from '../../src/database/registry/progress.ts';
-import { withHeartbeat } from '../context.ts';
+import { endStep } from '../../src/database/registry/progress.ts';
 import type { Deps } from '../deps.ts';
-import { countsOf, beginStep, type StepAnswer, type StepInput } from './step.ts';
+import { inStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
  * The barrier: every immutable member of the generation is at the site and was read back right, and
@@ -12,11 +11,8 @@ import { countsOf, beginStep, type StepAnswer, type StepInput } from './step.ts'
  */
 export const createVerifySnapshot =
   (deps: Deps) =>
-  async (input: StepInput): Promise<StepAnswer> => {
-    const step = await beginStep(deps, input);
-    const judge = async (): Promise<StepAnswer> => {
-      assertSettled(await barrier(deps.database.read, step.key), input.generation);
-      return { more: false, repair: 0, row: await countProgress(deps.database, step.key) };
-    };
-    return withHeartbeat(step.context, () => countsOf(step.row), judge);
-  };
+  (input: StepInput): Promise<StepAnswer> =>
+    inStep(deps, input, async ({ key }) => {
+      assertSettled(await barrier(deps.database.read, key), input.generation);
+      return { more: false, repair: 0, row: await endStep(deps.database, key, 'anew') };
+    });

@@ -1,15 +1,15 @@
-import { readSite } from '../../src/database/configuration/sites.ts';
 import {
   bookFound,
   bookGone,
   claimMarked,
+  type PruneClaim,
   type Undeleted,
   type UnneededBlob,
 } from '../../src/database/prune/marked-blobs.ts';
-import { loadPrune } from '../../src/database/prune/prunes.ts';
+import { endDeleting, loadPrune, startDeleting } from '../../src/database/prune/prunes.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import type { SitePrune } from '../../src/domain/replication.ts';
+import type { SitePrune, Ticketed } from '../../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
 import {
@@ -23,7 +23,7 @@ import { inParallel } from '../in-parallel.ts';
 import { readBack } from '../read-back.ts';
 
 /** One site: ids only (I4). */
-export interface PruneInput {
+export interface PruneInput extends Ticketed {
   readonly site: string;
 }
 
@@ -39,44 +39,54 @@ export interface PruneAnswer {
  * version, which is booked before.
  *
  * Given twice, or killed anywhere: rows stay marked until they are booked as gone; the next attempt
- * takes them, and finds that the blobs are gone.
+ * takes them, and finds that the blobs are gone. Where a newer ticket came before, nothing is done,
+ * and the row says so.
  * @throws SITE_* the site itself; what was deleted before is booked
  */
 export const createPruneBlobs =
   (deps: Deps) =>
-  async ({ site }: PruneInput): Promise<PruneAnswer> => {
+  async (input: PruneInput): Promise<PruneAnswer> => {
+    const { site, ticket = null } = input;
+    const { database } = deps;
     const context = activityContext();
+    const begun = await startDeleting(database, site, ticket, context.attempt);
+    if ('stale' in begun) return { more: true, row: begun.stale };
+
     const counts = { deleted: 0 };
-    const work = async (): Promise<PruneAnswer> => {
-      const { id } = await readSite(deps.database.read, site);
+    const work = async (): Promise<{ more: boolean }> => {
       const { store } = await deps.siteOf(site);
-      const pruner = new Pruner(deps, id, store, context);
+      const pruner = new Pruner(deps, begun, store, context);
       const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
       for (;;) {
-        const batch = await claimMarked(deps.database, id, context.attempt, LIMITS.batchFiles);
-        if (batch.length === 0) return { more: false, row: await loadPrune(deps.database, site) };
+        const batch = await claimMarked(database, begun, LIMITS.batchFiles);
+        if (batch.length === 0) return { more: false };
         counts.deleted += await pruner.deleteAll(batch);
-        if (Date.now() >= end) return { more: true, row: await loadPrune(deps.database, site) };
+        if (Date.now() >= end) return { more: true };
       }
     };
+    const ended = () => endDeleting(database, begun);
     try {
-      return await withHeartbeat(context, () => counts, work);
+      const { more } = await withHeartbeat(context, () => counts, work);
+      await ended();
+      return { more, row: await loadPrune(database, site) };
     } catch (error) {
-      if (isWorkerStopping(context))
-        return { more: true, row: await loadPrune(deps.database, site) };
+      await ended().catch((cause: unknown) =>
+        deps.log.warn({ site, cause }, 'a claim stays until the next attempt ends it'),
+      );
+      if (isWorkerStopping(context)) return { more: true, row: await loadPrune(database, site) };
       throw error;
     }
   };
 
 class Pruner {
   readonly #deps: Deps;
-  readonly #siteId: number;
+  readonly #claim: PruneClaim;
   readonly #store: SiteStore;
   readonly #context: ActivityContext;
 
-  constructor(deps: Deps, siteId: number, store: SiteStore, context: ActivityContext) {
+  constructor(deps: Deps, claim: PruneClaim, store: SiteStore, context: ActivityContext) {
     this.#deps = deps;
-    this.#siteId = siteId;
+    this.#claim = claim;
     this.#store = store;
     this.#context = context;
   }
@@ -101,7 +111,7 @@ class Pruner {
         },
       );
     } finally {
-      await bookGone(this.#deps.database, this.#siteId, this.#context.attempt, gone, undeleted);
+      await bookGone(this.#deps.database, this.#claim, gone, undeleted);
     }
     for (const { blob, report } of undeleted)
       this.#deps.log.warn({ site: this.#store.site, path: blob.path, report }, 'left at the site');
@@ -138,15 +148,7 @@ class Pruner {
           found: found.sha256,
           state,
         };
-      if (
-        !(await bookFound(
-          this.#deps.database,
-          this.#siteId,
-          this.#context.attempt,
-          blob.pathId,
-          found.etag,
-        ))
-      )
+      if (!(await bookFound(this.#deps.database, this.#claim, blob.pathId, found.etag)))
         return 'needed';
       etag = found.etag;
     }

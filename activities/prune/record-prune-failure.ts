@@ -9,5 +9,5 @@ export const createRecordPruneFailure =
   (deps: Deps) =>
   (input: PruneInput & { readonly report: ErrorReport }): Promise<SitePrune> => {
     deps.log.warn(input, 'prune failed');
-    return recordPruneFailure(deps.database, input.site, input.report);
+    return recordPruneFailure(deps.database, input.site, input.report, input.ticket ?? null);
   };

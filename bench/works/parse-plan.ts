@@ -67,7 +67,9 @@ export const parsePlan: WorkGroup = {
           lastModified: null,
         });
       });
-      const { key: lane } = await startAttempt(database, AT, 1, Date.now());
+      const begun = await startAttempt(database, AT, { generation: 1, ticket: null, attempt: 1 });
+      if ('stale' in begun) throw new Error('another attempt works here');
+      const { key: lane } = begun;
       await step('plan', async () => {
         await database.transaction((tx) => planBlobs(tx, lane));
       });

@@ -2,6 +2,7 @@
 import { sql, type RawBuilder } from 'kysely';
 
 import type { Replication } from '../domain/replication.ts';
+import { nextTicket } from './claims.ts';
 import { fenced } from './fence.ts';
 import type { Tx } from './orm.ts';
 import { ms, one } from './sql.ts';
@@ -21,11 +22,10 @@ export interface LaneIds {
 /** A lane at work. */
 export interface LaneKey extends LaneIds {
   readonly generation: number;
-  /**
-   * When Temporal scheduled this attempt, milliseconds: the fence of the lane and the claim on a
-   * blob.
-   */
-  readonly attempt: number;
+  /** Of the row that the workflow decided on. */
+  readonly ticket: number;
+  /** The row of `claims` that this attempt has, or had. */
+  readonly claim: number;
 }
 
 const QUEUE_PREFIX = 'debgeo-site-';
@@ -57,6 +57,17 @@ const IS_PUBLISHING = sql<boolean>`exists (
       and p.site_id = r.site_id
       and p.published_at is null)`;
 
+const ofClaims = (column: 'files' | 'bytes') => sql`
+  coalesce((
+    select sum(${sql.ref(`c.${column}`)})
+    from claims c
+    where c.distribution_id = r.distribution_id
+      and c.site_id = r.site_id), 0)`;
+
+/** Of `r`: what is settled of its generation, what attempts at work have settled included. */
+export const FILES_DONE = sql<number>`(r.files_done + ${ofClaims('files')})::int`;
+export const BYTES_DONE = sql<number>`(r.bytes_done + ${ofClaims('bytes')})::bigint`;
+
 /** A `Replication`, of `r`, its site `s` and its distribution `d`. */
 export const REPLICATION_COLUMNS = sql`
   s.name as site, ${QUEUE} as queue,
@@ -65,9 +76,9 @@ export const REPLICATION_COLUMNS = sql`
   ${ms(sql`coalesce(r.verify_taken_at, r.verify_requested_at)`)} as "verifyRequestedAt",
   r.retry_count as "retryCount", ${ms('r.retry_at')} as "retryAt", r.failure_code as code,
   case when r.state = 'failed' then ${failedSince(sql`r.site_id`)} end as "failedSince",
-  r.files_done as "filesDone", r.files_total as "filesTotal",
-  r.bytes_done as "bytesDone", r.bytes_total as "bytesTotal",
-  d.replication_status as "distributionStatus", r.rev`;
+  ${FILES_DONE} as "filesDone", r.files_total as "filesTotal",
+  ${BYTES_DONE} as "bytesDone", r.bytes_total as "bytesTotal",
+  d.replication_status as "distributionStatus", r.rev, ${nextTicket('r.fence')} as ticket`;
 
 /**
  * The lane's row; in a transaction, as it leaves it.

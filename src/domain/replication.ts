@@ -17,7 +17,7 @@ export type BlobState = 'pending' | 'started' | 'synced' | 'failed' | 'pruning';
  * One (distribution, site) pair as PostgreSQL holds it. `rev` comes from a sequence: the larger is
  * the newer.
  */
-export interface Replication {
+export interface Replication extends Ticketed {
   readonly site: string;
   /** Task queue of the workers that can reach the site. */
   readonly queue: string;
@@ -96,7 +96,7 @@ export interface Roster {
 }
 
 /** What the workflow of a site decides on, as PostgreSQL holds it: its prune. */
-export interface SitePrune {
+export interface SitePrune extends Ticketed {
   readonly site: string;
   /** Task queue of the workers that can reach the site. */
   readonly queue: string;
@@ -187,6 +187,17 @@ export const isDue = (r: Replication, now: number): boolean =>
  * ever publishing.
  */
 export const generationOf = (r: Replication): number => r.pinned ?? r.target;
+
+/**
+ * What a step brings of the row that it was decided on with: steps are ordered by it
+ * (src/database/claims.ts). Rows of older histories have none.
+ */
+export interface Ticketed {
+  readonly ticket?: number;
+}
+
+export const ticketOf = ({ ticket }: Ticketed): Ticketed =>
+  ticket === undefined ? {} : { ticket };
 
 /**
  * How long a failed lane waits: Geo's curve n⁴ + 15 s with up to 30 s × (n+1) of jitter, scaled so

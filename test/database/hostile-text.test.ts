@@ -43,8 +43,8 @@ after(() => db.close());
 /** Each function that puts on record what others said. */
 const RECORD: Readonly<Record<string, (report: ErrorReport) => Promise<unknown>>> = {
   recordCaptureFailure: (report) => recordCaptureFailure(db, DISTRIBUTION, report),
-  recordFailure: (report) => recordFailure(db, AT, report, 1),
-  recordPruneFailure: (report) => recordPruneFailure(db, 'fra', report),
+  recordFailure: (report) => recordFailure(db, AT, report, null),
+  recordPruneFailure: (report) => recordPruneFailure(db, 'fra', report, null),
   recordIncident: (report) =>
     db.transaction((tx) => recordIncident(tx, { distributionId, siteId, report })),
   recordEvent: ({ message, found }) =>

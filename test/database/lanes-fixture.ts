@@ -16,10 +16,15 @@ import {
 import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry/claims.ts';
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
 import type { LaneKey } from '../../src/database/replication-row.ts';
-import { finishReplication, startAttempt } from '../../src/database/replications/attempts.ts';
+import {
+  finishReplication,
+  startAttempt,
+  type StepAttempt,
+} from '../../src/database/replications/attempts.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
 import { aConfiguration } from '../support/configuration.ts';
+import { replicationOf } from '../support/replication-of.ts';
 import { migratedDatabase } from '../support/servers.ts';
 import { blobSetOf } from './distribution-fixture.ts';
 
@@ -70,16 +75,19 @@ export async function capture(
   return (await saveSnapshot(db, id, snapshot, { etag: null, lastModified: null })).generation;
 }
 
-let attempts = 1_000;
-
+/** Begins a step with the lane's row as it is, or with another ticket. */
 export async function start(
   db: Database,
   name: string,
   generation: number,
   site = 'fra',
-  attempt = (attempts += 1),
+  step: Partial<StepAttempt> = {},
 ): Promise<LaneKey> {
-  return (await startAttempt(db, { distribution: name, site }, generation, attempt)).key;
+  const at = { distribution: name, site };
+  const { ticket } = await replicationOf(db.read, at);
+  const begun = await startAttempt(db, at, { generation, ticket: ticket!, attempt: 1, ...step });
+  if ('stale' in begun) throw new Error(`${name} at ${site} is not as the test thinks`);
+  return begun.key;
 }
 
 export async function plan(
@@ -132,6 +140,6 @@ export async function serve(
 ): Promise<LaneKey> {
   const lane = await settle(db, name, generation, site);
   await finishPublication(db, await openPublication(db, lane), 0);
-  await finishReplication(db, { distribution: name, site }, generation, lane.attempt);
+  await finishReplication(db, { distribution: name, site }, lane);
   return lane;
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, before, test } from 'node:test';
 
 import { queryStatus } from '../../src/temporal/describe.ts';
@@ -190,6 +191,51 @@ test('a workflow that is cancelled from outside leaves no row that says started'
   await eventually('it runs again', async () => (await h.run('outside')).status === 'RUNNING');
   await sendCommand(h.client, 'retry', 'outside', 'fra');
   await h.synced('outside', 'fra');
+});
+
+test('a run that is reset goes on with the rows as they are: no failure, nothing is parked', async () => {
+  h.world.add('reset', ['fra']);
+  await sendDistributionChanged(h.client, 'reset');
+  await h.synced('reset', 'fra');
+  h.world.release('reset');
+  await look(h.client, 'reset');
+  await h.synced('reset', 'fra');
+  const handle = h.client.workflow.getHandle(workflowId('reset'));
+  const { runId } = await h.run('reset');
+  const { events = [] } = await handle.fetchHistory();
+  const planned = events!.findIndex(
+    (event) => event.activityTaskScheduledEventAttributes?.activityType?.name === 'syncBlobs',
+  );
+  const before = events!
+    .slice(0, planned)
+    .findLast((event) => event.workflowTaskCompletedEventAttributes);
+  const calls = h.world.calls.length;
+
+  await h.client.workflowService.resetWorkflowExecution({
+    namespace: h.config.namespace,
+    workflowExecution: { workflowId: workflowId('reset'), runId },
+    reason: 'an operator did so',
+    requestId: randomUUID(),
+    workflowTaskFinishEventId: before!.eventId!,
+  });
+  await eventually('the step of generation 1 is given again', () =>
+    h.world.calls
+      .slice(calls)
+      .some((call) => call.distribution === 'reset' && call.activity === 'syncBlobs'),
+  );
+  h.world.release('reset');
+  await look(h.client, 'reset');
+  await h.synced('reset', 'fra');
+
+  assert.notEqual((await h.run('reset')).runId, runId);
+  assert.equal(h.world.row('reset', 'fra').served, 3);
+  assert.equal(h.world.count('recordFailure', 'reset'), 0);
+  assert.deepEqual(
+    h.world.calls
+      .filter((call) => call.distribution === 'reset' && call.activity === 'publishSnapshot')
+      .map((call) => call.generation),
+    [1, 2, 3],
+  );
 });
 
 test('a run whose bookkeeping fails for good ends, and is started again', async () => {

@@ -21,7 +21,7 @@ test('200 sites with long names: the run goes on, and the UI shows what is wrong
   const [wrong, working] = [SITES[150]!, SITES.slice(140, 160)];
   for (const site of SITES)
     if (!working.includes(site)) h.world.change('many', site, { paused: true });
-  h.world.fail('planSync', 'many', wrong, 'PATH_CONFLICT');
+  h.world.fail('syncBlobs', 'many', wrong, 'PATH_CONFLICT');
   const started = Date.now();
   await sendDistributionChanged(h.client, 'many');
   const { runId } = await h.run('many');

@@ -33,6 +33,8 @@ export interface Place {
   /** How often a checksum will still find a blob with wrong bytes. */
   rotten: number;
   chainBegan: number;
+  /** The newest ticket that came. */
+  fence: number;
 }
 
 export const DEFAULT_TUNING: Tuning = { gatherMs: 20, drainMs: 1_500, historyEventsMax: 1e9 };
@@ -67,6 +69,7 @@ export const newPlace = (
   copied: 0,
   rotten: 0,
   chainBegan: 0,
+  fence: 0,
 });
 
 export const newPrune = (site: string): SitePrune => ({

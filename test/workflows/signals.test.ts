@@ -72,7 +72,7 @@ test('a command for a site whose lane is about to open is applied when it opens'
   await sendCommand(h.client, 'cancel', 'early', 'nowhere');
   hold.release();
   await eventually('paused', () => h.world.row('early', 'sin').paused);
-  equal(h.world.count('planSync', 'early', 'sin'), 0);
+  equal(h.world.count('syncBlobs', 'early', 'sin'), 0);
 
   await sendCommand(h.client, 'resume', 'early', 'sin');
   await h.synced('early', 'sin');

@@ -48,6 +48,7 @@ interface StepInput {
   readonly distribution: string;
   readonly site: string;
   readonly generation: number;
+  readonly ticket?: number;
   readonly plan?: boolean;
   readonly probe?: boolean;
 }
@@ -63,6 +64,7 @@ export class ScriptedWorld {
   readonly #pruned = new Map<string, { row: SitePrune; slices: number }>();
   readonly #scripts = new Map<string, ((signal: AbortSignal) => Promise<Effect>)[]>();
   #rev = 0;
+  #ticket = 0;
 
   constructor() {
     this.activities = {
@@ -255,7 +257,8 @@ export class ScriptedWorld {
 
   #set(at: { distribution: string; site: string }, change: Partial<Replication>): Replication {
     const place = this.#place(at.distribution, at.site);
-    place.row = { ...place.row, ...change, rev: ++this.#rev };
+    const ticket = (this.#ticket += 1_000);
+    place.row = { ...place.row, ...change, rev: ++this.#rev, ticket };
     const distribution = this.#of(at.distribution);
     place.row = { ...place.row, distributionStatus: this.#statusOf(distribution) };
     return place.row;
@@ -410,8 +413,13 @@ export class ScriptedWorld {
     return async (input: StepInput) => {
       await this.#begin(activity, input);
       assertExists(input);
-      if (activity === 'planSync' || input.plan)
-        this.#place(input.distribution, input.site).chainBegan = Date.now();
+      const begun = this.#place(input.distribution, input.site);
+      if (begun.fence > (input.ticket ?? Infinity)) {
+        const ticket = (this.#ticket += 1_000);
+        return { stale: true, more: true, repair: 0, row: { ...begun.row, ticket } } as const;
+      }
+      begun.fence = input.ticket ?? begun.fence;
+      if (activity === 'planSync' || input.plan) begun.chainBegan = Date.now();
       this.#set(input, {
         state: 'started',
         pinned: input.generation,
@@ -431,6 +439,7 @@ export class ScriptedWorld {
   }
 
   #fail(at: { distribution: string; site: string }, code: ErrorCode): Replication {
+    this.#place(at.distribution, at.site).fence = this.#ticket += 1_000;
     const { retryCount, publishing, pinned, target } = this.row(at.distribution, at.site);
     const unpinned = publishing ? pinned : null;
     if (code === 'SUPERSEDED' && target > (pinned ?? 0))
@@ -485,6 +494,8 @@ export class ScriptedWorld {
     if (command.want === 'retry' && ['failed', 'cancelled'].includes(row.state))
       change = { ...change, state: 'pending', retryAt: null, code: null };
     if (command.want === 'retry') change = { ...change, retryCount: 0 };
+    if (command.want === 'cancel')
+      this.#place(at.distribution, at.site).fence = this.#ticket += 1_000;
     if (command.want === 'cancel' && !row.publishing && row.state !== 'synced')
       change = { ...change, state: 'cancelled', pinned: null, retryAt: null };
     return this.#set(at, change);

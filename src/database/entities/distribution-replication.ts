@@ -22,8 +22,8 @@ const schema = defineEntity({
     paused: p.boolean().default(false),
     /** Cancelled while a publication was open: takes effect when that has ended. */
     cancelRequested: p.boolean().default(false),
-    /** Scheduled time of the newest attempt, milliseconds. */
-    fence: p.bigint('number').default(0),
+    /** The newest ticket that came (claims.ts). */
+    fence: p.bigint('number').defaultRaw(`nextval('ticket')`),
     retryCount: p.integer().default(0),
     retryAt: p.datetime().columnType('timestamptz').nullable(),
     failureCode: p.text().$type<ErrorCode>().nullable(),

@@ -23,6 +23,8 @@ const schema = defineEntity({
     failureCode: p.text().$type<ErrorCode>().nullable(),
     failure: p.json<ErrorReport>().nullable(),
     failureCount: p.integer().default(0),
+    /** The newest ticket that came (claims.ts). */
+    fence: p.bigint('number').defaultRaw(`nextval('ticket')`),
   },
 });
 

@@ -4,6 +4,7 @@ import { Migration20261123OlderAcceptances } from './2026-11-23-older-acceptance
 import { Migration20261123Prunes } from './2026-11-23-prunes.ts';
 import { Migration20261123RegistryUpdates } from './2026-11-23-registry-updates.ts';
 import { Migration20261123StaleAfter } from './2026-11-23-stale-after.ts';
+import { Migration20261130Claims } from './2026-11-30-claims.ts';
 import { Migration20261130SeenRev } from './2026-11-30-seen-rev.ts';
 
 /** In order; the name is what the database remembers: never rename one that was released. */
@@ -15,4 +16,5 @@ export const MIGRATIONS = [
   { name: '2026-11-23-byte-rates', class: Migration20261123ByteRates },
   { name: '2026-11-23-registry-updates', class: Migration20261123RegistryUpdates },
   { name: '2026-11-30-seen-rev', class: Migration20261130SeenRev },
+  { name: '2026-11-30-claims', class: Migration20261130Claims },
 ];

@@ -111,6 +111,7 @@ export function markRows(
         update blob_registry r
         set state = ${to('prune')},
           verification_state = ${UNVERIFIED},
+          claim = null,
           attempt = 0,
           retry_count = 0,
           failure_code = null

@@ -4,11 +4,19 @@ import { sql, type RawBuilder } from 'kysely';
 import type { ErrorReport } from '../../domain/errors.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
+import { holdClaim } from '../claims.ts';
 import { recordIncident } from '../incidents.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { PRUNING } from '../registry/lane-sql.ts';
 import { all, one, run } from '../sql.ts';
 import { countDeleted } from './prunes.ts';
+
+/** An attempt that deletes at a site. */
+export interface PruneClaim {
+  readonly siteId: number;
+  /** Its row of `claims`. */
+  readonly claim: number;
+}
 
 /** A blob that is to be deleted. */
 export interface UnneededBlob {
@@ -26,29 +34,32 @@ export interface UnneededBlob {
 /**
  * Claims marked rows for this attempt, in the order of their path ids: also those that an earlier
  * attempt claimed, perhaps deleted at the site, and did not book.
+ * @throws FENCED
  */
-export async function claimMarked(
+export function claimMarked(
   db: Database,
-  siteId: number,
-  attempt: number,
+  { siteId, claim }: PruneClaim,
   limit: number,
 ): Promise<UnneededBlob[]> {
-  const rows = await all(
-    db.read,
-    sql<Omit<UnneededBlob, 'sha256'> & { digest: Uint8Array }>`
+  return db.transaction(async (tx) => {
+    await holdClaim(tx, { claim });
+    const rows = await all(
+      tx,
+      sql<Omit<UnneededBlob, 'sha256'> & { digest: Uint8Array }>`
       with open as (
         select r.path_id
         from blob_registry r
         where r.site_id = ${siteId}
           and not r.settled
           and r.state = ${PRUNING}
-          and r.attempt < ${attempt}
+          and r.claim is distinct from ${claim}
         order by r.path_id
         limit ${limit}
         for update skip locked
       )
       update blob_registry r
-      set attempt = ${attempt}
+      set claim = ${claim},
+        attempt = 0
       from open
       join paths p on p.id = open.path_id
       join archives a on a.id = p.archive_id,
@@ -58,15 +69,16 @@ export async function claimMarked(
         and b.id = r.blob_id
       returning r.path_id as "pathId", r.blob_id as "blobId",
         a.mount, p.path, b.size, b.sha256 as digest, r.etag`,
-  );
-  return rows
-    .map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }))
-    .sort((a, b) => a.pathId - b.pathId);
+    );
+    return rows
+      .map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }))
+      .sort((a, b) => a.pathId - b.pathId);
+  });
 }
 
 /** Of `r`, a row of blob_registry: it is marked, and this attempt has claimed it. */
-const isOurs = (siteId: number, attempt: number): RawBuilder<boolean> =>
-  sql<boolean>`r.site_id = ${siteId} and r.state = ${PRUNING} and r.attempt = ${attempt}`;
+const isOurs = ({ siteId, claim }: PruneClaim): RawBuilder<boolean> =>
+  sql<boolean>`r.site_id = ${siteId} and r.state = ${PRUNING} and r.claim = ${claim}`;
 
 /**
  * Books the version that is about to be deleted, before it is: a lane that needs the blob from now
@@ -75,8 +87,7 @@ const isOurs = (siteId: number, attempt: number): RawBuilder<boolean> =>
  */
 export async function bookFound(
   db: Database,
-  siteId: number,
-  attempt: number,
+  of: PruneClaim,
   pathId: number,
   etag: string,
 ): Promise<boolean> {
@@ -85,7 +96,7 @@ export async function bookFound(
     sql`
       update blob_registry r
       set etag = ${etag}
-      where ${isOurs(siteId, attempt)}
+      where ${isOurs(of)}
         and r.path_id = ${pathId}`,
   );
   return booked === 1;
@@ -107,8 +118,7 @@ export interface Undeleted {
  */
 export function bookGone(
   db: Database,
-  siteId: number,
-  attempt: number,
+  of: PruneClaim,
   gone: readonly UnneededBlob[],
   undeleted: readonly Undeleted[] = [],
 ): Promise<void> {
@@ -118,16 +128,16 @@ export function bookGone(
       tx,
       sql<{ pathId: number }>`
         delete from blob_registry r
-        where ${isOurs(siteId, attempt)}
+        where ${isOurs(of)}
           and r.path_id = any(${pathIds}::bigint[])
         returning r.path_id as "pathId"`,
     );
     const paths = new Set(forgotten.map((row) => row.pathId));
     const deleted = gone.filter((blob) => paths.has(blob.pathId));
     const bytes = deleted.reduce((sum, blob) => sum + blob.size, 0);
-    await countDeleted(tx, siteId, { blobs: deleted.length, bytes });
+    await countDeleted(tx, of.siteId, { blobs: deleted.length, bytes });
     for (const one of undeleted)
-      if (paths.has(one.blob.pathId)) await recordUndeleted(tx, siteId, one);
+      if (paths.has(one.blob.pathId)) await recordUndeleted(tx, of.siteId, one);
   });
 }
 

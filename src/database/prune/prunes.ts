@@ -5,33 +5,78 @@
 import { raw, type EntityData, type Loaded } from '@mikro-orm/postgresql';
 import { sql } from 'kysely';
 
-import { printableReport, ruleOf, type ErrorReport } from '../../domain/errors.ts';
+import { DebgeoError, printableReport, ruleOf, type ErrorReport } from '../../domain/errors.ts';
 import type { SitePrune } from '../../domain/replication.ts';
+import { dropClaims, endClaim, laterFence, nextTicket, takeClaim } from '../claims.ts';
 import { Prune } from '../entities/prune.ts';
 import { ReplicationSite } from '../entities/replication-site.ts';
 import type { Database, Tx } from '../orm.ts';
 import { queueOf } from '../replication-row.ts';
 import { backoffOf } from '../replications/waits.ts';
-import { later, now, run } from '../sql.ts';
+import { later, now, one, run } from '../sql.ts';
+import type { PruneClaim } from './marked-blobs.ts';
 
 /**
  * The first prune of a site comes an interval after its row was asked for first. Not there: not
  * enabled.
  */
 export async function loadPrune(db: Database, site: string): Promise<SitePrune> {
-  if ((await findPrune(db.read, site)) === null)
-    // In SQL: the time is computed from another row, and whichever worker asks first inserts.
-    await run(
-      db.read,
-      sql`
-        insert into prunes (site_id, next_at)
-        select id, now() + prune_interval_ms * interval '1 millisecond'
-        from replication_sites
-        where name = ${site}
-        on conflict do nothing`,
-    );
+  if ((await findPrune(db.read, site)) === null) await insertPrune(db.read, site);
   return readPrune(db.read, site);
 }
+
+/** In SQL: the time is computed from another row, and whichever worker asks first inserts. */
+const insertPrune = (tx: Tx, site: string): Promise<number> =>
+  run(
+    tx,
+    sql`
+      insert into prunes (site_id, next_at)
+      select id, now() + prune_interval_ms * interval '1 millisecond'
+      from replication_sites
+      where name = ${site}
+      on conflict do nothing`,
+  );
+
+/**
+ * A slice of deletions begins: its claim ends those of all before it, as that of a lane does.
+ * @param ticket of the row that the workflow decided on; null: of a version without tickets
+ * @returns `stale`: a newer ticket came before, and this row is newer than what was decided on
+ * @throws FENCED this attempt or a later one of the same slice began before
+ * @throws NAME_UNKNOWN
+ */
+export function startDeleting(
+  db: Database,
+  site: string,
+  ticket: number | null,
+  attempt: number,
+): Promise<PruneClaim | { readonly stale: SitePrune }> {
+  return db.transaction(async (tx) => {
+    await insertPrune(tx, site);
+    const locked = await lockPrune(tx, site);
+    if (locked === null) throw new DebgeoError('NAME_UNKNOWN', `there is no site ${site}`);
+    const { siteId, fence, next } = locked;
+    if (ticket !== null && fence > ticket) return { stale: await readPrune(tx, site) };
+    const of = { siteId, distributionId: null };
+    const { id: claim } = await takeClaim(tx, of, { ticket: ticket ?? next, attempt });
+    await writePrune(tx, siteId, { fence: ticket ?? next });
+    return { siteId, claim };
+  });
+}
+
+/** The slice has ended: what it still claims is free. */
+export const endDeleting = (db: Database, { claim }: PruneClaim): Promise<unknown> =>
+  endClaim(db.read, { claim });
+
+/** With the ticket behind its fence. Locked in SQL, and found afterwards. */
+const lockPrune = (tx: Tx, site: string) =>
+  one(
+    tx,
+    sql<{ siteId: number; fence: number; next: number }>`
+      select site_id as "siteId", fence, ${nextTicket('fence')} as next
+      from prunes
+      where site_id = (select id from replication_sites where name = ${site})
+      for no key update`,
+  );
 
 type FoundPrune = Loaded<Prune, 'site'>;
 
@@ -40,7 +85,12 @@ const findPrune = ({ em }: Tx, site: string): Promise<FoundPrune | null> =>
 
 async function readPrune(tx: Tx, site: string): Promise<SitePrune> {
   const prune = await findPrune(tx, site);
-  return prune === null ? noPrune(site) : sitePruneOf(prune);
+  if (prune === null) return noPrune(site);
+  const issued = await one(
+    tx,
+    sql<{ ticket: number }>`select ${nextTicket(sql`${prune.fence}::bigint`)} as ticket`,
+  );
+  return { ...sitePruneOf(prune), ticket: issued!.ticket };
 }
 
 function sitePruneOf(prune: FoundPrune): SitePrune {
@@ -128,28 +178,27 @@ export async function finishPrune(
 /**
  * The run failed and is tried again: sooner than the next one would come, unless a person has to
  * act first, and ever later.
+ * @param ticket the newest that the workflow holds, null: none. Where the fence is beyond it, another
+ *   run began, or this failure is on record: nothing changes
  */
 export function recordPruneFailure(
   db: Database,
   site: string,
   report: ErrorReport,
+  ticket: number | null,
 ): Promise<SitePrune> {
   return db.transaction(async (tx) => {
-    // Locked first, and found afterwards: of two runs that fail together each is counted.
-    await run(
-      tx,
-      sql`
-        select from prunes
-        where site_id = (select id from replication_sites where name = ${site})
-        for update`,
-    );
+    const locked = await lockPrune(tx, site);
     const prune = await findPrune(tx, site);
-    if (prune === null) return noPrune(site);
+    if (locked === null || prune === null) return noPrune(site);
+    if (ticket !== null && locked.fence > ticket) return readPrune(tx, site);
+    await dropClaims(tx, { siteId: locked.siteId, distributionId: null });
     const { pruneIntervalMs } = prune.site.$;
     const failureCount = prune.failureCount + 1;
     const needsPerson = ruleOf(report.code).then === 'person';
     const wait = needsPerson ? pruneIntervalMs : Math.min(pruneIntervalMs, backoffOf(failureCount));
     await writePrune(tx, prune.site.id, {
+      fence: laterFence(ticket),
       failureCode: report.code,
       failure: printableReport(report),
       failureCount,

@@ -1,6 +1,7 @@
 /** What a site may lose: rows of the registry that no kept generation of the archive names. */
 import { sql, type RawBuilder } from 'kysely';
 
+import { IS_FREE } from '../claims.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { from, PRUNING, STARTED } from '../registry/lane-sql.ts';
 import { all, one } from '../sql.ts';
@@ -14,22 +15,10 @@ export interface ArchiveRef {
 export const listArchives = async (tx: Tx): Promise<ArchiveRef[]> =>
   await all(tx, sql<ArchiveRef>`select id, name from archives order by id`);
 
-/**
- * Of `r`, a row of blob_registry: no generation of `kept` names it, and no lane writes it. A claim
- * is dead when no started lane of the site (`o`) holds it.
- */
+/** Of `r`, a row of blob_registry: no generation of `kept` names it, no lane writes it. */
 export const isUnneeded = sql<boolean>`(
   ${from('prune')}
-  and (
-    r.state <> ${STARTED}
-    or not exists (
-      select
-      from distribution_replications o
-      where o.site_id = r.site_id
-        and o.fence = r.attempt
-        and o.state = 'started'
-    )
-  )
+  and (r.state <> ${STARTED} or ${IS_FREE})
   and not exists (
     select
     from snapshot_blobs m

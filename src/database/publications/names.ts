@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 
 import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
-import { holdFence } from '../fence.ts';
+import { holdClaim } from '../claims.ts';
 import type { Database, Tx } from '../orm.ts';
 import { recordCorrupt } from '../registry/judgements.ts';
 import type { LaneKey } from '../replication-row.ts';
@@ -55,7 +55,7 @@ export function recordName(
   name: RecordedName,
 ): Promise<void> {
   return db.transaction(async (tx) => {
-    await holdFence(tx, lane);
+    await holdClaim(tx, lane);
     const digest = name.sha256 === null ? null : Buffer.from(name.sha256, 'hex');
     await run(
       tx,
@@ -81,7 +81,7 @@ export function recordCorruptName(
   name: { path: string; expected: string; found: string },
 ): Promise<void> {
   return db.transaction(async (tx) => {
-    await holdFence(tx, lane);
+    await holdClaim(tx, lane);
     await recordCorrupt(tx, lane, name);
   });
 }

@@ -8,9 +8,10 @@ import { sql } from 'kysely';
 import { DebgeoError } from '../../domain/errors.ts';
 import type { Replication } from '../../domain/replication.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
+import { holdLane } from '../claims.ts';
 import { DistributionReplication } from '../entities/distribution-replication.ts';
 import { Publication as PublicationRow } from '../entities/publication.ts';
-import { fenced, holdFence } from '../fence.ts';
+import { fenced } from '../fence.ts';
 import { recordEvent } from '../incidents.ts';
 import { lockArchiveShared } from '../locks.ts';
 import type { Database, Tx } from '../orm.ts';
@@ -41,7 +42,7 @@ export interface Publication {
 export function openPublication(db: Database, lane: LaneKey): Promise<Publication> {
   return db.transaction(async (tx) => {
     await lockArchiveShared(tx, await archiveOf(tx, lane));
-    const { served } = await holdFence(tx, lane);
+    const { served } = await holdLane(tx, lane);
     if (served > lane.generation)
       throw new DebgeoError(
         'GENERATION_BACKWARDS',
@@ -83,7 +84,7 @@ async function resume(tx: Tx, lane: LaneKey): Promise<number | null> {
       expected: `generation ${open.generation}`,
       found: `generation ${lane.generation}`,
     });
-  await tx.em.nativeUpdate(PublicationRow, { id: open.id }, { fence: lane.attempt });
+  await tx.em.nativeUpdate(PublicationRow, { id: open.id }, { fence: lane.ticket });
   return open.id;
 }
 
@@ -92,7 +93,7 @@ function begin({ em }: Tx, lane: LaneKey, names: Publication['names']): Promise<
     distribution: lane.distributionId,
     site: lane.siteId,
     generation: lane.generation,
-    fence: lane.attempt,
+    fence: lane.ticket,
     replaces: Object.fromEntries([...names].map(([path, name]) => [path, name.etag])),
   });
 }
@@ -110,7 +111,7 @@ export function finishPublication(
 ): Promise<Replication> {
   const { id, lane, resumed } = publication;
   return db.transaction(async (tx) => {
-    await holdFence(tx, lane);
+    await holdLane(tx, lane);
     const { em } = tx;
     const open = { id, publishedAt: null };
     const isOpen =

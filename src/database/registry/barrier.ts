@@ -2,14 +2,15 @@
 import { sql } from 'kysely';
 
 import { DebgeoError, type ErrorCode } from '../../domain/errors.ts';
+import { IS_FREE } from '../claims.ts';
 import type { Tx } from '../orm.ts';
 import type { LaneKey } from '../replication-row.ts';
 import { one } from '../sql.ts';
-import { atSite, FAILED, isDead, isMember, members, PENDING, STARTED, SYNCED } from './lane-sql.ts';
+import { atSite, FAILED, isMember, members, PENDING, STARTED, SYNCED } from './lane-sql.ts';
 
 export interface OpenBlobs {
   readonly claimable: number;
-  /** Claimed by a live attempt of another distribution: the lane waits for them. */
+  /** Claimed by an attempt of another distribution at work: the lane waits for them. */
   readonly elsewhere: number;
   readonly failed: {
     readonly count: number;
@@ -31,7 +32,7 @@ export async function openBlobs(tx: Tx, lane: LaneKey): Promise<OpenBlobs> {
     }>`
       with open as (
         select r.path_id, r.state, r.failure_code,
-          (r.state = ${PENDING} or (r.state = ${STARTED} and ${isDead(lane)})) as claimable
+          (r.state = ${PENDING} or (r.state = ${STARTED} and ${IS_FREE})) as claimable
         from blob_registry r
         where ${atSite(lane)}
           and not r.settled

@@ -2,13 +2,20 @@
 import { sql } from 'kysely';
 
 import type { Checksum } from '../../domain/checksum.ts';
-import type { Replication } from '../../domain/replication.ts';
-import { holdFence } from '../fence.ts';
+import type { Settled } from '../claims.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { type LaneKey } from '../replication-row.ts';
 import { timestamp, all } from '../sql.ts';
 import type { WantedBlob } from './claims.ts';
-import { bigints, bookJudged, digests, isRight, texts, type CorruptBlob } from './judgements.ts';
+import {
+  bigints,
+  bookJudged,
+  digests,
+  isBooking,
+  isRight,
+  texts,
+  type CorruptBlob,
+} from './judgements.ts';
 import {
   to,
   atSite,
@@ -91,9 +98,8 @@ export function recordChecksums(
     readonly etag: string | null;
     readonly checksum: Checksum | null;
   }[],
-): Promise<{ bad: readonly CorruptBlob[]; row: Replication }> {
+): Promise<Settled & { readonly bad: readonly CorruptBlob[] }> {
   return db.transaction(async (tx) => {
-    await holdFence(tx, lane);
     const judging = sql`
       with held as (
         select r.path_id, r.blob_id, r.settled as was_settled, u.etag, u.size, u.sha256
@@ -107,7 +113,8 @@ export function recordChecksums(
         ) u(path_id, blob_id, handed_etag, etag, size, sha256)
         join blob_registry r
           on ${atSite(lane)} and r.path_id = u.path_id and r.blob_id = u.blob_id
-        where ${from('corrupt')}
+        where ${isBooking}
+          and ${from('corrupt')}
           and r.etag is not distinct from u.handed_etag
         order by r.path_id
         for update of r

@@ -4,20 +4,18 @@ import { sql } from 'kysely';
 import type { Checksum } from '../../domain/checksum.ts';
 import type { ErrorReport } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
-import type { Replication } from '../../domain/replication.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
-import { holdFence } from '../fence.ts';
+import { holdClaim, IS_FREE, type Settled } from '../claims.ts';
 import { type Database } from '../orm.ts';
 import { type LaneKey } from '../replication-row.ts';
 import { all, run } from '../sql.ts';
-import { bigints, bookJudged, digests, isRight, texts } from './judgements.ts';
+import { bigints, bookJudged, digests, isBooking, isRight, texts } from './judgements.ts';
 import {
   to,
   atSite,
   blobOf,
   from,
-  isDead,
   isMember,
   pathOf,
   STARTED,
@@ -54,7 +52,7 @@ export function claimBlobs(
   behind = 0,
 ): Promise<WantedBlob[]> {
   return db.transaction(async (tx) => {
-    await holdFence(tx, lane);
+    await holdClaim(tx, lane);
     const claimed = await all(
       tx,
       sql<Omit<WantedBlob, 'distributionId' | 'siteId' | 'generation'>>`
@@ -66,7 +64,7 @@ export function claimBlobs(
             and not r.settled
             and ${isMember(lane)}
             and ${from('claim')}
-            and (r.state <> ${STARTED} or ${isDead(lane)})
+            and (r.state <> ${STARTED} or ${IS_FREE})
           order by r.path_id
           limit ${filesMax}
           for update of r skip locked
@@ -79,7 +77,8 @@ export function claimBlobs(
         )
         update blob_registry r
         set state = ${to('claim')},
-          attempt = ${lane.attempt}
+          claim = ${lane.claim},
+          attempt = 0
         from summed
         where ${atSite(lane)}
           and r.path_id = summed.path_id
@@ -112,9 +111,8 @@ export function finishBlobs(
     readonly blobId: number;
     readonly checksum: Checksum;
   }[],
-): Promise<Replication> {
+): Promise<Settled> {
   return db.transaction(async (tx) => {
-    await holdFence(tx, lane);
     const judging = sql`
       update blob_registry r
       set etag = u.etag,
@@ -138,12 +136,14 @@ export function finishBlobs(
       where ${atSite(lane)}
         and r.path_id = u.path_id
         and r.blob_id = u.blob_id
-        and r.attempt = ${lane.attempt}
+        and r.claim = ${lane.claim}
         and ${from('sync')}
+        and ${isBooking}
       returning r.path_id, b.size, b.sha256 as expected, u.sha256 as found,
         ${isRight} as is_right,
         false as was_settled`;
-    return (await bookJudged(tx, lane, judging)).row;
+    const { files, bytes } = await bookJudged(tx, lane, judging);
+    return { files, bytes };
   });
 }
 
@@ -158,7 +158,7 @@ export function failBlobs(
   failed: readonly { readonly pathId: number; readonly report: ErrorReport }[],
 ): Promise<void> {
   return db.transaction(async (tx) => {
-    await holdFence(tx, lane);
+    await holdClaim(tx, lane);
     await run(
       tx,
       sql`
@@ -172,25 +172,8 @@ export function failBlobs(
         ) u(path_id, code)
         where ${atSite(lane)}
           and r.path_id = u.path_id
-          and r.attempt = ${lane.attempt}
+          and r.claim = ${lane.claim}
           and ${from('fail')}`,
     );
   });
-}
-
-/**
- * Gives back the blobs that this attempt still claims. Needs no fence: only rows of this very
- * attempt change.
- */
-export async function releaseBlobs(db: Database, lane: LaneKey): Promise<void> {
-  await run(
-    db.read,
-    sql`
-      update blob_registry r
-      set state = ${to('release')}
-      where ${atSite(lane)}
-        and not r.settled
-        and ${from('release')}
-        and r.attempt = ${lane.attempt}`,
-  );
 }

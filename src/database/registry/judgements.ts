@@ -5,14 +5,14 @@
 import { sql, type RawBuilder } from 'kysely';
 
 import type { ErrorReport } from '../../domain/errors.ts';
-import type { Replication } from '../../domain/replication.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
+import type { Settled } from '../claims.ts';
+import { overtaken } from '../fence.ts';
 import { recordIncident } from '../incidents.ts';
 import type { Tx } from '../orm.ts';
 import type { LaneKey } from '../replication-row.ts';
 import { one } from '../sql.ts';
 import { pathOf } from './lane-sql.ts';
-import { moveProgress } from './progress.ts';
 
 export interface CorruptBlob {
   readonly path: string;
@@ -27,49 +27,75 @@ export interface CorruptBlob {
  */
 export const isRight = sql`(u.sha256 is not null and u.size = b.size and u.sha256 = b.sha256)`;
 
-interface Judged {
-  /** Blobs settled now, less those that were settled before and are wrong. */
-  readonly files: number;
-  readonly bytes: number;
+/**
+ * That the claim of this attempt is there: it is locked before the first blob is judged, and nothing
+ * is judged without it.
+ */
+export const isBooking = sql<boolean>`exists (select from booking)`;
+
+/** Blobs settled now, less those that were settled before and are wrong. */
+interface Judged extends Settled {
   readonly bad: readonly CorruptBlob[];
+  readonly isBooked: boolean;
 }
 
 /**
- * Judges a set of blobs and books the outcome: incidents of wrong bytes, progress of the lane.
- * @param judging an update of blob_registry that returns path_id, size, expected, found, is_right
- *   and was_settled of each row that it changed
+ * Judges a set of blobs and books the outcome, by one statement that locks nothing of the lane:
+ * incidents of wrong bytes, progress in the row of the claim.
+ * @param judging an update of blob_registry where `isBooking`, which returns path_id, size, expected,
+ *   found, is_right and was_settled of each row that it changed
+ * @throws FENCED
  */
 export async function bookJudged(
   tx: Tx,
   lane: LaneKey,
   judging: RawBuilder<unknown>,
-): Promise<{ bad: readonly CorruptBlob[]; row: Replication }> {
+): Promise<Settled & { readonly bad: readonly CorruptBlob[] }> {
   // Only what is wrong comes back blob by blob: a row that is sent and read costs more than one
   // that is counted.
   const judged = await one(
     tx,
     sql<Judged>`
-      with judged as (
+      with booking as materialized (
+        select id
+        from claims
+        where id = ${lane.claim}
+        for no key update
+      ),
+      judged as (
         ${judging}
+      ),
+      outcome as (
+        select coalesce(sum(is_right::int - was_settled::int), 0)::int as files,
+          coalesce(sum(size * (is_right::int - was_settled::int)), 0)::bigint as bytes,
+          coalesce(
+            json_agg(
+              json_build_object(
+                'path', ${pathOf(sql`path_id`)},
+                'expected', encode(expected, 'hex'),
+                'found', coalesce(encode(found, 'hex'), 'nothing')
+              )
+              order by path_id
+            ) filter (where not is_right),
+            '[]'
+          ) as bad
+        from judged
+      ),
+      booked as (
+        update claims c
+        set files = c.files + outcome.files,
+          bytes = c.bytes + outcome.bytes
+        from outcome, booking
+        where c.id = booking.id
+        returning c.id
       )
-      select coalesce(sum(is_right::int - was_settled::int), 0)::int as files,
-        coalesce(sum(size * (is_right::int - was_settled::int)), 0)::bigint as bytes,
-        coalesce(
-          json_agg(
-            json_build_object(
-              'path', ${pathOf(sql`path_id`)},
-              'expected', encode(expected, 'hex'),
-              'found', coalesce(encode(found, 'hex'), 'nothing')
-            )
-            order by path_id
-          ) filter (where not is_right),
-          '[]'
-        ) as bad
-      from judged`,
+      select files, bytes, bad, exists (select from booked) as "isBooked"
+      from outcome`,
   );
-  const { bad, ...settled } = judged!;
-  for (const blob of bad) await recordCorrupt(tx, lane, blob);
-  return { bad, row: await moveProgress(tx, lane, settled) };
+  const { isBooked, ...outcome } = judged!;
+  if (!isBooked) throw overtaken('this lane', lane);
+  for (const blob of outcome.bad) await recordCorrupt(tx, lane, blob);
+  return outcome;
 }
 
 /** An incident: the site holds other bytes than the catalog says. The repair follows. */

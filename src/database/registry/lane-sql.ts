@@ -1,18 +1,19 @@
 /**
  * SQL that several statements on the registry share: states of a blob, members of the generation
- * of a lane, and whether a claim is dead.
+ * of a lane.
  *
  * The registry (`blob_registry`) says what each site has, and is also the plan: one row per site
  * and immutable path. All distributions of an archive share the rows of a site, so every write is
  * conditional on the claim of its own attempt (or, for a blob that is only read, on the ETag that
- * was read), and on the lane's fence: a late result changes nothing. Claims are for efficiency;
- * what keeps bytes safe are the conditions on the writes at the site.
+ * was read), and on the row of that claim: a late result changes nothing. Claims are for
+ * efficiency; what keeps bytes safe are the conditions on the writes at the site.
  *
  * Aliases mean the same in every statement of this folder:
  *
  * | alias | row of | |
  * |---|---|---|
  * | `r` | `blob_registry` | a path at the site, and its claim |
+ * | `c` | `claims` | of an attempt that is at work |
  * | `m` | `snapshot_blobs` | a member of the lane's generation |
  * | `b` | `blobs` | the blob that the catalog wants there |
  * | `p` | `paths` | its path |
@@ -110,24 +111,3 @@ export const blobOf = (id: RawBuilder<unknown>): RawBuilder<unknown> => sql`
 /** The path with this id, as a value; row by row, as `blobOf`. */
 export const pathOf = (id: RawBuilder<unknown>): RawBuilder<unknown> =>
   sql`(select p.path from paths p where p.id = ${id})`;
-
-/**
- * Of `r`: that its claim is dead. It is older than our attempt, and no started lane of another
- * distribution (`o`) at this site holds its fence. Fences move with every attempt, failure and
- * cancel; a lane at rest keeps its last one, which may be the millisecond of another lane's dead
- * attempt. A newer claim is left alone: a lane came after us, or ours is the attempt overtaken.
- */
-export const isDead = (lane: LaneKey): RawBuilder<unknown> => sql`
-  (
-    r.attempt < ${lane.attempt}
-    and not exists (
-      select 1
-      from distribution_replications o
-      join debian_distributions d on d.id = o.distribution_id
-      where o.site_id = r.site_id
-        and o.fence = r.attempt
-        and o.state = 'started'
-        and o.distribution_id <> ${lane.distributionId}
-        and not d.removed
-    )
-  )`;

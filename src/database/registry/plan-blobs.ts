@@ -3,7 +3,7 @@ import { sql, type RawBuilder } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import { sha256FromBytes } from '../../domain/sha256.ts';
-import { holdFence } from '../fence.ts';
+import { holdClaim, IS_FREE } from '../claims.ts';
 import { lockArchiveShared } from '../locks.ts';
 import { type Tx } from '../orm.ts';
 import { type LaneKey } from '../replication-row.ts';
@@ -14,7 +14,6 @@ import {
   atSite,
   FAILED,
   from,
-  isDead,
   members,
   PENDING,
   PRUNING,
@@ -37,7 +36,7 @@ const MANY = 5_000;
  */
 export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number; bytes: number }> {
   await lockArchiveShared(tx, await archiveOf(tx, lane));
-  await holdFence(tx, lane);
+  await holdClaim(tx, lane);
 
   await refusePruned(tx, lane);
   const candidates = await findCandidates(tx, lane);
@@ -217,7 +216,7 @@ const findConflict = (
         or w.names is not null
         or not (
           r.state in (${PENDING}, ${FAILED})
-          or (r.state = ${STARTED} and ${isDead(lane)})
+          or (r.state = ${STARTED} and ${IS_FREE})
         )
       order by "isGoing", p.path
       limit 1`,

@@ -5,15 +5,16 @@
 import { sql } from 'kysely';
 
 import type { Replication } from '../../domain/replication.ts';
-import { fenced, holdFence } from '../fence.ts';
+import { endClaim, holdLane } from '../claims.ts';
 import type { Database, Tx } from '../orm.ts';
-import { readReplication, REPLICATION_COLUMNS, type LaneKey } from '../replication-row.ts';
+import { readReplication, type LaneKey } from '../replication-row.ts';
+import { counted, writeLane } from '../replications/write-lane.ts';
 import { one } from '../sql.ts';
 import { atSite, members } from './lane-sql.ts';
 
 /** Counts the members and those that are settled, and writes it as the lane's progress. */
 export async function recount(tx: Tx, lane: LaneKey): Promise<{ files: number; bytes: number }> {
-  const counted = await one(
+  const found = await one(
     tx,
     sql<{ files: number; bytes: number }>`
       with counted as (
@@ -35,43 +36,26 @@ export async function recount(tx: Tx, lane: LaneKey): Promise<{ files: number; b
         and site_id = ${lane.siteId}
       returning files_total as files, bytes_total as bytes`,
   );
-  return counted ?? { files: 0, bytes: 0 };
+  return found ?? { files: 0, bytes: 0 };
 }
 
 /**
- * Counts again, for when another lane finished some of our blobs, or some were found wrong.
+ * The step ends, or its slice: its claim goes, and what it still claims is free.
+ * @param counting `anew`: all members, for when another lane finished some of our blobs, or some
+ *   were found wrong
  * @throws FENCED
  */
-export function countProgress(db: Database, lane: LaneKey): Promise<Replication> {
+export function endStep(
+  db: Database,
+  lane: LaneKey,
+  counting: 'anew' | 'own' = 'own',
+): Promise<Replication> {
   return db.transaction(async (tx) => {
-    await holdFence(tx, lane);
-    await recount(tx, lane);
+    await holdLane(tx, lane);
+    const settled = await endClaim(tx, lane);
+    if (counting === 'anew') await recount(tx, lane);
+    else if (settled.files !== 0 || settled.bytes !== 0)
+      await writeLane(tx, lane, counted(settled));
     return readReplication(tx, lane);
   });
-}
-
-/**
- * Moves the lane's progress by what was settled, or found wrong.
- * @returns its row
- */
-export async function moveProgress(
-  tx: Tx,
-  lane: LaneKey,
-  by: { readonly files: number; readonly bytes: number },
-): Promise<Replication> {
-  const row = await one(
-    tx,
-    sql<Replication>`
-      update distribution_replications r
-      set files_done = r.files_done + ${by.files},
-        bytes_done = r.bytes_done + ${by.bytes}
-      from replication_sites s, debian_distributions d
-      where r.distribution_id = ${lane.distributionId}
-        and r.site_id = ${lane.siteId}
-        and s.id = r.site_id
-        and d.id = r.distribution_id
-      returning ${REPLICATION_COLUMNS}`,
-  );
-  if (row === null) throw fenced('the replication was removed');
-  return row;
 }

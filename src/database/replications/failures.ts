@@ -3,6 +3,7 @@ import type { EntityData } from '@mikro-orm/postgresql';
 
 import { printableReport, ruleOf, type ErrorReport } from '../../domain/errors.ts';
 import type { Replication } from '../../domain/replication.ts';
+import { dropClaims, laterFence } from '../claims.ts';
 import type { DistributionReplication } from '../entities/distribution-replication.ts';
 import { recordEvent, recordIncident } from '../incidents.ts';
 import type { Database, Tx } from '../orm.ts';
@@ -11,29 +12,32 @@ import { later } from '../sql.ts';
 import { lockLane, type LockedLane } from './lock.ts';
 import { rollUp } from './roll-up.ts';
 import { backoffOf, retryAfterOf } from './waits.ts';
-import { from, isPublishing, to, writeLane } from './write-lane.ts';
+import { counted, from, isPublishing, to, writeLane } from './write-lane.ts';
 
 /**
  * The lane waits until `retry_at`, longer with every failure in a row; parked (null) where a person
  * has to act. Its generation is unpinned unless a publication is open. SUPERSEDED with a newer
  * generation at hand: on to that one at once, not counted as a failure. A cancelled lane stays
  * cancelled.
- * @param attempt scheduled time of the activity that records it: the fence moves there, so that
- *   what still runs changes nothing
+ * @param ticket the newest that the workflow holds, null: none. The fence moves beyond it, so that what
+ *   still runs changes nothing. Where the fence is beyond it already, another step began, or this
+ *   failure is on record: nothing changes
  * @returns the lane's row; null: no such pair
  */
 export function recordFailure(
   db: Database,
   at: LaneAt,
   report: ErrorReport,
-  attempt: number,
+  ticket: number | null,
 ): Promise<Replication | null> {
   return db.transaction(async (tx) => {
     const lane = await lockLane(tx, at);
     if (lane === null) return null;
+    if (ticket !== null && lane.fence > ticket) return readReplication(tx, lane);
     const publishing = await isPublishing(tx, lane);
     const released = {
-      fence: Math.max(lane.fence, attempt),
+      ...counted(await dropClaims(tx, lane)),
+      fence: laterFence(ticket),
       pinnedGeneration: publishing ? lane.pinned : null,
     };
     if (report.code === 'SUPERSEDED' && !publishing && lane.desired > (lane.pinned ?? 0))

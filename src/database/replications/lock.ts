@@ -42,25 +42,36 @@ export interface LockedLane extends LaneIds {
   readonly retryCount: number;
 }
 
+type LaneRow = Omit<LockedLane, 'distribution'>;
+
 /**
- * The distribution, then the lane's row, which is read as it is once the lock is granted. Every
- * other table was read as it was before the wait: what is needed of those is read by a statement of
- * its own (isPublishing). Null: no such pair.
+ * The distribution, then the lane's row, by one statement: the first lock is taken before the second
+ * row is looked for. The lane is read as it is once the lock is granted. Every other table was read
+ * as it was before the wait: what is needed of those is read by a statement of its own
+ * (isPublishing). Null: no such pair.
  */
 export async function lockLane(tx: Tx, at: LaneAt): Promise<LockedLane | null> {
-  const distribution = await lockDistribution(tx, at.distribution);
-  if (distribution === null) return null;
-  const lane = await one(
+  const found = await one(
     tx,
-    sql<Omit<LockedLane, 'distribution'>>`
-      select r.distribution_id as "distributionId", r.site_id as "siteId",
+    sql<LockedDistribution & LaneRow>`
+      with d as materialized (
+        select id, poll_interval_ms, failure_count, tuning
+        from debian_distributions
+        where name = ${at.distribution}
+        for no key update
+      )
+      select d.id, d.poll_interval_ms as "pollIntervalMs", d.failure_count as "failureCount",
+        d.tuning,
+        r.distribution_id as "distributionId", r.site_id as "siteId",
         r.desired_generation as desired, r.pinned_generation as pinned,
         r.served_generation as served, r.state, r.cancel_requested as "cancelRequested", r.fence,
         r.retry_count as "retryCount"
-      from distribution_replications r
-      where r.distribution_id = ${distribution.id}
-        and r.site_id = (select id from replication_sites where name = ${at.site})
-      for no key update`,
+      from d
+      join distribution_replications r on r.distribution_id = d.id
+      where r.site_id = (select id from replication_sites where name = ${at.site})
+      for no key update of r`,
   );
-  return lane && { distribution, ...lane };
+  if (found === null) return null;
+  const { id, pollIntervalMs, failureCount, tuning, ...lane } = found;
+  return { distribution: { id, pollIntervalMs, failureCount, tuning }, ...lane };
 }

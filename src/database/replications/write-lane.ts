@@ -6,6 +6,7 @@ import {
   type ReplicationEvent,
   type ReplicationState,
 } from '../../domain/replication.ts';
+import type { Settled } from '../claims.ts';
 import { DistributionReplication } from '../entities/distribution-replication.ts';
 import { Publication } from '../entities/publication.ts';
 import type { Tx } from '../orm.ts';
@@ -47,3 +48,12 @@ export async function isPublishing({ em }: Tx, lane: LaneIds): Promise<boolean> 
   const { distributionId: distribution, siteId: site } = lane;
   return (await em.count(Publication, { distribution, site, publishedAt: null })) > 0;
 }
+
+/** Columns that take over what claims had settled that have ended. */
+export const counted = ({ files, bytes }: Settled): EntityData<DistributionReplication> =>
+  files === 0 && bytes === 0
+    ? {}
+    : {
+        filesDone: raw('files_done + ?', [files]),
+        bytesDone: raw('bytes_done + ?', [bytes]),
+      };

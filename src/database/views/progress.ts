@@ -4,6 +4,7 @@ import { sql } from 'kysely';
 import type { ErrorReport } from '../../domain/errors.ts';
 import type { ReplicationState } from '../../domain/replication.ts';
 import { type Database } from '../orm.ts';
+import { BYTES_DONE, FILES_DONE } from '../replication-row.ts';
 import { ms, all } from '../sql.ts';
 
 export interface LaneProgress {
@@ -33,9 +34,9 @@ export const readProgress = (database: Database, distribution: string): Promise<
         coalesce(r.pinned_generation, r.desired_generation) as generation,
         r.state,
         r.paused,
-        r.files_done as "filesDone",
+        ${FILES_DONE} as "filesDone",
         r.files_total as "filesTotal",
-        r.bytes_done as "bytesDone",
+        ${BYTES_DONE} as "bytesDone",
         r.bytes_total as "bytesTotal",
         ${ms('r.retry_at')} as "retryAt",
         r.retry_count as "retryCount",

@@ -5,6 +5,7 @@ import type { ErrorCode, ErrorReport } from '../../domain/errors.ts';
 import type { ReplicationState, ReplicationStatus } from '../../domain/replication.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { SYNCED } from '../registry/lane-sql.ts';
+import { BYTES_DONE, FILES_DONE } from '../replication-row.ts';
 import { readStaleness } from '../replications/stale-releases.ts';
 import { ms, all } from '../sql.ts';
 
@@ -136,9 +137,9 @@ const readSites = (tx: Tx, distributionId: number): Promise<SiteStatus[]> =>
         r.window_ms as "windowMs",
         r.state,
         r.paused,
-        r.files_done as "filesDone",
+        ${FILES_DONE} as "filesDone",
         r.files_total as "filesTotal",
-        r.bytes_done as "bytesDone",
+        ${BYTES_DONE} as "bytesDone",
         r.bytes_total as "bytesTotal",
         counts.members, counts.synced, counts.verified,
         ${ms('counts.oldest')} as "verifiedAt",

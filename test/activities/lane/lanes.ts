@@ -47,18 +47,16 @@ export interface Site {
   readonly publicUrl: string;
 }
 
-let lastAttempt = Date.now();
-
-/** Runs work as the worker would: with an attempt later than all before, unless one is given. */
+/** Runs work as the worker would: as the first attempt of its activity, unless one is given. */
 export function inActivity<T>(
   work: () => Promise<T>,
   options: { attempt?: number; signal?: AbortSignal; heartbeat?: () => void } = {},
 ): Promise<T> {
-  const attempt = options.attempt ?? (lastAttempt += 1);
+  const { attempt = 1 } = options;
   const signal = options.signal ?? new AbortController().signal;
   const nothing = {} as any;
   const context = new Context(
-    { currentAttemptScheduledTimestampMs: attempt } as any,
+    { attempt } as any,
     new Promise<never>(() => {}),
     signal,
     options.heartbeat ?? (() => {}),

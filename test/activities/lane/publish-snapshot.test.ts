@@ -7,6 +7,7 @@ import { sql } from 'kysely';
 import { applyCommand } from '../../../src/database/replications/commands.ts';
 import type { RepoPath } from '../../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../../src/site/site-store.ts';
+import { replicationOf } from '../../support/replication-of.ts';
 import { rotAt } from '../../support/rot.ts';
 import { counting, Killed, meddling, mortal } from '../stores.ts';
 import { aPackage, code, inActivity, startLanes, type Lanes } from './lanes.ts';
@@ -188,19 +189,23 @@ test('a publication goes on in a newer attempt; the older one changes nothing', 
     { store: lanes.site().store, database: lanes.database },
     { at: 2, when: 'after' },
   );
+  const at = { distribution: 'bookworm', site: 'fra' };
+  const { ticket } = await replicationOf(lanes.database.read, at);
+  const input = { ...at, generation, ticket: ticket! };
+  const dead = lanes.activities({ ...stores(victim.store), database: victim.database });
 
   await assert.rejects(
-    publish(lanes, generation, { ...stores(victim.store), database: victim.database }),
+    inActivity(() => dead.publishSnapshot(input), { attempt: 2 }),
     Killed,
   );
   await assert.rejects(
-    inActivity(
-      () =>
-        lanes.activities().publishSnapshot({ distribution: 'bookworm', site: 'fra', generation }),
-      { attempt: 1 },
-    ),
+    inActivity(() => lanes.activities().publishSnapshot(input), { attempt: 1 }),
     (error) => code(error) === 'FENCED',
   );
+  const older = await inActivity(() =>
+    lanes.activities().publishSnapshot({ ...input, ticket: ticket! - 1_000 }),
+  );
+  assert.deepEqual([older.stale, older.row.publishing], [true, true]);
 
   await sql`
         update publications set started_at = started_at - interval '1 hour'

@@ -20,10 +20,16 @@ const poolOf = (lanes: Lanes, generation: number, name: string) =>
     (file) => file.kind === 'pool' && file.path.includes(`/${name}_`),
   )!.path;
 const claimed = async (lanes: Lanes) => {
+  // What no attempt at work claims is open, as pending is.
   const { rows } = await sql<{ state: number; count: number }>`
-    select state, count(*) from blob_registry group by state order by state`.execute(
-    lanes.database.read.kysely,
-  );
+    select case
+        when r.state = 1 and not exists (select from claims c where c.id = r.claim) then 0
+        else r.state
+      end as state,
+      count(*)
+    from blob_registry r
+    group by 1
+    order by 1`.execute(lanes.database.read.kysely);
   return new Map(rows.map((row) => [row.state, row.count]));
 };
 

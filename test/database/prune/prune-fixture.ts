@@ -6,8 +6,12 @@ import { sql } from 'kysely';
 import { readSite } from '../../../src/database/configuration/sites.ts';
 import { type Database } from '../../../src/database/orm.ts';
 import { markUnneeded } from '../../../src/database/prune/mark-unneeded.ts';
-import { bookGone, claimMarked } from '../../../src/database/prune/marked-blobs.ts';
-import { loadPrune, startPrune } from '../../../src/database/prune/prunes.ts';
+import {
+  bookGone,
+  claimMarked,
+  type PruneClaim,
+} from '../../../src/database/prune/marked-blobs.ts';
+import { loadPrune, startDeleting, startPrune } from '../../../src/database/prune/prunes.ts';
 import { all, one, run } from '../../../src/database/sql.ts';
 import { aDatabase, capture, serve } from '../lanes-fixture.ts';
 
@@ -54,15 +58,21 @@ export async function countOf(db: Database, table: string): Promise<number> {
 
 export const marked = (db: Database, siteId: number) => pathsAt(db, siteId, PRUNING);
 
-let attempt = 5_000_000;
+/** An attempt begins to delete, and ends those before. */
+export async function deleting(db: Database, site = FRA): Promise<PruneClaim> {
+  const begun = await startDeleting(db, site, null, 1);
+  if ('stale' in begun) throw new Error('a newer one has begun');
+  return begun;
+}
 
 /** A whole run; the site is taken to delete everything. @returns the paths that went */
 export async function prune(db: Database, siteId: number): Promise<string[]> {
   await loadPrune(db, FRA);
   await startPrune(db, siteId);
   await markUnneeded(db, siteId);
-  const gone = await claimMarked(db, siteId, (attempt += 1), 10_000);
-  await bookGone(db, siteId, attempt, gone);
+  const claim = await deleting(db);
+  const gone = await claimMarked(db, claim, 10_000);
+  await bookGone(db, claim, gone);
   return gone.map((blob) => blob.path as string).sort();
 }
 

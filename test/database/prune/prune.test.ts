@@ -9,7 +9,11 @@ import { type Database } from '../../../src/database/orm.ts';
 import { keptGenerations } from '../../../src/database/prune/kept-generations.ts';
 import { markRows, markUnneeded } from '../../../src/database/prune/mark-unneeded.ts';
 import { bookFound, bookGone, claimMarked } from '../../../src/database/prune/marked-blobs.ts';
-import { loadPrune } from '../../../src/database/prune/prunes.ts';
+import {
+  loadPrune,
+  recordPruneFailure,
+  startDeleting,
+} from '../../../src/database/prune/prunes.ts';
 import { previewPrune } from '../../../src/database/prune/unneeded-blobs.ts';
 import { openPublication } from '../../../src/database/publications/publications.ts';
 import { barrier } from '../../../src/database/registry/barrier.ts';
@@ -18,9 +22,17 @@ import { all, one, run } from '../../../src/database/sql.ts';
 import { LIMITS } from '../../../src/domain/limits.ts';
 import { refusesWith } from '../../support/refuses-with.ts';
 import { capture, claim, plan, serve, settle, start } from '../lanes-fixture.ts';
-import { FRA, keep, marked, pathsAt, prune, PRUNING, served, sparing } from './prune-fixture.ts';
-
-let attempt = 5_000_000;
+import {
+  deleting,
+  FRA,
+  keep,
+  marked,
+  pathsAt,
+  prune,
+  PRUNING,
+  served,
+  sparing,
+} from './prune-fixture.ts';
 
 test('a site loses what it stopped serving, and nothing that it serves', async (t) => {
   const { db, fra, sin } = await sparing(t);
@@ -165,7 +177,8 @@ test('a blob needed again while it is deleted is written over that version', asy
   const { db, fra } = await sparing(t);
   await served(db, 'stable', ['1', '2']);
   await markUnneeded(db, fra);
-  const [claimed] = await claimMarked(db, fra, (attempt += 1), 10);
+  const pruning = await deleting(db);
+  const [claimed] = await claimMarked(db, pruning, 10);
   assert.equal(claimed?.path, 'pool/1.deb');
 
   const lane = await start(db, 'stable', await capture(db, 'stable', { 'pool/1.deb': '1' }));
@@ -178,8 +191,8 @@ test('a blob needed again while it is deleted is written over that version', asy
     toWrite.map(({ path, badEtag }) => [path, badEtag]),
     [['pool/1.deb', claimed.etag]],
   );
-  assert.equal(await bookFound(db, fra, attempt, claimed.pathId, '"other"'), false);
-  await bookGone(db, fra, attempt, [claimed]);
+  assert.equal(await bookFound(db, pruning, claimed.pathId, '"other"'), false);
+  await bookGone(db, pruning, [claimed]);
   assert.ok((await pathsAt(db, fra)).includes('pool/1.deb'));
 });
 
@@ -187,7 +200,8 @@ test('other bytes at a path wait until prune has deleted, without an operator', 
   const { db, fra } = await sparing(t);
   await served(db, 'stable', ['1', '2']);
   await markUnneeded(db, fra);
-  const gone = await claimMarked(db, fra, (attempt += 1), 10);
+  const pruning = await deleting(db);
+  const gone = await claimMarked(db, pruning, 10);
   const generation = await capture(db, 'stable', { 'pool/1.deb': 'other bytes' });
   const planning = async (wanted: number) => {
     const lane = await start(db, 'stable', wanted);
@@ -195,7 +209,7 @@ test('other bytes at a path wait until prune has deleted, without an operator', 
   };
 
   await assert.rejects(planning(generation), refusesWith('NOT_VERIFIED'));
-  await bookGone(db, fra, attempt, gone);
+  await bookGone(db, pruning, gone);
   assert.equal((await planning(generation)).files, 1);
 
   await run(db.read, sql`update distribution_replications set pinned_generation = null`);
@@ -341,12 +355,38 @@ test('rows that a killed run marked, claimed or deleted are booked by the next',
   const { db, fra } = await sparing(t);
   await served(db, 'stable', ['1', '2', '3']);
   await markUnneeded(db, fra);
-  assert.equal((await claimMarked(db, fra, (attempt += 1), 1)).length, 1);
+  const killed = await deleting(db);
+  assert.equal((await claimMarked(db, killed, 1)).length, 1);
 
-  const claimed = await claimMarked(db, fra, (attempt += 1), 10);
+  const next = await deleting(db);
+  const claimed = await claimMarked(db, next, 10);
   assert.equal(claimed.length, 2);
-  await bookGone(db, fra, attempt - 1, claimed);
+  await assert.rejects(claimMarked(db, killed, 1), refusesWith('FENCED'));
+  await bookGone(db, killed, claimed);
   assert.equal((await marked(db, fra)).length, 2, 'a late one books nothing');
-  await bookGone(db, fra, attempt, claimed);
+  await bookGone(db, next, claimed);
   assert.deepEqual(await pathsAt(db, fra), ['pool/3.deb', 'pool/all.deb']);
+});
+
+test('slices of a prune are ordered by ticket, and a failure counts once', async (t) => {
+  const { db } = await sparing(t);
+  const { ticket } = await loadPrune(db, FRA);
+  const row = await loadPrune(db, FRA);
+  const begun = await startDeleting(db, FRA, row.ticket!, 1);
+  assert.ok('claim' in begun);
+
+  const late = await startDeleting(db, FRA, ticket!, 1);
+  assert.ok('stale' in late && late.stale.ticket! > row.ticket!);
+  await assert.rejects(startDeleting(db, FRA, row.ticket!, 1), refusesWith('FENCED'));
+  const report = { code: 'SITE_UNREACHABLE', message: '' } as const;
+  await recordPruneFailure(db, FRA, report, row.ticket!);
+  await recordPruneFailure(db, FRA, report, row.ticket!);
+
+  const failed = await one(
+    db.read,
+    sql<{ count: number }>`
+    select failure_count as count from prunes`,
+  );
+  assert.equal(failed!.count, 1);
+  await assert.rejects(claimMarked(db, begun, 1), refusesWith('FENCED'));
 });

@@ -4,18 +4,15 @@ import test from 'node:test';
 
 import { sql } from 'kysely';
 
-import type { Database } from '../../../src/database/orm.ts';
+import { connectDatabase, type Database } from '../../../src/database/orm.ts';
 import { openPublication } from '../../../src/database/publications/publications.ts';
 import { assertSettled, barrier, openBlobs } from '../../../src/database/registry/barrier.ts';
 import { blobsToChecksum, recordChecksums } from '../../../src/database/registry/checksums.ts';
-import {
-  claimBlobs,
-  failBlobs,
-  finishBlobs,
-  releaseBlobs,
-} from '../../../src/database/registry/claims.ts';
+import { claimBlobs, failBlobs, finishBlobs } from '../../../src/database/registry/claims.ts';
 import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
+import { endStep } from '../../../src/database/registry/progress.ts';
 import { verifiedSitesOf } from '../../../src/database/registry/verified-sites.ts';
+import { readReplication } from '../../../src/database/replication-row.ts';
 import { all, one, run } from '../../../src/database/sql.ts';
 import { refusesWith } from '../../support/refuses-with.ts';
 import {
@@ -31,23 +28,14 @@ import {
   start,
 } from '../lanes-fixture.ts';
 
-test('a dead claim is free although a lane at rest began in the same millisecond', async (t) => {
+test('what the version before had claimed, by the time of an attempt, is free', async (t) => {
   const db = await aDatabase(t);
   const generation = await capture(db, 'stable', files(3));
-  await capture(db, 'testing', files(3));
-  const dead = await plan(db, 'stable', generation);
-  await claim(db, dead);
-  await start(db, 'testing', 1, 'fra', dead.attempt);
+  await plan(db, 'stable', generation);
+  await run(db.read, sql`update blob_registry set state = 1, attempt = ${Date.now()}`);
 
   const next = await start(db, 'stable', generation);
-  assert.equal((await claim(db, next)).length, 0, 'the other lane may have claimed them');
-  await run(
-    db.read,
-    sql`
-      update distribution_replications
-      set state = 'synced'
-      where fence = ${dead.attempt}`,
-  );
+
   assert.equal((await claim(db, next)).length, 3);
 });
 
@@ -83,7 +71,7 @@ test('two lanes that share a pool never claim the same file; one waits', async (
   );
 });
 
-test('a live attempt of another lane keeps its claims until its fence moves', async (t) => {
+test('an attempt of another lane keeps its claims while it is at work', async (t) => {
   const db = await aDatabase(t);
   const generation = await capture(db, 'stable', files(2));
   const dying = await plan(db, 'stable', generation);
@@ -91,7 +79,7 @@ test('a live attempt of another lane keeps its claims until its fence moves', as
   const testing = await plan(db, 'testing', await capture(db, 'testing', files(2)));
   assert.equal((await claim(db, testing)).length, 0);
 
-  await start(db, 'stable', generation, 'fra', dying.attempt + 10_000);
+  await start(db, 'stable', generation);
 
   assert.equal((await claim(db, testing)).length, 2);
 });
@@ -110,10 +98,11 @@ test('an attempt takes over the claims of the one before, whose late result is v
     refusesWith('FENCED'),
   );
   await assert.rejects(claim(db, dead), refusesWith('FENCED'));
-  await releaseBlobs(db, dead);
+  await assert.rejects(endStep(db, dead), refusesWith('FENCED'));
 
   assert.deepEqual(await barrier(db.read, lane), { members: 1, unsettled: 1, unplanned: 0 });
-  const row = await finishBlobs(db, lane, [read(blob!)]);
+  await finishBlobs(db, lane, [read(blob!)]);
+  const row = await readReplication(db.read, lane);
   assert.deepEqual(
     [row.filesDone, row.filesTotal, row.bytesDone, row.bytesTotal],
     [1, 1, SIZE, SIZE],
@@ -121,16 +110,45 @@ test('an attempt takes over the claims of the one before, whose late result is v
   assert.equal((await barrier(db.read, lane)).unsettled, 0);
 });
 
-test('only what was claimed is finished: a released row stays open', async (t) => {
+test('only what was claimed is finished: what an ended slice had claimed stays open', async (t) => {
   const db = await aDatabase(t);
-  const lane = await plan(db, 'stable', await capture(db, 'stable', files(1)));
-  const [blob] = await claim(db, lane);
-  await releaseBlobs(db, lane);
+  const generation = await capture(db, 'stable', files(2));
+  const lane = await plan(db, 'stable', generation);
+  const [one, other] = await claim(db, lane);
+  await finishBlobs(db, lane, [read(one!)]);
+  const row = await endStep(db, lane);
 
-  const row = await finishBlobs(db, lane, [read(blob!)]);
+  await assert.rejects(finishBlobs(db, lane, [read(other!)]), refusesWith('FENCED'));
 
-  assert.equal(row.filesDone, 0);
+  assert.deepEqual([row.filesDone, row.bytesDone], [1, SIZE]);
+  assert.deepEqual((await readReplication(db.read, lane)).filesDone, 1);
   assert.equal((await barrier(db.read, lane)).unsettled, 1);
+  const next = await start(db, 'stable', generation);
+  assert.deepEqual(
+    (await claim(db, next)).map(({ pathId }) => pathId),
+    [other!.pathId],
+  );
+});
+
+test('booking waits for nothing that holds the row of the lane', async (t) => {
+  const db = await aDatabase(t);
+  const lane = await plan(db, 'stable', await capture(db, 'stable', files(2)));
+  const [one, other] = await claim(db, lane);
+  const session = await connectDatabase(db.orm.config.get('clientUrl')!);
+  t.after(() => session.close());
+
+  await session.read.kysely.transaction().execute(async (tx) => {
+    await sql`select from distribution_replications for update`.execute(tx);
+    const booked = finishBlobs(db, lane, [read(one!)]);
+    const late = new Promise((resolve) => setTimeout(resolve, 5_000, 'it waits').unref());
+    assert.deepEqual(await Promise.race([booked, late]), { files: 1, bytes: SIZE });
+  });
+
+  assert.equal((await readReplication(db.read, lane)).filesDone, 1);
+  const next = await start(db, 'stable', lane.generation);
+  assert.equal((await readReplication(db.read, lane)).filesDone, 1, 'counted once');
+  await assert.rejects(finishBlobs(db, lane, [read(other!)]), refusesWith('FENCED'));
+  assert.equal((await claim(db, next)).length, 1);
 });
 
 test('wrong bytes are open for repair under their ETag, and fail in the end', async (t) => {
@@ -247,7 +265,8 @@ test('checksum reads what is due, or all on command; bad blobs go back to sync',
     { ...read(asked[1]!, digestOf('rot')), etag: asked[1]!.etag },
     { pathId: asked[2]!.pathId, blobId: asked[2]!.blobId, etag: asked[2]!.etag, checksum: null },
   ];
-  const { bad, row } = await recordChecksums(db, lane, found);
+  const { bad } = await recordChecksums(db, lane, found);
+  const row = await readReplication(db.read, lane);
 
   assert.deepEqual(
     bad.map((blob) => blob.path).toSorted(),
@@ -324,13 +343,13 @@ for (const [which, prepare] of Object.entries(STALE)) {
     for (let behind = 0; ;) {
       const blobs = await claimBlobs(db, lane, set, 1e9, behind);
       if (blobs.length === 0) break;
-      const row = await finishBlobs(
+      const settled = await finishBlobs(
         db,
         lane,
         blobs.map((blob) => read(blob)),
       );
       behind = blobs.at(-1)!.pathId;
-      assert.equal(row.filesDone % set, 0);
+      assert.equal(settled.files % set, 0);
     }
     const copied = await rowsRead(db);
     const asked = Date.now() + 60_000;

@@ -3,12 +3,14 @@ import { after, test } from 'node:test';
 
 import { sql } from 'kysely';
 
-import { connectDatabase } from '../../../src/database/orm.ts';
+import { replicateTo } from '../../../src/database/configuration/replicate-to.ts';
+import { connectDatabase, type Database } from '../../../src/database/orm.ts';
 import type { LaneAt } from '../../../src/database/replication-row.ts';
 import {
   finishReplication,
   startAttempt,
-  beginVerify,
+  type Begun,
+  type Stale,
 } from '../../../src/database/replications/attempts.ts';
 import { applyCommand } from '../../../src/database/replications/commands.ts';
 import { recordFailure } from '../../../src/database/replications/failures.ts';
@@ -79,7 +81,38 @@ const openIncidents = async ({ db }: Fixture) =>
     )
   ).rows;
 
-const rowOf = ({ db }: Fixture, at: LaneAt) => replicationOf(db.read, at);
+/** Without its ticket, which is another whenever it is read. */
+const rowOf = async ({ db }: Fixture, at: LaneAt): Promise<Replication> => {
+  const { ticket: _, ...row } = await replicationOf(db.read, at);
+  return row;
+};
+
+/** Later than all that a database of a test issues by itself. */
+const ticketOf = (number: number): number => 1e14 + 1_000 * number;
+
+const started = new WeakMap<Database, Map<string, Begun>>();
+
+const begin = (
+  db: Database,
+  at: LaneAt,
+  generation: number,
+  number: number,
+  step: { attempt?: number; takesVerify?: boolean } = {},
+): Promise<Begun | Stale> =>
+  startAttempt(db, at, { generation, ticket: ticketOf(number), attempt: 1, ...step });
+
+/** An attempt that begins well, with the ticket of this number. */
+async function start(...args: Parameters<typeof begin>): Promise<Begun> {
+  const [db, { site }, , number] = args;
+  const begun = await begin(...args);
+  if ('stale' in begun) throw new Error(`the ticket ${number} is stale`);
+  const ofDatabase = started.get(db) ?? new Map<string, Begun>();
+  started.set(db, ofDatabase.set(`${site} ${number}`, begun));
+  return begun;
+}
+
+const finish = (db: Database, at: LaneAt, number: number): Promise<Replication> =>
+  finishReplication(db, at, started.get(db)!.get(`${at.site} ${number}`)!.key);
 
 const facts = ({ state, pinned, retryCount, code }: Replication) => ({
   state,
@@ -88,35 +121,132 @@ const facts = ({ state, pinned, retryCount, code }: Replication) => ({
   code,
 });
 
-test('an attempt takes the fence only if it is newer, and pins its generation', async () => {
-  const { db } = await captured();
+test('a ticket that is older than another that came is answered with the row, and changes nothing', async () => {
+  const fixture = await captured();
+  const { db } = fixture;
 
-  const { row } = await startAttempt(db, FRA, 1, 200);
+  const { row } = await start(db, FRA, 1, 200);
+  const before = await rowOf(fixture, FRA);
+  const late = await begin(db, FRA, 1, 199);
+  const ofAnother = await begin(db, FRA, 2, 300);
 
   assert.deepEqual(facts(row), { state: 'started', pinned: 1, retryCount: 0, code: null });
-  await assert.rejects(startAttempt(db, FRA, 1, 200), refusesWith('FENCED'));
-  await assert.rejects(startAttempt(db, FRA, 1, 199), refusesWith('FENCED'));
-  await assert.rejects(
-    startAttempt(db, FRA, 2, 300),
-    refusesWith('FENCED'),
-    'another generation than the pinned one',
+  for (const begun of [late, ofAnother]) {
+    assert.ok('stale' in begun);
+    const { ticket, ...stale } = begun.stale;
+    assert.deepEqual(stale, before);
+    assert.ok(ticket! > ticketOf(200));
+  }
+  assert.equal((await start(db, FRA, 1, 201)).row.state, 'started');
+});
+
+test('of attempts of one step the later counts, in whatever sequence they begin', async () => {
+  const fixture = await captured();
+  const { db } = fixture;
+  const first = await start(db, FRA, 1, 200);
+
+  await assert.rejects(begin(db, FRA, 1, 200), refusesWith('FENCED'), 'the same attempt, twice');
+  await start(db, FRA, 1, 200, { attempt: 3 });
+  await assert.rejects(begin(db, FRA, 1, 200, { attempt: 2 }), refusesWith('FENCED'));
+  await serve(fixture, 1);
+
+  await assert.rejects(finishReplication(db, FRA, first.key), refusesWith('FENCED'));
+  assert.equal((await finish(db, FRA, 200)).state, 'synced');
+});
+
+test('a fence from a clock that was a year ahead wedges nothing', async () => {
+  const fixture = await captured();
+  const { db } = fixture;
+  const year = 365 * 24 * 60 * 60_000;
+  await sql`update distribution_replications set fence = ${Date.now() + 1_000 * year}`.execute(
+    db.read.kysely,
   );
-  assert.equal((await startAttempt(db, FRA, 1, 201)).row.state, 'started');
+
+  // A workflow that decided on a row from before is told of the row as it is, and goes on with it.
+  const stale = await startAttempt(db, FRA, { generation: 1, ticket: 3e12, attempt: 1 });
+  assert.ok('stale' in stale);
+  const { ticket } = stale.stale;
+  const begun = await startAttempt(db, FRA, { generation: 1, ticket: ticket!, attempt: 1 });
+  assert.ok('row' in begun);
+  const failed = await recordFailure(db, FRA, report('SITE_STALLED'), begun.row.ticket!);
+  const cancelled = await applyCommand(db, FRA, { want: 'cancel' }, failed!.ticket!);
+  const retried = await applyCommand(db, FRA, { want: 'retry' }, cancelled!.ticket!);
+  const next = await startAttempt(db, FRA, {
+    generation: 1,
+    ticket: retried!.ticket!,
+    attempt: 1,
+  });
+
+  assert.deepEqual([failed!.state, cancelled!.state], ['failed', 'cancelled']);
+  assert.ok('row' in next);
+});
+
+test('a step of a run that began before there were tickets works as the newest', async () => {
+  const fixture = await captured();
+  const { db } = fixture;
+  const without = { generation: 1, ticket: null, attempt: 1 };
+  const first = await startAttempt(db, FRA, without);
+  const second = await startAttempt(db, FRA, without);
+  await serve(fixture, 1);
+
+  assert.ok('key' in first && 'key' in second);
+  await assert.rejects(finishReplication(db, FRA, first.key), refusesWith('FENCED'));
+  assert.equal((await finishReplication(db, FRA, second.key)).state, 'synced');
+});
+
+test('a failure counts once, and only while no newer step has begun', async () => {
+  const fixture = await captured();
+  const { db } = fixture;
+  await start(db, FRA, 1, 200);
+
+  const once = await recordFailure(db, FRA, report('SITE_STALLED'), ticketOf(200));
+  const twice = await recordFailure(db, FRA, report('SITE_STALLED'), ticketOf(200));
+  await start(db, FRA, 1, 300);
+  const late = await recordFailure(db, FRA, report('SITE_STALLED'), ticketOf(200));
+
+  assert.deepEqual([once!.retryCount, twice!.retryCount, late!.retryCount], [1, 1, 1]);
+  assert.equal(late!.state, 'started');
+  assert.deepEqual(await openIncidents(fixture), [{ code: 'SITE_STALLED', times: 1 }]);
+});
+
+test('a step that was scheduled before a failure or a cancel does not begin any more', async () => {
+  for (const end of [
+    (db: Database) => recordFailure(db, FRA, report('SITE_STALLED'), ticketOf(200)),
+    (db: Database) => applyCommand(db, FRA, { want: 'cancel' }, ticketOf(200)),
+  ]) {
+    const { db } = await captured();
+    await end(db);
+
+    assert.ok('stale' in (await begin(db, FRA, 1, 200)));
+  }
+});
+
+test('a replication that was removed and came back is not worked on by what came before', async () => {
+  const fixture = await captured();
+  const { db, distributionId } = fixture;
+  const { row, key } = await start(db, FRA, 1, 0);
+  const siteId = key.siteId;
+  await db.transaction((tx) => replicateTo(tx, distributionId, []));
+  await assert.rejects(finishReplication(db, FRA, key), refusesWith('NAME_UNKNOWN'));
+  await db.transaction((tx) => replicateTo(tx, distributionId, [siteId]));
+
+  await assert.rejects(finishReplication(db, FRA, key), refusesWith('FENCED'));
+  assert.equal(row.state, 'started');
 });
 
 test('a late result changes nothing behind a newer attempt, a failure or a cancel', async () => {
   for (const overtake of [
-    (fixture: Fixture) => startAttempt(fixture.db, FRA, 1, 300),
-    (fixture: Fixture) => recordFailure(fixture.db, FRA, report('SITE_STALLED'), 300),
-    (fixture: Fixture) => applyCommand(fixture.db, FRA, { want: 'cancel' }, 300),
+    (fixture: Fixture) => start(fixture.db, FRA, 1, 300),
+    (fixture: Fixture) => recordFailure(fixture.db, FRA, report('SITE_STALLED'), ticketOf(300)),
+    (fixture: Fixture) => applyCommand(fixture.db, FRA, { want: 'cancel' }, ticketOf(300)),
   ]) {
     const fixture = await captured();
-    await startAttempt(fixture.db, FRA, 1, 200);
+    await start(fixture.db, FRA, 1, 200);
     await serve(fixture, 1);
     await overtake(fixture);
     const before = await rowOf(fixture, FRA);
 
-    await assert.rejects(finishReplication(fixture.db, FRA, 1, 200), refusesWith('FENCED'));
+    await assert.rejects(finish(fixture.db, FRA, 200), refusesWith('FENCED'));
 
     assert.deepEqual(await rowOf(fixture, FRA), before);
   }
@@ -124,11 +254,11 @@ test('a late result changes nothing behind a newer attempt, a failure or a cance
 
 test('a failed lane waits longer each time, is unpinned, and its incident is counted', async () => {
   const fixture = await captured();
-  await startAttempt(fixture.db, FRA, 1, 100);
+  await start(fixture.db, FRA, 1, 100);
 
-  const first = await recordFailure(fixture.db, FRA, report('SITE_UNREACHABLE'), 110);
-  await startAttempt(fixture.db, FRA, 1, 200);
-  const second = await recordFailure(fixture.db, FRA, report('SITE_UNREACHABLE'), 210);
+  const first = await recordFailure(fixture.db, FRA, report('SITE_UNREACHABLE'), ticketOf(110));
+  await start(fixture.db, FRA, 1, 200);
+  const second = await recordFailure(fixture.db, FRA, report('SITE_UNREACHABLE'), ticketOf(210));
 
   assert.deepEqual(facts(first!), {
     state: 'failed',
@@ -149,7 +279,7 @@ test('Retry-After is waited out', async () => {
     fixture.db,
     FRA,
     report('SITE_THROTTLED', { retryAfterMs: 1_800_000 }),
-    110,
+    ticketOf(110),
   );
 
   assert.ok(row!.retryAt! - Date.now() > 1_700_000);
@@ -158,8 +288,8 @@ test('Retry-After is waited out', async () => {
 test('what needs a person parks the lane and fails the distribution until retry', async () => {
   const fixture = await captured();
 
-  const parked = await recordFailure(fixture.db, FRA, report('SITE_DENIED'), 100);
-  const retried = await applyCommand(fixture.db, FRA, { want: 'retry' }, 200);
+  const parked = await recordFailure(fixture.db, FRA, report('SITE_DENIED'), ticketOf(100));
+  const retried = await applyCommand(fixture.db, FRA, { want: 'retry' }, ticketOf(200));
 
   assert.equal(parked!.retryAt, null);
   assert.equal(parked!.distributionStatus, 'failed');
@@ -169,11 +299,11 @@ test('what needs a person parks the lane and fails the distribution until retry'
 
 test('a publication that opens while a failure or a cancel waits stays pinned', async () => {
   for (const overtake of [
-    (fixture: Fixture) => recordFailure(fixture.db, FRA, report('STALLED'), 300),
-    (fixture: Fixture) => applyCommand(fixture.db, FRA, { want: 'cancel' }, 300),
+    (fixture: Fixture) => recordFailure(fixture.db, FRA, report('STALLED'), ticketOf(300)),
+    (fixture: Fixture) => applyCommand(fixture.db, FRA, { want: 'cancel' }, ticketOf(300)),
   ]) {
     const fixture = await captured();
-    await startAttempt(fixture.db, FRA, 1, 200);
+    await start(fixture.db, FRA, 1, 200);
     const waits = async () =>
       (
         await sql`select from pg_stat_activity where wait_event_type = 'Lock'`.execute(
@@ -200,12 +330,12 @@ test('a publication that opens while a failure or a cancel waits stays pinned', 
 
 test('SUPERSEDED goes on to the newer generation, or is a failure without one', async () => {
   const fixture = await captured();
-  await startAttempt(fixture.db, FRA, 1, 100);
+  await start(fixture.db, FRA, 1, 100);
 
-  const alone = await recordFailure(fixture.db, FRA, report('SUPERSEDED'), 110);
-  await startAttempt(fixture.db, FRA, 1, 200);
+  const alone = await recordFailure(fixture.db, FRA, report('SUPERSEDED'), ticketOf(110));
+  await start(fixture.db, FRA, 1, 200);
   await capture(fixture, 2);
-  const newer = await recordFailure(fixture.db, FRA, report('SUPERSEDED'), 210);
+  const newer = await recordFailure(fixture.db, FRA, report('SUPERSEDED'), ticketOf(210));
 
   assert.equal(alone!.state, 'failed');
   assert.deepEqual(facts(newer!), {
@@ -219,13 +349,13 @@ test('SUPERSEDED goes on to the newer generation, or is a failure without one', 
 
 test('an open publication keeps its generation pinned, whatever happens', async () => {
   const fixture = await captured();
-  await startAttempt(fixture.db, FRA, 1, 100);
+  await start(fixture.db, FRA, 1, 100);
   await openPublication(fixture, 1);
 
   const rows = [
-    await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 110),
-    await applyCommand(fixture.db, FRA, { want: 'cancel' }, 120),
-    await applyCommand(fixture.db, FRA, { paused: true }, 130),
+    await recordFailure(fixture.db, FRA, report('SITE_STALLED'), ticketOf(110)),
+    await applyCommand(fixture.db, FRA, { want: 'cancel' }, ticketOf(120)),
+    await applyCommand(fixture.db, FRA, { paused: true }, ticketOf(130)),
   ];
   await capture(fixture, 2);
   rows.push(await rowOf(fixture, FRA));
@@ -238,50 +368,46 @@ test('a cancel while a publication is open takes effect behind it', async () => 
   await sql`update distribution_replications set pinned_generation = 1`.execute(
     fixture.db.read.kysely,
   );
-  await startAttempt(fixture.db, FRA, 1, 100);
+  await start(fixture.db, FRA, 1, 100);
   await openPublication(fixture, 1);
 
-  const cancelled = await applyCommand(fixture.db, FRA, { want: 'cancel' }, 110);
-  await startAttempt(fixture.db, FRA, 1, 200);
+  const cancelled = await applyCommand(fixture.db, FRA, { want: 'cancel' }, ticketOf(110));
+  await start(fixture.db, FRA, 1, 200);
   await serve(fixture, 1);
-  const finished = await finishReplication(fixture.db, FRA, 1, 200);
+  const finished = await finish(fixture.db, FRA, 200);
 
   assert.equal(cancelled!.state, 'started');
   assert.deepEqual([finished.state, finished.served, finished.pinned], ['cancelled', 1, null]);
-  await assert.rejects(startAttempt(fixture.db, FRA, 2, 300), refusesWith('CANCELLED'));
+  await assert.rejects(start(fixture.db, FRA, 2, 300), refusesWith('CANCELLED'));
 });
 
 test('a lane finishes only what is served, behind an ended publication', async () => {
   const fixture = await captured();
-  await startAttempt(fixture.db, FRA, 1, 100);
+  await start(fixture.db, FRA, 1, 100);
 
-  await assert.rejects(
-    finishReplication(fixture.db, FRA, 1, 100),
-    refusesWith('FENCED'),
-    'nothing is served',
-  );
+  await assert.rejects(finish(fixture.db, FRA, 100), refusesWith('FENCED'), 'nothing is served');
   await openPublication(fixture, 1);
   await sql`update distribution_replications set served_generation = 1`.execute(
     fixture.db.read.kysely,
   );
   await assert.rejects(
-    finishReplication(fixture.db, FRA, 1, 100),
+    finish(fixture.db, FRA, 100),
     refusesWith('FENCED'),
     'the publication is open',
   );
   await serve(fixture, 1);
 
-  assert.equal((await finishReplication(fixture.db, FRA, 1, 100)).state, 'synced');
+  assert.equal((await finish(fixture.db, FRA, 100)).state, 'synced');
 });
 
 test('a finished lane is pending where a newer generation waits; incidents end', async () => {
   const fixture = await captured();
-  await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 50);
-  await startAttempt(fixture.db, FRA, 1, 100);
+  await recordFailure(fixture.db, FRA, report('SITE_STALLED'), ticketOf(50));
+  await start(fixture.db, FRA, 1, 100);
   await capture(fixture, 2);
   await serve(fixture, 1);
 
-  const row = await finishReplication(fixture.db, FRA, 1, 100);
+  const row = await finish(fixture.db, FRA, 100);
 
   assert.deepEqual(
     [...Object.values(facts(row)), row.served, row.target],
@@ -292,14 +418,13 @@ test('a finished lane is pending where a newer generation waits; incidents end',
 
 test('verify is done by the chain that read behind it, not by the one under way', async () => {
   const fixture = await captured();
-  await startAttempt(fixture.db, FRA, 1, 100);
-  await applyCommand(fixture.db, FRA, { verify: true }, 110);
+  await start(fixture.db, FRA, 1, 100);
+  await applyCommand(fixture.db, FRA, { verify: true }, ticketOf(110));
   await serve(fixture, 1);
 
-  const underWay = await finishReplication(fixture.db, FRA, 1, 100);
-  await startAttempt(fixture.db, FRA, 1, 200);
-  await beginVerify(fixture.db, FRA, 200);
-  const behind = await finishReplication(fixture.db, FRA, 1, 200);
+  const underWay = await finish(fixture.db, FRA, 100);
+  await start(fixture.db, FRA, 1, 200, { takesVerify: true });
+  const behind = await finish(fixture.db, FRA, 200);
 
   assert.notEqual(underWay.verifyRequestedAt, null);
   assert.equal(behind.verifyRequestedAt, null);
@@ -307,13 +432,15 @@ test('verify is done by the chain that read behind it, not by the one under way'
 
 test('verify is taken up by the attempt that holds the fence, and by no other', async () => {
   const fixture = await captured();
-  await applyCommand(fixture.db, FRA, { verify: true }, 50);
-  await startAttempt(fixture.db, FRA, 1, 100);
-  await startAttempt(fixture.db, FRA, 1, 200);
+  await applyCommand(fixture.db, FRA, { verify: true }, ticketOf(50));
+  await start(fixture.db, FRA, 1, 200);
 
-  await assert.rejects(beginVerify(fixture.db, FRA, 100), refusesWith('FENCED'));
+  assert.ok('stale' in (await begin(fixture.db, FRA, 1, 100, { takesVerify: true })));
+  assert.equal(await takenAt(fixture), null);
+  const { row } = await start(fixture.db, FRA, 1, 300, { takesVerify: true });
 
-  assert.notEqual(await beginVerify(fixture.db, FRA, 200), null);
+  assert.notEqual(row.verifyRequestedAt, null);
+  assert.notEqual(await takenAt(fixture), null);
 });
 
 for (const seed of [1, 2, 3])
@@ -333,24 +460,29 @@ for (const seed of [1, 2, 3])
       // another millisecond than whatever was asked before
       while ((await readDatabaseClock(db)) === before);
       waiting.add({ asked: tick, clock: await readDatabaseClock(db) });
-      await applyCommand(db, FRA, { verify: true }, 0);
+      await applyCommand(db, FRA, { verify: true }, ticketOf(0));
     };
     const chain = async (asks: () => boolean, fails: boolean): Promise<void> => {
       const maybeAsk = async (): Promise<void> => (asks() ? ask() : undefined);
-      await startAttempt(db, FRA, 1, (attempt += 10));
+      await start(db, FRA, 1, (attempt += 10));
       await maybeAsk();
       for (let slices = 0; slices < 3; slices += 1) {
         tick += 1;
-        await startAttempt(db, FRA, 1, (attempt += 10));
-        if ((await beginVerify(db, FRA, attempt)) !== null) readingSince ??= tick;
+        const { row } = await start(db, FRA, 1, (attempt += 10), { takesVerify: true });
+        if (row.verifyRequestedAt !== null) readingSince ??= tick;
         tick += 1;
         await maybeAsk();
         // an order sends the chain back to its first step
         if (readingSince === null && waiting.size > 0) slices = 0;
       }
       if (fails)
-        return void (await recordFailure(db, FRA, report('SITE_STALLED'), (attempt += 10)));
-      await finishReplication(db, FRA, 1, attempt);
+        return void (await recordFailure(
+          db,
+          FRA,
+          report('SITE_STALLED'),
+          ticketOf((attempt += 10)),
+        ));
+      await finish(db, FRA, attempt);
       const toldAt = await answeredAt(fixture);
       for (const request of waiting) {
         const { asked, clock } = request;
@@ -376,6 +508,13 @@ for (const seed of [1, 2, 3])
     assert.equal((await rowOf(fixture, FRA)).verifyRequestedAt, null);
   });
 
+const takenAt = async ({ db }: Fixture): Promise<number | null> =>
+  (
+    await sql<{
+      at: number | null;
+    }>`select ${ms('verify_taken_at')} as at from distribution_replications`.execute(db.read.kysely)
+  ).rows[0]!.at;
+
 const answeredAt = async ({ db }: Fixture): Promise<number | null> =>
   (
     await sql<{
@@ -389,11 +528,11 @@ test('lanes that finish together leave success, however they meet', async () => 
   const fixture = await captured(SITES);
   const lanes = SITES.map((site) => ({ distribution: DISTRIBUTION, site }));
   for (const round of [100, 200, 300]) {
-    await Promise.all(lanes.map((at) => startAttempt(fixture.db, at, 1, round)));
+    await Promise.all(lanes.map((at) => start(fixture.db, at, 1, round)));
     assert.equal((await loadRoster(fixture.db, DISTRIBUTION)).status, 'pending');
     for (const { site } of lanes) await serve(fixture, 1, site);
 
-    await Promise.all(lanes.map((at) => finishReplication(fixture.db, at, 1, round)));
+    await Promise.all(lanes.map((at) => finish(fixture.db, at, round)));
 
     assert.equal((await loadRoster(fixture.db, DISTRIBUTION)).status, 'success');
   }
@@ -401,10 +540,10 @@ test('lanes that finish together leave success, however they meet', async () => 
 
 test('success needs an enabled site, and asks no disabled one', async () => {
   const fixture = await captured(['fra', 'sin']);
-  await startAttempt(fixture.db, FRA, 1, 100);
+  await start(fixture.db, FRA, 1, 100);
   await serve(fixture, 1);
 
-  const one = await finishReplication(fixture.db, FRA, 1, 100);
+  const one = await finish(fixture.db, FRA, 100);
   await sql`update replication_sites set enabled = false where name = 'sin'`.execute(
     fixture.db.read.kysely,
   );
@@ -500,7 +639,7 @@ test('tuning overrides the waits, one by one', async () => {
   });
   fixtures.push(fixture);
 
-  const failed = await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 100);
+  const failed = await recordFailure(fixture.db, FRA, report('SITE_STALLED'), ticketOf(100));
   const roster = await loadRoster(fixture.db, DISTRIBUTION);
 
   assert.ok(failed!.retryAt! <= Date.now() + 20);
@@ -520,6 +659,6 @@ test('the roster of a distribution that was removed, or never was, has no lanes'
   for (const roster of [removed, gone])
     assert.deepEqual([roster.removed, roster.replications], [true, []]);
   assert.ok(gone.rev > removed.rev && removed.rev > before.rev);
-  assert.equal(await recordFailure(fixture.db, FRA, report('SITE_STALLED'), 100), null);
-  assert.equal(await applyCommand(fixture.db, FRA, { paused: true }, 100), null);
+  assert.equal(await recordFailure(fixture.db, FRA, report('SITE_STALLED'), ticketOf(100)), null);
+  assert.equal(await applyCommand(fixture.db, FRA, { paused: true }, ticketOf(100)), null);
 });
