@@ -436,7 +436,8 @@ export async function aWorld(t: TestContext, options: WorldOptions = {}): Promis
   return world;
 }
 
-const placeOf = ({ accountUrl, container: { containerName }, variable }: WorldSite) => ({
+/** As a configuration names it. */
+export const placeOf = ({ accountUrl, container: { containerName }, variable }: WorldSite) => ({
   account_url: accountUrl,
   container: containerName,
   public_url: `${accountUrl}/${containerName}`,
