@@ -17,7 +17,7 @@ export const distributionStart = (distribution: string) => ({
   workflowIdConflictPolicy: 'USE_EXISTING' as const,
   staticSummary: `keeps the sites of ${distribution} at the newest release`,
   staticDetails: [
-    'Signals `pause`, `resume`, `retry`, `cancel` and `verify` act on every site, or with the input',
+    'Signals `pause`, `resume`, `retry`, `cancel`, `verify` act on every site, or with the input',
     '`{"site": "NAME"}` on one; `distributionChanged` looks at the archive now. They are what the',
     'commands of the same names send. Terminating this workflow loses nothing: a worker starts it',
     `again within a minute. Read on in ${messages.RUNBOOK}.`,

@@ -138,8 +138,7 @@ async function startFleet(options: WorkerOptions, client: Client) {
   const { temporal, activities, log, graceMs } = options;
   const { namespace, ...connectionOptions } = temporal;
   const connection = await connectNative(connectionOptions);
-  const interceptors = { activity: [logSubject] };
-  const ALL = {
+  const shared = {
     connection,
     namespace,
     activities,
@@ -147,47 +146,39 @@ async function startFleet(options: WorkerOptions, client: Client) {
     dataConverter: DATA_CONVERTER,
     maxHeartbeatThrottleInterval: '1s', // a cancel reaches an activity with its heartbeat
     shutdownGraceTime: graceMs,
-    interceptors,
+    interceptors: { activity: [logSubject] },
   } as const;
   const others = new Map<string, Polling>();
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
-
   const run = (worker: Worker): Polling => {
     const ended = worker.run();
     ended.catch(failed.reject);
     return { worker, ended };
   };
-  let main: Polling;
-  try {
-    const create = (codePath: string): Promise<Worker> =>
-      Worker.create({ ...ALL, taskQueue: QUEUE, workflowBundle: { codePath } });
-    main = run(
-      await (options.codePath === undefined
-        ? withWorkflowBundle(create)
-        : create(options.codePath)),
+  const pollQueue = async (queue: string, slots: number): Promise<Polling> =>
+    run(
+      await Worker.create({
+        ...shared,
+        taskQueue: queue,
+        maxConcurrentActivityTaskExecutions: slots,
+        activityTaskPollerBehavior: POLLERS,
+      }),
     );
-  } catch (error) {
+
+  const main = await pollMain(options.codePath, (codePath) =>
+    Worker.create({ ...shared, taskQueue: QUEUE, workflowBundle: { codePath } }),
+  ).then(run, async (error: unknown) => {
     await connection.close();
     throw error;
-  }
+  });
   return {
     ended: Promise.race([main.ended, failed.promise]),
     stopMain: () => end(main),
     async adjust(queues: ReadonlyMap<string, number>): Promise<void> {
       for (const [queue, slots] of queues) {
         if (others.has(queue) || main.worker.getState() !== 'RUNNING') continue;
-        others.set(
-          queue,
-          run(
-            await Worker.create({
-              ...ALL,
-              taskQueue: queue,
-              maxConcurrentActivityTaskExecutions: slots,
-              activityTaskPollerBehavior: POLLERS,
-            }),
-          ),
-        );
+        others.set(queue, await pollQueue(queue, slots));
         log.info({ queue }, 'polls a queue');
       }
       for (const [queue, polling] of others) {
@@ -206,6 +197,12 @@ async function startFleet(options: WorkerOptions, client: Client) {
     },
   };
 }
+
+/** The worker of workflows and bookkeeping, with the bundle that is given or one of its own. */
+const pollMain = (
+  codePath: string | undefined,
+  create: (codePath: string) => Promise<Worker>,
+): Promise<Worker> => (codePath === undefined ? withWorkflowBundle(create) : create(codePath));
 
 function end({ worker }: Polling): void {
   if (worker.getState() === 'RUNNING') worker.shutdown(); // throws in any other state

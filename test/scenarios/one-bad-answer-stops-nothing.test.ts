@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { sql } from 'kysely';
-import { pino } from 'pino';
+import type { pino } from 'pino';
 
 import { failing } from '../../activities/failure.ts';
 import { run } from '../../src/database/sql.ts';
@@ -89,7 +89,7 @@ function decoded(text: string): unknown {
   }
 }
 
-test('an archive that says what cannot be stored is refused, and its next release arrives', async (t) => {
+test('what cannot be stored is refused, and the next release of the archive arrives', async (t) => {
   const lines: string[] = [];
   const log = createLog({ level: 'info', into: { write: (line) => void lines.push(line) } });
   const world = await aServingWorld(t, { log });

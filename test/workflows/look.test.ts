@@ -133,7 +133,7 @@ test('without a worker a look is queued, and NO_WORKER says so', async () => {
 });
 
 for (const times of [1, 2])
-  test(`a failed look is answered though PostgreSQL refuses its record ${times} times`, async () => {
+  test(`a failed look is answered though its record is refused ${times} times`, async () => {
     const name = `refused-${times}`;
     h.world.add(name, []);
     await look(h.client, name);

@@ -1,4 +1,4 @@
-/** Signals as they come: with arguments that cannot be read, and for sites that have no lane yet. */
+/** Signals as they come: with unreadable arguments, and for sites that have no lane yet. */
 import { deepEqual, equal } from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 

@@ -321,7 +321,7 @@ test('a site that is added later gets a worker and a lane', async () => {
   await h.synced('later', 'fra', 'syd');
 });
 
-test('a report that PostgreSQL refuses is recorded by its code, and no other lane sees it', async () => {
+test('a report that PostgreSQL refuses is recorded by its code, and no lane waits', async () => {
   h.world.add('refused', ['fra', 'sin']);
   h.world.fail('syncBlobs', 'refused', 'sin', 'SITE_UNREACHABLE');
   h.world.fail('recordFailure', 'refused', 'sin', 'DATABASE_REFUSED');

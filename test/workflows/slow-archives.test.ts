@@ -21,7 +21,7 @@ before(async () => {
 });
 after(() => h.stop());
 
-test('while five archives are held, another one is looked at, and commands are answered', async () => {
+test('while five archives are held, another is looked at, and commands are answered', async () => {
   const holds = HELD.map(({ archive, name }) => {
     h.world.add(name, [], {}, archive);
     return h.world.hold('captureSnapshot', name);
