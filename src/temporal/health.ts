@@ -2,7 +2,7 @@
 import { WorkflowNotFoundError, type Client } from '@temporalio/client';
 
 import { DebgeoError } from '../domain/errors.ts';
-import { bounded } from '../domain/limits.ts';
+import { printable } from '../domain/text.ts';
 import { call } from './connection.ts';
 
 export interface Stuck {
@@ -45,7 +45,7 @@ export async function examineWorkflow(
     .map(({ activityType, attempt, lastFailure }) => ({
       activity: activityType?.name ?? 'an activity',
       attempt: Number(attempt),
-      failure: bounded(lastFailure?.message ?? 'it did not say why'),
+      failure: printable(lastFailure?.message ?? 'it did not say why'),
     }));
 }
 
@@ -83,7 +83,7 @@ async function lastTaskFailure(
     for (const event of answer.history?.events ?? []) {
       if (event.workflowTaskCompletedEventAttributes) return null;
       const failed = event.workflowTaskFailedEventAttributes;
-      if (failed) return bounded(failed.failure?.message ?? 'it did not say why');
+      if (failed) return printable(failed.failure?.message ?? 'it did not say why');
       if (event.workflowTaskTimedOutEventAttributes) return 'the worker did not end it in time';
     }
     if (!answer.nextPageToken?.length) return null;

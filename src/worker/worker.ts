@@ -144,10 +144,10 @@ async function startFleet(options: WorkerOptions, client: Client) {
     activities,
     identity: client.options.identity,
     dataConverter: DATA_CONVERTER,
-    maxHeartbeatThrottleInterval: '1s', // a cancel reaches an activity with its heartbeat
+    maxHeartbeatThrottleInterval: '1s' as const, // a cancel reaches an activity with its heartbeat
     shutdownGraceTime: graceMs,
     interceptors: { activity: [logSubject] },
-  } as const;
+  };
   const others = new Map<string, Polling>();
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined);
