@@ -158,8 +158,11 @@ export const BLOB_TRANSITIONS = {
   release: { from: ['started'], to: 'pending' },
   corrupt: { from: ['synced'], to: 'pending' },
   plan: { from: ['failed', 'pruning'], to: 'pending' },
-  /** Other bytes are wanted at a path that never was verified here. */
-  replace: { from: ['pending', 'started', 'synced', 'failed'], to: 'pending' },
+  /**
+   * Other bytes are wanted at a path that never was verified here; `started` only where its attempt
+   * is over.
+   */
+  replace: { from: ['pending', 'started', 'failed'], to: 'pending' },
   /** No kept snapshot names it any more. `started` only where its attempt is dead. */
   prune: { from: ['pending', 'started', 'synced', 'failed'], to: 'pruning' },
 } as const satisfies Transitions<BlobState>;

@@ -8,17 +8,7 @@ import { lockArchiveShared } from '../locks.ts';
 import { type Tx } from '../orm.ts';
 import { type LaneKey } from '../replication-row.ts';
 import { all, one, run } from '../sql.ts';
-import {
-  to,
-  archiveOf,
-  atSite,
-  FAILED,
-  from,
-  members,
-  PENDING,
-  PRUNING,
-  STARTED,
-} from './lane-sql.ts';
+import { to, archiveOf, atSite, from, members, PRUNING, STARTED } from './lane-sql.ts';
 import { recount } from './progress.ts';
 
 /** So many candidates are no longer named one by one in the statements of a plan. */
@@ -40,34 +30,43 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
 
   await refusePruned(tx, lane);
   const candidates = await findCandidates(tx, lane);
-  await refuseConflicts(tx, lane, candidates);
-  await run(
-    tx,
-    sql`
-      update blob_registry r
-      set blob_id = b.id,
-        state = ${to('replace')},
-        retry_count = 0,
-        failure_code = null
-      from ${candidates}
-      where ${atSite(lane)}
-        and r.path_id = b.path_id
-        and r.blob_id <> b.id`,
-  );
+  if (candidates !== null) {
+    await planCandidates(tx, lane, candidates);
+    await refuseConflicts(tx, lane, candidates);
+  }
+
+  const planned = await recount(tx, lane);
+  if (planned.files === 0)
+    throw new DebgeoError(
+      'SNAPSHOT_EMPTY',
+      `generation ${lane.generation} has no member: 0 of 0 is not verified`,
+    );
+  return planned;
+}
+
+/**
+ * Judges and writes in one statement: between two, another lane may verify what a row holds, and
+ * publish it. What no row could be written for is a conflict, which the next statement finds.
+ */
+async function planCandidates(
+  tx: Tx,
+  lane: LaneKey,
+  candidates: RawBuilder<unknown>,
+): Promise<void> {
   // Before the insert: this waits for a row that prune is about to delete, and the insert plans it
   // anew when it is gone.
   await run(
     tx,
     sql`
       update blob_registry r
-      set state = ${to('plan')},
+      set blob_id = b.id,
+        state = case when r.blob_id = b.id then ${to('plan')} else ${to('replace')} end,
         failure_code = null,
         retry_count = 0
       from ${candidates}
       where ${atSite(lane)}
         and r.path_id = b.path_id
-        and r.blob_id = b.id
-        and ${from('plan')}`,
+        and case when r.blob_id = b.id then ${from('plan')} else ${isReplaceable(lane)} end`,
   );
   await run(
     tx,
@@ -84,22 +83,44 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
       order by b.path_id
       on conflict do nothing`,
   );
-
-  const planned = await recount(tx, lane);
-  if (planned.files === 0)
-    throw new DebgeoError(
-      'SNAPSHOT_EMPTY',
-      `generation ${lane.generation} has no member: 0 of 0 is not verified`,
-    );
-  return planned;
 }
+
+/**
+ * Of `r`: that it is free for other bytes. A path holds one digest until prune has deleted it, since
+ * a snapshot that is served, or in its grace, may name it. A row is free only if it was never
+ * verified (then no snapshot with it was published here), no lane works on it, and no other
+ * distribution at this site wants it: an archive replaces a file that it never had right.
+ */
+const isReplaceable = (lane: LaneKey): RawBuilder<boolean> => sql<boolean>`(
+  r.verified_at is null
+  and ${from('replace')}
+  and (r.state <> ${STARTED} or ${IS_FREE})
+  and not exists (select ${wantedByOthers(lane)})
+)`;
+
+/**
+ * To stand behind `select`: `from` and `where` of `d`, another distribution at this site whose lane
+ * (`x`) wants what `r` holds.
+ */
+const wantedByOthers = (lane: LaneKey): RawBuilder<unknown> => sql`
+  from snapshot_blobs o
+  join distribution_replications x
+    on x.distribution_id = o.distribution_id and x.site_id = r.site_id
+  join debian_distributions d on d.id = o.distribution_id
+  where o.blob_id = r.blob_id
+    and o.distribution_id <> ${lane.distributionId}
+    and not d.removed
+    and (
+      x.pinned_generation >= o.from_generation and x.pinned_generation < o.to_generation
+      or x.desired_generation >= o.from_generation and x.desired_generation < o.to_generation
+    )`;
 
 /**
  * To stand behind `from`; gives `m` and `b`: the members that the plan may change, found by one
  * pass over all of them, so that a small change costs little. Where they are many, all members: the
- * statements of the plan judge each row themselves.
+ * statements of the plan judge each row themselves. Null: none.
  */
-async function findCandidates(tx: Tx, lane: LaneKey): Promise<RawBuilder<unknown>> {
+async function findCandidates(tx: Tx, lane: LaneKey): Promise<RawBuilder<unknown> | null> {
   const rows = await all(
     tx,
     sql<{ id: number }>`
@@ -111,6 +132,7 @@ async function findCandidates(tx: Tx, lane: LaneKey): Promise<RawBuilder<unknown
         or ${from('plan')}
       limit ${MANY}`,
   );
+  if (rows.length === 0) return null;
   if (rows.length === MANY) return members(lane);
   return sql`
     unnest(${rows.map(({ id }) => id)}::bigint[]) m (blob_id)
@@ -173,13 +195,8 @@ async function refuseConflicts(
 }
 
 /**
- * A path holds one digest until prune has deleted it, since a snapshot that is served, or in its
- * grace, may name it. A row is free for other bytes only if it was never verified (then no snapshot
- * with it was published here), no lane works on it, and no other distribution at this site wants
- * it: an archive replaces a file that it never had right.
- *
- * In the statement, `h` is the blob that the site holds, and `w` has the names of the other
- * distributions whose lanes (`x`) want it.
+ * A candidate whose row still has other bytes after the plan was written. In the statement, `h` is
+ * the blob that the site holds, and `w` has the names of the other distributions that want it.
  */
 const findConflict = (
   tx: Tx,
@@ -200,24 +217,8 @@ const findConflict = (
       join paths p on p.id = r.path_id
       left join lateral (
         select string_agg(distinct d.name, ', ') as names
-        from snapshot_blobs o
-        join distribution_replications x
-          on x.distribution_id = o.distribution_id and x.site_id = r.site_id
-        join debian_distributions d on d.id = o.distribution_id
-        where o.blob_id = r.blob_id
-          and o.distribution_id <> ${lane.distributionId}
-          and not d.removed
-          and (
-            x.pinned_generation >= o.from_generation and x.pinned_generation < o.to_generation
-            or x.desired_generation >= o.from_generation and x.desired_generation < o.to_generation
-          )
+        ${wantedByOthers(lane)}
       ) w on true
-      where r.verified_at is not null
-        or w.names is not null
-        or not (
-          r.state in (${PENDING}, ${FAILED})
-          or (r.state = ${STARTED} and ${IS_FREE})
-        )
       order by "isGoing", p.path
       limit 1`,
   );

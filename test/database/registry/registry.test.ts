@@ -237,6 +237,42 @@ test('other bytes at a path that another distribution waits for are a conflict, 
   );
 });
 
+test('what is verified while a plan judges is not overwritten by it', async (t) => {
+  const db = await aDatabase(t);
+  await plan(db, 'stable', await capture(db, 'stable', { 'pool/a.deb': 'one' }));
+  await run(db.read, sql`update distribution_replications set pinned_generation = null`);
+  await capture(db, 'stable', { 'pool/b.deb': 'nothing wants a.deb here' });
+  const lane = await start(db, 'testing', await capture(db, 'testing', { 'pool/a.deb': 'two' }));
+  const other = await connectDatabase(db.orm.config.get('clientUrl')!);
+  t.after(() => other.close());
+  const waits = sql`select from pg_stat_activity where wait_event_type = 'Lock'`;
+
+  // The lane of another generation that names it has copied it, and books it at this moment.
+  const planning = await other.read.kysely.transaction().execute(async (booking) => {
+    await sql`
+      update blob_registry
+      set state = 2, verification_state = 2, verified_at = now(), etag = '"1"'
+      where path_id = (select id from paths where path = 'pool/a.deb')`.execute(booking);
+    const planned = db.transaction((tx) => planBlobs(tx, lane));
+    planned.catch(() => undefined);
+    while ((await all(other.read, waits)).length === 0) await new Promise(setImmediate);
+    return { planned };
+  });
+
+  await assert.rejects(planning.planned, refusesWith('PATH_CONFLICT'));
+  const rows = await all(
+    db.read,
+    sql<{ digest: string }>`
+      select encode(b.sha256, 'hex') as digest
+      from blob_registry r
+      join blobs b on b.id = r.blob_id
+      join paths p on p.id = r.path_id
+      where p.path = 'pool/a.deb'
+        and r.settled`,
+  );
+  assert.deepEqual(rows, [{ digest: digestOf('one') }]);
+});
+
 test('an archive may correct a file that no site ever had right', async (t) => {
   const db = await aDatabase(t);
   const first = await capture(db, 'stable', { 'pool/a.deb': 'never there' });
