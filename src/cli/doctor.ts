@@ -3,7 +3,8 @@
  * It writes one small blob per site, below `.debgeo/`, and removes it again; nothing else changes.
  * Exit 0: nothing is wrong; 1: something is; 4: the database does not answer.
  */
-import { listDistributions, listSiteQueues } from '../database/views/work.ts';
+import { siteWorkflowId, workflowId } from '../../workflows/messages.ts';
+import { listArchiveQueues, listDistributions, listSiteQueues } from '../database/views/work.ts';
 import { createDeps, type JoinedDeps } from '../deps.ts';
 import { queryStatus } from '../temporal/describe.ts';
 import { configOf, withTemporal, type Options } from './connect.ts';
@@ -11,7 +12,7 @@ import { examineArchive } from './doctor/archive.ts';
 import { examineSettings } from './doctor/database.ts';
 import { Findings } from './doctor/findings.ts';
 import { examineSite } from './doctor/site.ts';
-import { countPollers, examineTemporal, polling } from './doctor/temporal.ts';
+import { countPollers, examineTemporal, examineWorkflowOf, polling } from './doctor/temporal.ts';
 
 const DONE = 0;
 const FAILED = 1;
@@ -44,12 +45,16 @@ async function examineAll(
 ): Promise<void> {
   for (const { site, queue } of await listSiteQueues(deps.database)) {
     await examineSite(findings, deps, site);
-    if (hasTemporal)
-      await findings.check(`worker of ${site}`, () => countPollers(options, queue), polling);
+    if (!hasTemporal) continue;
+    await findings.check(`worker of ${site}`, () => countPollers(options, queue), polling);
+    await examineWorkflowOf(findings, options, siteWorkflowId(site));
   }
+  for (const { archive, queue } of hasTemporal ? await listArchiveQueues(deps.database) : [])
+    await findings.check(`worker of ${archive}`, () => countPollers(options, queue), polling);
   for (const distribution of await listDistributions(deps.database)) {
     await examineArchive(findings, deps, distribution);
     if (!hasTemporal) continue;
+    if (!(await examineWorkflowOf(findings, options, workflowId(distribution)))) continue;
     await findings.check(
       `workflow of ${distribution}`,
       () => withTemporal(options, (client) => queryStatus(client, distribution)),

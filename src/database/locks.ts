@@ -24,31 +24,45 @@ export async function lockArchiveForPrune(tx: Tx, archiveId: number): Promise<vo
   await run(tx, sql`select pg_advisory_xact_lock(${archiveId}::bigint)`);
 }
 
+/** What a configuration names. */
+export interface Named {
+  readonly archives: readonly string[];
+  readonly sites: readonly string[];
+  readonly distributions: readonly string[];
+}
+
 /** Any number, as long as nothing else locks it. */
 const APPLY = 727002;
 
 /**
- * Two applies at once would interleave: the second waits. Distributions, then their replications,
- * before any archive or site, because that is how captures and lanes come to the archives and sites
+ * Two applies at once would interleave: the second waits. Distributions that it names, or whose
+ * archive or site it names, then their replications, before any archive or site, because that is how captures and lanes come to the archives and sites
  * that they refer to. `no key update` lets a lane that holds its replication refer to its
  * distribution until it ends.
  */
-export async function lockForApply(tx: Tx, distributions: readonly string[]): Promise<void> {
+export async function lockForApply(tx: Tx, names: Named): Promise<void> {
   await run(tx, sql`select pg_advisory_xact_lock(${APPLY})`);
-  const named = sql`name = any(${[...distributions]}::text[])`;
+  const named = sql`(
+    d.name = any(${[...names.distributions]}::text[])
+    or d.archive_id in (select id from archives where name = any(${[...names.archives]}::text[]))
+    or exists (
+      select from distribution_replications r
+      join replication_sites s on s.id = r.site_id
+      where r.distribution_id = d.id
+        and s.name = any(${[...names.sites]}::text[])))`;
   await run(
     tx,
     sql`
-      select from debian_distributions
+      select from debian_distributions d
       where ${named}
-      order by id
+      order by d.id
       for no key update`,
   );
   await run(
     tx,
     sql`
       select from distribution_replications
-      where distribution_id in (select id from debian_distributions where ${named})
+      where distribution_id in (select d.id from debian_distributions d where ${named})
       order by distribution_id, site_id
       for update`,
   );

@@ -347,6 +347,17 @@ export const RULES = {
     'no distribution or site has this name, or the distribution is not replicated to this site',
     '`debgeo status` lists the names',
   ),
+  WORKFLOW_FAILING: {
+    then: 'person',
+    exit: 1,
+    cause:
+      'each workflow task of a distribution or site fails: the worker has another version than ' +
+      'the one that began the run, or a bug',
+    remedy:
+      'start workers of the version that began the run; or end the run by `temporal workflow ' +
+      'terminate --workflow-id distribution/DIST`: a worker starts the next one within a ' +
+      'minute, and it goes on from the rows',
+  },
   NO_WORKER: {
     then: 'person',
     exit: 4,
@@ -364,6 +375,12 @@ export const RULES = {
     exit: 1,
     cause: 'the database lacks migrations of this version',
     remedy: 'run `debgeo migrate`',
+  },
+  SCHEMA_NEWER: {
+    then: 'person',
+    exit: 1,
+    cause: 'the database was migrated by a newer version than this one',
+    remedy: 'start the version that migrated the database, or a newer one',
   },
   STACK_BUSY: usage(
     'the servers of this demo or of `npm run dev` run already in the same folder',

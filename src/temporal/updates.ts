@@ -17,6 +17,7 @@ import * as messages from '../../workflows/messages.ts';
 import type { site as siteWorkflow } from '../../workflows/site.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { GRPC, grpcCode, unreachable } from './connection.ts';
+import { examineWorkflow } from './health.ts';
 import { sendDistributionChanged, sendPrune } from './signals.ts';
 import { distributionStart, siteStart } from './starts.ts';
 
@@ -44,6 +45,7 @@ const PAUSE_MS = 300;
  * Looks at the archive now and waits for the capture that begins after this call.
  * @throws NO_WORKER when none takes it within `workerMs`; the look is queued as a signal then
  * @throws TEMPORAL_UNREACHABLE
+ * @throws WORKFLOW_FAILING when no task of the workflow succeeds
  * @throws STALLED when run after run ended while it was asked
  */
 export const look = (
@@ -55,6 +57,7 @@ export const look = (
     workflow: `distribution ${distribution}`,
     wanted: 'the look',
     workerMs,
+    workflowId: messages.workflowId(distribution),
     start: () =>
       client.workflow.startUpdateWithStart(messages.look, {
         startWorkflowOperation: new WithStartWorkflowOperation<typeof distributionWorkflow>(
@@ -70,6 +73,7 @@ export const look = (
  * Prunes a site now and waits for the prune that begins after this call.
  * @throws NO_WORKER when none takes it within `workerMs`; the prune is queued as a signal then
  * @throws TEMPORAL_UNREACHABLE
+ * @throws WORKFLOW_FAILING when no task of the workflow succeeds
  * @throws STALLED when run after run ended while it was asked
  */
 export const askPrune = (
@@ -81,6 +85,7 @@ export const askPrune = (
     workflow: `site ${site}`,
     wanted: 'the prune',
     workerMs,
+    workflowId: messages.siteWorkflowId(site),
     start: () =>
       client.workflow.startUpdateWithStart(messages.prune, {
         startWorkflowOperation: new WithStartWorkflowOperation<typeof siteWorkflow>(
@@ -97,6 +102,7 @@ interface Question<O> {
   readonly workflow: string;
   readonly wanted: string;
   readonly workerMs: number;
+  readonly workflowId: string;
   /** Resolves when a worker has taken the Update. */
   readonly start: () => Promise<{ result(): Promise<O> }>;
   /** The same wish as a signal, which waits for a worker. */
@@ -113,6 +119,7 @@ async function ask<O extends { readonly outcome: string }>(
   for (let asked = 1; ; asked += 1) {
     const answer = await askOnce(client, question);
     if (answer.outcome !== AGAIN.outcome) return answer as Final<O>;
+    await examineWorkflow(client, question.workflowId); // a task that fails ends an Update, too
     if (asked === ASKED_MAX)
       throw new DebgeoError(
         'STALLED',
@@ -125,7 +132,7 @@ async function ask<O extends { readonly outcome: string }>(
 /** One Update. A run that ends under it, in whatever way, answers `again`. */
 async function askOnce<O>(
   client: Client,
-  { wanted, workerMs, start, queue }: Question<O>,
+  { wanted, workerMs, workflowId, start, queue }: Question<O>,
 ): Promise<O | typeof AGAIN> {
   let isAccepted = false;
   try {
@@ -141,6 +148,7 @@ async function askOnce<O>(
     if (isAccepted || !(error instanceof WorkflowUpdateRPCTimeoutOrCancelledError))
       throw code === null ? error : unreachable(error);
     await queue(); // throws TEMPORAL_UNREACHABLE where the server was the reason
+    await examineWorkflow(client, workflowId);
     throw new DebgeoError('NO_WORKER', `queued; no worker polls ${messages.QUEUE}`, {
       expected: `a worker that takes ${wanted} within ${workerMs / 1000} s`,
       found: 'none',

@@ -146,6 +146,53 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     await sendCommand(h.client, 'retry', name);
     await h.synced(name, 'fra');
   },
+  async 'capped-attributes'(h, name) {
+    h.world.add(name, ['fra', 'sin']);
+    await sendDistributionChanged(h.client, name);
+    await h.synced(name, 'fra', 'sin');
+    await eventually('the last change is shown', async () => {
+      const query = `LaggingCount = 0 and WorkflowId = "${workflowId(name)}"`;
+      return (await h.client.workflow.count(query)).count === 1;
+    });
+  },
+  async 'early-command'(h, name) {
+    h.world.add(name, []);
+    await sendDistributionChanged(h.client, name);
+    await eventually('captured', () => h.world.count('captureSnapshot', name) === 1);
+    const hold = h.world.hold('captureSnapshot', name);
+    h.world.addSite(name, 'fra');
+    await sendDistributionChanged(h.client, name);
+    await hold.reached;
+    await sendCommand(h.client, 'pause', name, 'fra');
+    hold.release();
+    await eventually('paused', () => h.world.row(name, 'fra').paused);
+    await eventually('looked again', () => h.world.count('captureSnapshot', name) === 3);
+  },
+  async unreadable(h, name) {
+    h.world.add(name, ['fra']);
+    await sendDistributionChanged(h.client, name);
+    await h.synced(name, 'fra');
+    await h.client.workflowService.signalWorkflowExecution({
+      namespace: h.client.options.namespace,
+      workflowExecution: { workflowId: workflowId(name) },
+      signalName: 'pause',
+      input: {
+        payloads: [
+          { metadata: { encoding: Buffer.from('json/protobuf') }, data: Buffer.from('{}') },
+        ],
+      },
+    });
+    await look(h.client, name);
+  },
+  async 'moved-lane'(h, name) {
+    h.world.add(name, []);
+    h.world.addSite(name, 'fra', 'debgeo-site-gone');
+    await look(h.client, name);
+    await eventually('it waits', () => h.world.row(name, 'fra').state === 'started');
+    h.world.change(name, 'fra', { queue: 'debgeo-site-fra' });
+    await look(h.client, name);
+    await h.synced(name, 'fra');
+  },
   async removal(h, name) {
     h.world.add(name, ['fra']);
     await sendDistributionChanged(h.client, name);

@@ -5,6 +5,7 @@ import {
   describeServer,
   type ServerDescription,
 } from '../../temporal/describe.ts';
+import { examineWorkflow } from '../../temporal/health.ts';
 import { duration } from '../amount.ts';
 import { withTemporal, type Options } from '../connect.ts';
 import type { Findings } from './findings.ts';
@@ -71,6 +72,31 @@ export function countPollers(options: Options, queue: string): Promise<number> {
       });
     return pollers;
   });
+}
+
+/**
+ * Says what fails in a workflow again and again, and nothing where nothing does.
+ * @returns whether its tasks succeed, so that it can be asked
+ */
+export async function examineWorkflowOf(
+  findings: Findings,
+  options: Options,
+  id: string,
+): Promise<boolean> {
+  try {
+    const stuck = await withTemporal(options, (client) => examineWorkflow(client, id));
+    for (const { activity, attempt, failure } of stuck ?? [])
+      findings.wrong(id, {
+        code: 'STALLED',
+        message: `${activity} was tried ${attempt} times`,
+        found: failure,
+      });
+    return true;
+  } catch (error) {
+    if (!(error instanceof DebgeoError)) throw error;
+    findings.wrong(id, error.report);
+    return false;
+  }
 }
 
 export const polling = (count: number): string => `${count} ${count === 1 ? 'polls' : 'poll'}`;

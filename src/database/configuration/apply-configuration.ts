@@ -56,7 +56,11 @@ class DryRun extends Error {}
 
 async function apply(tx: Tx, configuration: AppliedConfiguration): Promise<Change[]> {
   const { em } = tx;
-  await lockForApply(tx, Object.keys(configuration.distributions));
+  await lockForApply(tx, {
+    archives: Object.keys(configuration.archives),
+    sites: Object.keys(configuration.sites),
+    distributions: Object.keys(configuration.distributions),
+  });
   const known = await readKnown(tx);
   await refuseForbidden(tx, known, configuration);
   const present = new Set<object>([

@@ -30,4 +30,12 @@ export async function markChanged(
           where r.distribution_id = d.id
             and r.site_id = any(${[...sites]}::int[]))`,
   );
+  // A lane takes a row that is newer than its own, and only then the queue of its site.
+  await run(
+    tx,
+    sql`
+      update distribution_replications
+      set site_id = site_id
+      where site_id = any(${[...sites]}::int[])`,
+  );
 }

@@ -23,7 +23,11 @@ export function migrate(db: Database): Promise<string[]> {
   });
 }
 
-/** @throws SCHEMA_OUTDATED  a migration of this version is not applied */
+/**
+ * @throws SCHEMA_OUTDATED  a migration of this version is not applied
+ * @throws SCHEMA_NEWER  a migration is applied that this version does not know: what it means for
+ *   the tables, only a newer version can say
+ */
 export async function assertMigrated(db: Database): Promise<void> {
   const { read } = db;
   const table = await one(
@@ -35,6 +39,13 @@ export async function assertMigrated(db: Database): Promise<void> {
     : [];
   const names = new Set(applied.map((row) => row.name));
   const missing = MIGRATIONS.filter((migration) => !names.has(migration.name));
+  const unknown = [...names].filter((name) => MIGRATIONS.every((known) => known.name !== name));
+  if (unknown.length > 0)
+    throw new DebgeoError('SCHEMA_NEWER', 'the database has tables of a newer version', {
+      expected: `migrations up to ${MIGRATIONS.at(-1)!.name}`,
+      found: `${unknown.join(', ')} besides`,
+      state: 'nothing was changed',
+    });
   if (missing.length === 0) return;
   throw new DebgeoError('SCHEMA_OUTDATED', 'the database lacks tables of this version', {
     expected: missing.map((migration) => migration.name).join(', '),

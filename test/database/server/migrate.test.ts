@@ -5,7 +5,7 @@ import { sql } from 'kysely';
 
 import { connectDatabase } from '../../../src/database/orm.ts';
 import { assertMigrated, migrate } from '../../../src/database/server/migrate.ts';
-import { all } from '../../../src/database/sql.ts';
+import { all, run } from '../../../src/database/sql.ts';
 import type { DebgeoError } from '../../../src/domain/errors.ts';
 import { refusesWith } from '../../support/refuses-with.ts';
 import { freshDatabase, migratedDatabase } from '../../support/servers.ts';
@@ -38,6 +38,18 @@ test('a database without the tables of this version is refused', async () => {
   await assertMigrated(migrated);
 
   await Promise.all([empty.close(), migrated.close()]);
+});
+
+test('a database that a newer version has migrated is refused, and left as it is', async () => {
+  const db = await connectDatabase(await migratedDatabase());
+  await run(db.read, sql`insert into mikro_orm_migrations (name) values ('2099-01-01-later')`);
+
+  await assert.rejects(
+    assertMigrated(db),
+    refusesWith('SCHEMA_NEWER', { found: /2099-01-01-later/ }),
+  );
+
+  await db.close();
 });
 
 test('a server that is not there is DATABASE_UNREACHABLE, without the password', async () => {

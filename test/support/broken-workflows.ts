@@ -1,0 +1,6 @@
+/** Workflows of a version that has a bug: each of their tasks fails. */
+export async function distribution(): Promise<void> {
+  throw new TypeError('this version has a bug');
+}
+
+export const site = distribution;
