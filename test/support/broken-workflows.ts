@@ -3,4 +3,6 @@ export async function distribution(): Promise<void> {
   throw new TypeError('this version has a bug');
 }
 
-export const site = distribution;
+export async function site(): Promise<void> {
+  await distribution();
+}
