@@ -15,6 +15,6 @@ export const MIGRATIONS = [
   { name: '2026-11-23-prunes', class: Migration20261123Prunes },
   { name: '2026-11-23-byte-rates', class: Migration20261123ByteRates },
   { name: '2026-11-23-registry-updates', class: Migration20261123RegistryUpdates },
-  { name: '2026-11-30-seen-rev', class: Migration20261130SeenRev },
   { name: '2026-11-30-claims', class: Migration20261130Claims },
+  { name: '2026-11-30-seen-rev', class: Migration20261130SeenRev },
 ];
