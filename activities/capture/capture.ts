@@ -14,7 +14,7 @@ export interface Capture {
   readonly record: DistributionRecord;
   /** The newest generation when the look began. */
   readonly newest: StoredSnapshot | null;
-  /** The operator's word that this look may take an older release, by its id; null: none. */
+  /** Id of the operator's acceptance of an older release, for this look; null: none. */
   readonly olderAcceptance: number | null;
   readonly archive: Archive;
   readonly folder: string;

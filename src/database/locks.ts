@@ -17,7 +17,7 @@ export async function lockArchiveShared(tx: Tx, archiveId: number): Promise<void
 }
 
 /**
- * As lockArchiveShared, for prune: nobody captures, plans or begins to publish anything of the
+ * As lockArchiveShared, for prune: no worker captures, plans or begins to publish anything of the
  * archive until this transaction ends.
  */
 export async function lockArchiveForPrune(tx: Tx, archiveId: number): Promise<void> {

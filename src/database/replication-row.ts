@@ -1,4 +1,4 @@
-/** The row of a lane as workflows decide on it, and how a lane is named: by words or by ids. */
+/** The row of a lane as workflows decide on it, and how a lane is named: by names or by ids. */
 import { sql, type RawBuilder } from 'kysely';
 
 import type { Replication } from '../domain/replication.ts';

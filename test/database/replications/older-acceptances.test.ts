@@ -19,7 +19,7 @@ import {
   type Fixture,
 } from '../distribution-fixture.ts';
 
-const WORD = { reason: 'the release was withdrawn', by: 'somebody' };
+const ACCEPTANCE = { reason: 'the release was withdrawn', by: 'operator' };
 const fixtures: Fixture[] = [];
 after(() => Promise.all(fixtures.map((fixture) => fixture.close())));
 
@@ -34,23 +34,23 @@ const older = {
   date: new Date('2025-12-01T00:00:00Z'),
 };
 
-test('a word waits for the look that begins after it; one that runs leaves it', async () => {
+test('an acceptance waits for the look that begins after it; one that runs leaves it', async () => {
   const { db, distributionId } = await aFixture();
 
   assert.equal(await reserveOlderAcceptance(db, distributionId), null, 'a look begins');
-  await acceptOlder(db, DISTRIBUTION, WORD);
+  await acceptOlder(db, DISTRIBUTION, ACCEPTANCE);
   await recordLook(db, DISTRIBUTION, endOfLook);
 
   assert.notEqual(await reserveOlderAcceptance(db, distributionId), null);
 });
 
-test('a word is for one look: a repeated attempt finds it again, the next look never', async () => {
+test('an acceptance is for one look: a repeated attempt finds it again, the next look never', async () => {
   const { db, distributionId } = await aFixture();
   for (const end of [
     () => recordLook(db, DISTRIBUTION, endOfLook),
     () => recordCaptureFailure(db, DISTRIBUTION, { code: 'ARCHIVE_UNREACHABLE', message: '' }),
   ]) {
-    await acceptOlder(db, DISTRIBUTION, WORD);
+    await acceptOlder(db, DISTRIBUTION, ACCEPTANCE);
 
     const taken = await reserveOlderAcceptance(db, distributionId);
     assert.notEqual(taken, null);
@@ -61,13 +61,13 @@ test('a word is for one look: a repeated attempt finds it again, the next look n
   }
 });
 
-test('a word lets one generation in; a second is refused and nothing of it is saved', async () => {
+test('an acceptance lets one generation in; a second is refused and nothing of it is saved', async () => {
   const { db, distributionId } = await aFixture();
   await saveSnapshot(db, distributionId, aSnapshot([aBlob('pool/a.deb')], 'newer'), NO_VALIDATOR);
-  await acceptOlder(db, DISTRIBUTION, WORD);
-  const word = await reserveOlderAcceptance(db, distributionId);
+  await acceptOlder(db, DISTRIBUTION, ACCEPTANCE);
+  const acceptance = await reserveOlderAcceptance(db, distributionId);
 
-  assert.deepEqual(await saveSnapshot(db, distributionId, older, NO_VALIDATOR, 1, word), {
+  assert.deepEqual(await saveSnapshot(db, distributionId, older, NO_VALIDATOR, 1, acceptance), {
     generation: 2,
   });
   const again = {
@@ -75,7 +75,7 @@ test('a word lets one generation in; a second is refused and nothing of it is sa
     date: new Date('2025-11-01T00:00:00Z'),
   };
   await assert.rejects(
-    saveSnapshot(db, distributionId, again, NO_VALIDATOR, 2, word),
+    saveSnapshot(db, distributionId, again, NO_VALIDATOR, 2, acceptance),
     refusesWith('RELEASE_ROLLBACK'),
   );
 
@@ -84,15 +84,15 @@ test('a word lets one generation in; a second is refused and nothing of it is sa
       from distribution_events
       where what = 'accepted older'`.execute(db.read.kysely);
   const dates = { date: '2025-12-01T00:00:00.000Z', newestDate: '2026-01-01T00:00:00.000Z' };
-  assert.deepEqual(rows, [{ generation: 2, facts: { ...WORD, ...dates } }]);
+  assert.deepEqual(rows, [{ generation: 2, facts: { ...ACCEPTANCE, ...dates } }]);
   const saved = await sql<{
     generation: number;
   }>`select max(generation) as generation from distribution_snapshots`.execute(db.read.kysely);
   assert.deepEqual(saved.rows, [{ generation: 2 }]);
 });
 
-test('nobody gives a word for a distribution that is not there', async () => {
+test('an older release of a distribution that is not there is not accepted', async () => {
   const { db } = await aFixture();
 
-  await assert.rejects(acceptOlder(db, 'nope', WORD), refusesWith('NAME_UNKNOWN'));
+  await assert.rejects(acceptOlder(db, 'nope', ACCEPTANCE), refusesWith('NAME_UNKNOWN'));
 });
