@@ -48,7 +48,7 @@ export async function startInside(world: World, options: WorldOptions): Promise<
     sitesMs: 200,
     ...(options.reconcileMs === undefined ? {} : { reconcileMs: options.reconcileMs }),
     graceMs: 5_000,
-    codePath: await workflowBundle(),
+    codePath: options.codePath ?? (await workflowBundle()),
     log,
   });
   let stopping: Promise<null> | undefined;

@@ -79,6 +79,8 @@ export interface WorldOptions {
   /** `inside` the test's process (default), a `child` that can be killed, or `none` yet. */
   readonly worker?: 'inside' | 'child' | 'none';
   readonly sliceMs?: number;
+  /** The bundle of other workflows than today's, for a worker inside of the test's process. */
+  readonly codePath?: string;
   /** How often a worker inside of the test's process reconciles. */
   readonly reconcileMs?: number;
   /** For a child: what its environment says besides, and who takes the lines of its log. */
