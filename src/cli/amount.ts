@@ -1,4 +1,6 @@
 /** Numbers as people read them. Decimal units, as apt prints them. */
+import { printable } from '../domain/text.ts';
+
 export function bytes(count: number): string {
   for (const [unit, size] of [
     ['TB', 1e12],
@@ -21,8 +23,9 @@ export function duration(ms: number): string {
 export const ago = (at: number | null, now: number): string =>
   at === null ? 'never' : now - at < 1000 ? 'just now' : `${duration(now - at)} ago`;
 
-/** Columns padded to their widest cell. */
-export function table(rows: readonly (readonly string[])[]): string {
+/** Columns padded to their widest cell; each cell is one printable line. */
+export function table(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map((cell) => printable(cell)));
   const widths =
     rows[0]?.map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0))) ?? [];
   return rows

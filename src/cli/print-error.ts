@@ -10,7 +10,7 @@ import { notice } from './terminal.ts';
 export function describeError(report: ErrorReport): string {
   const { code, message, expected, found, state } = DebgeoError.of(report).report;
   return [
-    `${code}: ${message}`,
+    `${printable(code)}: ${message}`,
     ...(expected === undefined ? [] : [`  expected: ${indented(expected)}`]),
     ...(found === undefined ? [] : [`  found:    ${indented(found)}`]),
     ...(state === undefined ? [] : [`  state:    ${indented(state)}`]),

@@ -63,7 +63,7 @@ function describe(one: DistributionStatus, now: number): string {
     doing(site, now),
   ]);
   return [
-    head,
+    printable(head),
     rows.length > 0 ? table(rows) : '  no sites',
     ...(one.failure === null ? [] : [indented(`archive: ${describeError(one.failure)}`)]),
     ...(one.stale === null ? [] : [indented(`archive: ${describeError(one.stale)}`)]),
@@ -104,8 +104,9 @@ function incidents(one: DistributionStatus, now: number): string[] {
         failures.get(site) !== code && !(site === null && code === one.stale?.code),
     )
     .map(({ site, code, message, times, lastAt }) => {
-      const often = `${times === 1 ? 'once' : `${times} times`}, ${ago(lastAt, now)}`;
-      return `  ${site ?? 'archive'}: ${code}: ${printable(message)} (${often})`;
+      const often = times === 1 ? 'once' : `${times} times`;
+      const what = printable(`${site ?? 'archive'}: ${code}: ${message}`);
+      return `  ${what} (${often}, ${ago(lastAt, now)})`;
     });
 }
 

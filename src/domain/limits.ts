@@ -69,6 +69,11 @@ export const LIMITS = {
    * One pool file: the largest in bookworm has 1.54 GB; Azure: 50,000 blocks of 8 MiB are 390 GiB.
    */
   blobBytes: 64 * GiB,
+  /**
+   * The file that `debgeo apply` reads, in one transaction: 3,000 distributions with all that may
+   * be said of each.
+   */
+  configurationBytes: 1 * MiB,
   /** A message quotes an error page up to here. */
   quotedCharacters: 200,
   /**

@@ -1,56 +1,39 @@
 /** Faults of the file, each said with the line and column where it is. */
-import { isMap, type Document, type LineCounter } from 'yaml';
-
 import { DebgeoError } from '../domain/errors.ts';
+import type { ConfigurationDocument } from './configuration-document.ts';
 
 export interface Fault {
   /** Keys and indices from the root of the file. */
   readonly path: readonly PropertyKey[];
   /** What is expected there. */
   readonly message: string;
-  /** Offset in the file, where the YAML itself is broken. */
+  /** Offset in the file, where it is not that of the path. */
   readonly offset?: number;
 }
+
+const EXPECTED = 'archives, sites and distributions as docs/configuration.md describes them';
 
 /** CONFIG_INVALID, with one line per fault: `file:line:column path: what is expected`. */
 export function refusalOf(
   file: string,
-  document: Document.Parsed,
-  lines: LineCounter,
+  document: ConfigurationDocument,
   faults: readonly Fault[],
 ): DebgeoError {
   const found = faults
-    .map((fault) => ({ ...lines.linePos(fault.offset ?? offsetOf(document, fault.path)), fault }))
+    .map((fault) => ({ ...document.placeOf(fault), fault }))
     .sort((a, b) => a.line - b.line || a.col - b.col)
     .map(({ line, col, fault: { path, message } }) => {
       const key = path.length === 0 ? '' : `${path.map(String).join('.')}: `;
       return `${file}:${line}:${col} ${key}${message}`;
     });
-  return new DebgeoError(
-    'CONFIG_INVALID',
-    `${file} has ${faults.length} ${faults.length === 1 ? 'fault' : 'faults'}`,
-    {
-      expected: 'archives, sites and distributions as docs/configuration.md describes them',
-      found,
-      state: 'nothing changed',
-    },
-  );
+  const count = `${faults.length} ${faults.length === 1 ? 'fault' : 'faults'}`;
+  return refused(`${file} has ${count}`, EXPECTED, found);
 }
 
-/**
- * Where the value (or key) at a path begins in the file; for a missing one, where the map begins
- * that should have it.
- */
-function offsetOf(document: Document.Parsed, path: readonly PropertyKey[]): number {
-  for (let depth = path.length; depth > 0; depth--) {
-    const map = document.getIn(path.slice(0, depth - 1), true);
-    const pair = isMap(map)
-      ? map.items.find((item) => String(item.key) === String(path[depth - 1]))
-      : undefined;
-    const node = (pair?.key ?? document.getIn(path.slice(0, depth), true)) as
-      | { range?: readonly number[] }
-      | undefined;
-    if (node?.range?.[0] !== undefined) return node.range[0];
-  }
-  return 0;
-}
+export const refused = (
+  message: string,
+  expected: string,
+  found: string | readonly string[],
+  cause?: unknown,
+): DebgeoError =>
+  new DebgeoError('CONFIG_INVALID', message, { expected, found, state: 'nothing changed' }, cause);

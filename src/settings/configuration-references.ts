@@ -69,17 +69,23 @@ export function completeArchives(
 }
 
 function judgeMounts(archives: Readonly<Record<string, ArchiveConfiguration>>, tell: Tell): void {
-  const mounts = Object.entries(archives).map(([key, { mount }]) => ({ key, mount: `${mount}/` }));
-  for (const one of mounts)
-    for (const other of mounts)
-      if (one.key !== other.key && one.mount.startsWith(other.mount))
+  const byMount = Map.groupBy(Object.keys(archives), (key) => archives[key]!.mount);
+  for (const [key, { mount }] of Object.entries(archives)) {
+    for (const folder of foldersOf(mount)) {
+      const other = byMount.get(folder)?.find((one) => one !== key);
+      if (other !== undefined)
         tell(
-          ['archives', one.key, 'mount'],
-          `lies in the mount of ${other.key}: two archives never share a folder`,
+          ['archives', key, 'mount'],
+          `lies in the mount of ${other}: two archives never share a folder`,
         );
-  for (const { key, mount } of mounts)
-    if (mount.startsWith('.debgeo/')) tell(['archives', key, 'mount'], '.debgeo is reserved');
+    }
+    if (`${mount}/`.startsWith('.debgeo/')) tell(['archives', key, 'mount'], '.debgeo is reserved');
+  }
 }
+
+/** `a/b/c` lies in `a`, `a/b` and itself. */
+const foldersOf = (mount: string): string[] =>
+  mount.split('/').map((_, index, segments) => segments.slice(0, index + 1).join('/'));
 
 export function completeSites(
   { entries }: Section<SiteEntry>,
@@ -150,10 +156,12 @@ function judgeSuite({ suite, components }: DistributionEntry, tell: Tell): void 
 }
 
 function judgeSites(names: readonly string[], sites: Section<SiteEntry>, tell: Tell): void {
+  const named = new Set<string>();
   names.forEach((name, index) => {
     if (!sites.names.has(name)) tell(['sites', index], `there is no site ${name} in this file`);
     else if (sites.entries.get(name)?.state === 'absent')
       tell(['sites', index], `${name} is absent`);
-    if (names.indexOf(name) !== index) tell(['sites', index], `${name} is named twice`);
+    if (named.has(name)) tell(['sites', index], `${name} is named twice`);
+    named.add(name);
   });
 }

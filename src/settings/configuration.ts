@@ -3,14 +3,14 @@
  * fault is reported at once, each with its line and column, and nothing is changed while there is
  * one.
  */
-import { readFileSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
-import { LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 
-import { DebgeoError } from '../domain/errors.ts';
-import { refusalOf, type Fault } from './configuration-faults.ts';
+import { LIMITS } from '../domain/limits.ts';
+import { ConfigurationDocument } from './configuration-document.ts';
+import { refusalOf, refused, type Fault } from './configuration-faults.ts';
 import {
   completeArchives,
   completeDistributions,
@@ -34,16 +34,26 @@ const UNKNOWN_KEY = 'is not a key that debgeo knows';
 export function readConfiguration(path: string): Configuration {
   let text: string;
   try {
-    text = readFileSync(path, 'utf8');
+    text = readText(path);
   } catch (error) {
-    throw new DebgeoError(
-      'CONFIG_INVALID',
-      `${path} cannot be read`,
-      { expected: 'a YAML file', found: String((error as NodeJS.ErrnoException).code) },
-      error,
-    );
+    const found = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+    throw refused(`${path} cannot be read`, 'a YAML file', found, error);
   }
   return parseConfiguration(text, path);
+}
+
+/** No more of it than what is refused as too long: it may be a device, or a file of another kind. */
+function readText(path: string): string {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(LIMITS.configurationBytes + 1);
+    let length = 0;
+    for (let read = -1; read !== 0 && length < bytes.length; length += read)
+      read = readSync(file, bytes, length, bytes.length - length, null);
+    return bytes.toString('utf8', 0, length);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /**
@@ -51,18 +61,19 @@ export function readConfiguration(path: string): Configuration {
  * @throws CONFIG_INVALID as readConfiguration
  */
 export function parseConfiguration(text: string, path: string): Configuration {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
-  const faults: Fault[] = document.errors.map((error) => ({
-    path: [],
-    message: error.message.split('\n')[0] ?? 'broken YAML',
-    offset: error.pos[0],
-  }));
+  if (text.length > LIMITS.configurationBytes)
+    throw refused(
+      `${path} is too long`,
+      `at most ${LIMITS.configurationBytes} bytes: apply several files, one by one`,
+      `${text.length} characters`,
+    );
+  const document = new ConfigurationDocument(text);
+  const { faults } = document;
   if (faults.length === 0) {
-    const configuration = readSections(document.toJS() ?? {}, dirname(resolve(path)), faults);
+    const configuration = readSections(document.value(), dirname(resolve(path)), faults);
     if (faults.length === 0) return configuration;
   }
-  throw refusalOf(path, document, lines, faults);
+  throw refusalOf(path, document, faults);
 }
 
 function readSections(root: unknown, folder: string, faults: Fault[]): Configuration {
@@ -75,6 +86,9 @@ function readSections(root: unknown, folder: string, faults: Fault[]): Configura
   const archives = readSection('archives', given, faults);
   const sites = readSection('sites', given, faults);
   const distributions = readSection('distributions', given, faults);
+  const sections = [archives, sites, distributions];
+  if (faults.length === 0 && sections.every(({ names }) => names.size === 0))
+    faults.push({ path: [], message: 'names no archive, site or distribution' });
   return {
     archives: completeArchives(archives, folder, faults),
     sites: completeSites(sites, faults),

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { sql } from 'kysely';
-import type { pino } from 'pino';
+import type { Logger } from 'pino';
 
 import { failing } from '../../activities/failure.ts';
 import { run } from '../../src/database/sql.ts';
@@ -36,7 +36,7 @@ const PORTAL = HOSTILE_STRINGS['half of a pair where a quote is cut']!;
 /** A world that serves its first release. */
 async function aServingWorld(
   t: TestContext,
-  options: { planted?: Planted; log?: pino.Logger } = {},
+  options: { planted?: Planted; log?: Logger } = {},
 ): Promise<World> {
   const world = await aWorld(t, { sites: ['fra'], archive: { releaseSet: 'inline' }, ...options });
   await world.release([aPackage('hello', '1.0')]);

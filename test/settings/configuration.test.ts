@@ -5,7 +5,12 @@ import { join } from 'node:path';
 import test from 'node:test';
 
 import { DebgeoError } from '../../src/domain/errors.ts';
-import { parseConfiguration, type Configuration } from '../../src/settings/configuration.ts';
+import {
+  parseConfiguration,
+  readConfiguration,
+  type Configuration,
+} from '../../src/settings/configuration.ts';
+import { refusesWith } from '../support/refuses-with.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'debgeo-configuration-'));
 test.after(() => rmSync(folder, { recursive: true }));
@@ -224,3 +229,87 @@ for (const [what, change, where] of [
 
 test('broken YAML is told with its place', () =>
   assert.match(faultsOf('archives:\n  debian: { url: [\n')[0]!, /^\d+:\d+ /));
+
+const BILLION_LAUGHS = Array.from('abcdefghij')
+  .map((name, index, names) => {
+    const before = names[index - 1];
+    return `${name}: &${name} ${before === undefined ? '[x, x]' : `[*${before}, *${before}]`}\n`;
+  })
+  .join('');
+
+/** Each with the first fault that it must be told by, and where. */
+const WRONG: Readonly<Record<string, readonly [text: string, fault: RegExp]>> = {
+  'an empty file': ['', /^1:1 expected archives, sites and distributions/],
+  'a file of comments': ['# nothing\n', /^1:1 expected archives, sites and distributions/],
+  'a file of empty sections': ['archives:\nsites: {}\n', /^1:1 names no archive/],
+  'a list': ['- archives\n', /^1:1 expected archives, sites and distributions/],
+  'a billion laughs': [BILLION_LAUGHS, /^3:8 c\.0: &b has aliases itself/],
+  'an alias of itself': ['sites: &a { b: *a }\n', /^1:13 sites\.b: \*a has no &a before it/],
+  'an alias of nothing': ['sites: *gone\n', /^1:1 sites: \*gone has no &gone before it/],
+  'the key __proto__': [
+    GOOD.replace('sites:\n', 'sites:\n  __proto__: { x: 1 }\n'),
+    /^5:3 sites\.__proto__: /,
+  ],
+  'the key __proto__ at the top': [`__proto__: {}\n${GOOD}`, /^1:1 __proto__: /],
+  'the key constructor': [
+    GOOD.replace('sites:\n', 'sites:\n  constructor: {}\n'),
+    /^5:3 sites\.constructor: /,
+  ],
+  'a key that stands twice': [`${GOOD}sites: {}\n`, /^\d+:1 sites: stands here twice/],
+  'a key that is a list': ['? [a, b]\n: c\n', /^1:3 /],
+  'what is nested without end': [`sites: ${'['.repeat(20)}${']'.repeat(20)}\n`, /nested too deep/],
+  'what is nested deeper than any stack': ['['.repeat(100_000), /^1:\d+ /],
+  'a key of half a pair and a control': [
+    '"\\ud800\\e]52;": 1\n',
+    /^1:1 \\ud800\\u001b\]52;: is not a key/,
+  ],
+  'two documents': ['archives: {}\n---\nsites: {}\n', /^\d+:1 .*multiple documents/],
+};
+
+for (const [what, [text, fault]] of Object.entries(WRONG))
+  test(`${what}: refused with its place`, () => assert.match(faultsOf(text)[0] ?? 'taken', fault));
+
+test('an alias may stand for what has no alias, as often as it is needed', () => {
+  const names = Array.from({ length: 300 }, (_, index) => `d${index}`);
+  const text = GOOD.replace('sites: [fra, sin] }', 'sites: &all [fra, sin] }').concat(
+    ...names.map((name) => `  ${name}: { archive: debian, suite: ${name}, sites: *all }\n`),
+  );
+
+  assert.deepEqual(parse(text).distributions['d299']!.sites, ['fra', 'sin']);
+});
+
+test('a file that is too long is refused, and not read to its end', () => {
+  const file = join(folder, 'long.yaml');
+  writeFileSync(file, `# ${'x'.repeat(2 ** 21)}\n${GOOD}`);
+
+  for (const path of [file, '/dev/zero'])
+    assert.throws(
+      () => readConfiguration(path),
+      refusesWith('CONFIG_INVALID', { message: /too long/ }),
+    );
+});
+
+/** CPU time in ms: a machine that does other things, too, changes nothing of it. */
+function costOf(work: () => void): number {
+  const before = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(before);
+  return (user + system) / 1_000;
+}
+
+test('what a key costs does not depend on how many there are', () => {
+  const shapes: Readonly<Record<string, (key: string) => string>> = {
+    'archives that are right': (key) =>
+      `  ${key}: { url: 'http://x', mount: m/${key}, unsigned: true }\n`,
+    'archives without any key': (key) => `  ${key}: {}\n`,
+    'names that are wrong': (key) => `  ${key}_: 1\n`,
+  };
+  for (const [what, line] of Object.entries(shapes)) {
+    const fileOf = (count: number): string =>
+      `archives:\n${Array.from({ length: count }, (_, index) => line(`k${index}`)).join('')}`;
+    costOf(() => faultsOf(fileOf(1_000))); // warm
+    const few = costOf(() => faultsOf(fileOf(4_000)));
+    const many = costOf(() => faultsOf(fileOf(16_000)));
+    assert.ok(many < 8 * few && many < 8_000, `${what}: ${few} ms, four times as many ${many} ms`);
+  }
+});

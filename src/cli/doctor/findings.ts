@@ -49,4 +49,4 @@ export class Findings {
 }
 
 const finding = (level: string, what: string, text: string): void =>
-  print(`${level.padEnd(6)} ${what}: ${text.replaceAll('\n', '\n       ')}`);
+  print(`${level.padEnd(6)} ${printable(what)}: ${text.replaceAll('\n', '\n       ')}`);
