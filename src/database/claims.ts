@@ -8,9 +8,9 @@
  *
  * An attempt at work has a row in `claims`. Without it the attempt is over: its slice has ended, a
  * newer attempt began, the lane failed, was cancelled or removed. Every write of an attempt is
- * conditional on its row, so that an attempt which was overtaken changes nothing; a blob whose claim
- * names no row is free. What an attempt settles is counted in its own row, so that booking locks
- * nothing that other attempts need; when the row goes, its counts go to the lane.
+ * conditional on its row, so that an attempt which was overtaken changes nothing; a blob whose
+ * claim names no row is free. What an attempt settles is counted in its own row, so that booking
+ * locks nothing that other attempts need; when the row goes, its counts go to the lane.
  *
  * Locks: the distribution, then the lane's row, then claims, then blobs.
  */
@@ -63,8 +63,8 @@ const ofOne = ({ siteId, distributionId }: Claimed): RawBuilder<boolean> => sql<
   and c.distribution_id is not distinct from ${distributionId}::int`;
 
 /**
- * Takes a claim, and ends those of older attempts. The caller holds the lock of what is claimed, and
- * has found that no newer ticket came.
+ * Takes a claim, and ends those of older attempts. The caller holds the lock of what is claimed,
+ * and has found that no newer ticket came.
  * @returns the claim, and what the ended ones had settled
  * @throws FENCED this attempt, or a later one of the same step, has begun before
  */

@@ -36,9 +36,9 @@ const APPLY = 727002;
 
 /**
  * Two applies at once would interleave: the second waits. Distributions that it names, or whose
- * archive or site it names, then their replications, before any archive or site, because that is how captures and lanes come to the archives and sites
- * that they refer to. `no key update` lets a lane that holds its replication refer to its
- * distribution until it ends.
+ * archive or site it names, then their replications, before any archive or site, because that is
+ * how captures and lanes come to the archives and sites that they refer to. `no key update` lets a
+ * lane that holds its replication refer to its distribution until it ends.
  */
 export async function lockForApply(tx: Tx, names: Named): Promise<void> {
   await run(tx, sql`select pg_advisory_xact_lock(${APPLY})`);

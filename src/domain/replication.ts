@@ -10,7 +10,9 @@ import type { ErrorCode } from './errors.ts';
  */
 export type ReplicationStatus = 'pending' | 'success' | 'failed';
 export type ReplicationState = 'pending' | 'started' | 'synced' | 'failed' | 'cancelled';
-/** `pruning`: being deleted, since no kept snapshot names it; a lane that needs it copies it anew. */
+/**
+ * `pruning`: being deleted, since no kept snapshot names it; a lane that needs it copies it anew.
+ */
 export type BlobState = 'pending' | 'started' | 'synced' | 'failed' | 'pruning';
 
 /**

@@ -15,8 +15,8 @@ import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { sendCommand, sendDistributionChanged, sendVerify } from '../../src/temporal/signals.ts';
 import { askPrune, look } from '../../src/temporal/updates.ts';
 import { siteWorkflowId, workflowId } from '../../workflows/messages.ts';
+import { eventually } from '../workflows/eventually.ts';
 import { startHarness, type Harness } from '../workflows/harness.ts';
-import { eventually } from '../workflows/stand-ins.ts';
 
 const FOLDER = fileURLToPath(new URL('../histories/', import.meta.url));
 const ROOT = fileURLToPath(new URL('../..', import.meta.url)).replace(/\/$/, '');

@@ -7,8 +7,9 @@ import { reconcile } from '../../src/temporal/reconcile.ts';
 import { sendCommand, sendDistributionChanged } from '../../src/temporal/signals.ts';
 import { look } from '../../src/temporal/updates.ts';
 import { workflowId } from '../../workflows/messages.ts';
+import { eventually } from './eventually.ts';
 import { startHarness, wanted, type Harness } from './harness.ts';
-import { coded, eventually } from './stand-ins.ts';
+import { coded } from './scripted-rows.ts';
 
 let h: Harness;
 before(async () => void (h = await startHarness(['fra', 'sin'])));
@@ -193,7 +194,7 @@ test('a workflow that is cancelled from outside leaves no row that says started'
   await h.synced('outside', 'fra');
 });
 
-test('a run that is reset goes on with the rows as they are: no failure, nothing is parked', async () => {
+test('a run that is reset goes on with the rows as they are: nothing is parked', async () => {
   h.world.add('reset', ['fra']);
   await sendDistributionChanged(h.client, 'reset');
   await h.synced('reset', 'fra');

@@ -7,8 +7,9 @@ import { describeDistribution } from '../../src/temporal/describe.ts';
 import type { WantedDistribution } from '../../src/temporal/reconcile.ts';
 import { runWorker } from '../../src/worker/worker.ts';
 import { freshNamespace, servers, workflowBundle } from '../support/servers.ts';
+import { eventually } from './eventually.ts';
 import { archiveQueue, siteQueue } from './scripted-rows.ts';
-import { eventually, ScriptedWorld } from './stand-ins.ts';
+import { ScriptedWorld } from './stand-ins.ts';
 
 export interface Harness {
   readonly world: ScriptedWorld;

@@ -8,8 +8,8 @@ import { look } from '../../src/temporal/updates.ts';
 import { workflowId } from '../../workflows/messages.ts';
 import { refusesWith } from '../support/refuses-with.ts';
 import { freshNamespace } from '../support/servers.ts';
+import { eventually } from './eventually.ts';
 import { startHarness, type Harness } from './harness.ts';
-import { eventually } from './stand-ins.ts';
 
 let h: Harness;
 before(async () => void (h = await startHarness(['fra'])));

@@ -4,9 +4,9 @@ import { after, before, test } from 'node:test';
 
 import { sendCommand, sendDistributionChanged } from '../../src/temporal/signals.ts';
 import { workflowId } from '../../workflows/messages.ts';
+import { eventually } from './eventually.ts';
 import { startHarness, type Harness } from './harness.ts';
 import { siteQueue } from './scripted-rows.ts';
-import { eventually } from './stand-ins.ts';
 
 /** As long as names may be (configuration-schema.ts). */
 const SITES = Array.from({ length: 200 }, (_, index) => `site-${index}-`.padEnd(63, 'x'));

@@ -10,8 +10,8 @@ import { Runtime } from '@temporalio/worker';
 
 import { freePort } from '../../src/stack/free-port.ts';
 import { sendDistributionChanged } from '../../src/temporal/signals.ts';
+import { eventually } from './eventually.ts';
 import { startHarness } from './harness.ts';
-import { eventually } from './stand-ins.ts';
 
 const SITES = Array.from({ length: 200 }, (_, index) => `site-${index}`);
 

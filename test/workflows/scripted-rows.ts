@@ -1,5 +1,7 @@
 /** The rows of a scripted world as they are in the beginning. */
-import type { ErrorCode } from '../../src/domain/errors.ts';
+import { ApplicationFailure } from '@temporalio/activity';
+
+import type { ErrorCode, ErrorReport } from '../../src/domain/errors.ts';
 import type { Replication, Roster, SitePrune, Tuning } from '../../src/domain/replication.ts';
 
 export const HOUR = 3_600_000;
@@ -97,3 +99,21 @@ export const removedRoster = (distribution: string, tuning: Tuning, rev: number)
   replications: [],
   rev,
 });
+
+/** What an activity of a lane is given. */
+export interface StepInput {
+  readonly distribution: string;
+  readonly site: string;
+  readonly generation: number;
+  readonly ticket?: number;
+  readonly plan?: boolean;
+  readonly probe?: boolean;
+}
+
+export const coded = (report: ErrorReport): ApplicationFailure =>
+  ApplicationFailure.create({
+    type: report.code,
+    message: report.message,
+    nonRetryable: true,
+    details: [report],
+  });

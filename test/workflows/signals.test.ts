@@ -7,9 +7,9 @@ import type { Payload } from '@temporalio/common';
 import { sendCommand, sendDistributionChanged, sendVerify } from '../../src/temporal/signals.ts';
 import { look } from '../../src/temporal/updates.ts';
 import { workflowId } from '../../workflows/messages.ts';
+import { eventually } from './eventually.ts';
 import { startHarness, type Harness } from './harness.ts';
 import { siteQueue } from './scripted-rows.ts';
-import { eventually } from './stand-ins.ts';
 
 let h: Harness;
 before(async () => void (h = await startHarness(['fra', 'sin'])));

@@ -5,8 +5,8 @@ import type { Replication } from '../../src/domain/replication.ts';
 import { queryStatus } from '../../src/temporal/describe.ts';
 import { sendCommand, sendDistributionChanged, sendVerify } from '../../src/temporal/signals.ts';
 import { look } from '../../src/temporal/updates.ts';
+import { eventually } from './eventually.ts';
 import { startHarness, type Harness } from './harness.ts';
-import { eventually } from './stand-ins.ts';
 
 let h: Harness;
 before(async () => void (h = await startHarness(['fra', 'sin'])));

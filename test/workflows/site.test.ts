@@ -4,8 +4,9 @@ import { after, before, test } from 'node:test';
 import { reconcile } from '../../src/temporal/reconcile.ts';
 import { askPrune } from '../../src/temporal/updates.ts';
 import { pruneNow, siteWorkflowId } from '../../workflows/messages.ts';
+import { eventually } from './eventually.ts';
 import { startHarness, type Harness } from './harness.ts';
-import { eventually, type ActivityName } from './stand-ins.ts';
+import { type ActivityName } from './stand-ins.ts';
 
 let h: Harness;
 before(async () => {

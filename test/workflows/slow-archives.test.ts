@@ -5,8 +5,8 @@ import { after, before, test } from 'node:test';
 import { reconcile } from '../../src/temporal/reconcile.ts';
 import { sendCommand, sendDistributionChanged } from '../../src/temporal/signals.ts';
 import { look } from '../../src/temporal/updates.ts';
+import { eventually } from './eventually.ts';
 import { startHarness, wanted, type Harness } from './harness.ts';
-import { eventually } from './stand-ins.ts';
 
 /** With 20 distributions each: as many captures as one worker has slots on a queue, unless told. */
 const ARCHIVES = ['a', 'b', 'c', 'd', 'e'];

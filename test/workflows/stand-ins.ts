@@ -3,10 +3,10 @@
  * answer, and activities that do nothing but change them. What activities really do is tested in
  * test/activities.
  */
-import { ApplicationFailure, Context } from '@temporalio/activity';
+import { Context } from '@temporalio/activity';
 
 import type { Activities } from '../../activities/index.ts';
-import { ruleOf, type ErrorCode, type ErrorReport } from '../../src/domain/errors.ts';
+import { ruleOf, type ErrorCode } from '../../src/domain/errors.ts';
 import type {
   Command,
   Replication,
@@ -23,7 +23,9 @@ import {
   newPrune,
   removedRoster,
   type Distribution,
+  coded,
   type Place,
+  type StepInput,
 } from './scripted-rows.ts';
 
 export type ActivityName = keyof Activities;
@@ -43,15 +45,6 @@ export interface Hold {
 }
 
 type Effect = 'effect' | 'no effect';
-
-interface StepInput {
-  readonly distribution: string;
-  readonly site: string;
-  readonly generation: number;
-  readonly ticket?: number;
-  readonly plan?: boolean;
-  readonly probe?: boolean;
-}
 
 export class ScriptedWorld {
   readonly calls: Call[] = [];
@@ -499,26 +492,5 @@ export class ScriptedWorld {
     if (command.want === 'cancel' && !row.publishing && row.state !== 'synced')
       change = { ...change, state: 'cancelled', pinned: null, retryAt: null };
     return this.#set(at, change);
-  }
-}
-
-export const coded = (report: ErrorReport): ApplicationFailure =>
-  ApplicationFailure.create({
-    type: report.code,
-    message: report.message,
-    nonRetryable: true,
-    details: [report],
-  });
-
-/** Polls until it is so. */
-export async function eventually(
-  what: string,
-  holds: () => boolean | Promise<boolean>,
-  ms = 20_000,
-): Promise<void> {
-  const deadline = Date.now() + ms;
-  while (!(await holds())) {
-    if (Date.now() > deadline) throw new Error(`did not happen within ${ms} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 15));
   }
 }

@@ -8,8 +8,10 @@ export class Migration20261130SeenRev extends Migration {
   override up(): void {
     this.addSql(/* sql */ `
 alter table debian_distributions
-  add column changed_rev bigint not null default 0,  -- of the last apply that changed it, its archive or one of its sites
-  add column seen_rev bigint not null default 0;     -- the changed_rev of the last roster that its workflow was given
+  -- of the last apply that changed it, its archive or one of its sites
+  add column changed_rev bigint not null default 0,
+  -- the changed_rev of the last roster that its workflow was given
+  add column seen_rev bigint not null default 0;
 `);
   }
 

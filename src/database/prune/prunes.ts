@@ -178,8 +178,8 @@ export async function finishPrune(
 /**
  * The run failed and is tried again: sooner than the next one would come, unless a person has to
  * act first, and ever later.
- * @param ticket the newest that the workflow holds, null: none. Where the fence is beyond it, another
- *   run began, or this failure is on record: nothing changes
+ * @param ticket the newest that the workflow holds, null: none. Where the fence is beyond it,
+ *   another run began, or this failure is on record: nothing changes
  */
 export function recordPruneFailure(
   db: Database,

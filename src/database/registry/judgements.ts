@@ -28,8 +28,8 @@ export interface CorruptBlob {
 export const isRight = sql`(u.sha256 is not null and u.size = b.size and u.sha256 = b.sha256)`;
 
 /**
- * That the claim of this attempt is there: it is locked before the first blob is judged, and nothing
- * is judged without it.
+ * That the claim of this attempt is there: it is locked before the first blob is judged, and
+ * nothing is judged without it.
  */
 export const isBooking = sql<boolean>`exists (select from booking)`;
 
@@ -42,8 +42,8 @@ interface Judged extends Settled {
 /**
  * Judges a set of blobs and books the outcome, by one statement that locks nothing of the lane:
  * incidents of wrong bytes, progress in the row of the claim.
- * @param judging an update of blob_registry where `isBooking`, which returns path_id, size, expected,
- *   found, is_right and was_settled of each row that it changed
+ * @param judging an update of blob_registry where `isBooking`, which returns path_id, size,
+ *   expected, found, is_right and was_settled of each row that it changed
  * @throws FENCED
  */
 export async function bookJudged(

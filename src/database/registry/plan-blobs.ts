@@ -86,8 +86,8 @@ async function planCandidates(
 }
 
 /**
- * Of `r`: that it is free for other bytes. A path holds one digest until prune has deleted it, since
- * a snapshot that is served, or in its grace, may name it. A row is free only if it was never
+ * Of `r`: that it is free for other bytes. A path holds one digest until prune has deleted it,
+ * since a snapshot that is served, or in its grace, may name it. A row is free only if it was never
  * verified (then no snapshot with it was published here), no lane works on it, and no other
  * distribution at this site wants it: an archive replaces a file that it never had right.
  */

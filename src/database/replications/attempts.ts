@@ -53,8 +53,8 @@ export interface Stale {
 }
 
 /**
- * An attempt begins: it takes the fence and a claim, which ends those of all before it, and pins its
- * generation.
+ * An attempt begins: it takes the fence and a claim, which ends those of all before it, and pins
+ * its generation.
  *
  * Who takes up a verification: from here until it is answered, through failures too, every blob is
  * read that was not verified since that request; a later request changes nothing of this and is

@@ -12,8 +12,8 @@ import { counted, from, isPublishing, to, writeLane } from './write-lane.ts';
 const NO_FAILURE = { retryAt: null, failureCode: null, failure: null };
 
 /**
- * @param ticket the newest that the workflow holds, null: none. `cancel` moves the fence beyond it, so
- *   that what still runs changes nothing
+ * @param ticket the newest that the workflow holds, null: none. `cancel` moves the fence beyond it,
+ *   so that what still runs changes nothing
  * @returns the lane's row; null: no such pair
  */
 export function applyCommand(

@@ -19,9 +19,9 @@ import { counted, from, isPublishing, to, writeLane } from './write-lane.ts';
  * has to act. Its generation is unpinned unless a publication is open. SUPERSEDED with a newer
  * generation at hand: on to that one at once, not counted as a failure. A cancelled lane stays
  * cancelled.
- * @param ticket the newest that the workflow holds, null: none. The fence moves beyond it, so that what
- *   still runs changes nothing. Where the fence is beyond it already, another step began, or this
- *   failure is on record: nothing changes
+ * @param ticket the newest that the workflow holds, null: none. The fence moves beyond it, so that
+ *   what still runs changes nothing. Where the fence is beyond it already, another step began, or
+ *   this failure is on record: nothing changes
  * @returns the lane's row; null: no such pair
  */
 export function recordFailure(

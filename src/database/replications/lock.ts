@@ -45,9 +45,9 @@ export interface LockedLane extends LaneIds {
 type LaneRow = Omit<LockedLane, 'distribution'>;
 
 /**
- * The distribution, then the lane's row, by one statement: the first lock is taken before the second
- * row is looked for. The lane is read as it is once the lock is granted. Every other table was read
- * as it was before the wait: what is needed of those is read by a statement of its own
+ * The distribution, then the lane's row, by one statement: the first lock is taken before the
+ * second row is looked for. The lane is read as it is once the lock is granted. Every other table
+ * was read as it was before the wait: what is needed of those is read by a statement of its own
  * (isPublishing). Null: no such pair.
  */
 export async function lockLane(tx: Tx, at: LaneAt): Promise<LockedLane | null> {

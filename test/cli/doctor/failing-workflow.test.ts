@@ -41,7 +41,7 @@ async function untilItFails(world: World): Promise<void> {
   }
 }
 
-test('doctor and update say that a workflow fails, why, and what to type', async (t: TestContext) => {
+test('doctor and update say that a workflow fails, why, what to type', async (t: TestContext) => {
   const world = await aWorld(t);
   await world.release([aPackage('hello', '1.0')]);
   await world.update();

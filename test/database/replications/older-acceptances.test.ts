@@ -44,7 +44,7 @@ test('an acceptance waits for the look that begins after it; one that runs leave
   assert.notEqual(await reserveOlderAcceptance(db, distributionId), null);
 });
 
-test('an acceptance is for one look: a repeated attempt finds it again, the next look never', async () => {
+test('an acceptance is for one look: a repeated attempt finds it, no later look', async () => {
   const { db, distributionId } = await aFixture();
   for (const end of [
     () => recordLook(db, DISTRIBUTION, endOfLook),
@@ -61,7 +61,7 @@ test('an acceptance is for one look: a repeated attempt finds it again, the next
   }
 });
 
-test('an acceptance lets one generation in; a second is refused and nothing of it is saved', async () => {
+test('an acceptance lets one generation in; a second is refused, and not saved', async () => {
   const { db, distributionId } = await aFixture();
   await saveSnapshot(db, distributionId, aSnapshot([aBlob('pool/a.deb')], 'newer'), NO_VALIDATOR);
   await acceptOlder(db, DISTRIBUTION, ACCEPTANCE);

@@ -121,7 +121,7 @@ const facts = ({ state, pinned, retryCount, code }: Replication) => ({
   code,
 });
 
-test('a ticket that is older than another that came is answered with the row, and changes nothing', async () => {
+test('a ticket older than another that came is answered with the row alone', async () => {
   const fixture = await captured();
   const { db } = fixture;
 
@@ -221,7 +221,7 @@ test('a step that was scheduled before a failure or a cancel does not begin any 
   }
 });
 
-test('a replication that was removed and came back is not worked on by what came before', async () => {
+test('a replication that left and came back is not worked on by what came before', async () => {
   const fixture = await captured();
   const { db, distributionId } = fixture;
   const { row, key } = await start(db, FRA, 1, 0);
