@@ -8,8 +8,8 @@ import * as openpgp from 'openpgp';
 import { hasLongLine } from '../domain/clearsigned.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { FUTURE_MS } from '../domain/freshness.ts';
-import { LIMITS } from '../domain/limits.ts';
 import { quoted } from '../domain/text.ts';
+import { type SignatureBytes, splitSignatureBlocks } from './signature-packets.ts';
 
 /**
  * `bad`: does not match, has expired, or is of a kind that GnuPG does not know; apt then refuses
@@ -64,37 +64,51 @@ export async function judgeSignatures(
   if (literal === undefined) throw new Error('OpenPGP.js made a message without a packet');
   const document = { literal, hasLongLine: hasLongLine(signed) };
   const judged: JudgedSignature[] = [];
-  for (const packet of await readSignatures(blocks))
-    judged.push(await judgeSignature(packet, document, keys, now));
+  const signatures: ReadSignature[] = [];
+  for (const bytes of splitSignatureBlocks(blocks))
+    signatures.push({ ...bytes, openpgp: await readSignature(bytes.packet) });
+  for (const signature of signatures) {
+    const one = await judgeSignature(signature, document, keys, now);
+    judged.push(isLikeFirst(signature, signatures) ? one : passedOver(one));
+  }
   return judged;
 }
 
-async function readSignatures(blocks: readonly Uint8Array[]): Promise<openpgp.SignaturePacket[]> {
-  const packets: openpgp.SignaturePacket[] = [];
-  for (const block of blocks) {
-    try {
-      const signature = await openpgp.readSignature({ binarySignature: block });
-      packets.push(
-        ...signature.packets.filter((packet) => packet instanceof openpgp.SignaturePacket),
-      );
-    } catch (error) {
-      throw new DebgeoError(
-        'SIGNATURE_MALFORMED',
-        'a signature cannot be read',
-        { found: quoted(error) },
-        error,
-      );
-    }
+/**
+ * GnuPG 2.2 judges several signatures only where all are of one type and it knows the hash of the
+ * first; else it judges the first alone (g10/mainproc.c, proc_tree). So the first has to be good
+ * then, and none of the others bad.
+ */
+function isLikeFirst(one: ReadSignature, all: readonly ReadSignature[]): boolean {
+  const first = all[0]!;
+  return (
+    one === first || (KNOWN_HASHES.has(first.hash) && all.every(({ type }) => type === first.type))
+  );
+}
+
+const passedOver = (judged: JudgedSignature): JudgedSignature =>
+  judged.verdict === 'good'
+    ? { ...judged, verdict: 'unusable', reason: 'GnuPG judges the first signature alone' }
+    : judged;
+
+interface ReadSignature extends SignatureBytes {
+  readonly openpgp: openpgp.SignaturePacket;
+}
+
+async function readSignature(bytes: Uint8Array): Promise<openpgp.SignaturePacket> {
+  try {
+    const { packets } = await openpgp.readSignature({ binarySignature: bytes });
+    const [packet] = packets;
+    if (packet instanceof openpgp.SignaturePacket) return packet;
+  } catch (error) {
+    throw new DebgeoError(
+      'SIGNATURE_MALFORMED',
+      'a signature cannot be read',
+      { found: quoted(error) },
+      error,
+    );
   }
-  if (packets.length === 0)
-    throw new DebgeoError('SIGNATURE_MALFORMED', 'there is no signature that can be read');
-  if (packets.length > LIMITS.signatures) {
-    throw new DebgeoError('SIGNATURE_MALFORMED', 'too many signatures', {
-      expected: `at most ${LIMITS.signatures}`,
-      found: String(packets.length),
-    });
-  }
-  return packets;
+  throw new DebgeoError('SIGNATURE_MALFORMED', 'a signature cannot be read');
 }
 
 /**
@@ -102,20 +116,16 @@ async function readSignatures(blocks: readonly Uint8Array[]): Promise<openpgp.Si
  * them judges it.
  */
 async function judgeSignature(
-  packet: openpgp.SignaturePacket,
+  signature: ReadSignature,
   signed: Signed,
   keys: readonly openpgp.Key[],
   now: Date,
 ): Promise<JudgedSignature> {
+  const { openpgp: packet } = signature;
   let refused: JudgedSignature | null = null;
   for (const primary of keys) {
     for (const signing of primary.getKeys(packet.issuerKeyID)) {
-      if (
-        packet.issuerFingerprint !== null &&
-        hexOf(packet.issuerFingerprint) !== signing.getFingerprint()
-      )
-        continue;
-      const [verdict, reason] = await judgeByKey(packet, signed, primary, signing, now);
+      const [verdict, reason] = await judgeByKey(signature, signed, primary, signing, now);
       const judged = { verdict, reason, issuer: primary.getFingerprint().toUpperCase() };
       if (verdict === 'good') return judged;
       refused ??= judged;
@@ -129,13 +139,19 @@ async function judgeSignature(
 }
 
 async function judgeByKey(
-  packet: openpgp.SignaturePacket,
+  { openpgp: packet, hasUnsignedCritical }: ReadSignature,
   signed: Signed,
   primary: openpgp.Key,
   signing: openpgp.Key | openpgp.Subkey,
   now: Date,
 ): Promise<[SignatureVerdict, string]> {
   const { signatureType, created, hashAlgorithm } = packet;
+  // GnuPG looks for a key by the fingerprint, and then by the key id.
+  if (
+    packet.issuerFingerprint !== null &&
+    hexOf(packet.issuerFingerprint) !== signing.getFingerprint()
+  )
+    return ['bad', 'of another fingerprint'];
   if (
     signatureType !== openpgp.enums.signature.binary &&
     signatureType !== openpgp.enums.signature.text
@@ -143,6 +159,7 @@ async function judgeByKey(
     return ['bad', 'not of a document'];
   if (!KNOWN_HASHES.has(hashAlgorithm)) return ['bad', 'unknown hash'];
   if (
+    hasUnsignedCritical ||
     packet.unknownSubpackets.some(({ critical }) => critical) ||
     packet.rawNotations.some(({ critical }) => critical)
   ) {

@@ -118,12 +118,16 @@ function withoutEnds(bytes: Uint8Array): Buffer {
 function signatureBlocks(lines: readonly string[]): readonly Uint8Array[] {
   const blocks: Uint8Array[] = [];
   let armor: string[] | null = null;
+  let hasEnd = true; // of the base64 of the block before
   for (const line of lines) {
     if (armor === null) {
       if (line !== BEGIN_SIGNATURE)
         throw malformed(`${BEGIN_SIGNATURE} or the end of the file`, line);
       armor = [];
     } else if (line === END_SIGNATURE) {
+      // GnuPG knows the end of base64 by its padding or by the checksum, else it reads on
+      if (!hasEnd) throw malformed('a checksum of every block', 'none');
+      hasEnd = armor.at(-1)?.includes('=') ?? false;
       blocks.push(readArmor(armor));
       armor = null;
     } else {

@@ -7,9 +7,9 @@
  * - the lines of a value lose the blanks around them (blanks of ASCII only) and are joined with LF.
  *
  * Stricter than apt where readers differ from each other:
- * - a field name is as Policy §5.1 defines it (it may begin with `-`, for apt and here). apt takes
- *   blanks off its end (`Filename : x`) and CRs off its front, reads on in the next line for a
- *   colon, and takes a line that begins with VT or FF as a continuation;
+ * - a field name is as Policy §5.1 defines it, except that it may begin with `-`. apt takes blanks
+ *   off its end (`Filename : x`) and CRs off its front, reads on in the next line for a colon, and
+ *   takes a line that begins with VT or FF as a continuation;
  * - a field stands once in a stanza (Policy §5.1), where apt takes the last one, dpkg none;
  * - the first line is not empty: apt would take what is before the second empty line, nothing, for
  *   the first stanza, and then refuse all of its lists;

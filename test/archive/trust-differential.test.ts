@@ -24,15 +24,18 @@ import type { Case } from './trust-cases/case.ts';
 import { frameCases } from './trust-cases/frames.ts';
 import { gnupgCases } from './trust-cases/gnupg.ts';
 import { keyCases } from './trust-cases/keys.ts';
+import { packetCases } from './trust-cases/packets.ts';
 import { releaseGpgCases } from './trust-cases/release-gpg.ts';
 import { releaseTextCases } from './trust-cases/release-text.ts';
 import { signatureCases } from './trust-cases/signatures.ts';
+import { gpgvSays } from './trust-gpgv.ts';
 
 const cases: readonly Case[] = [
   ...keyCases,
   ...signatureCases,
   ...frameCases,
   ...armorCases,
+  ...packetCases,
   ...releaseGpgCases,
   ...releaseTextCases,
   ...(hasGnupg() ? gnupgCases() : []),
@@ -48,10 +51,6 @@ const keysOf = ({ keys }: Case): Uint8Array =>
 const folder = mkdtempSync(join(tmpdir(), 'debgeo-trust-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
 
-/**
- * As apt reads gpgv: at least one good signature whose hash it trusts, and none that is bad or has
- * expired (methods/gpgv.cc).
- */
 function gpgvAccepts(one: Case): boolean {
   const path = (name: string, bytes: Uint8Array | null): string => {
     writeFileSync(join(folder, name), bytes ?? '');
@@ -71,14 +70,7 @@ function gpgvAccepts(one: Case): boolean {
     '1',
     ...files,
   ]);
-  const status = String(stdout).split('\n');
-  const good = status.some((line) => line.startsWith('[GNUPG:] GOODSIG '));
-  const strong = status.some(
-    (line) =>
-      line.startsWith('[GNUPG:] VALIDSIG ') && !['1', '2', '3'].includes(line.split(' ')[9] ?? ''),
-  );
-  const refused = status.some((line) => /^\[GNUPG:\] (BADSIG|EXPSIG) /.test(line));
-  return good && strong && !refused;
+  return gpgvSays(String(stdout));
 }
 
 /** As a look judges: the signature, and then Release. */

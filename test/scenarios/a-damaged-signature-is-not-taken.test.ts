@@ -15,7 +15,7 @@ import { NEEDS_APT } from '../support/needs.ts';
 import { assertWhole } from '../support/whole.ts';
 import { aPackage, aWorld, type Planted } from '../support/world.ts';
 
-/** Ten looks of it outlast the wait for a planted fault: the tenth look forgets the ETag. */
+/** The tenth look forgets the ETag, and comes later than what a planted fault is waited for. */
 const POLL_MS = 2_000;
 const CHECKSUM = /\n=[^\n]{4}(?=\n-----END)/;
 

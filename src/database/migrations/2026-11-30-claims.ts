@@ -49,7 +49,7 @@ comment on column claims.ticket is 'of the row that its workflow decided on';
 comment on column claims.attempt is 'count of Temporal, from 1: the later of one ticket counts';
 comment on column claims.files is 'settled by it, and not in files_done of its lane yet';
 comment on column claims.bytes is 'settled by it, and not in bytes_done of its lane yet';
-comment on column blob_registry.claim is 'of the attempt that copies or deletes it; dead without it';
+comment on column blob_registry.claim is 'of its attempt; dead without a row of claims';
 comment on column blob_registry.attempt is
   'of the version before claims; 0 wherever a claim was taken since';
 comment on column distribution_replications.fence is
