@@ -30,6 +30,7 @@ const HEARTBEAT = '10s';
 
 /**
  * A few rows of PostgreSQL. Repeated for ever: without the database there is nothing else to do.
+ * What it refuses has a code and is not repeated (activities/failure.ts, record.ts).
  */
 const BOOKKEEPING: ActivityOptions = {
   ...ALWAYS,

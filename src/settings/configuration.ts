@@ -42,9 +42,7 @@ export function readConfiguration(path: string): Configuration {
   return parseConfiguration(text, path);
 }
 
-/**
- * No more of it than what is refused as too long: it may be a device, or a file of another kind.
- */
+/** No more of it than is refused as too long: it may be a device, or a file of another kind. */
 function readText(path: string): string {
   const file = openSync(path, 'r');
   try {

