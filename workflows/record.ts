@@ -30,6 +30,11 @@ export async function record<Row>(
   return 'refused';
 }
 
-/** With a code, so Temporal does not repeat it; a cancel is none. */
+/**
+ * What PostgreSQL refuses to store. Any other code (a database of another version, say) is no fault
+ * of what was to be recorded: it ends the run, and a worker starts the next one.
+ */
 export const isRefused = (error: unknown): boolean =>
-  error instanceof ActivityFailure && error.cause instanceof ApplicationFailure;
+  error instanceof ActivityFailure &&
+  error.cause instanceof ApplicationFailure &&
+  error.cause.type === 'DATABASE_REFUSED';

@@ -9,7 +9,11 @@ import * as messages from '../../workflows/messages.ts';
 import type { site as siteWorkflow } from '../../workflows/site.ts';
 import { call } from './connection.ts';
 
-/** How the workflow of a distribution is started: alone, with a signal or with an Update. */
+/**
+ * How the workflow of a distribution is started: alone, with a signal or with an Update. Temporal
+ * forgets summary and details when a run continues as new: workflows/display.ts says where to read
+ * on, too.
+ */
 export const distributionStart = (distribution: string) => ({
   workflowId: messages.workflowId(distribution),
   taskQueue: messages.QUEUE,

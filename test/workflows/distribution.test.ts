@@ -96,6 +96,8 @@ test('a full run continues as new, and carries over a command that is not commit
   await h.synced('renew', 'sin');
 
   assert.equal((await h.run('renew')).status, 'RUNNING');
+  const renewed = await h.client.workflow.getHandle(workflowId('renew')).describe();
+  assert.match(String(renewed.memo?.['runbook']), /docs\/operating\.md/);
   assert.equal(h.world.count('recordFailure', 'renew'), 0);
 });
 
@@ -284,7 +286,14 @@ test('the Temporal UI tells the story: summaries, details, search attributes', a
   const metadata = await handle.query<{ currentDetails?: string }>('__temporal_workflow_metadata');
 
   assert.equal(bare.length, 0);
-  assert.ok(metadata.currentDetails?.includes('PATH_CONFLICT'));
+  const [headline, wrong, archive, , , , first] = metadata.currentDetails?.split('\n') ?? [];
+  assert.equal(headline, '**story**: failed, newest generation 1');
+  assert.equal(wrong, 'Of 2 sites: 1 waiting for a person');
+  assert.match(archive!, /^The last look at https:\S+ was fine; the next one: [-\d]+ [:\d]+ UTC$/);
+  assert.match(first!, /^\| sin .* PATH_CONFLICT \|$/);
+  const description = await handle.describe();
+  assert.match(String(description.memo?.['archive']), /^https:/);
+  assert.match((await description.staticDetails()) ?? '', /docs\/operating\.md/);
   const known = await queryStatus(h.client, 'story');
   assert.deepEqual(known?.replications, [h.world.row('story', 'fra'), h.world.row('story', 'sin')]);
   assert.equal(known?.status, 'failed');
