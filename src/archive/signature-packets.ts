@@ -15,6 +15,8 @@ import { quoted } from '../domain/text.ts';
 
 const SIGNATURE_TAG = 2;
 const VERSION = 4;
+/** A shorter one is for GnuPG a signature of which it knows nothing, whatever its version. */
+const SIGNATURE_BYTES = 16;
 /** GnuPG: parse_signature. */
 const AREA_BYTES = 10_000;
 const [ISSUER, ISSUER_FINGERPRINT] = [16, 33];
@@ -52,6 +54,7 @@ export function splitSignatureBlocks(blocks: readonly Uint8Array[]): SignatureBy
       const { tag, from, to } = readHead(bytes, start);
       if (tag !== SIGNATURE_TAG) throw malformed('signatures alone', `a packet of kind ${tag}`);
       const body = bytes.subarray(from, to);
+      if (body.length < SIGNATURE_BYTES) throw malformed('a signature', `${body.length} bytes`);
       if (signatures.length > 0 && readNumber(body, 0, 1) > VERSION) return signatures;
       if (signatures.length >= LIMITS.signatures)
         throw malformed(`at most ${LIMITS.signatures} signatures`, 'more');

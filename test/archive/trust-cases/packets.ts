@@ -108,6 +108,10 @@ const cases: Readonly<Record<string, PacketCase>> = {
   'a signature of version 6 before the good one': {
     blocks: [Buffer.concat([spoiled(ofStranger, 0, 6), ofRsa])],
   },
+  'a signature of version 6 of ten bytes behind the good one of two': {
+    blocks: [Buffer.concat([ofStranger, ofRsa, headed([0xc2, 10], Buffer.alloc(10, 6))])],
+    gpgvDiffers: ONE_BY_ONE,
+  },
   'a signature of another type, of a stranger, before the good one': {
     blocks: [spoiled(ofStranger, 1, 2), ofRsa],
     code: 'SIGNATURE_INVALID',
