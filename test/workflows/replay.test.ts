@@ -233,7 +233,7 @@ const CHANGES: readonly Change[] = [
       run,
       await steps.pruneCatalog.executeWithOptions(
         { summary: 'delete from the catalog what no site needs' },
-        [input],
+        [input()],
       ),
     );`,
     '',
