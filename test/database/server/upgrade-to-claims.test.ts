@@ -67,7 +67,7 @@ test('lanes that are at work when the database is upgraded go on', async (t) => 
     'an attempt of the version before books nothing any more',
   );
 
-  await db.orm.migrator.down({ to: '2026-11-30-claims' });
+  await db.orm.migrator.down({ to: BEFORE });
   await migrate(db);
   const again = await one(
     read,
