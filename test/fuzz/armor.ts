@@ -163,6 +163,7 @@ const SUBPACKETS: readonly (readonly number[])[] = [
 /** A signature of version 4, with something more, or less, in what is not signed. */
 function editUnhashed(bytes: Buffer, dice: Dice): Buffer {
   const body = bytes.subarray(headOf(bytes));
+  if (body.length < 6) return bytes;
   const place = 6 + body.readUInt16BE(4);
   if (body.length < place + 2) return bytes;
   const unhashed = body.subarray(place + 2, place + 2 + body.readUInt16BE(place));
