@@ -18,7 +18,12 @@ import {
   workflowInfo,
 } from '@temporalio/workflow';
 
-import type { Command, Replication, Roster } from '../src/domain/replication.ts';
+import {
+  rosterByOurClock,
+  type Command,
+  type Replication,
+  type Roster,
+} from '../src/domain/replication.ts';
 import { archiveOn, bookkeeping } from './activity-options.ts';
 import { createDisplay, statusOf } from './display.ts';
 import { dropEarly, takeEarly, type EarlyCommands } from './early-commands.ts';
@@ -132,7 +137,8 @@ function show(run: Run): void {
 }
 
 /** Takes a roster: opens a lane for each row that came, closes the lane of each that went. */
-function adopt(run: Run, roster: Roster): void {
+function adopt(run: Run, answered: Roster): void {
+  const roster = rosterByOurClock(answered, Date.now());
   run.roster = roster;
   const sites = new Set(roster.replications.map((row) => row.site));
   for (const lane of run.lanes.values()) {
@@ -214,6 +220,8 @@ async function capture(run: Run): Promise<void> {
       archiveOn(queue).captureSnapshot.executeWithOptions({ summary }, [input]),
     );
     adopt(run, roster);
+    // Its worker stopped: another one looks, and only then is anything answered.
+    if (outcome === 'interrupted') return void (run.lookWanted = true);
     run.lookOutcome = roster.removed ? { outcome: 'removed' } : { outcome, generation };
   } catch (error) {
     if (scope.consideredCancelled) return void (run.lookWanted = true); // by the next run

@@ -12,4 +12,6 @@ export const PATCHES = {
   earlyCommands: 'early-commands',
   /** A lane whose site has another queue now gives up what waits on the old one. */
   movedLanes: 'moved-lanes',
+  /** Copying plans first, and publishing probes afterwards. */
+  joinedSteps: 'joined-steps',
 } as const;

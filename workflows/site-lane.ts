@@ -11,6 +11,7 @@ import { ActivityFailure, CancellationScope, log, patched } from '@temporalio/wo
 
 import { DebgeoError } from '../src/domain/errors.ts';
 import {
+  byOurClock,
   generationOf,
   isBehind,
   isDue,
@@ -26,6 +27,7 @@ import {
   stepsFor,
   type StepName,
 } from './activity-options.ts';
+import { PATCHES } from './patches.ts';
 import { isRefused, record, REFUSED_MS } from './record.ts';
 import { reportOf } from './report-of.ts';
 import { until } from './until.ts';
@@ -77,7 +79,7 @@ function keepNewer(lane: Lane, row: Replication | null): void {
 }
 
 function keep(lane: Lane, row: Replication): void {
-  lane.row = row;
+  lane.row = byOurClock(row, Date.now());
   lane.changed();
 }
 
@@ -138,7 +140,7 @@ async function chain(lane: Lane): Promise<void> {
   // stays pinned in the row until published, failed or cancelled
   const generation = generationOf(began);
   const steps = stepsFor(began.queue);
-  const isJoined = patched('joined-steps');
+  const isJoined = patched(PATCHES.joinedSteps);
   const order = isJoined ? JOINED_STEPS : STEPS;
   let step: StepName | null = order[0]!;
   let planned = !isJoined;

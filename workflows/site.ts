@@ -17,7 +17,7 @@ import {
   sleep,
 } from '@temporalio/workflow';
 
-import { ticketOf, type SitePrune } from '../src/domain/replication.ts';
+import { pruneByOurClock, ticketOf, type SitePrune } from '../src/domain/replication.ts';
 import { bookkeeping, pruneStepsFor } from './activity-options.ts';
 import { prune, pruneNow, pruneStatus, type PruneOutcome, type SiteInput } from './messages.ts';
 import { record, REFUSED_MS } from './record.ts';
@@ -123,7 +123,8 @@ async function pruneOnce(run: Run): Promise<PruneOutcome> {
   }
 }
 
-function show(run: Run, row: SitePrune): void {
+function show(run: Run, answered: SitePrune): void {
+  const row = pruneByOurClock(answered, Date.now());
   run.row = row;
   const last =
     row.startedAt === null

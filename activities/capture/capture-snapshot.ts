@@ -24,7 +24,7 @@ import { selectEntries } from '../../src/domain/select-entries.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
 import type { Validator } from '../../src/domain/snapshot.ts';
 import type { ReleaseSet } from '../../src/domain/snapshot.ts';
-import { activityContext, withHeartbeat } from '../context.ts';
+import { activityContext, isWorkerStopping, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import type { AcceptedRelease, Capture } from './capture.ts';
 import { assertStillReleased, fetchIndices, ReleasedMeanwhile } from './fetch-indices.ts';
@@ -37,7 +37,8 @@ export interface CaptureInput {
 }
 
 export interface CaptureResult {
-  readonly outcome: 'captured' | 'unchanged';
+  /** interrupted: its worker stops before the look has ended; nothing is known of the archive. */
+  readonly outcome: 'captured' | 'unchanged' | 'interrupted';
   readonly generation: number;
   readonly roster: Roster;
 }
@@ -61,46 +62,57 @@ export const createCaptureSnapshot =
   async (input: CaptureInput): Promise<CaptureResult> => {
     const context = activityContext();
     const counts = { listed: 0, fetched: 0, read: 0, poolFiles: 0 };
-    return withHeartbeat(
-      context,
-      () => ({ ...counts }),
-      async () => {
-        const record = await readDistribution(deps.database.read, input.distribution);
-        if (record === null)
-          return {
-            outcome: 'unchanged',
-            generation: 0,
-            roster: await loadRoster(deps.database, input.distribution),
-          };
-        const { read } = deps.database;
-        const newest = await readSnapshot(read, record.id, record.latestGeneration);
-        const capture = {
-          deps,
-          record,
-          newest,
-          olderAcceptance: await reserveOlderAcceptance(deps.database, record.id),
-          archive: deps.archiveOf(record.archive),
-          folder: suiteFolder(record.suite),
-          signal: context.signal,
-          counts,
-        };
-        const unconditional =
-          input.unconditional || newest === null || record.looks + 1 >= UNCONDITIONAL_EVERY;
-
-        const { generation, validator } = await captureRelease(
-          capture,
-          unconditional ? null : record.validator,
-        );
-        const outcome = generation > record.latestGeneration ? 'captured' : 'unchanged';
-        deps.log.info(
-          { distribution: record.name, outcome, generation, ...counts },
-          'looked at the archive',
-        );
-        const roster = await recordLook(deps.database, record.name, { validator, unconditional });
-        return { outcome, generation, roster };
-      },
-    );
+    try {
+      return await withHeartbeat(
+        context,
+        () => ({ ...counts }),
+        () => look(deps, input, context.signal, counts),
+      );
+    } catch (error) {
+      if (!isWorkerStopping(context)) throw error;
+      const roster = await loadRoster(deps.database, input.distribution);
+      return { outcome: 'interrupted', generation: roster.generation, roster };
+    }
   };
+
+async function look(
+  deps: Deps,
+  input: CaptureInput,
+  signal: AbortSignal,
+  counts: Capture['counts'],
+): Promise<CaptureResult> {
+  const { read } = deps.database;
+  const record = await readDistribution(read, input.distribution);
+  if (record === null) {
+    const roster = await loadRoster(deps.database, input.distribution);
+    return { outcome: 'unchanged', generation: 0, roster };
+  }
+  const newest = await readSnapshot(read, record.id, record.latestGeneration);
+  const capture = {
+    deps,
+    record,
+    newest,
+    olderAcceptance: await reserveOlderAcceptance(deps.database, record.id),
+    archive: deps.archiveOf(record.archive),
+    folder: suiteFolder(record.suite),
+    signal,
+    counts,
+  };
+  const unconditional =
+    input.unconditional || newest === null || record.looks + 1 >= UNCONDITIONAL_EVERY;
+
+  const { generation, validator } = await captureRelease(
+    capture,
+    unconditional ? null : record.validator,
+  );
+  const outcome = generation > record.latestGeneration ? 'captured' : 'unchanged';
+  deps.log.info(
+    { distribution: record.name, outcome, generation, ...counts },
+    'looked at the archive',
+  );
+  const roster = await recordLook(deps.database, record.name, { validator, unconditional });
+  return { outcome, generation, roster };
+}
 
 async function captureRelease(
   capture: Capture,

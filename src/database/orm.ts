@@ -9,6 +9,7 @@ import type { Kysely } from 'kysely';
 import { DebgeoError } from '../domain/errors.ts';
 import { ENTITIES } from './entities/index.ts';
 import { MIGRATIONS } from './migrations/index.ts';
+import { KEEPALIVE_MS, PATIENCE, patienceSql, type Patience } from './patience.ts';
 
 export interface Tx {
   /**
@@ -53,10 +54,10 @@ const OID_INT8 = 20;
 /** @throws DATABASE_UNREACHABLE  no answer, or the server refuses user, password or database */
 export async function connectDatabase(
   url: string,
-  options: { poolMax?: number } = {},
+  options: { poolMax?: number; patience?: Patience } = {},
 ): Promise<Database> {
   try {
-    const orm = createOrm(url, options.poolMax ?? POOL_MAX);
+    const orm = createOrm(url, options.poolMax ?? POOL_MAX, options.patience ?? PATIENCE);
     try {
       await orm.em.fork().execute('select 1');
     } catch (error) {
@@ -90,7 +91,7 @@ export async function connectDatabase(
   }
 }
 
-function createOrm(url: string, poolMax: number): MikroORM {
+function createOrm(url: string, poolMax: number, patience: Patience): MikroORM {
   return new MikroORM({
     clientUrl: url,
     entities: ENTITIES,
@@ -101,6 +102,15 @@ function createOrm(url: string, poolMax: number): MikroORM {
       application_name: 'debgeo',
       connectionTimeoutMillis: CONNECT_MS,
       keepAlive: true,
+      keepAliveInitialDelayMillis: KEEPALIVE_MS,
+      onConnect: async (client: {
+        on(event: 'error', listener: () => void): unknown;
+        query(text: string): Promise<unknown>;
+      }) => {
+        // The server may end a session that is in use, between two statements: the next one throws.
+        client.on('error', () => undefined);
+        await client.query(patienceSql(patience));
+      },
       // Sizes, counts, milliseconds and ids are all far below 2^53: numbers, not text.
       onPoolCreated: (pool: {
         options: { types: { setTypeParser(oid: number, parse: (text: string) => number): void } };

@@ -5,7 +5,7 @@ import type { Replication } from '../domain/replication.ts';
 import { nextTicket } from './claims.ts';
 import { fenced } from './fence.ts';
 import type { Tx } from './orm.ts';
-import { ms, one } from './sql.ts';
+import { ms, msUntil, one } from './sql.ts';
 
 /** A lane as operators and workflows name it. */
 export interface LaneAt {
@@ -74,7 +74,8 @@ export const REPLICATION_COLUMNS = sql`
   r.desired_generation as target, r.pinned_generation as pinned, r.served_generation as served,
   r.state, r.paused, ${IS_PUBLISHING} as publishing,
   ${ms(sql`coalesce(r.verify_taken_at, r.verify_requested_at)`)} as "verifyRequestedAt",
-  r.retry_count as "retryCount", ${ms('r.retry_at')} as "retryAt", r.failure_code as code,
+  r.retry_count as "retryCount", ${ms('r.retry_at')} as "retryAt",
+  ${msUntil('r.retry_at')} as "retryInMs", r.failure_code as code,
   case when r.state = 'failed' then ${failedSince(sql`r.site_id`)} end as "failedSince",
   ${FILES_DONE} as "filesDone", r.files_total as "filesTotal",
   ${BYTES_DONE} as "bytesDone", r.bytes_total as "bytesTotal",

@@ -25,6 +25,9 @@ export const ms = (column: RawBuilder<unknown> | string): RawBuilder<number> => 
   return sql<number>`floor(extract(epoch from ${value}) * 1000)::bigint`;
 };
 
+/** How long it is until a timestamptz, in milliseconds by the database's clock; null as null. */
+export const msUntil = (column: string): RawBuilder<number> => ms(sql`${sql.ref(column)} - now()`);
+
 /** Milliseconds since 1970 as a timestamptz, null as null. */
 export const timestamp = (value: number | Date | null): RawBuilder<unknown> =>
   sql`to_timestamp(${value === null ? null : Number(value) / 1000}::double precision)`;

@@ -43,6 +43,8 @@ export interface Replication extends Ticketed {
   readonly retryCount: number;
   /** When a failed lane tries again; null with state failed: parked until `retry`. */
   readonly retryAt: number | null;
+  /** How long that was when the row was read; see byOurClock. */
+  readonly retryInMs?: number | null;
   readonly code: ErrorCode | null;
   /**
    * Since when incidents of this lane are open; null when none is. Absent in rows of workers before
@@ -83,6 +85,8 @@ export interface Roster {
   /** Of the last look at the archive, null when it was fine. */
   readonly code: ErrorCode | null;
   readonly nextLookAt: number;
+  /** How long that was when the roster was read; see rosterByOurClock. */
+  readonly nextLookInMs?: number;
   /**
    * The archive, with the task queue of its captures. Absent in rosters of workers before
    * 2026-11-30, as the two times below.
@@ -105,6 +109,8 @@ export interface SitePrune extends Ticketed {
   /** Not there, or `state: absent`: nothing is deleted, and the workflow ends. */
   readonly enabled: boolean;
   readonly nextAt: number;
+  /** How long that was when the row was read; see pruneByOurClock. */
+  readonly nextInMs?: number;
   readonly startedAt: number | null;
   /** Of the last run that ended well. */
   readonly endedAt: number | null;
@@ -203,6 +209,25 @@ export interface Ticketed {
 
 export const ticketOf = ({ ticket }: Ticketed): Ticketed =>
   ticket === undefined ? {} : { ticket };
+
+/**
+ * Rows as a workflow takes them: a deadline is so far away as the database said, by the workflow's
+ * own clock. Of two clocks that differ, the time of one is long past for the other, and a poll that
+ * is due whenever it is asked would be a busy loop. Rows of older histories have only the time.
+ * @param now of the workflow, when the row came
+ */
+export function byOurClock({ retryInMs, ...row }: Replication, now: number): Replication {
+  return typeof retryInMs === 'number' ? { ...row, retryAt: now + retryInMs } : row;
+}
+
+export function rosterByOurClock({ nextLookInMs, ...roster }: Roster, now: number): Roster {
+  const replications = roster.replications.map((row) => byOurClock(row, now));
+  const nextLookAt = nextLookInMs === undefined ? roster.nextLookAt : now + nextLookInMs;
+  return { ...roster, nextLookAt, replications };
+}
+
+export const pruneByOurClock = ({ nextInMs, ...row }: SitePrune, now: number): SitePrune =>
+  nextInMs === undefined ? row : { ...row, nextAt: now + nextInMs };
 
 /**
  * How long a failed lane waits: Geo's curve n⁴ + 15 s with up to 30 s × (n+1) of jitter, scaled so

@@ -44,6 +44,22 @@ test('an archive is looked at again when its poll is due', async () => {
   await h.synced('poll', 'fra');
 });
 
+test('a database whose clock is behind makes no busy loop at the archive', async () => {
+  h.world.add('behind', []);
+  h.world.clockMs = -15_000;
+  h.world.pollMs = 1_000;
+  await sendDistributionChanged(h.client, 'behind');
+  await eventually('looked', () => h.world.count('captureSnapshot', 'behind') === 1);
+  const began = Date.now();
+
+  await eventually('polled', () => h.world.count('captureSnapshot', 'behind') >= 4);
+  const took = Date.now() - began;
+  h.world.clockMs = 0;
+  h.world.pollMs = 3_600_000;
+
+  assert.ok(took >= 2_900, `three polls of a second each took ${took} ms`);
+});
+
 test('a refused release is recorded, lanes go on, and the next look comes by itself', async () => {
   h.world.add('refused', ['fra']);
   const hold = h.world.hold('syncBlobs', 'refused', 'fra');

@@ -58,6 +58,16 @@ test('a look that arrives during a capture is answered by the next one', async (
   assert.deepEqual(await looking, { outcome: 'captured', generation: 2 });
 });
 
+test('a look whose three workers stop is answered by the next, and is no failure', async () => {
+  h.world.add('stopping', ['fra']);
+  for (let workers = 0; workers < 3; workers += 1) h.world.ignore('captureSnapshot', 'stopping');
+
+  assert.deepEqual(await look(h.client, 'stopping'), { outcome: 'captured', generation: 1 });
+
+  assert.equal(h.world.count('captureSnapshot', 'stopping'), 4);
+  assert.equal(h.world.count('recordCaptureFailure', 'stopping'), 0);
+});
+
 test('a look that finds nothing new says so, and a refused one carries the report', async () => {
   h.world.add('outcomes', ['fra']);
   await look(h.client, 'outcomes');

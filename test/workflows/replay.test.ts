@@ -73,8 +73,8 @@ const CHANGES: readonly Change[] = [
     'chain',
     'joins steps of a run that began before they were joined',
     'site-lane',
-    "const isJoined = patched('joined-steps');",
-    'const isJoined = true;',
+    'const isJoined = patched(PATCHES.joinedSteps);',
+    'const isJoined = PATCHES !== null;',
   ),
   change(
     'chain',

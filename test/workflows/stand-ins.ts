@@ -52,6 +52,8 @@ export class ScriptedWorld {
   /** How long a lane waits after a failure, and the capture loop after one of its own. */
   backoffMs = 100;
   pollMs = HOUR;
+  /** The clock of the database, less Temporal's. */
+  clockMs = 0;
   slices = 2;
   readonly #distributions = new Map<string, Distribution>();
   readonly #pruned = new Map<string, { row: SitePrune; slices: number }>();
@@ -184,8 +186,8 @@ export class ScriptedWorld {
     return { reached: reached.promise, release: released.resolve };
   }
 
-  /** The next call answers as if all were well, and does nothing. */
-  ignore(activity: ActivityName, name: string, site: string): void {
+  /** The next call does nothing, and answers as if all were well; a capture: `interrupted`. */
+  ignore(activity: ActivityName, name: string, site: string | null = null): void {
     this.#script(activity, name, site, () => Promise.resolve('no effect'));
   }
 
@@ -278,7 +280,8 @@ export class ScriptedWorld {
       generation,
       status: this.#statusOf(found),
       code,
-      nextLookAt,
+      nextLookAt: nextLookAt + this.clockMs,
+      nextLookInMs: nextLookAt - Date.now(),
       archive,
       tuning,
       replications,
@@ -305,10 +308,12 @@ export class ScriptedWorld {
       captureSnapshot: async (input) => {
         await this.#begin('captureSnapshot', input);
         const released = this.#distributions.get(input.distribution)?.released ?? 0;
-        await this.#act('captureSnapshot', input);
+        const isInterrupted = (await this.#act('captureSnapshot', input)) === 'no effect';
+        const seen = this.#roster(input.distribution);
+        if (isInterrupted) return { outcome: 'interrupted', generation: 0, roster: seen };
         const distribution = this.#distributions.get(input.distribution);
         if (distribution === undefined || distribution.removed)
-          return { outcome: 'unchanged', generation: 0, roster: this.#roster(input.distribution) };
+          return { outcome: 'unchanged', generation: 0, roster: seen };
         const outcome = released > distribution.generation ? 'captured' : 'unchanged';
         return { outcome, generation: released, roster: this.#capture(distribution, released) };
       },
@@ -471,11 +476,10 @@ export class ScriptedWorld {
           code: null,
           nextAt: Date.now() + HOUR,
         })),
-      recordPruneFailure: (input) =>
-        pruning('recordPruneFailure', input, () => ({
-          code: input.report.code,
-          nextAt: Date.now() + this.backoffMs,
-        })),
+      recordPruneFailure: (input) => {
+        const nextAt = Date.now() + this.backoffMs;
+        return pruning('recordPruneFailure', input, () => ({ code: input.report.code, nextAt }));
+      },
     };
   }
 

@@ -1,5 +1,5 @@
 import { connectDatabase } from '../../database/orm.ts';
-import { judgeSettings, readSettings } from '../../database/server/settings.ts';
+import { judgeSettings, patienceOf, readSettings } from '../../database/server/settings.ts';
 import type { Config } from '../../settings/servers.ts';
 import type { Findings } from './findings.ts';
 
@@ -30,5 +30,6 @@ export async function examineSettings(
   for (const report of wrong) findings.wrong(WHAT, report);
   if (wrong.length === 0)
     findings.ok(WHAT, 'a crash loses nothing, and there are enough connections');
+  findings.ok('patience of the database', patienceOf(settings));
   return true;
 }

@@ -11,9 +11,10 @@ import { dropClaims, endClaim, laterFence, nextTicket, takeClaim } from '../clai
 import { Prune } from '../entities/prune.ts';
 import { ReplicationSite } from '../entities/replication-site.ts';
 import type { Database, Tx } from '../orm.ts';
+import { bookkeeping } from '../patience.ts';
 import { queueOf } from '../replication-row.ts';
 import { backoffOf } from '../replications/waits.ts';
-import { later, now, one, run } from '../sql.ts';
+import { later, msUntil, now, one, run } from '../sql.ts';
 import type { PruneClaim } from './marked-blobs.ts';
 
 /**
@@ -88,9 +89,12 @@ async function readPrune(tx: Tx, site: string): Promise<SitePrune> {
   if (prune === null) return noPrune(site);
   const issued = await one(
     tx,
-    sql<{ ticket: number }>`select ${nextTicket(sql`${prune.fence}::bigint`)} as ticket`,
+    sql<{ ticket: number; nextInMs: number }>`
+      select ${nextTicket('fence')} as ticket, ${msUntil('next_at')} as "nextInMs"
+      from prunes
+      where site_id = ${prune.site.id}`,
   );
-  return { ...sitePruneOf(prune), ticket: issued!.ticket };
+  return { ...sitePruneOf(prune), ...issued! };
 }
 
 function sitePruneOf(prune: FoundPrune): SitePrune {
@@ -187,7 +191,7 @@ export function recordPruneFailure(
   report: ErrorReport,
   ticket: number | null,
 ): Promise<SitePrune> {
-  return db.transaction(async (tx) => {
+  return bookkeeping(db, async (tx) => {
     const locked = await lockPrune(tx, site);
     const prune = await findPrune(tx, site);
     if (locked === null || prune === null) return noPrune(site);

@@ -3,6 +3,7 @@ import type { Command, Replication } from '../../domain/replication.ts';
 import { dropClaims, laterFence } from '../claims.ts';
 import { recordEvent } from '../incidents.ts';
 import type { Database, Tx } from '../orm.ts';
+import { bookkeeping } from '../patience.ts';
 import { readReplication, type LaneAt } from '../replication-row.ts';
 import { now } from '../sql.ts';
 import { lockLane, type LockedLane } from './lock.ts';
@@ -22,7 +23,7 @@ export function applyCommand(
   command: Command,
   ticket: number | null,
 ): Promise<Replication | null> {
-  return db.transaction(async (tx) => {
+  return bookkeeping(db, async (tx) => {
     const lane = await lockLane(tx, at);
     if (lane === null) return null;
     if (command.paused !== undefined) await writeLane(tx, lane, { paused: command.paused });

@@ -7,6 +7,7 @@ import { dropClaims, laterFence } from '../claims.ts';
 import type { DistributionReplication } from '../entities/distribution-replication.ts';
 import { recordEvent, recordIncident } from '../incidents.ts';
 import type { Database, Tx } from '../orm.ts';
+import { bookkeeping } from '../patience.ts';
 import { readReplication, type LaneAt } from '../replication-row.ts';
 import { later } from '../sql.ts';
 import { lockLane, type LockedLane } from './lock.ts';
@@ -30,7 +31,7 @@ export function recordFailure(
   report: ErrorReport,
   ticket: number | null,
 ): Promise<Replication | null> {
-  return db.transaction(async (tx) => {
+  return bookkeeping(db, async (tx) => {
     const lane = await lockLane(tx, at);
     if (lane === null) return null;
     if (ticket !== null && lane.fence > ticket) return readReplication(tx, lane);

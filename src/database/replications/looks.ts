@@ -7,6 +7,7 @@ import type { Validator } from '../../domain/snapshot.ts';
 import { DebianDistribution } from '../entities/debian-distribution.ts';
 import { recordIncident, resolveIncidents } from '../incidents.ts';
 import type { Database } from '../orm.ts';
+import { bookkeeping } from '../patience.ts';
 import { later, now } from '../sql.ts';
 import { lockDistribution } from './lock.ts';
 import { endOlderAcceptances } from './older-acceptances.ts';
@@ -65,7 +66,7 @@ export function recordCaptureFailure(
   distribution: string,
   report: ErrorReport,
 ): Promise<Roster> {
-  return db.transaction(async (tx) => {
+  return bookkeeping(db, async (tx) => {
     const locked = await lockDistribution(tx, distribution);
     if (locked !== null) {
       const failureCount = locked.failureCount + 1;

@@ -4,14 +4,15 @@ import { sql } from 'kysely';
 import type { Replication, Roster, Tuning } from '../../domain/replication.ts';
 import type { StoredTuning } from '../entities/debian-distribution.ts';
 import type { Database, Tx } from '../orm.ts';
+import { bookkeeping } from '../patience.ts';
 import { ARCHIVE_QUEUE, failedSince, REPLICATION_COLUMNS } from '../replication-row.ts';
-import { all, ms, one, run } from '../sql.ts';
+import { all, ms, msUntil, one, run } from '../sql.ts';
 
 const TUNING: Tuning = { gatherMs: 1_000, drainMs: 60_000, historyEventsMax: 1e9 };
 
 /** A distribution that is not there, or marked removed, is `removed` and has no lanes. */
 export function loadRoster(db: Database, distribution: string): Promise<Roster> {
-  return db.transaction(async (tx) => {
+  return bookkeeping(db, async (tx) => {
     // Before it is read: what an apply commits meanwhile stays unseen, or is in the roster.
     await run(
       tx,
@@ -37,7 +38,8 @@ export async function readRoster(tx: Tx, name: string): Promise<Roster> {
     >`
       select d.name as distribution, d.removed, d.latest_generation as generation,
         d.replication_status as status, d.failure_code as code,
-        ${ms('d.next_look_at')} as "nextLookAt", ${ms('d.looked_at')} as "lookedAt",
+        ${ms('d.next_look_at')} as "nextLookAt", ${msUntil('d.next_look_at')} as "nextLookInMs",
+        ${ms('d.looked_at')} as "lookedAt",
         case when d.failure_code is not null then ${failedSince(sql`null`)} end as "failedSince",
         (select json_build_object('url', a.url, 'queue', ${ARCHIVE_QUEUE})
          from archives a

@@ -30,6 +30,8 @@ const NAMES = [
   'superuser_reserved_connections',
   'statement_timeout',
   'transaction_timeout',
+  'idle_in_transaction_session_timeout',
+  'tcp_user_timeout',
 ] as const;
 /**
  * As `show` says them; timeouts in milliseconds, 0: none. A setting that the version does not know
@@ -47,6 +49,15 @@ export async function readSettings(database: Database): Promise<Settings> {
   );
   return Object.fromEntries(rows.map(({ name, setting }) => [name, setting]));
 }
+
+/** How long others wait for a worker that froze, or is gone, as the sessions of debgeo ask for. */
+export const patienceOf = (settings: Settings): string =>
+  [
+    ['a frozen transaction ends after', settings.idle_in_transaction_session_timeout],
+    ['a lost client after', settings.tcp_user_timeout],
+  ]
+    .map(([what, wait]) => `${what} ${Number(wait) > 0 ? `${Number(wait) / 1_000} s` : 'ever'}`)
+    .join(', ');
 
 interface Rule {
   readonly name: keyof Settings;

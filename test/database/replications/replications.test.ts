@@ -81,9 +81,9 @@ const openIncidents = async ({ db }: Fixture) =>
     )
   ).rows;
 
-/** Without its ticket, which is another whenever it is read. */
+/** Without what is another whenever it is read: its ticket, and how long it is until then. */
 const rowOf = async ({ db }: Fixture, at: LaneAt): Promise<Replication> => {
-  const { ticket: _, ...row } = await replicationOf(db.read, at);
+  const { ticket: _, retryInMs: __, ...row } = await replicationOf(db.read, at);
   return row;
 };
 
