@@ -9,6 +9,7 @@ import { createDeps, type JoinedDeps } from '../deps.ts';
 import { queryStatus } from '../temporal/describe.ts';
 import { configOf, withTemporal, type Options } from './connect.ts';
 import { examineArchive } from './doctor/archive.ts';
+import { examineClocks } from './doctor/clocks.ts';
 import { examineSettings } from './doctor/database.ts';
 import { Findings } from './doctor/findings.ts';
 import { examineSite } from './doctor/site.ts';
@@ -43,6 +44,7 @@ async function examineAll(
   deps: JoinedDeps,
   hasTemporal: boolean,
 ): Promise<void> {
+  await examineClocks(findings, options, deps, hasTemporal);
   for (const { site, queue } of await listSiteQueues(deps.database)) {
     await examineSite(findings, deps, site);
     if (!hasTemporal) continue;

@@ -100,6 +100,18 @@ export async function describePollers(
   client: Client,
   queue: string = messages.QUEUE,
 ): Promise<number> {
+  return (await pollersOf(client, queue)).length;
+}
+
+/** When a worker polled last, by Temporal's clock; null: none did in the last minutes. */
+export async function newestPollAt(client: Client): Promise<number | null> {
+  const polls = (await pollersOf(client, messages.QUEUE)).map(
+    ({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0) * 1_000,
+  );
+  return polls.length === 0 ? null : Math.max(...polls);
+}
+
+async function pollersOf(client: Client, queue: string) {
   const answer = await call(client, () =>
     client.workflowService.describeTaskQueue({
       namespace: client.options.namespace,
@@ -107,5 +119,5 @@ export async function describePollers(
       taskQueueType: ACTIVITY_QUEUE,
     }),
   );
-  return answer.pollers?.length ?? 0;
+  return answer.pollers ?? [];
 }

@@ -8,6 +8,7 @@ import { connectTemporal } from '../../src/temporal/connection.ts';
 import {
   describeDistribution,
   describePollers,
+  newestPollAt,
   describeServer,
   queryStatus,
 } from '../../src/temporal/describe.ts';
@@ -79,6 +80,7 @@ test('a workflow that never ran is absent, and no worker means no poller', async
   assert.equal(await describeDistribution(client, 'never'), null);
   assert.equal(await queryStatus(client, 'never'), null);
   assert.equal(await describePollers(client), 0);
+  assert.equal(await newestPollAt(client), null);
 });
 
 test('a server that does not answer is TEMPORAL_UNREACHABLE', async () => {
