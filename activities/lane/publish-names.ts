@@ -14,6 +14,7 @@ import type { Database } from '../../src/database/orm.ts';
 import {
   recordCorruptName,
   recordName,
+  wasWanted,
   type RecordedName,
 } from '../../src/database/publications/names.ts';
 import { type Publication } from '../../src/database/publications/publications.ts';
@@ -27,7 +28,7 @@ import type { Expected, Written } from '../../src/site/site-store.ts';
 import { inParallel } from '../in-parallel.ts';
 import { readBack } from '../read-back.ts';
 import { headersOf } from './blob-headers.ts';
-import { judgeName } from './judge-name.ts';
+import { judgeName, type NameVerdict } from './judge-name.ts';
 import type { SiteStep } from './step.ts';
 
 /**
@@ -41,6 +42,19 @@ export type ContentOf = (
 
 const NOTHING: RecordedName = { sha256: null, etag: null, lastModified: null };
 const SECOND_MS = 1_000;
+
+const nothingAt = (path: RepoPath): PublishedName => ({ path, sha256: null, size: 0 });
+
+const isForeign = (error: unknown): boolean =>
+  error instanceof DebgeoError && error.code === 'FOREIGN_WRITE';
+
+/**
+ * The wanted bytes are there under an ETag that no row has, and Last-Modified did not grow: apt,
+ * which asks with If-Modified-Since, may stay on the release before.
+ * @param after the Last-Modified that must grow; null: it need not
+ */
+const isHidden = (seen: Checksum | null, before: RecordedName, after: number | null): boolean =>
+  seen !== null && after !== null && seen.etag !== before.etag && seen.lastModified <= after;
 
 export class NamesPublisher {
   readonly #database: Database;
@@ -77,7 +91,7 @@ export class NamesPublisher {
     const { signal } = this.#step.context;
     const indices = [
       ...order.indices,
-      ...order.removals.map((path) => ({ path, sha256: null, size: 0 })),
+      ...[...order.removals, ...this.#tombstonesOf(order)].map(nothingAt),
     ];
     const askedFirst =
       order.inRelease.sha256 === null && order.release !== null ? order.release : order.inRelease;
@@ -108,8 +122,20 @@ export class NamesPublisher {
     return this.#publication.names.get(name.path) ?? NOTHING;
   }
 
+  /**
+   * Indices that were deleted lately and are not wanted: a worker that froze before it wrote one
+   * may do so now, when nothing is there that contradicts its condition.
+   */
+  #tombstonesOf({ indices, releaseGpg, release, inRelease }: PublicationOrder): RepoPath[] {
+    const ordered = [...indices, releaseGpg, release, inRelease].map((name) => name?.path);
+    return [...this.#publication.names]
+      .filter(([path, recorded]) => recorded.isTombstone && !ordered.includes(path))
+      .map(([path]) => path);
+  }
+
   #isOpen(name: PublishedName): boolean {
-    return this.#verifying || this.#recordOf(name).sha256 !== name.sha256;
+    const recorded = this.#recordOf(name);
+    return this.#verifying || recorded.sha256 !== name.sha256 || recorded.isTombstone === true;
   }
 
   /**
@@ -128,20 +154,22 @@ export class NamesPublisher {
     const after = options.increasing ? before.lastModified : null;
     let recorded = before;
     let expected: Expected = before.etag === null ? 'nothing' : { etag: before.etag };
-    let isToReadBack = this.#verifying || this.#publication.resumed;
+    let isToReadBack = this.#verifying || this.#publication.resumed || before.isTombstone === true;
 
     for (let writes = 0; writes <= LIMITS.conflictsMax;) {
       if (isToReadBack) {
         const seen = await readBack(this.#step.store, place, signal);
-        const verdict = judgeName(name, recorded, seen);
+        const verdict = await this.#judge(name, recorded, seen);
+        if (verdict === 'left') return;
         // If we die before this commits, the name is right at the site, and the rows hold what was
         // there before: the next attempt reads the wanted bytes back, and books them. Once it is
         // committed, the next attempt does not ask the site for this name again.
-        if (verdict.is === 'right') return this.#book(name, seen, after);
+        const isRight = verdict.is === 'right';
+        if (isRight && !isHidden(seen, before, after)) return this.#book(name, seen, after);
         // If we die after this, the incident is open and the name is wrong still: the next attempt
         // finds it again, and counts it in the same incident.
-        if (verdict.corrupt) await this.#reportCorrupt(name, recorded, seen);
-        expected = verdict.expected;
+        if (!isRight && verdict.corrupt) await this.#reportCorrupt(name, recorded, seen);
+        expected = isRight ? { etag: seen!.etag } : verdict.expected;
       }
       isToReadBack = true;
       const written = await this.#write(name, place, expected, after, signal);
@@ -155,12 +183,8 @@ export class NamesPublisher {
         written === 'gone'
           ? NOTHING
           : { sha256: name.sha256, etag: written.etag, lastModified: written.lastModified };
-      // Last-Modified did not grow: written once more. If we die here, the next attempt reads the
-      // wanted bytes back and leaves them, and apt may stay on the release before until the next.
-      if (written !== 'gone' && after !== null && written.lastModified <= after) {
-        isToReadBack = false;
-        expected = { etag: written.etag };
-      }
+      // Where Last-Modified did not grow, it is read back as hidden, and written once more: by this
+      // attempt, or, if we die here, by the next.
     }
     throw new DebgeoError(
       'SITE_SERVES_OTHER',
@@ -170,6 +194,29 @@ export class NamesPublisher {
         state: 'the publication stays open and is taken up again',
       },
     );
+  }
+
+  /**
+   * As judgeName; bytes of another generation of ours are ours, whatever their ETag: an attempt
+   * wrote them late.
+   * @returns left: another program's, at a name that no Release of ours lists
+   * @throws FOREIGN_WRITE
+   */
+  async #judge(
+    name: PublishedName,
+    recorded: RecordedName,
+    seen: Checksum | null,
+  ): Promise<NameVerdict | 'left'> {
+    try {
+      return judgeName(name, recorded, seen);
+    } catch (error) {
+      if (!isForeign(error) || seen === null) throw error;
+      const { read } = this.#database;
+      if (await wasWanted(read, this.#publication.lane, name.path, seen.sha256))
+        return { is: 'to write', expected: { etag: seen.etag }, corrupt: recorded.sha256 !== null };
+      if (name.sha256 === null && recorded.isTombstone) return 'left';
+      throw error;
+    }
   }
 
   async #write(

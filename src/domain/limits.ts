@@ -182,6 +182,11 @@ export const LIMITS = {
   probeIndices: 200,
   probeBytes: 64 * MiB,
   probePoolFiles: 16,
+  /**
+   * A published name that was deleted is looked at for so long: a worker that froze may still send
+   * what it had begun to write there.
+   */
+  tombstoneMs: 24 * 60 * 60_000,
   /** Index bytes kept in the database are stored in pieces of this size. */
   chunkBytes: 1 * MiB,
 

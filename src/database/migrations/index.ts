@@ -6,6 +6,7 @@ import { Migration20261123RegistryUpdates } from './2026-11-23-registry-updates.
 import { Migration20261123StaleAfter } from './2026-11-23-stale-after.ts';
 import { Migration20261130Claims } from './2026-11-30-claims.ts';
 import { Migration20261130SeenRev } from './2026-11-30-seen-rev.ts';
+import { Migration20261130Tombstones } from './2026-11-30-tombstones.ts';
 
 /** In order; the name is what the database remembers: never rename one that was released. */
 export const MIGRATIONS = [
@@ -17,4 +18,5 @@ export const MIGRATIONS = [
   { name: '2026-11-23-registry-updates', class: Migration20261123RegistryUpdates },
   { name: '2026-11-30-claims', class: Migration20261130Claims },
   { name: '2026-11-30-seen-rev', class: Migration20261130SeenRev },
+  { name: '2026-11-30-tombstones', class: Migration20261130Tombstones },
 ];

@@ -4,13 +4,14 @@
  */
 import { sql } from 'kysely';
 
+import { LIMITS } from '../../domain/limits.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import { holdClaim } from '../claims.ts';
 import type { Database, Tx } from '../orm.ts';
 import { recordCorrupt } from '../registry/judgements.ts';
 import type { LaneKey } from '../replication-row.ts';
-import { all, ms, run, timestamp } from '../sql.ts';
+import { all, ms, one, run, timestamp } from '../sql.ts';
 
 /** What stands at a published name since our last write or look; `sha256` null: nothing. */
 export interface RecordedName {
@@ -18,6 +19,8 @@ export interface RecordedName {
   readonly etag: string | null;
   /** Milliseconds since 1970, whole seconds. */
   readonly lastModified: number | null;
+  /** What we had there was deleted less than LIMITS.tombstoneMs ago. */
+  readonly isTombstone?: boolean;
 }
 
 /** What the site has at the published names of the lane's distribution. */
@@ -29,8 +32,12 @@ export async function readNames(tx: Tx, lane: LaneKey): Promise<Map<RepoPath, Re
       digest: Uint8Array | null;
       etag: string | null;
       lastModified: number | null;
+      isTombstone: boolean;
     }>`
-      select path, sha256 as digest, etag, ${ms('last_modified')} as "lastModified"
+      select path, sha256 as digest, etag, ${ms('last_modified')} as "lastModified",
+        deleted_at is not null
+          and deleted_at > now() - ${LIMITS.tombstoneMs} * interval '1 millisecond'
+          as "isTombstone"
       from published_names
       where site_id = ${lane.siteId}
         and distribution_id = ${lane.distributionId}`,
@@ -69,9 +76,50 @@ export function recordName(
           sha256 = excluded.sha256,
           etag = excluded.etag,
           last_modified = excluded.last_modified,
+          deleted_at = case
+            when excluded.sha256 is not null then null
+            when published_names.sha256 is not null then now()
+            else published_names.deleted_at
+          end,
           verified_at = excluded.verified_at`,
     );
   });
+}
+
+/**
+ * Whether these bytes were wanted at this name by any stored generation of the distribution: then
+ * they are ours, whichever attempt wrote them, and however late.
+ */
+export async function wasWanted(
+  tx: Tx,
+  lane: LaneKey,
+  path: RepoPath,
+  sha256: Sha256,
+): Promise<boolean> {
+  const digest = Buffer.from(sha256, 'hex');
+  const found = await one(
+    tx,
+    sql`
+      select
+      from snapshot_indices i
+      where i.distribution_id = ${lane.distributionId}
+        and i.path = ${path}
+        and i.sha256 = ${digest}
+      union all
+      select
+      from distribution_snapshots s
+      cross join lateral (
+        values
+          ('InRelease', s.in_release),
+          ('Release', s.release),
+          ('Release.gpg', s.release_gpg)
+      ) release_set (name, bytes)
+      where s.distribution_id = ${lane.distributionId}
+        and release_set.name = ${path.slice(path.lastIndexOf('/') + 1)}
+        and sha256(release_set.bytes) = ${digest}
+      limit 1`,
+  );
+  return found !== null;
 }
 
 /** Puts a rotten or lost published name on record; its repair follows. @throws FENCED */

@@ -107,6 +107,7 @@ export class Lanes {
       database?: Database;
       sliceMs?: number;
       publicUrl?: string;
+      archiveOf?: Deps['archiveOf'];
     } = {},
   ): Deps {
     const database = replaced.database ?? this.database;
@@ -114,8 +115,10 @@ export class Lanes {
       database,
       log: pino({ level: 'silent' }),
       ...(replaced.sliceMs === undefined ? {} : { sliceMs: replaced.sliceMs }),
-      archiveOf: (archive) =>
-        createHttpArchive({ url: archive.url, redirectOrigins: archive.redirectOrigins }),
+      archiveOf:
+        replaced.archiveOf ??
+        ((archive) =>
+          createHttpArchive({ url: archive.url, redirectOrigins: archive.redirectOrigins })),
       siteOf: async (name) => ({
         id: 0,
         name,
