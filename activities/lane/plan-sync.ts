@@ -20,6 +20,6 @@ export const createPlanSync =
  */
 export async function plan(deps: Deps, { key }: Step): Promise<void> {
   await analyzeGrown(deps.database, ['paths', 'blobs', 'snapshot_blobs']);
-  await deps.database.transaction((tx) => planBlobs(tx, key));
-  await analyzeGrown(deps.database, ['blob_registry']);
+  const { isLarge } = await deps.database.transaction((tx) => planBlobs(tx, key));
+  if (isLarge) await analyzeGrown(deps.database, ['blob_registry']);
 }

@@ -82,9 +82,9 @@ async function copySlice(deps: Deps, step: SiteStep): Promise<StepAnswer> {
   };
   do {
     signal.throwIfAborted();
-    if ((await slice.copyUntil(end)) > 0) continue;
+    const claimed = await slice.copyUntil(end);
     if (await slice.isDone()) return ended(false);
-    await sleep(LIMITS.claimPollMs, undefined, { signal });
+    if (claimed === 0) await sleep(LIMITS.claimPollMs, undefined, { signal });
   } while (Date.now() < end);
   return ended(true);
 }
@@ -166,26 +166,28 @@ class Slice {
     return claimed;
   }
 
-  /** One batch ahead of what is being copied: a claim costs a round trip to the database. */
+  /**
+   * One batch ahead of what is being copied: a claim costs a round trip to the database. A batch
+   * that reaches no bound is the last.
+   */
   async *#claim(end: number, isOver: () => boolean): AsyncGenerator<WantedBlob> {
-    const claimBehind = (pathId: number): Promise<WantedBlob[]> => {
-      const batch =
-        Date.now() >= end || isOver()
-          ? Promise.resolve([])
-          : claimBlobs(
-              this.#deps.database,
-              this.#step.key,
-              LIMITS.batchFiles,
-              LIMITS.batchBytes,
-              pathId,
-            );
+    const { batchFiles, batchBytes } = LIMITS;
+    const isFull = (batch: readonly WantedBlob[]): boolean =>
+      batch.length >= batchFiles ||
+      batch.reduce((bytes, { size }) => bytes + size, 0) >= batchBytes;
+    const claimBehind = (before: readonly WantedBlob[] | null): Promise<WantedBlob[]> => {
+      const isLast = Date.now() >= end || isOver() || (before !== null && !isFull(before));
+      const pathId = before?.at(-1)!.pathId ?? 0;
+      const batch = isLast
+        ? Promise.resolve([])
+        : claimBlobs(this.#deps.database, this.#step.key, batchFiles, batchBytes, pathId);
       batch.catch(() => undefined); // thrown when the batch is awaited
       return batch;
     };
-    let next = claimBehind(0);
+    let next = claimBehind(null);
     try {
       for (let batch = await next; batch.length > 0; batch = await next) {
-        next = claimBehind(batch.at(-1)!.pathId);
+        next = claimBehind(batch);
         yield* batch;
       }
     } finally {

@@ -131,6 +131,25 @@ export async function endClaim(tx: Tx, { claim }: Pick<LaneKey, 'claim'>): Promi
   return ended;
 }
 
+/** As endClaim, and locks the lane's row before. @throws FENCED */
+export async function lockAndEndClaim(tx: Tx, lane: LaneKey): Promise<Settled> {
+  const ended = await one(
+    tx,
+    sql<Settled>`
+      with locked as materialized (
+        select from distribution_replications
+        where ${isLane(lane)}
+        for no key update
+      )
+      delete from claims
+      where id = ${lane.claim}
+        and exists (select from locked)
+      returning files, bytes`,
+  );
+  if (ended === null) throw overtaken('this lane', lane);
+  return ended;
+}
+
 /** Until this transaction ends, no newer attempt begins. @throws FENCED one has begun */
 export async function holdClaim(tx: Tx, { claim }: Pick<LaneKey, 'claim'>): Promise<void> {
   const held = await one(

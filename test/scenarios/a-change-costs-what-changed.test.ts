@@ -4,10 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sql } from 'kysely';
 
 import { all, run } from '../../src/database/sql.ts';
+import { workflowId } from '../../workflows/messages.ts';
+import { startGate, type Gate } from '../support/gate.ts';
 import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
 const CHANGED = 3;
@@ -86,6 +89,54 @@ async function sameForAll(t: TestContext, planted?: Planted): Promise<void> {
   for (const cost of costs) assert.deepEqual(cost, costs[0]);
 }
 
+/** What the steps of one lane ask of PostgreSQL and of Temporal for a small change. */
+const STATEMENTS_MAX = 80;
+const EVENTS_MAX = 34;
+
+async function fewStatements(t: TestContext, planted?: Planted): Promise<void> {
+  let gate: Gate | undefined;
+  let ofLook = 0;
+  const world = await aWorld(t, {
+    sites: ['fra'],
+    databaseUrl: async (straight) => (gate = await startGate(straight)).url,
+    activities: (real, planting) => ({
+      ...(planted?.(real, planting) ?? real),
+      captureSnapshot: async (input) => {
+        const before = gate!.statements.length;
+        const answer = await real.captureSnapshot(input);
+        ofLook = gate!.statements.length - before;
+        return answer;
+      },
+    }),
+  });
+  await world.release(packagesOf(SIZES[0]!, 0));
+  await world.update();
+  await sleep(SETTLED_MS);
+  const events = await eventsOf(world);
+  gate!.statements.length = 0;
+
+  await world.release(packagesOf(SIZES[0]!, CHANGED));
+  await world.update();
+  await sleep(SETTLED_MS);
+  const statements = gate!.statements.length - ofLook;
+  const written = (await eventsOf(world)) - events;
+
+  t.diagnostic(`${statements} statements, and ${ofLook} of the look; ${written} events`);
+  if (process.env['DEBGEO_STATEMENTS']) console.log(gate!.statements.join('\n----\n'));
+  assert.ok(statements <= STATEMENTS_MAX, `${statements} statements`);
+  assert.ok(written <= EVENTS_MAX, `${written} events`);
+  await gate!.close();
+}
+
+/** The workflow has done what the last answer of an activity makes it do. */
+const SETTLED_MS = 1_500;
+
+const eventsOf = (world: World): Promise<number> =>
+  world.withTemporal(async (client) => {
+    const handle = client.workflow.getHandle(workflowId(world.suite));
+    return (await handle.fetchHistory()).events?.length ?? 0;
+  });
+
 async function oneRequest(t: TestContext, planted?: Planted): Promise<void> {
   const world = await aWorld(t, {
     sites: ['fra'],
@@ -128,6 +179,18 @@ test(
   { timeout: 120_000 },
   (t) => oneRequest(t),
 );
+
+test('a change costs a lane few statements and few events', { timeout: 120_000 }, (t) =>
+  fewStatements(t),
+);
+
+mustFail('a step that asks the database file by file', fewStatements, (real) => ({
+  ...real,
+  verifySnapshot: async (input) => {
+    for (let file = 0; file < SIZES[0]!; file += 1) await real.loadRoster(input);
+    return real.verifySnapshot(input);
+  },
+}));
 
 mustFail('a plan that writes every row', sameForAll, (real, world) => ({
   ...real,

@@ -33,7 +33,8 @@ const LEVEL = process.env['DEBGEO_TEST_LOG'];
 
 export async function startInside(world: World, options: WorldOptions): Promise<WorldWorker> {
   const log = options.log ?? pino({ level: LEVEL ?? 'silent' });
-  const joined = await createDeps({ databaseUrl: world.databaseUrl }, log);
+  const databaseUrl = (await options.databaseUrl?.(world.databaseUrl)) ?? world.databaseUrl;
+  const joined = await createDeps({ databaseUrl }, log);
   const { sliceMs } = options;
   const deps = { ...joined, ...(sliceMs === undefined ? {} : { sliceMs }) };
   const real = createActivities(options.deps?.(deps) ?? deps);

@@ -81,6 +81,11 @@ export interface WorldOptions {
   readonly sliceMs?: number;
   /** The bundle of other workflows than today's, for a worker inside of the test's process. */
   readonly codePath?: string;
+  /**
+   * The way of a worker inside of the test's process to the database, if it is not the straight
+   * one.
+   */
+  readonly databaseUrl?: (straight: string) => Promise<string>;
   /** How often a worker inside of the test's process reconciles. */
   readonly reconcileMs?: number;
   /** For a child: what its environment says besides, and who takes the lines of its log. */

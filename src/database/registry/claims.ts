@@ -52,14 +52,20 @@ export function claimBlobs(
   behind = 0,
 ): Promise<WantedBlob[]> {
   return db.transaction(async (tx) => {
-    await holdClaim(tx, lane);
     const claimed = await all(
       tx,
       sql<Omit<WantedBlob, 'distributionId' | 'siteId' | 'generation'>>`
-        with open as (
+        with claiming as materialized (
+          select id
+          from claims
+          where id = ${lane.claim}
+          for key share
+        ),
+        open as (
           select r.path_id, r.blob_id
           from blob_registry r
-          where ${atSite(lane)}
+          where exists (select from claiming)
+            and ${atSite(lane)}
             and r.path_id > ${behind}
             and not r.settled
             and ${isMember(lane)}
@@ -90,6 +96,7 @@ export function claimBlobs(
           encode(summed.sha256, 'hex') as sha256,
           case when r.verification_state = ${UNVERIFIED} then r.etag end as "badEtag"`,
     );
+    if (claimed.length === 0) await holdClaim(tx, lane);
     const { distributionId, siteId, generation } = lane;
     return claimed
       .map((blob) => ({ ...blob, distributionId, siteId, generation }))

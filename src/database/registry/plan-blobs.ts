@@ -3,7 +3,8 @@ import { sql, type RawBuilder } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import { sha256FromBytes } from '../../domain/sha256.ts';
-import { holdClaim, IS_FREE } from '../claims.ts';
+import { IS_FREE } from '../claims.ts';
+import { overtaken } from '../fence.ts';
 import { lockArchiveShared } from '../locks.ts';
 import { type Tx } from '../orm.ts';
 import { type LaneKey } from '../replication-row.ts';
@@ -14,25 +15,38 @@ import { recount } from './progress.ts';
 /** So many candidates are no longer named one by one in the statements of a plan. */
 const MANY = 5_000;
 
+/** So many new rows are worth new statistics. */
+const LARGE = 1_000;
+
+interface Planned {
+  readonly files: number;
+  readonly bytes: number;
+  readonly isLarge: boolean;
+}
+
+interface Candidates {
+  /** To stand behind `from`; gives `m` and `b`. */
+  readonly members: RawBuilder<unknown>;
+  readonly isLarge: boolean;
+}
+
 /**
  * Gives every member of the generation a row at the site, and another try to those that failed, or
  * that prune is deleting: they are written anew, over the version that is being deleted.
  * Idempotent. Must be the first statement of its transaction (see lockArchiveShared).
- * @returns files and bytes of the whole generation
+ * @returns files and bytes of the whole generation, and whether many rows are new
  * @throws FENCED, PATH_CONFLICT
  * @throws NOT_VERIFIED prune is deleting other bytes at one of its paths at this moment
  * @throws SUPERSEDED the generation was pruned before it was pinned, so a newer one is there
  * @throws SNAPSHOT_EMPTY no member at all
  */
-export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number; bytes: number }> {
+export async function planBlobs(tx: Tx, lane: LaneKey): Promise<Planned> {
   await lockArchiveShared(tx, await archiveOf(tx, lane));
-  await holdClaim(tx, lane);
-
-  await refusePruned(tx, lane);
+  await holdStored(tx, lane);
   const candidates = await findCandidates(tx, lane);
   if (candidates !== null) {
-    await planCandidates(tx, lane, candidates);
-    await refuseConflicts(tx, lane, candidates);
+    await planCandidates(tx, lane, candidates.members);
+    await refuseConflicts(tx, lane, candidates.members);
   }
 
   const planned = await recount(tx, lane);
@@ -41,7 +55,7 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<{ files: number;
       'SNAPSHOT_EMPTY',
       `generation ${lane.generation} has no member: 0 of 0 is not verified`,
     );
-  return planned;
+  return { ...planned, isLarge: candidates?.isLarge ?? false };
 }
 
 /**
@@ -116,11 +130,11 @@ const wantedByOthers = (lane: LaneKey): RawBuilder<unknown> => sql`
     )`;
 
 /**
- * To stand behind `from`; gives `m` and `b`: the members that the plan may change, found by one
+ * The members that the plan may change, found by one
  * pass over all of them, so that a small change costs little. Where they are many, all members: the
  * statements of the plan judge each row themselves. Null: none.
  */
-async function findCandidates(tx: Tx, lane: LaneKey): Promise<RawBuilder<unknown> | null> {
+async function findCandidates(tx: Tx, lane: LaneKey): Promise<Candidates | null> {
   const rows = await all(
     tx,
     sql<{ id: number }>`
@@ -133,22 +147,30 @@ async function findCandidates(tx: Tx, lane: LaneKey): Promise<RawBuilder<unknown
       limit ${MANY}`,
   );
   if (rows.length === 0) return null;
-  if (rows.length === MANY) return members(lane);
-  return sql`
+  if (rows.length === MANY) return { members: members(lane), isLarge: true };
+  const named = sql`
     unnest(${rows.map(({ id }) => id)}::bigint[]) m (blob_id)
     join blobs b on b.id = m.blob_id`;
+  return { members: named, isLarge: rows.length >= LARGE };
 }
 
-async function refusePruned(tx: Tx, lane: LaneKey): Promise<void> {
-  const snapshot = await one(
+/** Holds the claim. @throws FENCED, SUPERSEDED */
+async function holdStored(tx: Tx, lane: LaneKey): Promise<void> {
+  const held = await one(
     tx,
-    sql`
-      select
-      from distribution_snapshots
-      where distribution_id = ${lane.distributionId}
-        and generation = ${lane.generation}`,
+    sql<{ isStored: boolean }>`
+      select exists (
+          select
+          from distribution_snapshots
+          where distribution_id = ${lane.distributionId}
+            and generation = ${lane.generation}
+        ) as "isStored"
+      from claims
+      where id = ${lane.claim}
+      for key share`,
   );
-  if (snapshot === null)
+  if (held === null) throw overtaken('this lane', lane);
+  if (!held.isStored)
     throw new DebgeoError(
       'SUPERSEDED',
       `generation ${lane.generation} is not in the catalog any more`,

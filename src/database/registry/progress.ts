@@ -5,7 +5,7 @@
 import { sql } from 'kysely';
 
 import type { Replication } from '../../domain/replication.ts';
-import { endClaim, holdLane } from '../claims.ts';
+import { lockAndEndClaim } from '../claims.ts';
 import type { Database, Tx } from '../orm.ts';
 import { readReplication, type LaneKey } from '../replication-row.ts';
 import { counted, writeLane } from '../replications/write-lane.ts';
@@ -51,8 +51,7 @@ export function endStep(
   counting: 'anew' | 'own' = 'own',
 ): Promise<Replication> {
   return db.transaction(async (tx) => {
-    await holdLane(tx, lane);
-    const settled = await endClaim(tx, lane);
+    const settled = await lockAndEndClaim(tx, lane);
     if (counting === 'anew') await recount(tx, lane);
     else if (settled.files !== 0 || settled.bytes !== 0)
       await writeLane(tx, lane, counted(settled));
