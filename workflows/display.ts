@@ -69,52 +69,56 @@ export function createDisplay(): (roster: Roster, rows: readonly Replication[]) 
   };
 }
 
-/** An upsert is an event: on change only, and once a second at most. */
+/** How long a change is not shown: what becomes of a small one by then is all that is shown. */
 const UPSERT_MS = 1_000;
 
+/**
+ * An upsert is an event: once a second at most, and only of what differs from what is shown. A
+ * small change, after which a site is as it was before, is none.
+ */
 function createAttributes(): (facts: Facts) => void {
-  let shown = '';
+  let shown: string | null = null;
   let notBefore = 0;
   let newest: Facts;
-  let isWaiting = false;
+  let waiting: CancellationScope | null = null;
 
   const upsert = (): void => {
     const { status, failed, lagging } = newest;
-    const [failedSites, laggingSites] = [capped(failed), capped(lagging)];
-    const pairs = JSON.stringify([
-      status,
-      failedSites,
-      failed.length,
-      laggingSites,
-      lagging.length,
-    ]);
-    if (pairs === shown) return;
-    if (notBefore > Date.now()) return wait();
-    shown = pairs;
+    shown = pairsOf(newest);
     notBefore = Date.now() + UPSERT_MS;
     upsertSearchAttributes([
       { key: ReplicationState, value: status },
-      { key: FailedSites, value: failedSites },
+      { key: FailedSites, value: capped(failed) },
       { key: FailedCount, value: failed.length },
-      { key: LaggingSites, value: laggingSites },
+      { key: LaggingSites, value: capped(lagging) },
       { key: LaggingCount, value: lagging.length },
     ]);
   };
   /** In no scope of a lane: a command that stops the lane must not stop this. */
-  const wait = (): void => {
-    if (isWaiting) return;
-    isWaiting = true;
+  const wait = (waitMs: number): void => {
+    if (waiting !== null) return;
+    const scope = new CancellationScope();
+    waiting = scope;
     const summary = 'show what changes meanwhile';
-    void CancellationScope.nonCancellable(() => sleep(notBefore - Date.now(), { summary })).then(
+    void CancellationScope.nonCancellable(() => scope.run(() => sleep(waitMs, { summary }))).then(
       () => {
-        isWaiting = false;
-        upsert();
+        waiting = null;
+        if (pairsOf(newest) !== shown) upsert();
       },
+      () => undefined, // there is nothing to show any more
     );
   };
+  const isQuiet = patched(PATCHES.quietAttributes);
   return (facts) => {
     newest = facts;
-    if (patched(PATCHES.cappedAttributes)) return upsert();
+    if (patched(PATCHES.cappedAttributes)) {
+      if (pairsOf(facts) === shown) {
+        if (isQuiet) waiting?.cancel();
+        if (isQuiet) waiting = null;
+      } else if (shown === null || (!isQuiet && notBefore <= Date.now())) upsert();
+      else wait(isQuiet ? UPSERT_MS : notBefore - Date.now());
+      return;
+    }
     const all = JSON.stringify([facts.status, facts.failed, facts.lagging]);
     if (all === shown) return;
     shown = all;
@@ -125,6 +129,9 @@ function createAttributes(): (facts: Facts) => void {
     ]);
   };
 }
+
+const pairsOf = ({ status, failed, lagging }: Facts): string =>
+  JSON.stringify([status, capped(failed), failed.length, capped(lagging), lagging.length]);
 
 const capped = (sites: readonly string[]): string[] => sites.slice(0, LIMITS.shownSites);
 

@@ -14,4 +14,6 @@ export const PATCHES = {
   movedLanes: 'moved-lanes',
   /** Copying plans first, and publishing probes afterwards. */
   joinedSteps: 'joined-steps',
+  /** Search attributes wait a second, and are not written for what is over by then. */
+  quietAttributes: 'quiet-attributes',
 } as const;

@@ -1,4 +1,4 @@
-import type { RecordedName } from '../../src/database/publications/names.ts';
+import type { RecordedName, SettledName } from '../../src/database/publications/names.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
@@ -38,3 +38,30 @@ export function judgeName(
     state: 'these bytes were left as they are; delete them if they are not needed',
   });
 }
+
+export const isForeign = (error: unknown): boolean =>
+  error instanceof DebgeoError && error.code === 'FOREIGN_WRITE';
+
+/**
+ * The wanted bytes are there under an ETag that no row has, and Last-Modified did not grow: apt,
+ * which asks with If-Modified-Since, may stay on the release before.
+ * @param after the Last-Modified that must grow; null: it need not
+ */
+export const isHidden = (
+  seen: Checksum | null,
+  before: RecordedName,
+  after: number | null,
+): boolean =>
+  seen !== null && after !== null && seen.etag !== before.etag && seen.lastModified <= after;
+
+/** Of a deleted InRelease the time is kept: the next InRelease must be newer. */
+export const settledOf = (
+  { path }: PublishedName,
+  seen: Checksum | null,
+  lastModified: number | null,
+): SettledName => ({
+  path,
+  sha256: seen?.sha256 ?? null,
+  etag: seen?.etag ?? null,
+  lastModified: seen?.lastModified ?? lastModified,
+});

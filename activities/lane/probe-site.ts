@@ -14,40 +14,57 @@ import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
-/** The probe as an activity of its own: for runs that began before it was joined to publishing. */
+/**
+ * The probe as an activity of its own: for runs that began before it was joined to publishing.
+ * @throws NOT_VERIFIED the generation is not published
+ */
 export const createProbeSite =
   (deps: Deps) =>
   (input: StepInput): Promise<StepAnswer> =>
-    inStep(deps, input, async (step) => ({
-      more: false,
-      repair: 0,
-      row: await probe(deps, await atSite(deps, step), step.row),
-    }));
+    inStep(deps, input, async (step) => {
+      const { served, publishing } = step.row;
+      if (served !== input.generation || publishing)
+        throw new DebgeoError('NOT_VERIFIED', `generation ${input.generation} is not published`, {
+          found: `generation ${served} is served`,
+        });
+      return { more: false, repair: 0, row: await probe(deps, await atSite(deps, step)) };
+    });
+
+/** What readers should find. */
+export interface Published {
+  readonly names: readonly PublishedName[];
+  /** Every index was captured by its hash. */
+  readonly untorn: boolean;
+}
 
 /**
  * Reads the site anonymously at its public URL, as apt does: the Release set; indices by their
  * strongest hash, or by name where apt would; absent names, which must be 404; some pool files.
  * With that the replication of this generation is finished. Given twice: reads again.
- * @param row as it is since the generation was published
  * @throws SITE_NOT_PUBLIC what was written is not there for readers
  * @throws SITE_SERVES_OTHER readers get other bytes, or a file that should not be there
  */
-export async function probe(deps: Deps, step: SiteStep, row: Replication): Promise<Replication> {
-  const { generation } = step.key;
-  if (row.served !== generation || row.publishing)
-    throw new DebgeoError('NOT_VERIFIED', `generation ${generation} is not published`, {
-      found: `generation ${row.served} is served`,
-    });
-  await readAsApt(deps, step);
+export async function probe(
+  deps: Deps,
+  step: SiteStep,
+  published?: Published,
+): Promise<Replication> {
+  await readAsApt(deps, step, published ?? (await readPublished(deps, step)));
   return finishReplication(deps.database, step.at, step.key);
 }
 
-async function readAsApt(deps: Deps, step: SiteStep): Promise<void> {
+async function readPublished(deps: Deps, step: SiteStep): Promise<Published> {
+  const { read } = deps.database;
+  const { distributionId, generation } = step.key;
+  const folder = suiteFolder(step.distribution.suite);
+  const names = await publishedNamesOf(read, distributionId, generation, folder);
+  const snapshot = await readSnapshot(read, distributionId, generation);
+  return { names, untorn: snapshot?.untorn ?? false };
+}
+
+async function readAsApt(deps: Deps, step: SiteStep, { names, untorn }: Published): Promise<void> {
   const { read } = deps.database;
   const folder = suiteFolder(step.distribution.suite);
-  const names = await publishedNamesOf(read, step.key.distributionId, step.key.generation, folder);
-  const untorn =
-    (await readSnapshot(read, step.key.distributionId, step.key.generation))?.untorn ?? false;
   const releaseSet = releaseSetPaths(folder);
   const ofReleaseSet = names.filter((name) => releaseSet.includes(name.path));
   const indices = names.filter((name) => !ofReleaseSet.includes(name));

@@ -13,9 +13,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Database } from '../../src/database/orm.ts';
 import {
   recordCorruptName,
-  recordName,
+  recordNames,
   wasWanted,
   type RecordedName,
+  type SettledName,
 } from '../../src/database/publications/names.ts';
 import { type Publication } from '../../src/database/publications/publications.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
@@ -26,9 +27,10 @@ import type { RepoPath } from '../../src/domain/repo-path.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
 import type { Expected, Written } from '../../src/site/site-store.ts';
 import { inParallel } from '../in-parallel.ts';
+import { Ledger } from '../ledger.ts';
 import { readBack } from '../read-back.ts';
 import { headersOf } from './blob-headers.ts';
-import { judgeName, type NameVerdict } from './judge-name.ts';
+import { isForeign, isHidden, judgeName, settledOf, type NameVerdict } from './judge-name.ts';
 import type { SiteStep } from './step.ts';
 
 /**
@@ -45,16 +47,12 @@ const SECOND_MS = 1_000;
 
 const nothingAt = (path: RepoPath): PublishedName => ({ path, sha256: null, size: 0 });
 
-const isForeign = (error: unknown): boolean =>
-  error instanceof DebgeoError && error.code === 'FOREIGN_WRITE';
-
-/**
- * The wanted bytes are there under an ETag that no row has, and Last-Modified did not grow: apt,
- * which asks with If-Modified-Since, may stay on the release before.
- * @param after the Last-Modified that must grow; null: it need not
- */
-const isHidden = (seen: Checksum | null, before: RecordedName, after: number | null): boolean =>
-  seen !== null && after !== null && seen.etag !== before.etag && seen.lastModified <= after;
+interface SettleOptions {
+  /** Last-Modified must grow: apt asks with If-Modified-Since. */
+  readonly increasing?: boolean;
+  /** Together with others; else at once. */
+  readonly book?: (settled: SettledName) => Promise<void>;
+}
 
 export class NamesPublisher {
   readonly #database: Database;
@@ -100,9 +98,7 @@ export class NamesPublisher {
     if (this.#isOpen(askedFirst))
       await this.#waitOut(this.#recordOf(askedFirst).lastModified, signal);
 
-    await inParallel(indices, LIMITS.laneConcurrency, signal, (name, either) =>
-      this.#settle(name, either),
-    );
+    await this.#settleAll(indices, signal);
     // If we die up to here, some canonical indices are those of the new release, and the Release
     // set is the one before. Readers that ask by hash get the release before, whole; to others some
     // indices are a hash mismatch, and apt keeps its lists, until the next attempt is through.
@@ -116,6 +112,17 @@ export class NamesPublisher {
     // before, if there is one, hides it from apt until it is deleted.
     await this.#settle(order.inRelease, signal, { increasing: true });
     return this.#firstWriteAt === null ? 0 : Date.now() - this.#firstWriteAt;
+  }
+
+  async #settleAll(indices: readonly PublishedName[], signal: AbortSignal): Promise<void> {
+    const ledger = new Ledger<SettledName>(LIMITS.batchFiles, (names) => this.#record(names));
+    try {
+      await inParallel(indices, LIMITS.laneConcurrency, signal, (name, either) =>
+        this.#settle(name, either, { book: (settled) => ledger.add(settled) }),
+      );
+    } finally {
+      await ledger.close();
+    }
   }
 
   #recordOf(name: PublishedName): RecordedName {
@@ -146,9 +153,10 @@ export class NamesPublisher {
   async #settle(
     name: PublishedName,
     signal: AbortSignal,
-    options = { increasing: false },
+    options: SettleOptions = {},
   ): Promise<void> {
     if (!this.#isOpen(name)) return;
+    const { book = (settled) => this.#record([settled]) } = options;
     const place = this.#step.placeOf(name.path);
     const before = this.#recordOf(name);
     const after = options.increasing ? before.lastModified : null;
@@ -165,7 +173,7 @@ export class NamesPublisher {
         // there before: the next attempt reads the wanted bytes back, and books them. Once it is
         // committed, the next attempt does not ask the site for this name again.
         const isRight = verdict.is === 'right';
-        if (isRight && !isHidden(seen, before, after)) return this.#book(name, seen, after);
+        if (isRight && !isHidden(seen, before, after)) return book(settledOf(name, seen, after));
         // If we die after this, the incident is open and the name is wrong still: the next attempt
         // finds it again, and counts it in the same incident.
         if (!isRight && verdict.corrupt) await this.#reportCorrupt(name, recorded, seen);
@@ -264,14 +272,8 @@ export class NamesPublisher {
     if (wait > 0) await sleep(Math.min(wait, 5 * SECOND_MS), undefined, { signal });
   }
 
-  /** Of a deleted InRelease the time is kept: the next InRelease must be newer. */
-  #book(name: PublishedName, seen: Checksum | null, lastModified: number | null): Promise<void> {
-    const recorded = {
-      sha256: seen?.sha256 ?? null,
-      etag: seen?.etag ?? null,
-      lastModified: seen?.lastModified ?? lastModified,
-    };
-    return recordName(this.#database, this.#publication.lane, name.path, recorded);
+  #record(names: readonly SettledName[]): Promise<void> {
+    return recordNames(this.#database, this.#publication.lane, names);
   }
 
   #reportCorrupt(

@@ -20,7 +20,7 @@ import { releaseSetPaths, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { ReleaseSet } from '../../src/domain/snapshot.ts';
 import { readPublic } from '../../src/site/read-public.ts';
 import type { Deps } from '../deps.ts';
-import { probe } from './probe-site.ts';
+import { probe, type Published } from './probe-site.ts';
 import { NamesPublisher, type ContentOf } from './publish-names.ts';
 import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
@@ -43,24 +43,32 @@ export const createPublishSnapshot =
   (input: StepInput): Promise<StepAnswer> =>
     inStep(deps, input, async (begun) => {
       const step = await atSite(deps, begun);
-      const { repair, row } = await publish(deps, step);
-      if (repair > 0 || !input.probe)
-        return { more: false, repair, row: await endStep(deps.database, step.key) };
-      return { more: false, repair: 0, row: await probe(deps, step, row) };
+      const { repair, published } = await publish(deps, step);
+      const row =
+        repair > 0 || !input.probe
+          ? await endStep(deps.database, step.key)
+          : await probe(deps, step, published);
+      return { more: false, repair, row };
     });
 
-async function publish(deps: Deps, step: SiteStep): Promise<Pick<StepAnswer, 'repair' | 'row'>> {
+interface PublishAnswer {
+  readonly repair: number;
+  /** What is served now, where this attempt has read it. */
+  readonly published?: Published;
+}
+
+async function publish(deps: Deps, step: SiteStep): Promise<PublishAnswer> {
   const { key, row, distribution } = step;
   const { database } = deps;
   const isServed = row.served === key.generation && !row.publishing;
   // After a failure, too: a published name that the probe found wrong is repaired here.
   const isVerifying = row.verifyRequestedAt !== null || row.retryCount > 0;
   // An attempt whose predecessor died between the last commit and its answer to Temporal ends here.
-  if (isServed && !isVerifying) return { repair: 0, row };
+  if (isServed && !isVerifying) return { repair: 0 };
 
   const behind = await barrier(database.read, key);
   const repair = behind.unsettled - behind.unplanned;
-  if (repair > 0) return { repair, row };
+  if (repair > 0) return { repair };
   assertSettled(behind, key.generation);
 
   const snapshot = await readSnapshot(database.read, key.distributionId, key.generation);
@@ -94,8 +102,8 @@ async function publish(deps: Deps, step: SiteStep): Promise<Pick<StepAnswer, 're
   // If we die while finishPublication commits, either that is so, or the rows say served: then the
   // next attempt only answers.
 
-  if (publication.id === null) return { repair: 0, row };
-  return { repair: 0, row: await finishPublication(database, publication, windowMs) };
+  if (publication.id !== null) await finishPublication(database, publication, windowMs);
+  return { repair: 0, published: { names: wanted, untorn: snapshot.untorn } };
 }
 
 /** Keys expire and are withdrawn, and releases expire, between capture and publication. */

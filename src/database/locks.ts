@@ -4,16 +4,27 @@
  */
 import { sql } from 'kysely';
 
+import { fenced } from './fence.ts';
 import type { Tx } from './orm.ts';
-import { run } from './sql.ts';
+import { one, run } from './sql.ts';
 
 /**
  * Held by whatever refers to paths and blobs of an archive (capture, plan, publication), against
  * prune, which takes it exclusively. Always its own statement and the first lock of a transaction:
  * a statement behind it must see what was committed before it was granted.
+ * @returns the archive of the distribution
+ * @throws FENCED the distribution was removed
  */
-export async function lockArchiveShared(tx: Tx, archiveId: number): Promise<void> {
-  await run(tx, sql`select pg_advisory_xact_lock_shared(${archiveId}::bigint)`);
+export async function lockArchiveShared(tx: Tx, distributionId: number): Promise<number> {
+  const locked = await one(
+    tx,
+    sql<{ archiveId: number }>`
+      select archive_id as "archiveId", pg_advisory_xact_lock_shared(archive_id::bigint)
+      from debian_distributions
+      where id = ${distributionId}`,
+  );
+  if (locked === null) throw fenced('the distribution was removed');
+  return locked.archiveId;
 }
 
 /**

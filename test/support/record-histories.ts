@@ -150,10 +150,16 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     h.world.add(name, ['fra', 'sin']);
     await sendDistributionChanged(h.client, name);
     await h.synced(name, 'fra', 'sin');
-    await eventually('the last change is shown', async () => {
-      const query = `LaggingCount = 0 and WorkflowId = "${workflowId(name)}"`;
-      return (await h.client.workflow.count(query)).count === 1;
-    });
+    await isShown(h, name);
+  },
+  async 'quiet-attributes'(h, name) {
+    h.world.add(name, ['fra']);
+    await sendDistributionChanged(h.client, name);
+    await h.synced(name, 'fra');
+    await isShown(h, name);
+    h.world.release(name);
+    await look(h.client, name);
+    await h.synced(name, 'fra');
   },
   async 'early-command'(h, name) {
     h.world.add(name, []);
@@ -252,6 +258,12 @@ async function renew(h: Harness, name: string): Promise<{ first: string; second:
   while ((await h.run(name)).runId === first) await look(h.client, name);
   return { first, second: (await h.run(name)).runId };
 }
+
+const isShown = (h: Harness, name: string): Promise<void> =>
+  eventually('the last change is shown', async () => {
+    const query = `ReplicationState = "success" and WorkflowId = "${workflowId(name)}"`;
+    return (await h.client.workflow.count(query)).count === 1;
+  });
 
 /** Without the identity and the folder of the one who recorded it: they change nothing. */
 const anonymous = (json: string): string =>

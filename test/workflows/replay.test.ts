@@ -256,7 +256,14 @@ const CHANGES: readonly Change[] = [
     'capped-attributes',
     'shows every change at once',
     'display',
-    'if (notBefore > Date.now()) return wait();',
+    '(!isQuiet && notBefore <= Date.now())',
+    '!isQuiet',
+  ),
+  change(
+    'quiet-attributes',
+    'shows what is over before it is shown',
+    'display',
+    'if (isQuiet) waiting?.cancel();',
     '',
   ),
   change(

@@ -191,30 +191,42 @@ export async function openIndexContent(
 async function* chunksFrom(
   db: Database,
   sha256: Sha256,
-  head: Buffer,
+  head: Chunk,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  yield head;
-  for (let chunk = 1; ; chunk += 1) {
-    const bytes = await readChunk(db, sha256, chunk);
-    if (bytes === null) return;
-    yield bytes;
+  yield head.bytes;
+  for (let chunk = 1, { isLast } = head; !isLast; chunk += 1) {
+    const read = await readChunk(db, sha256, chunk);
+    if (read === null) throw new Error(`chunk ${chunk} of ${sha256} went while it was read`);
+    yield read.bytes;
+    ({ isLast } = read);
   }
+}
+
+interface Chunk {
+  readonly bytes: Buffer;
+  readonly isLast: boolean;
 }
 
 /**
  * As Base64: the hexadecimal digits of a bytea are half as long again, and several copies of them
  * stay in memory until they are collected.
  */
-async function readChunk(db: Database, sha256: Sha256, chunk: number): Promise<Buffer | null> {
+async function readChunk(db: Database, sha256: Sha256, chunk: number): Promise<Chunk | null> {
   const row = await one(
     db.read,
-    sql<{ base64: string }>`
-      select encode(bytes, 'base64') as base64
-      from index_contents
-      where sha256 = ${Buffer.from(sha256, 'hex')}
-        and chunk = ${chunk}`,
+    sql<{ base64: string; isLast: boolean }>`
+      select encode(c.bytes, 'base64') as base64,
+        not exists (
+          select
+          from index_contents o
+          where o.sha256 = c.sha256
+            and o.chunk = c.chunk + 1
+        ) as "isLast"
+      from index_contents c
+      where c.sha256 = ${Buffer.from(sha256, 'hex')}
+        and c.chunk = ${chunk}`,
   );
-  return row && Buffer.from(row.base64, 'base64');
+  return row && { bytes: Buffer.from(row.base64, 'base64'), isLast: row.isLast };
 }
 
 const mismatch = (expected: string, found: string): DebgeoError =>

@@ -41,36 +41,37 @@ export async function smallestMember(tx: Tx, lane: LaneKey): Promise<Blob | null
 
 /** A few pool files, always the same ones: the smallest, and those whose names apt quotes. */
 export async function samplePool(tx: Tx, lane: LaneKey, count: number): Promise<Blob[]> {
-  const half = Math.ceil(count / 2);
-  const quoted = await select(
-    tx,
-    lane,
-    sql`
-      where not ${isByHash}
-        and p.path ~ '[+~%]'
-      order by b.size, p.path
-      limit ${half}`,
-  );
-  const smallest = await select(
-    tx,
-    lane,
-    sql`
-      where not ${isByHash}
-      order by b.size, p.path
-      limit ${count - quoted.length}`,
-  );
-  return [...new Map([...quoted, ...smallest].map((blob) => [blob.path, blob])).values()];
+  const quoted = sql`
+    where not ${isByHash}
+      and p.path ~ '[+~%]'
+    order by b.size, p.path
+    limit ${Math.ceil(count / 2)}`;
+  const smallest = sql`
+    where not ${isByHash}
+    order by b.size, p.path
+    limit ${count}`;
+  const found = await select(tx, lane, quoted, smallest);
+  return [...new Map(found.map((blob) => [blob.path, blob])).values()].slice(0, count);
 }
 
 /** @param which `where`, `order by` and `limit`, of `m` a member, `b` its blob and `p` its path */
-async function select(tx: Tx, lane: LaneKey, which: RawBuilder<unknown>): Promise<Blob[]> {
+async function select(tx: Tx, lane: LaneKey, ...which: RawBuilder<unknown>[]): Promise<Blob[]> {
+  const selects = which.map(
+    (clauses) => sql`
+      (
+        select p.path, b.size, b.sha256 as digest
+        from ${members(lane)}
+        join paths p on p.id = b.path_id
+        ${clauses}
+      )`,
+  );
   const found = await all(
     tx,
-    sql<{ path: RepoPath; size: number; digest: Uint8Array }>`
-      select p.path, b.size, b.sha256 as digest
-      from ${members(lane)}
-      join paths p on p.id = b.path_id
-      ${which}`,
+    sql<{
+      path: RepoPath;
+      size: number;
+      digest: Uint8Array;
+    }>`${sql.join(selects, sql` union all `)}`,
   );
   return found.map(({ digest, ...blob }) => ({ ...blob, sha256: sha256FromBytes(digest) }));
 }

@@ -163,15 +163,7 @@ async function lockForCapture(
   tx: Tx,
   distributionId: number,
 ): Promise<{ latest: number; archiveId: number }> {
-  const distribution = await one(
-    tx,
-    sql<{ archiveId: number }>`
-      select archive_id as "archiveId"
-      from debian_distributions
-      where id = ${distributionId}`,
-  );
-  const { archiveId } = distribution!;
-  await lockArchiveShared(tx, archiveId);
+  const archiveId = await lockArchiveShared(tx, distributionId);
   const locked = await one(
     tx,
     sql<{ latest: number }>`

@@ -8,10 +8,11 @@ import { LIMITS } from '../../domain/limits.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
 import { holdClaim } from '../claims.ts';
+import { overtaken } from '../fence.ts';
 import type { Database, Tx } from '../orm.ts';
 import { recordCorrupt } from '../registry/judgements.ts';
 import type { LaneKey } from '../replication-row.ts';
-import { all, ms, one, run, timestamp } from '../sql.ts';
+import { all, ms, one, run } from '../sql.ts';
 
 /** What stands at a published name since our last write or look; `sha256` null: nothing. */
 export interface RecordedName {
@@ -50,28 +51,42 @@ export async function readNames(tx: Tx, lane: LaneKey): Promise<Map<RepoPath, Re
   );
 }
 
+/** What was found at a name once it was right. */
+export interface SettledName extends RecordedName {
+  readonly path: RepoPath;
+}
+
 /**
- * Books one name after it was written and read back, or deleted: what a killed attempt leaves
- * behind is at most one name that was not booked.
+ * Books names after they were written and read back, or deleted: what a killed attempt leaves
+ * behind is names that were not booked, which the next one reads back.
  * @throws FENCED
  */
-export function recordName(
+export function recordNames(
   db: Database,
   lane: LaneKey,
-  path: RepoPath,
-  name: RecordedName,
+  names: readonly SettledName[],
 ): Promise<void> {
   return db.transaction(async (tx) => {
-    await holdClaim(tx, lane);
-    const digest = name.sha256 === null ? null : Buffer.from(name.sha256, 'hex');
-    await run(
+    const booked = await run(
       tx,
       sql`
+        with claiming as materialized (
+          select id
+          from claims
+          where id = ${lane.claim}
+          for key share
+        )
         insert into published_names
           (site_id, distribution_id, path, sha256, etag, last_modified, verified_at)
-        values (
-          ${lane.siteId}, ${lane.distributionId}, ${path}, ${digest}, ${name.etag},
-          ${timestamp(name.lastModified)}, now())
+        select ${lane.siteId}::int, ${lane.distributionId}::int, n.path, decode(n.sha256, 'hex'),
+          n.etag, to_timestamp(n.last_modified / 1000), now()
+        from unnest(
+          ${names.map((name) => name.path)}::text[],
+          ${names.map((name) => name.sha256)}::text[],
+          ${names.map((name) => name.etag)}::text[],
+          ${names.map((name) => name.lastModified)}::double precision[]
+        ) n (path, sha256, etag, last_modified)
+        where exists (select from claiming)
         on conflict (site_id, distribution_id, path) do update set
           sha256 = excluded.sha256,
           etag = excluded.etag,
@@ -83,12 +98,15 @@ export function recordName(
           end,
           verified_at = excluded.verified_at`,
     );
+    if (booked !== names.length) throw overtaken('this lane', lane);
   });
 }
 
 /**
- * Whether these bytes were wanted at this name by any stored generation of the distribution: then
- * they are ours, whichever attempt wrote them, and however late.
+ * Whether these bytes were wanted at this name by this generation or an older one of the
+ * distribution: then they are ours, whichever attempt wrote them, and however late. Asked after
+ * they were read: while the claim holds, no newer attempt has written anything.
+ * @throws FENCED they may be those of a newer attempt
  */
 export async function wasWanted(
   tx: Tx,
@@ -99,27 +117,33 @@ export async function wasWanted(
   const digest = Buffer.from(sha256, 'hex');
   const found = await one(
     tx,
-    sql`
-      select
-      from snapshot_indices i
-      where i.distribution_id = ${lane.distributionId}
-        and i.path = ${path}
-        and i.sha256 = ${digest}
-      union all
-      select
-      from distribution_snapshots s
-      cross join lateral (
-        values
-          ('InRelease', s.in_release),
-          ('Release', s.release),
-          ('Release.gpg', s.release_gpg)
-      ) release_set (name, bytes)
-      where s.distribution_id = ${lane.distributionId}
-        and release_set.name = ${path.slice(path.lastIndexOf('/') + 1)}
-        and sha256(release_set.bytes) = ${digest}
-      limit 1`,
+    sql<{ isOurs: boolean }>`
+      select exists (
+          select
+          from snapshot_indices i
+          where i.distribution_id = ${lane.distributionId}
+            and i.generation <= ${lane.generation}
+            and i.path = ${path}
+            and i.sha256 = ${digest}
+        ) or exists (
+          select
+          from distribution_snapshots s
+          cross join lateral (
+            values
+              ('InRelease', s.in_release),
+              ('Release', s.release),
+              ('Release.gpg', s.release_gpg)
+          ) release_set (name, bytes)
+          where s.distribution_id = ${lane.distributionId}
+            and s.generation <= ${lane.generation}
+            and release_set.name = ${path.slice(path.lastIndexOf('/') + 1)}
+            and sha256(release_set.bytes) = ${digest}
+        ) as "isOurs"
+      from claims
+      where id = ${lane.claim}`,
   );
-  return found !== null;
+  if (found === null) throw overtaken('this lane', lane);
+  return found.isOurs;
 }
 
 /** Puts a rotten or lost published name on record; its repair follows. @throws FENCED */

@@ -6,7 +6,6 @@
 import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
-import type { Replication } from '../../domain/replication.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import { holdLane } from '../claims.ts';
 import { DistributionReplication } from '../entities/distribution-replication.ts';
@@ -16,8 +15,7 @@ import { recordEvent } from '../incidents.ts';
 import { lockArchiveShared } from '../locks.ts';
 import type { Database, Tx } from '../orm.ts';
 import { assertSettled, barrier } from '../registry/barrier.ts';
-import { archiveOf } from '../registry/lane-sql.ts';
-import { readReplication, type LaneKey } from '../replication-row.ts';
+import type { LaneKey } from '../replication-row.ts';
 import { INT_MAX, now, one } from '../sql.ts';
 import { readNames, type RecordedName } from './names.ts';
 
@@ -41,7 +39,7 @@ export interface Publication {
  */
 export function openPublication(db: Database, lane: LaneKey): Promise<Publication> {
   return db.transaction(async (tx) => {
-    await lockArchiveShared(tx, await archiveOf(tx, lane));
+    await lockArchiveShared(tx, lane.distributionId);
     const { served } = await holdLane(tx, lane);
     if (served > lane.generation)
       throw new DebgeoError(
@@ -108,7 +106,7 @@ export function finishPublication(
   db: Database,
   publication: Publication,
   windowMs: number,
-): Promise<Replication> {
+): Promise<void> {
   const { id, lane, resumed } = publication;
   return db.transaction(async (tx) => {
     await holdLane(tx, lane);
@@ -128,7 +126,6 @@ export function finishPublication(
       );
       await recordEvent(tx, { ...lane, what: 'published', facts: { windowMs: window } });
     }
-    return readReplication(tx, lane);
   });
 }
 

@@ -24,10 +24,7 @@
 import { sql, type RawBuilder } from 'kysely';
 
 import { BLOB_TRANSITIONS, type BlobEvent, type BlobState } from '../../domain/replication.ts';
-import { fenced } from '../fence.ts';
-import type { Tx } from '../orm.ts';
 import type { LaneKey } from '../replication-row.ts';
-import { one } from '../sql.ts';
 
 /** `blob_registry.state` as stored: the place in this list. */
 const BLOB_STATES: readonly BlobState[] = ['pending', 'started', 'synced', 'failed', 'pruning'];
@@ -47,19 +44,6 @@ export const to = (event: BlobEvent): RawBuilder<number> => stored(BLOB_TRANSITI
 /** Of `r`: that it is in a state that the event may find. */
 export const from = (event: BlobEvent): RawBuilder<boolean> =>
   sql<boolean>`r.state in (${sql.join(BLOB_TRANSITIONS[event].from.map(stored))})`;
-
-/** The archive of a lane, for the lock against prune. */
-export async function archiveOf(tx: Tx, lane: LaneKey): Promise<number> {
-  const row = await one(
-    tx,
-    sql<{ id: number }>`
-      select archive_id as id
-      from debian_distributions
-      where id = ${lane.distributionId}`,
-  );
-  if (row === null) throw fenced('the distribution was removed');
-  return row.id;
-}
 
 /** To stand behind `from`; gives `m` and `b`: the members of the lane's generation. */
 export const members = (lane: LaneKey): RawBuilder<unknown> => sql`

@@ -9,7 +9,7 @@ import { lockArchiveShared } from '../locks.ts';
 import { type Tx } from '../orm.ts';
 import { type LaneKey } from '../replication-row.ts';
 import { all, one, run } from '../sql.ts';
-import { to, archiveOf, atSite, from, members, PRUNING, STARTED } from './lane-sql.ts';
+import { to, atSite, from, members, PRUNING, STARTED } from './lane-sql.ts';
 import { recount } from './progress.ts';
 
 /** So many candidates are no longer named one by one in the statements of a plan. */
@@ -27,6 +27,8 @@ interface Planned {
 interface Candidates {
   /** To stand behind `from`; gives `m` and `b`. */
   readonly members: RawBuilder<unknown>;
+  /** Null: all members stand for those of them that the plan may change. */
+  readonly count: number | null;
   readonly isLarge: boolean;
 }
 
@@ -41,12 +43,12 @@ interface Candidates {
  * @throws SNAPSHOT_EMPTY no member at all
  */
 export async function planBlobs(tx: Tx, lane: LaneKey): Promise<Planned> {
-  await lockArchiveShared(tx, await archiveOf(tx, lane));
+  await lockArchiveShared(tx, lane.distributionId);
   await holdStored(tx, lane);
   const candidates = await findCandidates(tx, lane);
   if (candidates !== null) {
-    await planCandidates(tx, lane, candidates.members);
-    await refuseConflicts(tx, lane, candidates.members);
+    const planned = await planCandidates(tx, lane, candidates.members);
+    if (planned !== candidates.count) await refuseConflicts(tx, lane, candidates.members);
   }
 
   const planned = await recount(tx, lane);
@@ -61,15 +63,16 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<Planned> {
 /**
  * Judges and writes in one statement: between two, another lane may verify what a row holds, and
  * publish it. What no row could be written for is a conflict, which the next statement finds.
+ * @returns how many rows were written: one per candidate, or there is a conflict
  */
 async function planCandidates(
   tx: Tx,
   lane: LaneKey,
   candidates: RawBuilder<unknown>,
-): Promise<void> {
+): Promise<number> {
   // Before the insert: this waits for a row that prune is about to delete, and the insert plans it
   // anew when it is gone.
-  await run(
+  const replaced = await run(
     tx,
     sql`
       update blob_registry r
@@ -82,7 +85,7 @@ async function planCandidates(
         and r.path_id = b.path_id
         and case when r.blob_id = b.id then ${from('plan')} else ${isReplaceable(lane)} end`,
   );
-  await run(
+  const inserted = await run(
     tx,
     sql`
       insert into blob_registry (site_id, path_id, blob_id)
@@ -97,6 +100,7 @@ async function planCandidates(
       order by b.path_id
       on conflict do nothing`,
   );
+  return replaced + inserted;
 }
 
 /**
@@ -147,11 +151,11 @@ async function findCandidates(tx: Tx, lane: LaneKey): Promise<Candidates | null>
       limit ${MANY}`,
   );
   if (rows.length === 0) return null;
-  if (rows.length === MANY) return { members: members(lane), isLarge: true };
+  if (rows.length === MANY) return { members: members(lane), count: null, isLarge: true };
   const named = sql`
     unnest(${rows.map(({ id }) => id)}::bigint[]) m (blob_id)
     join blobs b on b.id = m.blob_id`;
-  return { members: named, isLarge: rows.length >= LARGE };
+  return { members: named, count: rows.length, isLarge: rows.length >= LARGE };
 }
 
 /** Holds the claim. @throws FENCED, SUPERSEDED */

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { sql } from 'kysely';
 
 import { applyCommand } from '../../../src/database/replications/commands.ts';
-import { ms, one, run } from '../../../src/database/sql.ts';
+import { all, ms, one, run } from '../../../src/database/sql.ts';
 import type { RepoPath } from '../../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../../src/site/site-store.ts';
 import { replicationOf } from '../../support/replication-of.ts';
@@ -16,6 +16,7 @@ import { aPackage, code, inActivity, startLanes, type Lanes } from './lanes.ts';
 
 const AT = { distribution: 'bookworm', site: 'fra' };
 const IN_RELEASE = 'debian/dists/bookworm/InRelease' as RepoPath;
+const GZ = 'debian/dists/bookworm/main/binary-amd64/Packages.gz' as RepoPath;
 const XZ = 'debian/dists/bookworm/main/binary-amd64/Packages.xz' as RepoPath;
 const never = new AbortController().signal;
 
@@ -25,20 +26,22 @@ const at = async (lanes: Lanes, path: RepoPath) => {
   return found;
 };
 
-/**
- * All but the held name are on record: nothing of the frozen worker is on its way but one write.
- */
-async function areBooked(lanes: Lanes, generation: number): Promise<void> {
-  const open = sql`
-    select
-    from snapshot_indices i
-    left join published_names p on p.path = i.path
-    where i.generation = ${generation}
-      and i.path not like '%/Packages.xz'
-      and p.sha256 is distinct from i.sha256`;
+/** The other indices stand at the site: only one write of the frozen worker is on its way. */
+async function stand(lanes: Lanes, generation: number, held: RepoPath): Promise<void> {
+  const wanted = await all(
+    lanes.database.read,
+    sql<{ path: string; sha256: string | null }>`
+      select path, encode(sha256, 'hex') as sha256
+      from snapshot_indices
+      where generation = ${generation}`,
+  );
+  const isThere = async ({ path, sha256 }: (typeof wanted)[number]): Promise<boolean> => {
+    const place = `debian/${path}` as RepoPath;
+    return place === held || ((await at(lanes, place))?.sha256 ?? null) === sha256;
+  };
   const deadline = Date.now() + 20_000;
-  while ((await one(lanes.database.read, open)) !== null) {
-    assert.ok(Date.now() < deadline, 'the other names are booked');
+  while (!(await Promise.all(wanted.map(isThere))).every(Boolean)) {
+    assert.ok(Date.now() < deadline, 'the other names are there');
     await sleep(20);
   }
 }
@@ -58,10 +61,10 @@ async function release(lanes: Lanes, version: string, xz: boolean): Promise<numb
 }
 
 /**
- * Worker 1 stops before it writes Packages.xz of generation 2, which no generation before had.
- * Worker 2 publishes 2, and then 3, without Packages.xz. Then worker 1 goes on.
+ * Worker 1 stops before it writes one name of generation 2. Worker 2 publishes 2, and then 3, which
+ * has no Packages.xz, as generation 1 had none. Then worker 1 goes on.
  */
-async function aLateWrite(t: TestContext): Promise<Lanes> {
+async function aFrozenWorker(t: TestContext, held: RepoPath): Promise<Lanes> {
   const lanes = await startLanes(t, { archive: { compressions: ['gz', 'xz'] } });
   await lanes.replicate(await release(lanes, '1.0', false));
   const second = await release(lanes, '2.0', true);
@@ -76,7 +79,7 @@ async function aLateWrite(t: TestContext): Promise<Lanes> {
   t.after(() => thawed.resolve());
   const frozen = meddling(
     lanes.site().store,
-    (call, path) => call === 'put' && path === XZ,
+    (call, path) => call === 'put' && path === held,
     async () => {
       reached.resolve();
       await thawed.promise;
@@ -89,7 +92,7 @@ async function aLateWrite(t: TestContext): Promise<Lanes> {
   );
   worker1.catch(() => undefined);
   await reached.promise;
-  await areBooked(lanes, second);
+  await stand(lanes, second, held);
   await inActivity(() => lanes.activities().publishSnapshot(step), { attempt: 2 });
   assert.notEqual(await at(lanes, XZ), null);
   await lanes.replicate(await release(lanes, '3.0', false));
@@ -97,9 +100,31 @@ async function aLateWrite(t: TestContext): Promise<Lanes> {
 
   thawed.resolve();
   await assert.rejects(worker1, (error) => code(error) === 'FENCED');
+  return lanes;
+}
+
+async function aLateWrite(t: TestContext): Promise<Lanes> {
+  const lanes = await aFrozenWorker(t, XZ);
   assert.notEqual(await at(lanes, XZ), null, 'the late write has come');
   return lanes;
 }
+
+test('a late write over what a newer attempt has written changes nothing', async (t) => {
+  const lanes = await aFrozenWorker(t, GZ);
+
+  const { served } = await replicationOf(lanes.database.read, AT);
+  const { row } = await lanes.replicate(served);
+  assert.equal(row.state, 'synced');
+  const [wanted] = await all(
+    lanes.database.read,
+    sql<{ sha256: string }>`
+      select encode(sha256, 'hex') as sha256
+      from snapshot_indices
+      where generation = ${served}
+        and path like '%/Packages.gz'`,
+  );
+  assert.equal((await at(lanes, GZ))!.sha256, wanted!.sha256);
+});
 
 test('a late write to a deleted name is removed by the next publication', async (t) => {
   const lanes = await aLateWrite(t);

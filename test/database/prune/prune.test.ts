@@ -283,7 +283,7 @@ async function beside(
   const { archiveId, pathId, distributionId } = rows[0]!;
 
   const { marking } = await db.transaction(async (tx) => {
-    await lockArchiveShared(tx, archiveId);
+    await lockArchiveShared(tx, distributionId);
     const begun = mark(db, fra, archiveId, pathId);
     await isWaiting(db);
     await run(
