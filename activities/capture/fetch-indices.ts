@@ -1,17 +1,20 @@
 import { tmpdir } from 'node:os';
 
+import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
 import {
   missingContents,
+  openIndexContent,
   storeIndexContent,
   type KeptContents,
 } from '../../src/database/catalog/index-contents.ts';
 import { isSameReleaseSet } from '../../src/database/catalog/snapshots.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
-import { byHashPaths } from '../../src/domain/hashes.ts';
+import { byHashPaths, HASHES } from '../../src/domain/hashes.ts';
 import { isPackages, isSources } from '../../src/domain/index-file.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import type { ReleaseEntry } from '../../src/domain/release.ts';
-import type { RepoPath } from '../../src/domain/repo-path.ts';
+import { differenceOf, Measure } from '../../src/domain/measure.ts';
+import { parseRelease, type ReleaseEntry } from '../../src/domain/release.ts';
+import { joinPath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { Sha256 } from '../../src/domain/sha256.ts';
 import type { Validator } from '../../src/domain/snapshot.ts';
 import type { ReleaseSet, SnapshotIndex } from '../../src/domain/snapshot.ts';
@@ -38,6 +41,7 @@ export async function fetchIndices(
   const listed = accepted.entries.flatMap(({ entry }) => entry.hashes.SHA256 ?? []) as Sha256[];
   const missing = await missingContents(deps.database.read, listed);
   const found = new Map<RepoPath, Sha256 | null>();
+  const listedBefore = await entriesOf(capture);
   counts.listed = accepted.entries.length;
   counts.fetched = 0;
 
@@ -49,6 +53,8 @@ export async function fetchIndices(
       const sha256 = (entry.hashes.SHA256 ?? null) as Sha256 | null;
       const isStored = sha256 !== null && !missing.has(sha256);
       const isKept = isStored && before.get(path) === sha256;
+      const isProven = isKept && isListedAlike(listedBefore.get(path), entry);
+      if (isStored && !isProven) await assertStored({ ...capture, signal: both }, path, entry);
       found.set(
         path,
         isKept
@@ -80,6 +86,41 @@ export async function fetchIndices(
       });
   }
   return { indices, absent };
+}
+
+/** The entries of the newest generation. */
+async function entriesOf({ newest, folder }: Capture): Promise<Map<RepoPath, ReleaseEntry>> {
+  if (newest === null) return new Map();
+  const { body } = await verifyReleaseSet(newest.releaseSet, null, new Date());
+  const entries = [...parseRelease(body).entries.values()];
+  return new Map(entries.map((entry) => [joinPath(folder, entry.path), entry]));
+}
+
+const isListedAlike = (one: ReleaseEntry | undefined, other: ReleaseEntry): boolean =>
+  one !== undefined &&
+  one.size === other.size &&
+  HASHES.every((name) => one.hashes[name] === other.hashes[name]);
+
+/**
+ * The catalog has these bytes, and Release lists a size or a digest for them that they were not
+ * compared with yet.
+ * @throws INDEX_MISMATCH
+ */
+async function assertStored(
+  { deps, signal }: Capture,
+  path: RepoPath,
+  entry: ReleaseEntry,
+): Promise<void> {
+  const bytes = await openIndexContent(deps.database, entry.hashes.SHA256 as Sha256);
+  if (bytes === null) throw new Error(`the catalog has lost ${path}`);
+  const measure = new Measure(entry.hashes);
+  for await (const chunk of bytes) {
+    signal.throwIfAborted();
+    measure.add(chunk);
+  }
+  const difference = differenceOf(entry, measure.end());
+  if (difference === null) return;
+  throw new DebgeoError('INDEX_MISMATCH', `${path} differs from what Release says`, difference);
 }
 
 function refuseTooMuch(accepted: AcceptedRelease, max: number): void {

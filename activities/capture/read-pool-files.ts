@@ -1,10 +1,9 @@
-import { createHash } from 'node:crypto';
-
 import { decompress } from '../../src/archive/decompress.ts';
 import { openIndexContent, type KeptContents } from '../../src/database/catalog/index-contents.ts';
 import { BlobSet } from '../../src/domain/blob-set.ts';
 import type { Blob } from '../../src/domain/blob.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
+import type { Hashes } from '../../src/domain/hashes.ts';
 import {
   compressionOf,
   isPackages,
@@ -15,8 +14,8 @@ import {
   type Compression,
 } from '../../src/domain/index-file.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
+import { differenceOf, Measure, type Measured } from '../../src/domain/measure.ts';
 import { releaseSetPaths } from '../../src/domain/repo-path.ts';
-import type { Sha256 } from '../../src/domain/sha256.ts';
 import type { SnapshotIndex } from '../../src/domain/snapshot.ts';
 import { expectedAndFound, type AcceptedRelease, type Capture } from './capture.ts';
 
@@ -67,7 +66,7 @@ interface Reading extends Capture {
 
 interface Content {
   readonly size: number;
-  readonly sha256: Sha256 | null;
+  readonly hashes: Hashes;
 }
 
 /** What Release says of the uncompressed index, which is often listed and rarely there. */
@@ -75,7 +74,7 @@ function listedContent(accepted: AcceptedRelease, stem: string): Content | null 
   const uncompressed = accepted.entries.find(({ path }) => path === stem)?.entry;
   return uncompressed === undefined
     ? null
-    : { size: uncompressed.size, sha256: (uncompressed.hashes.SHA256 ?? null) as Sha256 | null };
+    : { size: uncompressed.size, hashes: uncompressed.hashes };
 }
 
 /** Bytes that decompression may still yield. */
@@ -116,14 +115,9 @@ async function readVariants(
       content,
       position === 0 ? reader : null,
     );
-    if (
-      content !== null &&
-      (read.size !== content.size || (content.sha256 !== null && read.sha256 !== content.sha256))
-    ) {
-      const expected = `${content.size} bytes, SHA-256 ${content.sha256 ?? 'not listed'}`;
-      throw contradiction(variant, expected, `${read.size} bytes, SHA-256 ${read.sha256}`);
-    }
-    content = read;
+    const difference = content && differenceOf(content, read);
+    if (difference) throw contradiction(variant, difference.expected, difference.found);
+    content ??= { size: read.size, hashes: { SHA256: read.hashes.SHA256 } };
   }
 }
 
@@ -134,27 +128,25 @@ async function readVariant(
   variant: SnapshotIndex,
   content: Content | null,
   reader: PackagesReader | SourcesReader | null,
-): Promise<{ size: number; sha256: Sha256 }> {
+): Promise<Measured> {
   const compression = compressionOf(variant.path);
   const bytes = await capture.open(variant);
   if (bytes === null || compression === 'unsupported')
     throw new Error(`the catalog cannot read ${variant.path}`);
   const sizeMax = Math.min(content?.size ?? budget.unlisted, budget.bytes);
-  const hash = createHash('sha256');
-  let size = 0;
+  const measure = new Measure(content?.hashes ?? {});
   try {
     for await (const chunk of decompress(bytes, compression, sizeMax, capture.signal)) {
       capture.signal.throwIfAborted();
-      hash.update(chunk);
-      size += chunk.length;
+      measure.add(chunk);
       reader?.push(chunk);
     }
     reader?.end();
-    budget.bytes -= size;
+    budget.bytes -= measure.size;
   } catch (error) {
     throw withVariant(error, variant, content);
   }
-  return { size, sha256: hash.digest('hex') as Sha256 };
+  return measure.end();
 }
 
 /**

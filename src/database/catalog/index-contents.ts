@@ -2,7 +2,6 @@
  * The bytes of captured indices, by SHA-256: what slow lanes publish from, long after the archive
  * has moved on.
  */
-import { createHash } from 'node:crypto';
 import { mkdtemp, open, rm, type FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +9,9 @@ import { join } from 'node:path';
 import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
-import type { Hashes, HashName } from '../../domain/hashes.ts';
+import type { Hashes } from '../../domain/hashes.ts';
 import { LIMITS } from '../../domain/limits.ts';
+import { differenceOf, Measure } from '../../domain/measure.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { all, one, run } from '../sql.ts';
@@ -55,13 +55,6 @@ export class KeptContents implements AsyncDisposable {
     for (const file of this.#files.values()) await file.close();
   }
 }
-
-const ALGORITHMS: Readonly<Record<HashName, string>> = {
-  SHA512: 'sha512',
-  SHA256: 'sha256',
-  SHA1: 'sha1',
-  MD5Sum: 'md5',
-};
 
 /**
  * The digests whose bytes the catalog does not have. The others are no longer unused where prune
@@ -129,26 +122,17 @@ async function receive(
     ...expected.hashes,
     ...(expected.sha256 === null ? {} : { SHA256: expected.sha256 }),
   };
-  const names = Object.keys(wanted) as HashName[];
-  const hashes = new Map(
-    [...names, 'SHA256' as const].map((name) => [name, createHash(ALGORITHMS[name])]),
-  );
-  let size = 0;
+  const measure = new Measure(wanted);
   await using file = await open(path, 'wx', 0o600);
   for await (const chunk of bytes) {
-    size += chunk.length;
-    if (size > expected.size) throw mismatch(`${expected.size} bytes`, 'more');
-    for (const hash of hashes.values()) hash.update(chunk);
+    measure.add(chunk);
+    if (measure.size > expected.size) throw mismatch(`${expected.size} bytes`, 'more');
     await file.writeFile(chunk);
   }
-
-  if (size !== expected.size) throw mismatch(`${expected.size} bytes`, `${size} bytes`);
-  const digests = new Map([...hashes].map(([name, hash]) => [name, hash.digest('hex')]));
-  for (const name of names) {
-    if (digests.get(name) !== wanted[name])
-      throw mismatch(`${name} ${wanted[name]}`, `${name} ${digests.get(name)}`);
-  }
-  return digests.get('SHA256') as Sha256;
+  const measured = measure.end();
+  const difference = differenceOf({ size: expected.size, hashes: wanted }, measured);
+  if (difference !== null) throw mismatch(difference.expected, difference.found);
+  return measured.hashes.SHA256;
 }
 
 /** Every content has a chunk 0, the empty one too: where it is, the content is here. */

@@ -1,9 +1,7 @@
 import assert from 'node:assert/strict';
-import { mkdir, open, readFile, rename, rm, writeFile } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { open, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { gzipSync } from 'node:zlib';
 
 import { sql } from 'kysely';
 
@@ -318,91 +316,6 @@ test('a capture that a newer one has overtaken does not bring back the older rel
 
   assert.equal((await loadRoster(one.db, DISTRIBUTION)).generation, 1);
   assert.ok([...(await one.members(1)).keys()].some((path) => path.endsWith('hello_2_amd64.deb')));
-});
-
-/** A release whose entries are given one by one: listed with these bytes, and there or not. */
-async function releaseOf(
-  one: Awaited<ReturnType<typeof anArchive>>,
-  files: Record<string, { listed: Buffer; there: boolean }>,
-): Promise<void> {
-  const lines = Object.entries(files).map(
-    ([path, { listed }]) => ` ${hashOf('SHA256', listed)} ${listed.length} ${path}`,
-  );
-  const date = new Date().toUTCString().replace('GMT', 'UTC');
-  const head = `Suite: ${SUITE}\nDate: ${date}\nArchitectures: amd64\nComponents: main\n`;
-  const text = `${head}SHA256:\n${lines.join('\n')}\n`;
-  const all = {
-    ...files,
-    InRelease: { listed: Buffer.from(await one.archive.key.signClear(text)), there: true },
-  };
-  for (const [path, { listed, there }] of Object.entries(all)) {
-    const file = one.file(`dists/${SUITE}/${path}`);
-    await mkdir(dirname(file), { recursive: true });
-    if (there) await writeFile(file, listed);
-  }
-}
-
-const stanza = (name: string): Buffer => {
-  const sha256 = hashOf('SHA256', Buffer.from(name));
-  return Buffer.from(`Package: ${name}\nFilename: pool/${name}.deb\nSize: 1\nSHA256: ${sha256}\n`);
-};
-
-test('variants that decompress to different bytes are INDEX_CONTRADICTION', async () => {
-  const packages = 'main/binary-amd64/Packages';
-  for (const files of [
-    {
-      [packages]: { listed: stanza('a'), there: false },
-      [`${packages}.gz`]: { listed: gzipSync(stanza('b')), there: true },
-    },
-    {
-      [packages]: { listed: stanza('a'), there: false },
-      [`${packages}.gz`]: { listed: gzipSync(stanza('longer')), there: true },
-    },
-    {
-      [packages]: { listed: stanza('a'), there: true },
-      [`${packages}.gz`]: { listed: gzipSync(stanza('b')), there: true },
-    },
-  ]) {
-    const one = await anArchive();
-    await releaseOf(one, files);
-
-    await assert.rejects(one.look(), refusesWith('INDEX_CONTRADICTION'));
-  }
-});
-
-test('a pool file that two indices name differently is INDEX_CONTRADICTION', async () => {
-  const one = await anArchive();
-  const other = Buffer.from(stanza('a').toString().replace('Size: 1', 'Size: 2'));
-  await releaseOf(one, {
-    'main/binary-amd64/Packages': { listed: stanza('a'), there: true },
-    'main/debian-installer/binary-amd64/Packages': { listed: other, there: true },
-  });
-
-  await assert.rejects(one.look(), refusesWith('INDEX_CONTRADICTION'));
-});
-
-test('an index is absent where the archive has its bytes at another path only', async () => {
-  const one = await anArchive();
-  const empty = Buffer.alloc(0);
-  const files = {
-    'main/binary-amd64/Packages': { listed: stanza('a'), there: true },
-    'main/i18n/Translation-en': { listed: empty, there: true },
-    'main/Contents-amd64': { listed: empty, there: false },
-  };
-  await releaseOf(one, files);
-
-  await one.look();
-  await releaseOf(one, { ...files, 'main/Contents-all': { listed: empty, there: false } });
-  await one.look();
-
-  for (const generation of [1, 2]) {
-    const digests = await indexDigestsOf(one.db.read, one.distributionId, generation);
-    const kept = [...digests].filter(([, sha256]) => sha256 !== null).map(([path]) => path);
-    assert.deepEqual(kept.sort(), [
-      `dists/${SUITE}/main/binary-amd64/Packages`,
-      `dists/${SUITE}/main/i18n/Translation-en`,
-    ]);
-  }
 });
 
 test('an index that Release lists under SHA512 only is kept under its SHA-256', async () => {
