@@ -8,27 +8,28 @@
  * When the first test fails, put the change of commands behind `patched()`.
  */
 import assert from 'node:assert/strict';
-import { cp, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
-import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { DeterminismViolationError } from '@temporalio/workflow';
 
 import { workflowId } from '../../workflows/messages.ts';
+import {
+  bundleOf,
+  changeWorkflows,
+  converterOf,
+  folderWithPackages,
+  ROOT,
+  type WorkflowChange,
+} from '../support/changed-workflows.ts';
 
-const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 const HISTORIES = join(ROOT, 'test/histories');
 
-interface Change {
+interface Change extends WorkflowChange {
   readonly history: string;
   readonly change: string;
-  readonly file: string;
-  /** Any white space stands for any other: lines may be broken anew. */
-  readonly from: string;
-  readonly to: string;
 }
 
 const change = (history: string, what: string, file: string, from: string, to: string): Change => ({
@@ -323,21 +324,14 @@ before(async () => {
       ),
     ),
   );
-  folder = await mkdtemp(join(tmpdir(), 'debgeo-replay-'));
-  await symlink(join(ROOT, 'node_modules'), join(folder, 'node_modules'));
+  folder = await folderWithPackages();
 });
 after(() => rm(folder, { recursive: true, force: true }));
 
 /** Names of the histories that the workflows in a folder do not replay. */
 async function broken(root: string, names: readonly string[]): Promise<string[]> {
-  const converter = { payloadConverterPath: join(root, 'workflows/payload-converter.ts') };
-  const workflowBundle = await bundleWorkflowCode({
-    ...converter,
-    workflowsPath: join(root, 'workflows/index.ts'),
-    logger: new DefaultLogger('ERROR'),
-  });
   const replayed = Worker.runReplayHistories(
-    { workflowBundle, dataConverter: converter },
+    { workflowBundle: await bundleOf(root), dataConverter: converterOf(root) },
     names.map((name) => ({ workflowId: workflowId(name), history: histories.get(name)! })),
   );
   const failed: string[] = [];
@@ -366,19 +360,10 @@ test('every committed history guards against at least one change', () => {
   );
 });
 
-for (const [index, { history, change: what, file, from, to }] of CHANGES.entries())
+for (const [index, { history, change: what, ...changed }] of CHANGES.entries())
   test(`a workflow that ${what} does not replay the history ${history}`, async () => {
     const root = join(folder, String(index));
-    for (const room of ['workflows', 'src/domain'])
-      await cp(join(ROOT, room), join(root, room), { recursive: true });
-    const text = await readFile(join(root, file), 'utf8');
-    const words = from.split(/\s+/).map((word) => RegExp.escape(word));
-    const place = new RegExp(words.join('\\s+'));
-    assert.equal(text.split(place).length, 2, `the change must apply once: ${from}`);
-    await writeFile(
-      join(root, file),
-      text.replace(place, () => to),
-    );
+    await changeWorkflows(root, changed);
 
     assert.deepEqual(await broken(root, [history]), [history]);
   });
