@@ -39,6 +39,8 @@ const WATCH_MS = { first: 20, later: 100, laterAfter: 3_000 };
 export interface InstallationOptions {
   readonly corpus: Corpus;
   readonly sites: number;
+  /** One unless given. */
+  readonly workers?: number;
   /** The worker runs under --cpu-prof and writes its profile to this folder when it stops. */
   readonly profileFolder?: string;
   /** Archives of these URLs besides, each with a distribution of the same name. */
@@ -84,8 +86,16 @@ export async function openInstallation(
   const { profileFolder } = options;
   const nodeOptions =
     profileFolder === undefined ? [] : ['--cpu-prof', `--cpu-prof-dir=${profileFolder}`];
-  const worker = forkWorker(join(testbed.folder, 'worker.log'), { environment, nodeOptions });
-  await configure(database, client, await configurationOf(archiveUrl, options, places));
+  const workers = Array.from({ length: options.workers ?? 1 }, () =>
+    forkWorker(join(testbed.folder, 'worker.log'), { environment, nodeOptions }),
+  );
+  const [worker] = workers as [ChildProcess];
+  await configure(
+    database,
+    client,
+    await configurationOf(archiveUrl, options, places),
+    workers.length,
+  );
   const onFailure = reporter(testbed.say);
   const [first] = corpus.suites as [string];
 
@@ -105,7 +115,7 @@ export async function openInstallation(
     },
     peakMemory: () => peakMemoryOf(worker.pid!),
     async close() {
-      await stopWorker(worker);
+      await Promise.all(workers.map(stopWorker));
       await client.connection.close();
       await database.close();
       await Promise.all(places.map(({ container }) => container.delete()));
@@ -140,11 +150,12 @@ async function configure(
   database: Database,
   client: Client,
   configuration: AppliedConfiguration,
+  workers: number,
 ): Promise<void> {
   await applyConfiguration(database, { ...configuration, distributions: {} }, false);
   for (const site of Object.keys(configuration.sites))
-    await untilPolled(client, `debgeo-site-${site}`);
-  await untilPolled(client, 'debgeo');
+    await untilPolled(client, `debgeo-site-${site}`, workers);
+  await untilPolled(client, 'debgeo', workers);
   await applyConfiguration(database, configuration, false);
 }
 
@@ -254,13 +265,13 @@ async function stopWorker(worker: ChildProcess): Promise<void> {
   await gone;
 }
 
-async function untilPolled(client: Client, queue: string): Promise<void> {
+async function untilPolled(client: Client, queue: string, workers: number): Promise<void> {
   for (
     const deadline = Date.now() + POLLERS_MS;
-    (await describePollers(client, queue)) === 0;
+    (await describePollers(client, queue)) < workers;
     await sleep(50)
   )
-    if (Date.now() > deadline) throw new Error(`no worker polls ${queue}`);
+    if (Date.now() > deadline) throw new Error(`fewer than ${workers} workers poll ${queue}`);
 }
 
 /**

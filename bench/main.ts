@@ -13,6 +13,7 @@ import { runFloor } from './run-floor.ts';
 import { openTestbed, type Testbed } from './testbed.ts';
 import type { Bench, WorkGroup } from './work.ts';
 import { burst } from './works/burst.ts';
+import { frozen } from './works/frozen.ts';
 import { manySites } from './works/many-sites.ts';
 import { memory } from './works/memory.ts';
 import { neighbour } from './works/neighbour.ts';
@@ -30,6 +31,7 @@ const GROUPS: readonly WorkGroup[] = [
   neighbour,
   memory,
   scaling,
+  frozen,
 ];
 const RESULTS = fileURLToPath(new URL('results/', import.meta.url));
 const WARM_UP_BLOBS = 1_000;

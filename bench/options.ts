@@ -15,7 +15,8 @@ const PROFILED = ['first-small', 'verify', 'delta', 'first-real', 'two-sites'];
 export const USAGE = `\
 npm run bench -- [--only NAME[,NAME]] [--rounds N] [--quick] [--profile] [--divide N] [--no-peers]
   --only      these works alone: first-small, nothing-changed, verify, delta, first-real,
-              two-sites, four-sites, parse-plan, burst, neighbour, memory, scaling
+              two-sites, four-sites, parse-plan, burst, neighbour, memory, scaling,
+              frozen-copying, frozen-resting
   --rounds    how often each work is measured, interleaved; 3 unless given
   --quick     one round at a twentieth of the size: shows that everything runs, measures nothing
   --profile   one round under --cpu-prof, and where the time goes; unless --only says otherwise,

@@ -15,6 +15,17 @@ const POLL_RATES: DynamicConfig = {
   'history.timerProcessorMaxPollRPS': 1000,
 };
 
+/**
+ * A process that is frozen keeps its connection, and the server goes on for a minute to give tasks
+ * to its polls: each is lost until it times out. With these the server gives a connection up on
+ * which nothing was heard for ten seconds, as soon as Temporal notices that a heartbeat is missing.
+ * One that is busy has eight to answer.
+ */
+const KEEP_ALIVE: DynamicConfig = {
+  'frontend.keepAliveTime': '2s',
+  'frontend.keepAliveTimeout': '8s',
+};
+
 export interface TemporalPlan {
   readonly binary: string;
   readonly folder: string;
@@ -34,7 +45,7 @@ export function startTemporal(plan: TemporalPlan): { server: Server; address: st
     namespace: 'default',
     'log-level': 'warn',
   };
-  const settings = Object.entries({ ...POLL_RATES, ...plan.dynamicConfig });
+  const settings = Object.entries({ ...POLL_RATES, ...KEEP_ALIVE, ...plan.dynamicConfig });
   const server = spawnServer({
     name: 'Temporal',
     run: { command: plan.binary },
