@@ -72,6 +72,12 @@ const SITE_SLOTS = 8;
 const POLLERS = { type: 'autoscaling', minimum: 1, initial: 1, maximum: 8 } as const;
 
 /**
+ * How long a workflow task waits for the worker that has the workflow in its memory, before any may
+ * take it and replay the run. Half of the SDK's default: one that froze takes none.
+ */
+const STICKY_MS = 5_000;
+
+/**
  * Starts the worker, which polls when this resolves. The SDK itself handles signals: SIGINT and
  * SIGTERM stop all workers of a process.
  * @throws TEMPORAL_UNREACHABLE, CONFIG_INVALID
@@ -167,7 +173,13 @@ async function startFleet(options: WorkerOptions, client: Client) {
     );
 
   const main = await pollMain(options.codePath, (codePath) =>
-    Worker.create({ ...shared, taskQueue: QUEUE, workflowBundle: { codePath } }),
+    Worker.create({
+      ...shared,
+      taskQueue: QUEUE,
+      workflowBundle: { codePath },
+      activityTaskPollerBehavior: POLLERS,
+      stickyQueueScheduleToStartTimeout: STICKY_MS,
+    }),
   ).then(run, async (error: unknown) => {
     await connection.close();
     throw error;
