@@ -5,6 +5,7 @@
 import { createCaptureSnapshot } from './capture/capture-snapshot.ts';
 import { createLoadRoster } from './capture/load-roster.ts';
 import { createRecordCaptureFailure } from './capture/record-capture-failure.ts';
+import { heartbeating } from './context.ts';
 import type { Deps } from './deps.ts';
 import { failing } from './failure.ts';
 import { createApplyOrder } from './lane/apply-order.ts';
@@ -25,15 +26,15 @@ export type Activities = ReturnType<typeof createActivities>;
 
 export const createActivities = (deps: Deps) => ({
   /** What the workflow decides on. Twice: reads again. */
-  loadRoster: failing(createLoadRoster(deps)),
+  loadRoster: failing(heartbeating(createLoadRoster(deps))),
   /** Archive → catalog. Twice: the same Release set is the same generation. */
   captureSnapshot: failing(createCaptureSnapshot(deps)),
   /** Twice: counts one failure more, and so waits a little longer. */
-  recordCaptureFailure: failing(createRecordCaptureFailure(deps)),
+  recordCaptureFailure: failing(heartbeating(createRecordCaptureFailure(deps))),
   /** An operator's command to one lane. Twice: commands the same. */
-  applyOrder: failing(createApplyOrder(deps)),
+  applyOrder: failing(heartbeating(createApplyOrder(deps))),
   /** Twice: counts one failure more, and so waits a little longer. */
-  recordFailure: failing(createRecordFailure(deps)),
+  recordFailure: failing(heartbeating(createRecordFailure(deps))),
 
   /**
    * Plans (catalog minus registry) and copies one slice. Twice: plans the same; conditional writes
@@ -54,7 +55,7 @@ export const createActivities = (deps: Deps) => ({
   probeSite: failing(createProbeSite(deps)),
 
   /** When a site is to be pruned. Twice: reads again. */
-  loadPrune: failing(createLoadPrune(deps)),
+  loadPrune: failing(heartbeating(createLoadPrune(deps))),
   /** Catalog and registry: what the site may lose. Twice: marks no more than once. */
   planPrune: failing(createPlanPrune(deps)),
   /** Deletes one slice of what is marked. Twice: what is gone is gone. */
@@ -62,5 +63,5 @@ export const createActivities = (deps: Deps) => ({
   /** Deletes from the catalog what no site needs. Twice: deletes the next part. */
   pruneCatalog: failing(createPruneCatalog(deps)),
   /** Twice: counts one failure more, and so waits a little longer. */
-  recordPruneFailure: failing(createRecordPruneFailure(deps)),
+  recordPruneFailure: failing(heartbeating(createRecordPruneFailure(deps))),
 });

@@ -23,8 +23,9 @@ const ALWAYS = {
 } satisfies ActivityOptions;
 
 /**
- * Activities heartbeat once a second: Temporal notices a killed worker after ten, and a cancel
- * reaches an activity with its next heartbeat.
+ * Activities heartbeat once a second: Temporal notices a killed worker after ten, also one that was
+ * given the activity and never began it, and a cancel reaches an activity with its next heartbeat.
+ * A worker may be too busy to send any for some seconds.
  */
 const HEARTBEAT = '10s';
 
@@ -34,9 +35,8 @@ const HEARTBEAT = '10s';
  */
 const BOOKKEEPING: ActivityOptions = {
   ...ALWAYS,
-  // time for a lock that another transaction holds; a killed worker idles a lane no longer than
-  // this
-  startToCloseTimeout: '20s',
+  startToCloseTimeout: '20s', // time for a lock that another transaction holds
+  heartbeatTimeout: HEARTBEAT, // a worker that was killed or froze idles a lane no longer than this
   retry: { initialInterval: '1s', maximumInterval: '30s' },
 };
 

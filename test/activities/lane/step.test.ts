@@ -7,7 +7,7 @@ import { sql } from 'kysely';
 
 import { connectDatabase } from '../../../src/database/orm.ts';
 import { startGate } from '../../support/gate.ts';
-import { aPackage, inActivity, startLanes } from './lanes.ts';
+import { aPackage, inActivity, startLanes, type Lanes } from './lanes.ts';
 
 test('a captured generation is copied, checksummed, verified, published and probed', async (t) => {
   const lanes = await startLanes(t);
@@ -61,27 +61,46 @@ test('a plan waits for a database that is away, and the lane does not fail', asy
   );
 });
 
+/** Begins something while a capture holds the row of its distribution, and waits for heartbeats. */
+async function beginWhileHeld<T>(
+  lanes: Lanes,
+  begin: () => Promise<T>,
+): Promise<{ answer: T; heartbeats: number }> {
+  let heartbeats = 0;
+  const outside = new AsyncResource('outside of the transaction below');
+  const { waiting } = await lanes.database.transaction(async (tx) => {
+    await sql`select from debian_distributions for no key update`.execute(tx.kysely);
+    const heartbeat = () => void (heartbeats += 1);
+    const begun = outside.runInAsyncScope(() => inActivity(begin, { heartbeat }));
+    const deadline = Date.now() + 10_000;
+    while (heartbeats < 3 && Date.now() < deadline) await sleep(50);
+    return { waiting: begun };
+  });
+  return { answer: await waiting, heartbeats };
+}
+
 test('a step that waits for a row that a capture holds heartbeats meanwhile', async (t) => {
   const lanes = await startLanes(t);
   const generation = await lanes.capture([aPackage('hello', '1.0')]);
   const { planSync } = lanes.activities();
-  let heartbeats = 0;
 
-  const outside = new AsyncResource('outside of the transaction below');
-  const planned = await lanes.database.transaction(async (tx) => {
-    await sql`select from debian_distributions for no key update`.execute(tx.kysely);
-    const heartbeat = () => void (heartbeats += 1);
-    const waiting = outside.runInAsyncScope(() =>
-      inActivity(() => planSync({ distribution: 'bookworm', site: 'fra', generation }), {
-        heartbeat,
-      }),
-    );
-    const deadline = Date.now() + 10_000;
-    while (heartbeats < 3 && Date.now() < deadline) await sleep(50);
-    return { waiting };
-  });
-  const { row } = await planned.waiting;
+  const { answer, heartbeats } = await beginWhileHeld(lanes, () =>
+    planSync({ distribution: 'bookworm', site: 'fra', generation }),
+  );
 
   assert.ok(heartbeats >= 3);
-  assert.equal(row.state, 'started');
+  assert.equal(answer.row.state, 'started');
+});
+
+test('a command that waits for a row that a capture holds heartbeats meanwhile', async (t) => {
+  const lanes = await startLanes(t);
+  await lanes.capture([aPackage('hello', '1.0')]);
+  const { applyOrder } = lanes.activities();
+
+  const { answer, heartbeats } = await beginWhileHeld(lanes, () =>
+    applyOrder({ distribution: 'bookworm', site: 'fra', paused: true }),
+  );
+
+  assert.ok(heartbeats >= 3);
+  assert.equal(answer?.paused, true);
 });
