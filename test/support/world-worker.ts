@@ -80,7 +80,10 @@ export function startChild(world: World, options: WorldOptions): WorldWorker {
     createInterface(child.stderr).on('line', (line) => logLines?.push(line));
   return {
     isGone: () => hasExited(child),
-    stop: () => stopChild(child),
+    stop() {
+      child.kill('SIGCONT'); // one that is frozen would not end
+      return stopChild(child);
+    },
     kill: () => stopChild(child, 'SIGKILL'),
   };
 }
