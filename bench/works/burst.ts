@@ -58,6 +58,9 @@ export const burst: WorkGroup = {
           }
           facts['signals sent after'] = `${secondsSince(began).toFixed(1)} s`;
           await untilServed(installation, corpus.releases.at(-1)!);
+          // Several changes may become one generation, and a lane may pass one over.
+          facts['generations'] = (await countOf(installation, 'captured')) - corpus.suites.length;
+          facts['chains'] = (await countOf(installation, 'synced')) - corpus.suites.length;
           return secondsSince(began);
         },
         () => facts,
@@ -76,6 +79,16 @@ async function signalAll({ client, distributions }: Installation): Promise<void>
     }),
   );
 }
+
+/** How often this was put on record; the first sync is once for each distribution. */
+const countOf = async ({ database }: Installation, what: string): Promise<number> =>
+  (await one(
+    database.read,
+    sql<{ count: number }>`
+      select count(*)::int as count
+      from distribution_events
+      where what = ${what}`,
+  ))!.count;
 
 /** Compares InRelease, not generations: several changes may become one generation. */
 async function untilServed(
