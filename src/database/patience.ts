@@ -17,11 +17,12 @@ export interface Patience {
 }
 
 /**
- * No transaction of debgeo waits for anything but the next statement of its own process; a minute
- * is a process that is frozen. Node cannot set the client's half of TCP_USER_TIMEOUT: a server that
- * went without a word is noticed by keepalives when the socket is quiet, else when TCP gives up.
+ * No transaction of debgeo waits for anything but the next statement of its own process; one that
+ * sends none for so long is frozen, and a lane goes on within half a minute. Node cannot set the
+ * client's half of TCP_USER_TIMEOUT: a server that went without a word is noticed by keepalives
+ * when the socket is quiet, else when TCP gives up.
  */
-export const PATIENCE: Patience = { idleInTransactionMs: 60_000, unacknowledgedMs: 15_000 };
+export const PATIENCE: Patience = { idleInTransactionMs: 15_000, unacknowledgedMs: 15_000 };
 
 /** A quiet connection is probed after this, then every second, ten times. */
 export const KEEPALIVE_MS = 10_000;

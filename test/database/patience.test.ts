@@ -105,6 +105,6 @@ test('every session asks for the patience that doctor shows', async (t) => {
   assert.equal(Number(settings.idle_in_transaction_session_timeout), PATIENCE.idleInTransactionMs);
   assert.equal(
     patienceOf(settings),
-    'a frozen transaction ends after 60 s, a lost client after 15 s',
+    'a frozen transaction ends after 15 s, a lost client after 15 s',
   );
 });
