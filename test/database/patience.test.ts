@@ -82,7 +82,9 @@ test(
 test('bookkeeping gives a lock up before Temporal repeats it', { timeout: 60_000 }, async (t) => {
   const { db } = await aDistribution({ sites: ['fra'] });
   t.after(() => db.close());
-  const session = await connectDatabase(urlOf(db));
+  const session = await connectDatabase(urlOf(db), {
+    patience: { ...PATIENCE, idleInTransactionMs: 60_000 },
+  });
   t.after(() => session.close());
 
   await session.read.kysely.transaction().execute(async (tx) => {
