@@ -211,26 +211,40 @@ class Run {
   async #askApt(waiting: readonly Waiting[]): Promise<void> {
     const folder = join(this.#folder, 'apt');
     rmSync(folder, { recursive: true, force: true });
-    const sets = waiting.filter(({ one }) => one.kind === 'release-set');
+    const indices = waiting.filter(({ one }) => one.kind === 'index');
+    const [accepted, refused] = [true, false].map((isAccepted) =>
+      indices.filter(({ ours }) => (ours === ACCEPTED) === isAccepted),
+    );
+    await Promise.all([
+      this.#askSets(
+        join(folder, 'sets'),
+        waiting.filter(({ one }) => one.kind === 'release-set'),
+      ),
+      this.#askIndices(join(folder, 'accepted'), accepted!, isCopied),
+      this.#askIndices(join(folder, 'refused'), refused!, (_, asked) => asked !== null),
+    ]);
+  }
+
+  async #askSets(folder: string, sets: readonly Waiting[]): Promise<void> {
+    if (sets.length === 0) return;
     const offered = sets.map(({ one }) => {
       const { set, keyring } = one as ReleaseSetCase;
       return { set, keyring: keyrings[keyring]!, isArmored: false };
     });
-    const taken = offered.length === 0 ? new Set() : await aptTakes(join(folder, 'sets'), offered);
+    const taken = await aptTakes(folder, offered);
     for (const [at, one] of sets.entries()) this.#count({ ...one, apt: taken.has(at) });
+  }
 
-    for (const isAccepted of [true, false]) {
-      const all = waiting.filter(
-        ({ one, ours }) => one.kind === 'index' && (ours === ACCEPTED) === isAccepted,
-      );
-      const indices = all.map(({ one }) => (one as IndexCase).index);
-      const asked =
-        indices.length === 0 ? [] : await aptAsksFor(join(folder, 'lists'), 'Packages', indices);
-      for (const [at, one] of all.entries()) {
-        const found = asked[at] ?? null;
-        this.#count({ ...one, apt: isAccepted ? isCopied(indices[at]!, found) : found !== null });
-      }
-    }
+  async #askIndices(
+    folder: string,
+    all: readonly Waiting[],
+    isTaken: (index: Uint8Array, asked: readonly Asked[] | null) => boolean,
+  ): Promise<void> {
+    if (all.length === 0) return;
+    const indices = all.map(({ one }) => (one as IndexCase).index);
+    const asked = await aptAsksFor(folder, 'Packages', indices);
+    for (const [at, one] of all.entries())
+      this.#count({ ...one, apt: isTaken(indices[at]!, asked[at] ?? null) });
   }
 
   #count(judged: Judged): void {
