@@ -21,6 +21,9 @@ import { createPlanPrune } from './prune/plan-prune.ts';
 import { createPruneBlobs } from './prune/prune-blobs.ts';
 import { createPruneCatalog } from './prune/prune-catalog.ts';
 import { createRecordPruneFailure } from './prune/record-prune-failure.ts';
+import { createLoadScrub } from './scrub/load-scrub.ts';
+import { createRecordScrubFailure } from './scrub/record-scrub-failure.ts';
+import { createScrubSlice } from './scrub/scrub-slice.ts';
 
 export type Activities = ReturnType<typeof createActivities>;
 
@@ -64,4 +67,11 @@ export const createActivities = (deps: Deps) => ({
   pruneCatalog: failing(createPruneCatalog(deps)),
   /** Twice: counts one failure more, and so waits a little longer. */
   recordPruneFailure: failing(heartbeating(createRecordPruneFailure(deps))),
+
+  /** When a site is to be read back. Twice: reads again. */
+  loadScrub: failing(heartbeating(createLoadScrub(deps))),
+  /** Reads one slice of a site back, and books it. Twice: goes on behind what was booked. */
+  scrubSlice: failing(createScrubSlice(deps)),
+  /** Twice: counts one failure more, and so waits a little longer. */
+  recordScrubFailure: failing(heartbeating(createRecordScrubFailure(deps))),
 });

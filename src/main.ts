@@ -66,8 +66,6 @@ command('verify <distribution>', 'read every blob back, judge it, repair what is
 for (const [what, description] of Object.entries({
   retry: 'try again now: after a failure or a cancel, or when parked',
   cancel: 'stop copying until retry or the next generation; what was copied stays',
-  pause: 'stop after the current slice, until resume',
-  resume: 'go on after a pause',
 }) as [CommandName, string][])
   command(`${what} <distribution>`, description)
     .option('--site <name>', 'only this site')
@@ -77,11 +75,35 @@ for (const [what, description] of Object.entries({
         return (name: string, options: { site?: string }) => laneCommand(what, name, options);
       }),
     );
+for (const [what, description] of Object.entries({
+  pause: 'stop after the current slice, until resume',
+  resume: 'go on after a pause',
+}) as ['pause' | 'resume', string][])
+  command(
+    `${what} [distribution]`,
+    `${description}; without a distribution: the prune and the scrub of a site`,
+  )
+    .option('--site <name>', 'only this site')
+    .action(
+      run(async () => {
+        const { laneCommand } = await import('./cli/lane-command.ts');
+        const { siteCommand } = await import('./cli/site-command.ts');
+        return (name: string | undefined, options: { site?: string; dev?: boolean }) => {
+          if (name !== undefined) return laneCommand(what, name, options);
+          if (options.site !== undefined) return siteCommand(what, options.site, options);
+          return program.error(`error: a distribution, or --site; see debgeo ${what} --help`);
+        };
+      }),
+    );
 command('prune', 'delete now, at every site, what no kept snapshot names')
   .option('--site <name>', 'only this site')
   .option('--dry-run', 'print what would be deleted; delete nothing')
   .option('--json', 'print JSON')
   .action(run(async () => (await import('./cli/prune.ts')).prune));
+command('scrub <site>', 'show what the scrub of a site has read back and found')
+  .option('--now', 'begin a pass now, and read without pauses')
+  .option('--json', 'print JSON')
+  .action(run(async () => (await import('./cli/scrub.ts')).scrub));
 command('worker', 'run workflows and the activities of the sites').action(
   run(async () => (await import('./cli/worker.ts')).worker),
 );

@@ -62,8 +62,8 @@ const BYTES: ActivityOptions = {
 };
 
 /**
- * loadRoster, recordCaptureFailure, applyOrder, recordFailure, loadPrune, recordPruneFailure: on
- * the queue of the workflow.
+ * loadRoster, recordCaptureFailure, applyOrder, recordFailure, loadPrune, recordPruneFailure,
+ * loadScrub, recordScrubFailure: on the queue of the workflow.
  */
 export const bookkeeping = proxyActivities<Activities>(BOOKKEEPING);
 
@@ -130,10 +130,18 @@ export const pruneStepsFor = (
   planPrune: wholeSnapshot.planPrune,
   // A prune cannot be cancelled, as a lane can. Where no worker polls the queue (any more), the
   // activity times out, which is recorded; the next run takes the queue from the row.
-  pruneBlobs: proxyActivities<Activities>({
+  pruneBlobs: atSite(siteQueue).pruneBlobs,
+  pruneCatalog: wholeSnapshot.pruneCatalog,
+});
+
+/** The one step of a scrub; what is said of pruneBlobs is true of it. */
+export const scrubStepOn = (
+  siteQueue: string,
+): Pick<ActivityInterfaceFor<Activities>, 'scrubSlice'> => atSite(siteQueue);
+
+const atSite = (siteQueue: string): ActivityInterfaceFor<Activities> =>
+  proxyActivities<Activities>({
     ...BYTES,
     taskQueue: siteQueue,
     scheduleToStartTimeout: '30m',
-  }).pruneBlobs,
-  pruneCatalog: wholeSnapshot.pruneCatalog,
-});
+  });

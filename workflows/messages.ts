@@ -137,5 +137,8 @@ export const prune = defineUpdate<PruneOutcome>('prune');
 /** The same, for a client that does not wait. */
 export const pruneNow = defineSignal('prune');
 
+/** An operator changed the site's rows: paused it, asked for a scrub. */
+export const siteChanged = defineSignal('siteChanged');
+
 /** The row as the workflow knows it. Null: the run has just begun. */
 export const pruneStatus = defineQuery<SitePrune | null>('status');

@@ -16,4 +16,6 @@ export const PATCHES = {
   joinedSteps: 'joined-steps',
   /** Search attributes wait a second, and are not written for what is over by then. */
   quietAttributes: 'quiet-attributes',
+  /** The workflow of a site scrubs it, too, slice by slice until its prune is due. */
+  siteScrubs: 'site-scrubs',
 } as const;

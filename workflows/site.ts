@@ -1,10 +1,11 @@
 /**
- * `site/<name>`: the prune of one site, again and again for as long as the site is enabled. It
- * crosses distributions, since they share blobs, and touches none of their workflows: what may go
- * is decided by rows, under locks (src/database/prune/prune-blobs.ts).
+ * `site/<name>`: the prune and the scrub of one site, again and again for as long as the site is
+ * enabled. It crosses distributions, since they share blobs. What may go, and what is wrong, is
+ * decided by rows, under locks (src/database/prune, src/database/scrub); distributions are only
+ * told that their rows changed.
  *
- * One prune per run, then it continues as new: a run begins with the row, and carries over only
- * whether a prune was asked for.
+ * One prune per run at most, then it continues as new: a run begins with the rows, and carries over
+ * only whether a prune was asked for.
  */
 import {
   ActivityFailure,
@@ -12,35 +13,34 @@ import {
   CancellationScope,
   condition,
   continueAsNew,
-  setCurrentDetails,
+  patched,
   setHandler,
   sleep,
 } from '@temporalio/workflow';
 
-import { pruneByOurClock, ticketOf, type SitePrune } from '../src/domain/replication.ts';
+import { ticketOf, type SitePrune } from '../src/domain/replication.ts';
 import { bookkeeping, pruneStepsFor } from './activity-options.ts';
-import { prune, pruneNow, pruneStatus, type PruneOutcome, type SiteInput } from './messages.ts';
+import {
+  prune,
+  pruneNow,
+  pruneStatus,
+  siteChanged,
+  type PruneOutcome,
+  type SiteInput,
+} from './messages.ts';
+import { PATCHES } from './patches.ts';
 import { record, REFUSED_MS } from './record.ts';
 import { reportOf } from './report-of.ts';
+import { show, type Run } from './site-run.ts';
+import { scrubUntilPrune } from './site-scrub.ts';
 import { until } from './until.ts';
-
-interface Run {
-  readonly site: string;
-  row: SitePrune | null;
-  /** A signal, an Update or the run before asked for a prune, and it has not begun. */
-  asked: boolean;
-  /**
-   * The prune of this run has begun, and may have judged already what is to go: an Update that
-   * comes now is answered by the next run.
-   */
-  begun: boolean;
-  outcome: PruneOutcome | null;
-}
 
 export async function site(input: SiteInput): Promise<void> {
   const run: Run = {
     site: input.site,
     row: null,
+    scrub: null,
+    changed: false,
     asked: input.carry?.asked ?? false,
     begun: false,
     outcome: null,
@@ -52,6 +52,9 @@ export async function site(input: SiteInput): Promise<void> {
   setHandler(pruneNow, () => void (run.asked = true), {
     description: 'delete now what no kept snapshot names',
   });
+  setHandler(siteChanged, () => void (run.changed = true), {
+    description: 'look at the rows: the site was paused or resumed, or a scrub is asked for',
+  });
 
   show(
     run,
@@ -59,15 +62,26 @@ export async function site(input: SiteInput): Promise<void> {
       { site: run.site },
     ]),
   );
-  if (run.row!.enabled) await until(() => run.asked, run.row!.nextAt, 'next prune');
+  const isDue = await untilPrune(run);
   run.begun = true;
-  run.asked = false;
-  run.outcome = run.row!.enabled ? await pruneOnce(run) : { outcome: 'removed' };
+  if (isDue) run.asked = false;
+  run.outcome = isDue ? await outcomeOf(run) : { outcome: 'again' };
   await condition(allHandlersFinished);
   // where the site is applied again, the reconciliation of a worker starts the next run
   if (run.outcome.outcome === 'removed') return;
   await continueAsNew<typeof site>({ site: run.site, carry: { asked: run.asked } });
 }
+
+/** @returns false: the prune is not due, and the next run goes on */
+async function untilPrune(run: Run): Promise<boolean> {
+  if (!run.row!.enabled) return true;
+  if (patched(PATCHES.siteScrubs)) return scrubUntilPrune(run);
+  await until(() => run.asked, run.row!.nextAt, 'next prune');
+  return true;
+}
+
+const outcomeOf = (run: Run): Promise<PruneOutcome> =>
+  run.row!.enabled ? pruneOnce(run) : Promise.resolve({ outcome: 'removed' });
 
 /** Handlers never throw. */
 async function answer(run: Run): Promise<PruneOutcome> {
@@ -78,6 +92,17 @@ async function answer(run: Run): Promise<PruneOutcome> {
   await condition(() => run.outcome !== null);
   return late && run.outcome!.outcome !== 'removed' ? { outcome: 'again' } : run.outcome!;
 }
+
+const pausedOf = (row: SitePrune): PruneOutcome => ({
+  outcome: 'failed',
+  row,
+  report: {
+    code: 'PAUSED',
+    message: `${row.site} is paused`,
+    expected: `debgeo resume --site ${row.site}`,
+    state: 'what is marked waits',
+  },
+});
 
 async function pruneOnce(run: Run): Promise<PruneOutcome> {
   /** With the ticket of the newest row (activities/lane/step.ts). */
@@ -92,6 +117,7 @@ async function pruneOnce(run: Run): Promise<PruneOutcome> {
     );
     if (!run.row!.enabled) return { outcome: 'removed' };
     for (let more = true; more;) {
+      if (run.row!.paused === true) return pausedOf(run.row!);
       const slice = await steps.pruneBlobs.executeWithOptions(
         { summary: 'delete what is marked' },
         [input()],
@@ -121,15 +147,4 @@ async function pruneOnce(run: Run): Promise<PruneOutcome> {
     else show(run, row); // it says when the prune is tried again
     return { outcome: 'failed', row: run.row!, report };
   }
-}
-
-function show(run: Run, answered: SitePrune): void {
-  const row = pruneByOurClock(answered, Date.now());
-  run.row = row;
-  const last =
-    row.startedAt === null
-      ? 'never pruned'
-      : `${row.blobs} blobs deleted by the last prune${row.more ? ', more to go' : ''}`;
-  const failure = row.code === null ? '' : `, failed: ${row.code}`;
-  setCurrentDetails(`**${row.site}**: ${row.enabled ? last : 'removed'}${failure}`);
 }

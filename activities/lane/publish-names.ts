@@ -26,10 +26,10 @@ import type { PublicationOrder } from '../../src/domain/publication-order.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
 import type { Expected, Written } from '../../src/site/site-store.ts';
+import { headersOf } from '../blob-headers.ts';
 import { inParallel } from '../in-parallel.ts';
 import { Ledger } from '../ledger.ts';
 import { readBack } from '../read-back.ts';
-import { headersOf } from './blob-headers.ts';
 import { isForeign, isHidden, judgeName, settledOf, type NameVerdict } from './judge-name.ts';
 import type { SiteStep } from './step.ts';
 

@@ -6,6 +6,7 @@ import {
   readSnapshot,
   type StoredSnapshot,
 } from '../../src/database/catalog/snapshots.ts';
+import { hasDoubtedName } from '../../src/database/publications/names.ts';
 import {
   finishPublication,
   openPublication,
@@ -61,8 +62,12 @@ async function publish(deps: Deps, step: SiteStep): Promise<PublishAnswer> {
   const { key, row, distribution } = step;
   const { database } = deps;
   const isServed = row.served === key.generation && !row.publishing;
-  // After a failure, too: a published name that the probe found wrong is repaired here.
-  const isVerifying = row.verifyRequestedAt !== null || row.retryCount > 0;
+  // After a failure, too: a published name that the probe found wrong is repaired here, and so is
+  // one that a scrub found wrong.
+  const isVerifying =
+    row.verifyRequestedAt !== null ||
+    row.retryCount > 0 ||
+    (isServed && (await hasDoubtedName(database.read, key)));
   // An attempt whose predecessor died between the last commit and its answer to Temporal ends here.
   if (isServed && !isVerifying) return { repair: 0 };
 

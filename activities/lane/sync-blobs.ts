@@ -14,13 +14,13 @@ import { isUnreachable } from '../../src/database/unreachable.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError, type ErrorReport } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
+import type { BlobSource } from '../blob-source.ts';
 import { activityContext, withHeartbeat } from '../context.ts';
+import { copyBlob, type OnCorrupt } from '../copy-blob.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { Ledger } from '../ledger.ts';
-import type { BlobSource } from './blob-source.ts';
-import { copyBlob, type OnCorrupt } from './copy-blob.ts';
-import { createOrigins, isOfOneFile } from './origins.ts';
+import { createOrigins, isOfOneFile } from '../origins.ts';
 import { plan } from './plan-sync.ts';
 import {
   atSite,

@@ -16,7 +16,7 @@ export const createPlanPrune =
   async ({ site }: PruneInput): Promise<SitePrune> => {
     const plan = async (): Promise<SitePrune> => {
       const row = await loadPrune(deps.database, site);
-      if (!row.enabled) return row;
+      if (!row.enabled || row.paused === true) return row;
       const { id } = await readSite(deps.database.read, site);
       await startPrune(deps.database, id);
       const { more } = await markUnneeded(deps.database, id);

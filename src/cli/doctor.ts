@@ -12,6 +12,7 @@ import { examineArchive } from './doctor/archive.ts';
 import { examineClocks } from './doctor/clocks.ts';
 import { examineSettings } from './doctor/database.ts';
 import { Findings } from './doctor/findings.ts';
+import { examineScrub } from './doctor/scrub.ts';
 import { examineSite } from './doctor/site.ts';
 import { countPollers, examineTemporal, examineWorkflowOf, polling } from './doctor/temporal.ts';
 
@@ -47,6 +48,7 @@ async function examineAll(
   await examineClocks(findings, options, deps, hasTemporal);
   for (const { site, queue } of await listSiteQueues(deps.database)) {
     await examineSite(findings, deps, site);
+    await examineScrub(findings, deps, site);
     if (!hasTemporal) continue;
     await findings.check(`worker of ${site}`, () => countPollers(options, queue), polling);
     await examineWorkflowOf(findings, options, siteWorkflowId(site));

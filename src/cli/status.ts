@@ -4,6 +4,7 @@
  */
 import type { Database } from '../database/orm.ts';
 import { readPrunes } from '../database/prune/prunes.ts';
+import { readScrubs } from '../database/views/scrubs.ts';
 import { readStatus, type DistributionStatus, type SiteStatus } from '../database/views/status.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { printable } from '../domain/text.ts';
@@ -11,6 +12,7 @@ import { ago, bytes, duration, table } from './amount.ts';
 import { withDatabase, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
 import { describeLast } from './prune.ts';
+import { describeScrubs } from './scrub.ts';
 import { print, printAsJson } from './terminal.ts';
 
 export function status(
@@ -26,10 +28,17 @@ export function status(
       const text =
         found.map((one) => describe(one, Date.now())).join('\n\n') ||
         'no distribution is configured yet: debgeo apply FILE';
-      print(name === undefined ? `${text}${await describePrunes(database)}` : text);
+      print(name === undefined ? `${text}${await describeSites(database)}` : text);
     }
     return 0;
   });
+}
+
+/** What debgeo does at each site beside its lanes. */
+async function describeSites(database: Database): Promise<string> {
+  const scrubs = await readScrubs(database);
+  const scrubbed = scrubs.length === 0 ? '' : `\n\nscrub\n${describeScrubs(scrubs, Date.now())}`;
+  return `${await describePrunes(database)}${scrubbed}`;
 }
 
 async function describePrunes(database: Database): Promise<string> {

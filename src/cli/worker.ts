@@ -1,5 +1,6 @@
 /** `debgeo worker`: runs until SIGINT or SIGTERM, then lets slices end for DEBGEO_STOP_MS. */
 import { createActivities } from '../../activities/index.ts';
+import { rollUpOverdue } from '../database/scrub/end-pass.ts';
 import {
   listArchiveQueues,
   listWantedDistributions,
@@ -22,6 +23,7 @@ export async function worker(options: Options & { logFile?: string }): Promise<n
       activities: createActivities(deps),
       archives: () => listArchiveQueues(deps.database),
       sites: () => listSiteQueues(deps.database),
+      rollUp: () => rollUpOverdue(deps.database),
       distributions: () => listWantedDistributions(deps.database),
       prunes: () => listSites(deps.database),
       log,

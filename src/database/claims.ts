@@ -22,11 +22,16 @@ import type { Tx } from './orm.ts';
 import type { LaneIds, LaneKey } from './replication-row.ts';
 import { one } from './sql.ts';
 
-/** What an attempt works on: a lane, or (distribution null) the prune of a site. */
+/** What an attempt works on: a lane, or (distribution null) the prune or the scrub of a site. */
 export interface Claimed {
   readonly siteId: number;
   readonly distributionId: number | null;
+  /** Of a site: its prune unless given. */
+  readonly part?: number;
 }
+
+/** The part of a site's claims that its scrub has; its prune has 0. */
+export const SCRUB = 1;
 
 /** An attempt of a step, in the order of both. */
 export interface Attempt {
@@ -58,9 +63,10 @@ export const nextTicket = (fenceOf: RawBuilder<unknown> | string): RawBuilder<nu
 export const laterFence = (ticket: number | null) =>
   raw<number>(`greatest(nextval('ticket'), fence + 1, ? + 1)`, [ticket ?? 0]);
 
-const ofOne = ({ siteId, distributionId }: Claimed): RawBuilder<boolean> => sql<boolean>`
+const ofOne = ({ siteId, distributionId, part = 0 }: Claimed): RawBuilder<boolean> => sql<boolean>`
   c.site_id = ${siteId}
-  and c.distribution_id is not distinct from ${distributionId}::int`;
+  and c.distribution_id is not distinct from ${distributionId}::int
+  and (c.distribution_id is not null or c.part = ${part})`;
 
 /**
  * Takes a claim, and ends those of older attempts. The caller holds the lock of what is claimed,
@@ -79,7 +85,7 @@ export async function takeClaim(
       with gone as (
         delete from claims c
         where ${ofOne(on)}
-          and (c.ticket < ${ticket} or (c.part = 0 and c.attempt < ${attempt}))
+          and (c.ticket < ${ticket} or (c.part = ${on.part ?? 0} and c.attempt < ${attempt}))
         returning c.files, c.bytes
       ),
       ended as (
@@ -87,8 +93,9 @@ export async function takeClaim(
         from gone
       ),
       taken as (
-        insert into claims (site_id, distribution_id, ticket, attempt)
-        select ${on.siteId}::int, ${on.distributionId}::int, ${ticket}::bigint, ${attempt}::int
+        insert into claims (site_id, distribution_id, part, ticket, attempt)
+        select ${on.siteId}::int, ${on.distributionId}::int, ${on.part ?? 0}::int,
+          ${ticket}::bigint, ${attempt}::int
         from ended
         on conflict do nothing
         returning id

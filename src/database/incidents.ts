@@ -49,8 +49,9 @@ export async function recordIncident(tx: Tx, incident: NewIncident): Promise<voi
 }
 
 /**
- * Ends the open incidents of a distribution at one site, or those of its captures (site null): all
- * but that of a release's age, which no fine look ends.
+ * Ends the open incidents of a distribution at one site, or those of its captures (site null). No
+ * fine look ends that of a release's age; only a scrub ends that it is behind, and what it found
+ * readers to get.
  */
 export async function resolveIncidents(
   tx: Tx,
@@ -61,21 +62,54 @@ export async function resolveIncidents(
     tx,
     sql<boolean>`distribution_id = ${of.distributionId}
       and site_id is not distinct from ${of.siteId}::int
-      and code <> 'RELEASE_STALE'`,
+      and code not in ('RELEASE_STALE', 'SCRUB_BEHIND')
+      and not ${OF_READERS}`,
     resolution,
   );
 }
 
-/** Ends the open incident of this code, of captures. */
+/** A file that a scrub read as a reader does: lanes and their probes say so without a path. */
+export const OF_READERS = sql<boolean>`(code = 'SITE_SERVES_OTHER' and path is not null)`;
+
+/** Ends what the scrubs of a site before `since` found readers to get, and the last one did not. */
+export const resolveOfReaders = (tx: Tx, siteId: number, since: RawBuilder<unknown>) =>
+  resolve(
+    tx,
+    sql<boolean>`site_id = ${siteId}
+      and ${OF_READERS}
+      and last_at < ${since}`,
+    'a later scrub found readers to get no such file',
+  );
+
+/** Ends the open incidents of wrong bytes at this path of a site. */
+export const resolveCorrupt = (
+  tx: Tx,
+  at: { readonly distributionId: number; readonly siteId: number; readonly path: string },
+  resolution: string,
+): Promise<void> =>
+  resolve(
+    tx,
+    sql<boolean>`site_id = ${at.siteId}
+      and code = 'BLOB_CORRUPT'
+      and path = ${at.path}
+      and distribution_id in (
+        select d.id
+        from debian_distributions d
+        join debian_distributions o on o.archive_id = d.archive_id
+        where o.id = ${at.distributionId})`,
+    resolution,
+  );
+
+/** Ends the open incident of this code, at a site or (none given) of captures. */
 export async function resolveIncident(
   tx: Tx,
-  of: { distributionId: number; code: ErrorCode },
+  of: { distributionId: number; siteId?: number; code: ErrorCode },
   resolution: string,
 ): Promise<void> {
   await resolve(
     tx,
     sql<boolean>`distribution_id = ${of.distributionId}
-      and site_id is null
+      and site_id is not distinct from ${of.siteId ?? null}::int
       and code = ${of.code}`,
     resolution,
   );

@@ -272,6 +272,17 @@ export const RULES = {
     cause: 'the bytes read back from a site differ from what the catalog says',
     remedy: 'nothing: debgeo repairs it from another source',
   },
+  SCRUB_BEHIND: {
+    then: 'at-once',
+    exit: 1,
+    cause:
+      'the last complete scrub of a site is older than twice its interval, counted from when the ' +
+      'scrub was switched on',
+    remedy:
+      '`debgeo status` says how far it is: give it a longer `scrub` or more `bytes_per_second`, ' +
+      'a worker that is nearer, or `debgeo resume --site SITE`; the incident ends with a pass ' +
+      'that is complete',
+  },
   FOREIGN_WRITE: parked(
     'a program other than debgeo changed a blob of ours at the site, or the blob keeps changing',
     'find out which other program writes to this site, or give debgeo a prefix of its own, then ' +
@@ -312,8 +323,8 @@ export const RULES = {
   PAUSED: {
     then: 'person',
     exit: 5,
-    cause: 'an operator paused the replication',
-    remedy: '`debgeo resume DIST` goes on where it stopped',
+    cause: 'an operator paused the replication, or the prune and the scrub of a site',
+    remedy: '`debgeo resume DIST`, or `debgeo resume --site SITE`, goes on where it stopped',
   },
   DISK_FULL: transient(
     'the disk of the worker has no room left for the files of a capture (TMPDIR, else /tmp)',

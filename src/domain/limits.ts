@@ -225,6 +225,33 @@ export const LIMITS = {
   unusedIndexMs: 24 * 60 * 60_000,
 
   /**
+   * All of a site is read back so often: a disk loses bytes in years, and reading costs money. Per
+   * site: `scrub`.
+   */
+  scrubIntervalMs: 30 * 24 * 60 * 60_000,
+  /**
+   * A pass is to end within this part of the interval: then the last complete one is younger than
+   * twice the interval also at the end of the next.
+   */
+  scrubPassPercent: 90,
+  /** What one slice reads at most, beside `sliceMs`: a command waits no longer than for that. */
+  scrubSliceFiles: 2_000,
+  scrubSliceBytes: 256 * MiB,
+  /** Requests of a scrub at a time: lanes have up to `widthMax` turns. */
+  scrubConcurrency: 2,
+  /** Of a site's `bytes_per_second`: the rest is for lanes, also while a scrub is behind. */
+  scrubRatePercent: 50,
+  /** What a request costs beside its bytes, where the work of a scrub is divided over time. */
+  scrubRequestBytes: 32 * KiB,
+  /**
+   * What a scrub repairs itself, and could not while an archive was away, is tried again so soon.
+   */
+  scrubRepairMs: 10 * 60_000,
+  /** Of the files of a pass so many are read through `public_url`, too, as a reader does. */
+  scrubPublicPercent: 1,
+  scrubPublicFiles: 200,
+
+  /**
    * Sites that the Temporal UI names, and names in one search attribute: 20 names of 63 characters
    * are 1,321 bytes, and Temporal ends a run whose attribute has more than 2,048.
    */

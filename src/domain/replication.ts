@@ -108,6 +108,8 @@ export interface SitePrune extends Ticketed {
   readonly queue: string;
   /** Not there, or `state: absent`: nothing is deleted, and the workflow ends. */
   readonly enabled: boolean;
+  /** By an operator: nothing is deleted. Absent in rows of workers before 2026-12. */
+  readonly paused?: boolean;
   readonly nextAt: number;
   /** How long that was when the row was read; see pruneByOurClock. */
   readonly nextInMs?: number;
@@ -121,6 +123,33 @@ export interface SitePrune extends Ticketed {
   /** That run reached its share: the rest is for the next ones. */
   readonly more: boolean;
   /** Of the last run, null when it was fine. */
+  readonly code: ErrorCode | null;
+}
+
+/** The same of its scrub. */
+export interface SiteScrub extends Ticketed {
+  readonly site: string;
+  /** Task queue of the workers that can reach the site. */
+  readonly queue: string;
+  /** When the next slice, or the next pass, begins; null: off, paused or not enabled. */
+  readonly nextAt: number | null;
+  /** How long that was when the row was read; see scrubByOurClock. */
+  readonly nextInMs?: number | null;
+  /** Of the pass in work, or of the last one. */
+  readonly startedAt: number | null;
+  /** Of the last pass; null: one is in work, or none ever was. */
+  readonly endedAt: number | null;
+  /** When the last complete pass began. */
+  readonly lastStartedAt: number | null;
+  /** What the site had when the pass began, and what was read of it. */
+  readonly filesTotal: number;
+  readonly bytesTotal: number;
+  readonly files: number;
+  readonly bytes: number;
+  /** Files that it found wrong or missing; and of those, repaired by itself. */
+  readonly wrong: number;
+  readonly repaired: number;
+  /** Of the last slice, null when it was fine. */
   readonly code: ErrorCode | null;
 }
 
@@ -147,11 +176,15 @@ export const REPLICATION_TRANSITIONS = {
   captured: { from: ['pending', 'synced', 'cancelled'], to: 'pending' },
   start: { from: ['pending', 'started', 'synced', 'failed'], to: 'started' },
   sync: { from: ['started'], to: 'synced' },
-  /** Published, and a newer generation was captured meanwhile. */
+  /**
+   * Published, and a newer generation was captured meanwhile, or a scrub found something wrong.
+   */
   'sync-behind': { from: ['started'], to: 'pending' },
   fail: { from: ['pending', 'started', 'synced', 'failed'], to: 'failed' },
   /** The bytes of its generation are gone everywhere, and a newer generation exists. */
   supersede: { from: ['pending', 'started'], to: 'pending' },
+  /** A scrub found a file wrong that the served or the newest generation names. */
+  rot: { from: ['synced'], to: 'pending' },
   cancel: { from: ['pending', 'started', 'failed'], to: 'cancelled' },
   retry: { from: ['failed', 'cancelled'], to: 'pending' },
 } as const satisfies Transitions<ReplicationState>;
@@ -225,6 +258,9 @@ export function rosterByOurClock({ nextLookInMs, ...roster }: Roster, now: numbe
   const nextLookAt = nextLookInMs === undefined ? roster.nextLookAt : now + nextLookInMs;
   return { ...roster, nextLookAt, replications };
 }
+
+export const scrubByOurClock = ({ nextInMs = null, ...row }: SiteScrub, now: number): SiteScrub =>
+  nextInMs === null ? row : { ...row, nextAt: now + nextInMs };
 
 export const pruneByOurClock = ({ nextInMs, ...row }: SitePrune, now: number): SitePrune =>
   nextInMs === undefined ? row : { ...row, nextAt: now + nextInMs };

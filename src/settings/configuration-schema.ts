@@ -169,6 +169,17 @@ const site = z.strictObject({
   prune: duration('1m', '7d')
     .prefault('1h')
     .describe('How often this site deletes what no kept snapshot names.'),
+  scrub: z
+    .union([z.literal('off').transform(() => null), duration('1h', '365d')], {
+      error: 'off, or a duration between 1h and 365d',
+    })
+    .prefault('30d')
+    .meta({
+      form: '`off`, or a duration from `1h` to `365d`: a number and s, m, h or d',
+      description:
+        'Within how long all of this site is read back, judged and repaired, again and again.' +
+        ' `apply` and `doctor` say how many bytes that is.',
+    }),
   bytes_per_second: z.int().min(65_536, 'at least 65536').optional().meta({
     form: 'number of bytes, at least 65536',
     unset: 'no limit',

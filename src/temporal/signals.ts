@@ -39,6 +39,17 @@ export async function sendPrune(client: Client, site: string): Promise<void> {
   );
 }
 
+/** The rows of a site changed: it was paused or resumed, or a scrub is asked for. */
+export async function sendSiteChanged(client: Client, site: string): Promise<void> {
+  await call(client, () =>
+    client.workflow.signalWithStart<typeof siteWorkflow, []>(messages.SITE_WORKFLOW_TYPE, {
+      ...siteStart(site),
+      signal: messages.siteChanged,
+      signalArgs: [],
+    }),
+  );
+}
+
 async function send(
   client: Client,
   distribution: string,

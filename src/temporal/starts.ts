@@ -34,7 +34,7 @@ export const siteStart = (site: string) => ({
   taskQueue: messages.QUEUE,
   args: [{ site }] as [messages.SiteInput],
   workflowIdConflictPolicy: 'USE_EXISTING' as const,
-  staticSummary: `prunes ${site}`,
+  staticSummary: `prunes and scrubs ${site}`,
 });
 
 /** Does nothing when it runs. */

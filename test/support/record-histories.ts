@@ -12,6 +12,7 @@ import { fileURLToPath } from 'node:url';
 
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 
+import { reconcile } from '../../src/temporal/reconcile.ts';
 import { sendCommand, sendDistributionChanged, sendVerify } from '../../src/temporal/signals.ts';
 import { askPrune, look } from '../../src/temporal/updates.ts';
 import { siteWorkflowId, workflowId } from '../../workflows/messages.ts';
@@ -217,13 +218,37 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     );
     return recorded.finally(() => (h.world.backoffMs = 100));
   },
+  async scrub(h) {
+    h.world.add('rotten', []);
+    await sendDistributionChanged(h.client, 'rotten');
+    h.world.scrubs.rotten.set('ams', ['rotten']);
+    h.world.scrubs.row('ams', { nextAt: Date.now(), filesTotal: 2 });
+    return scrubbed(h, 'ams');
+  },
+  async 'scrub-failure'(h) {
+    h.world.fail('scrubSlice', '', 'gru', 'SITE_UNREACHABLE');
+    h.world.scrubs.row('gru', { nextAt: Date.now(), filesTotal: 1 });
+    return scrubbed(h, 'gru');
+  },
 };
 
 /** Those that are not of a distribution. */
 const WORKFLOWS: Readonly<Record<string, string>> = {
   prune: siteWorkflowId('fra'),
   'prune-failure': siteWorkflowId('sin'),
+  scrub: siteWorkflowId('ams'),
+  'scrub-failure': siteWorkflowId('gru'),
 };
+
+/** The run in which a pass ends, and then a prune. */
+async function scrubbed(h: Harness, site: string): Promise<string> {
+  h.world.addPruned(site, 1);
+  await reconcile(h.client, [], [site]);
+  const { runId } = await h.client.workflow.getHandle(siteWorkflowId(site)).describe();
+  await eventually('the pass has ended', () => h.world.scrubs.row(site).endedAt !== null);
+  await askPrune(h.client, site);
+  return runId;
+}
 
 /** The run that prunes when it is asked; it continues as new behind that. */
 async function pruneAsked(
@@ -277,7 +302,7 @@ const wanted = process.argv.slice(2);
 
 // A test, because the servers stop behind the last one; its file name keeps it from `npm test`.
 test('histories are recorded', async () => {
-  const h = await startHarness(['fra', 'sin']);
+  const h = await startHarness(['fra', 'sin', 'ams', 'gru']);
   await mkdir(FOLDER, { recursive: true });
   for (const [name, scenario] of Object.entries(SCENARIOS)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;

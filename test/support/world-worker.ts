@@ -5,6 +5,7 @@ import { createInterface } from 'node:readline';
 import { pino } from 'pino';
 
 import { createActivities } from '../../activities/index.ts';
+import { rollUpOverdue } from '../../src/database/scrub/end-pass.ts';
 import {
   listArchiveQueues,
   listSiteQueues,
@@ -44,6 +45,7 @@ export async function startInside(world: World, options: WorldOptions): Promise<
     activities: activities?.(real, world) ?? real,
     archives: () => listArchiveQueues(world.database),
     sites: () => listSiteQueues(world.database),
+    rollUp: () => rollUpOverdue(world.database),
     distributions: () => listWantedDistributions(world.database),
     prunes: () => listSites(world.database),
     sitesMs: 200,

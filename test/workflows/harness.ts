@@ -40,6 +40,7 @@ export async function startHarness(sites: readonly string[]): Promise<Harness> {
     activities: world.activities,
     archives: async () => [...archives].map((archive) => ({ queue: archiveQueue(archive) })),
     sites: async () => [...enabled].map((site) => ({ queue: siteQueue(site) })),
+    rollUp: async () => undefined,
     distributions: async () => [],
     prunes: async () => [],
     log: pino({ level: process.env['DEBGEO_LOG_LEVEL'] ?? 'silent' }),

@@ -100,6 +100,13 @@ export const removedRoster = (distribution: string, tuning: Tuning, rev: number)
   rev,
 });
 
+/** An activity that is held between its start and its effect. */
+export interface Hold {
+  /** Ends when an activity has come here. */
+  readonly reached: Promise<void>;
+  release(): void;
+}
+
 /** What an activity of a lane is given. */
 export interface StepInput {
   readonly distribution: string;

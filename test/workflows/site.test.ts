@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 
 import { reconcile } from '../../src/temporal/reconcile.ts';
+import { sendDistributionChanged } from '../../src/temporal/signals.ts';
 import { askPrune } from '../../src/temporal/updates.ts';
-import { pruneNow, siteWorkflowId } from '../../workflows/messages.ts';
+import { pruneNow, siteChanged, siteWorkflowId } from '../../workflows/messages.ts';
 import { eventually } from './eventually.ts';
 import { startHarness, type Harness } from './harness.ts';
 import { type ActivityName } from './stand-ins.ts';
@@ -15,7 +16,7 @@ before(async () => {
 after(() => h.stop());
 
 const RUN: readonly ActivityName[] = ['planPrune', 'pruneBlobs', 'pruneBlobs', 'pruneCatalog'];
-const steps = (site: string) => h.world.steps('', site).filter((step) => step !== 'loadPrune');
+const steps = (site: string) => h.world.steps('', site).filter((step) => !step.startsWith('load'));
 
 test('a site is pruned when its prune is due, slice by slice, and again', async () => {
   h.world.addPruned('fra');
@@ -116,5 +117,105 @@ test('a site that is not enabled is not pruned, and its workflow ends', async ()
     async () =>
       (await h.client.workflow.getHandle(siteWorkflowId('nrt')).describe()).status.name ===
       'COMPLETED',
+  );
+});
+
+const slices = (site: string) => h.world.count('scrubSlice', '', site);
+const signal = (site: string) =>
+  h.client.workflow.getHandle(siteWorkflowId(site)).signal(siteChanged);
+
+test('a site is scrubbed slice by slice when its pass is due, and lanes are told', async () => {
+  h.sites.add('lhr');
+  h.world.add('rotten', []);
+  h.world.addPruned('lhr');
+  h.world.scrubs.rotten.set('lhr', ['rotten', 'unknown']);
+  h.world.scrubs.row('lhr', { nextAt: Date.now() + 300, filesTotal: 3 });
+  await sendDistributionChanged(h.client, 'rotten');
+  await eventually('captured', () => h.world.count('captureSnapshot', 'rotten') === 1);
+
+  await reconcile(h.client, [], ['lhr']);
+
+  await eventually('the pass has ended', () => h.world.scrubs.row('lhr').endedAt !== null);
+  assert.deepEqual([slices('lhr'), h.world.count('planPrune', '', 'lhr')], [3, 0]);
+  await eventually('told', () => h.world.count('captureSnapshot', 'rotten') >= 2);
+});
+
+test('a prune that is asked for while a pass is in work waits for one slice', async () => {
+  h.sites.add('cdg');
+  h.world.addPruned('cdg', 1);
+  h.world.scrubs.row('cdg', { nextAt: Date.now(), filesTotal: 1_000_000 });
+  const hold = h.world.hold('scrubSlice', '', 'cdg');
+  await reconcile(h.client, [], ['cdg']);
+  await hold.reached;
+  const asked = askPrune(h.client, 'cdg');
+  await eventually('it is asked', async () =>
+    (await h.client.workflow.getHandle(siteWorkflowId('cdg')).fetchHistory()).events!.some(
+      (event) => event.workflowExecutionUpdateAcceptedEventAttributes,
+    ),
+  );
+  hold.release();
+
+  assert.equal((await asked).outcome, 'pruned');
+
+  assert.deepEqual(h.world.steps('', 'cdg').slice(0, 4), [
+    'loadPrune',
+    'loadScrub',
+    'scrubSlice',
+    'planPrune',
+  ]);
+  await eventually('the next run scrubs on', () => slices('cdg') > 1);
+  h.world.scrubs.row('cdg', { nextAt: null });
+});
+
+test('a long pass goes on in run after run', async () => {
+  h.sites.add('hel');
+  h.world.addPruned('hel');
+  h.world.scrubs.row('hel', { nextAt: Date.now(), filesTotal: 110 });
+  await reconcile(h.client, [], ['hel']);
+  const { runId } = await h.client.workflow.getHandle(siteWorkflowId('hel')).describe();
+
+  await eventually('the pass has ended', () => h.world.scrubs.row('hel').endedAt !== null, 60_000);
+
+  assert.equal(slices('hel'), 110);
+  const now = await h.client.workflow.getHandle(siteWorkflowId('hel')).describe();
+  assert.notEqual(now.runId, runId);
+  assert.ok(
+    (await h.client.workflow.getHandle(siteWorkflowId('hel'), runId).fetchHistory()).events!
+      .length < 2_000,
+  );
+  assert.equal(h.world.count('planPrune', '', 'hel'), 0);
+});
+
+test('a slice that fails is recorded, and the pass goes on', async () => {
+  h.sites.add('osl');
+  h.world.addPruned('osl');
+  h.world.scrubs.row('osl', { nextAt: Date.now(), filesTotal: 2 });
+  h.world.fail('scrubSlice', '', 'osl', 'SITE_UNREACHABLE');
+
+  await reconcile(h.client, [], ['osl']);
+
+  await eventually('the pass has ended', () => h.world.scrubs.row('osl').endedAt !== null);
+  assert.deepEqual(
+    h.world.steps('', 'osl').filter((step) => !step.startsWith('load')),
+    ['scrubSlice', 'recordScrubFailure', 'scrubSlice', 'scrubSlice'],
+  );
+});
+
+test('a paused site is neither scrubbed nor pruned, and goes on when it is resumed', async () => {
+  h.sites.add('mad');
+  h.world.addPruned('mad', 1);
+  h.world.pruned('mad', { paused: true, nextAt: Date.now() });
+  await reconcile(h.client, [], ['mad']);
+
+  const { outcome, report } = await askPrune(h.client, 'mad');
+
+  assert.deepEqual([outcome, report?.code], ['failed', 'PAUSED']);
+  assert.deepEqual([slices('mad'), h.world.count('pruneBlobs', '', 'mad')], [0, 0]);
+
+  h.world.pruned('mad', { paused: false });
+  h.world.scrubs.row('mad', { nextAt: Date.now(), filesTotal: 1 });
+  await signal('mad');
+  await eventually('scrubbed and pruned', () =>
+    [slices('mad'), h.world.count('pruneBlobs', '', 'mad')].every((count) => count === 1),
   );
 });

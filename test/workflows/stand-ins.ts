@@ -23,10 +23,12 @@ import {
   newPrune,
   removedRoster,
   type Distribution,
+  type Hold,
   coded,
   type Place,
   type StepInput,
 } from './scripted-rows.ts';
+import { ScriptedScrubs } from './scripted-scrubs.ts';
 
 export type ActivityName = keyof Activities;
 
@@ -37,18 +39,14 @@ interface Call {
   readonly generation: number | null;
 }
 
-/** An activity that is held between its start and its effect. */
-export interface Hold {
-  /** Ends when an activity has come here. */
-  readonly reached: Promise<void>;
-  release(): void;
-}
-
 type Effect = 'effect' | 'no effect';
 
 export class ScriptedWorld {
   readonly calls: Call[] = [];
   readonly activities: Activities;
+  readonly scrubs = new ScriptedScrubs((activity, at) =>
+    this.#begin(activity, at).then(() => this.#act(activity, at)),
+  );
   /** How long a lane waits after a failure, and the capture loop after one of its own. */
   backoffMs = 100;
   pollMs = HOUR;
@@ -66,6 +64,7 @@ export class ScriptedWorld {
       ...this.#captureActivities(),
       ...this.#laneActivities(),
       ...this.#pruneActivities(),
+      ...this.scrubs.activities,
     };
   }
 

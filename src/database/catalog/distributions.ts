@@ -52,8 +52,15 @@ interface Columns {
   readonly redirectOrigins: readonly string[];
 }
 
-/** Null if there is no such distribution, or it was removed. */
-export async function readDistribution(tx: Tx, name: string): Promise<DistributionRecord | null> {
+/**
+ * Null if there is no such distribution, or it was removed.
+ * @param removed also one that was removed: what was copied of it stays at the sites
+ */
+export async function readDistribution(
+  tx: Tx,
+  name: string,
+  { removed = false } = {},
+): Promise<DistributionRecord | null> {
   const row = await one(
     tx,
     sql<Columns>`
@@ -80,7 +87,7 @@ export async function readDistribution(tx: Tx, name: string): Promise<Distributi
       join archives a on a.id = d.archive_id
       left join replication_sites s on s.id = d.replication_site_id
       where d.name = ${name}
-        and not d.removed`,
+        and (not d.removed or ${removed})`,
   );
   if (row === null) return null;
   const {

@@ -30,6 +30,8 @@ export interface AppliedSite {
   readonly grace?: number;
   readonly keep?: number;
   readonly prune?: number;
+  /** Milliseconds; null: off. LIMITS.scrubIntervalMs unless given. */
+  readonly scrub?: number | null;
   readonly bytes_per_second?: number | undefined;
   readonly state: 'present' | 'absent';
 }

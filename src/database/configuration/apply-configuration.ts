@@ -21,6 +21,7 @@ import { readKnown } from './known.ts';
 import { markChanged } from './mark-changed.ts';
 import { refuseForbidden } from './refuse-forbidden.ts';
 import { replicateTo } from './replicate-to.ts';
+import { restartScrubs } from './restart-scrubs.ts';
 
 export type { AppliedConfiguration } from './applied-configuration.ts';
 
@@ -84,6 +85,7 @@ async function apply(tx: Tx, configuration: AppliedConfiguration): Promise<Chang
   await em.flush();
   em.clear(); // what follows writes to the same rows by SQL
 
+  await restartScrubs(tx);
   for (const [name, distribution] of distributions) {
     const names = distribution.removed ? [] : configuration.distributions[name]!.sites;
     const ids = names.map((site) => sites.get(site)!.id);

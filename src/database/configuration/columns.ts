@@ -25,6 +25,7 @@ export const columnsOfSite = (name: string, site: AppliedSite) => ({
   graceMs: site.grace ?? LIMITS.graceMs,
   keptGenerations: site.keep ?? LIMITS.keptGenerations,
   pruneIntervalMs: site.prune ?? LIMITS.pruneIntervalMs,
+  scrubIntervalMs: site.scrub === undefined ? LIMITS.scrubIntervalMs : site.scrub,
 });
 
 export const columnsOfDistribution = (

@@ -8,6 +8,7 @@ import { OlderAcceptance } from './older-acceptance.ts';
 import { Prune } from './prune.ts';
 import { Publication } from './publication.ts';
 import { ReplicationSite } from './replication-site.ts';
+import { Scrub } from './scrub.ts';
 
 /** The control plane. Paths, blobs, members and the registry are plain rows of set-based SQL. */
 export const ENTITIES = [
@@ -18,6 +19,7 @@ export const ENTITIES = [
   DistributionReplication,
   Publication,
   Prune,
+  Scrub,
   Incident,
   DistributionEvent,
   OlderAcceptance,

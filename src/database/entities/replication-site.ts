@@ -28,6 +28,10 @@ const schema = defineEntity({
     /** Of the generations served, the newest ones are kept whatever clocks say. */
     keptGenerations: p.integer().default(2),
     pruneIntervalMs: p.bigint('number').default(3_600_000),
+    /** So often all of the site is read back; null: never. */
+    scrubIntervalMs: p.bigint('number').nullable().default(2_592_000_000),
+    /** By an operator: neither scrubbed nor pruned. */
+    paused: p.boolean().default(false),
   },
 });
 

@@ -103,6 +103,7 @@ function sitePruneOf(prune: FoundPrune): SitePrune {
     site: site.name,
     queue: queueOf(site),
     enabled: site.enabled,
+    paused: site.paused,
     nextAt: prune.nextAt.getTime(),
     startedAt: prune.startedAt?.getTime() ?? null,
     endedAt: prune.endedAt?.getTime() ?? null,

@@ -2,7 +2,7 @@
  * Published names: what a site has at each of them as far as we know. In SQL: there are as many as
  * a distribution has indices, and they have no entity.
  */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 
 import { LIMITS } from '../../domain/limits.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
@@ -11,7 +11,7 @@ import { holdClaim } from '../claims.ts';
 import { overtaken } from '../fence.ts';
 import type { Database, Tx } from '../orm.ts';
 import { recordCorrupt } from '../registry/judgements.ts';
-import type { LaneKey } from '../replication-row.ts';
+import type { LaneIds, LaneKey } from '../replication-row.ts';
 import { all, ms, one, run } from '../sql.ts';
 
 /** What stands at a published name since our last write or look; `sha256` null: nothing. */
@@ -145,6 +145,17 @@ export async function wasWanted(
   if (found === null) throw overtaken('this lane', lane);
   return found.isOurs;
 }
+
+/** A query of the lane's published names that a scrub found wrong, and that were not read since. */
+export const doubtedNames = (lane: LaneIds): RawBuilder<unknown> => sql`
+  select
+  from published_names
+  where site_id = ${lane.siteId}
+    and distribution_id = ${lane.distributionId}
+    and verified_at is null`;
+
+export const hasDoubtedName = async (tx: Tx, lane: LaneIds): Promise<boolean> =>
+  (await one(tx, doubtedNames(lane))) !== null;
 
 /** Puts a rotten or lost published name on record; its repair follows. @throws FENCED */
 export function recordCorruptName(

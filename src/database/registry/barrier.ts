@@ -1,9 +1,10 @@
 /** What a site still lacks of a generation, and the barrier in front of publication. */
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 
 import { DebgeoError, type ErrorCode } from '../../domain/errors.ts';
 import { IS_FREE } from '../claims.ts';
 import type { Tx } from '../orm.ts';
+import { doubtedNames } from '../publications/names.ts';
 import type { LaneKey } from '../replication-row.ts';
 import { one } from '../sql.ts';
 import { atSite, FAILED, isMember, members, PENDING, STARTED, SYNCED } from './lane-sql.ts';
@@ -84,6 +85,23 @@ export async function barrier(tx: Tx, lane: LaneKey): Promise<Barrier> {
   );
   return found!;
 }
+
+/**
+ * That a scrub found something wrong which is not repaired: a member that was verified before, or a
+ * published name. Behind the barrier a lane reads no blob any more, and would not notice.
+ */
+export const isRotten = (lane: LaneKey): RawBuilder<boolean> => sql<boolean>`(
+  exists (
+    select
+    from blob_registry r
+    where ${atSite(lane)}
+      and not r.settled
+      and r.verified_at is not null
+      and ${isMember(lane)}
+  )
+  or exists (
+    ${doubtedNames(lane)}
+  ))`;
 
 /** @throws SNAPSHOT_EMPTY, NOT_VERIFIED */
 export function assertSettled({ members: count, unsettled }: Barrier, generation: number): void {

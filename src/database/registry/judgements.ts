@@ -10,7 +10,7 @@ import type { Settled } from '../claims.ts';
 import { overtaken } from '../fence.ts';
 import { recordIncident } from '../incidents.ts';
 import type { Tx } from '../orm.ts';
-import type { LaneKey } from '../replication-row.ts';
+import type { LaneIds, LaneKey } from '../replication-row.ts';
 import { one } from '../sql.ts';
 import { pathOf } from './lane-sql.ts';
 
@@ -101,8 +101,8 @@ export async function bookJudged(
 /** An incident: the site holds other bytes than the catalog says. The repair follows. */
 export function recordCorrupt(
   tx: Tx,
-  lane: LaneKey,
-  blob: { path: string; expected: string; found: string },
+  lane: LaneIds & { readonly generation: number | null },
+  blob: { readonly path: string; readonly expected: string; readonly found: string },
 ): Promise<void> {
   const report: ErrorReport = {
     code: 'BLOB_CORRUPT',
@@ -111,7 +111,8 @@ export function recordCorrupt(
     found: blob.found,
     state: 'repair begins at once',
   };
-  return recordIncident(tx, { ...lane, path: blob.path, report });
+  const { distributionId, siteId, generation } = lane;
+  return recordIncident(tx, { distributionId, siteId, generation, path: blob.path, report });
 }
 
 /**

@@ -8,10 +8,11 @@ import { sql } from 'kysely';
 import { DebgeoError } from '../../domain/errors.ts';
 import type { Replication } from '../../domain/replication.ts';
 import { readDistribution, type DistributionRecord } from '../catalog/distributions.ts';
-import { endClaim, nextTicket, takeClaim } from '../claims.ts';
+import { nextTicket, takeClaim, type Settled } from '../claims.ts';
 import { fenced, overtaken } from '../fence.ts';
 import { recordEvent, resolveIncidents } from '../incidents.ts';
 import type { Database, Tx } from '../orm.ts';
+import { isRotten } from '../registry/barrier.ts';
 import { readReplication, type LaneAt, type LaneKey } from '../replication-row.ts';
 import { now, one } from '../sql.ts';
 import { lockLane, type LockedLane } from './lock.ts';
@@ -127,18 +128,35 @@ const answered = () => ({
 });
 
 /**
+ * Ends the claim of this attempt, and asks in the same statement whether something of the
+ * generation rotted since the barrier. The caller holds the lock of the lane.
+ * @throws FENCED
+ */
+async function endChain(tx: Tx, key: LaneKey): Promise<Settled & { readonly rotten: boolean }> {
+  const ended = await one(
+    tx,
+    sql<Settled & { rotten: boolean }>`
+      delete from claims
+      where id = ${key.claim}
+      returning files, bytes, ${isRotten(key)} as rotten`,
+  );
+  if (ended === null) throw overtaken('this lane', key);
+  return ended;
+}
+
+/**
  * The generation is published and was read as apt reads it. Synced; pending where a newer
- * generation waits; cancelled where that was wished for while the publication was open. What was
- * asked to verify until this chain took it up is answered; what was asked later waits for the next
- * chain. The claim of the attempt ends.
+ * generation waits, or a scrub found something wrong since; cancelled where that was wished for
+ * while the publication was open. What was asked to verify until this chain took it up is answered;
+ * what was asked later waits for the next chain. The claim of the attempt ends.
  * @throws FENCED this attempt is over, or the generation is not served
  */
 export function finishReplication(db: Database, at: LaneAt, key: LaneKey): Promise<Replication> {
   const { generation } = key;
   return db.transaction(async (tx) => {
     const lane = await lockKnownLane(tx, at);
-    const settled = await endClaim(tx, key);
-    const event = lane.desired > generation ? 'sync-behind' : 'sync';
+    const { rotten, ...settled } = await endChain(tx, key);
+    const event = lane.desired > generation || rotten ? 'sync-behind' : 'sync';
     const isCancelled = lane.cancelRequested && event === 'sync-behind';
     const finished = {
       ...counted(settled),
@@ -164,7 +182,7 @@ export function finishReplication(db: Database, at: LaneAt, key: LaneKey): Promi
     const { distributionId, siteId } = lane;
     await recordEvent(tx, { distributionId, siteId, generation, what: 'synced' });
     const resolution = `generation ${generation} is served, verified`;
-    await resolveIncidents(tx, { distributionId, siteId }, resolution);
+    if (!rotten) await resolveIncidents(tx, { distributionId, siteId }, resolution);
     await rollUp(tx, distributionId);
     return readReplication(tx, lane);
   });

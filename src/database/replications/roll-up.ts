@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 
 import { isErrorCode, RULES, ruleOf } from '../../domain/errors.ts';
 import type { Tx } from '../orm.ts';
+import { isOverdue } from '../scrub/overdue.ts';
 import { run } from '../sql.ts';
 
 /** Codes of a release that was refused. */
@@ -10,9 +11,9 @@ const REFUSALS = Object.keys(RULES).filter((code) => isErrorCode(code) && ruleOf
 /**
  * Computes `replication_status`, here and nowhere else: failed if anything is parked or the last
  * release was refused; success if there is an enabled site and all of them serve the newest
- * generation, verified; else pending. The caller holds the lock of the distribution, so that two
- * lanes which finish together are counted one after the other. In SQL: it counts rows and compares
- * columns of two tables.
+ * generation, verified, and none is overdue to be read back; else pending. The caller holds the
+ * lock of the distribution, so that two lanes which finish together are counted one after the
+ * other. In SQL: it counts rows and compares columns of two tables.
  */
 export async function rollUp(tx: Tx, distributionId: number): Promise<void> {
   await run(
@@ -31,6 +32,7 @@ export async function rollUp(tx: Tx, distributionId: number): Promise<void> {
             count(*) filter (where r.state = 'failed' and r.retry_at is null) as parked,
             count(*) filter (
               where r.state = 'synced'
+                and not ${isOverdue(sql`s.id`)}
                 and r.served_generation = d.latest_generation
                 and d.latest_generation > 0) as done
           from distribution_replications r

@@ -7,7 +7,9 @@ import { type Database, type Tx } from '../orm.ts';
 import { SYNCED } from '../registry/lane-sql.ts';
 import { BYTES_DONE, FILES_DONE } from '../replication-row.ts';
 import { readStaleness } from '../replications/stale-releases.ts';
+import { isOverdue } from '../scrub/overdue.ts';
 import { ms, all } from '../sql.ts';
+import { readScrubs, type ScrubStatus } from './scrubs.ts';
 
 export interface SiteStatus {
   readonly site: string;
@@ -39,9 +41,12 @@ export interface SiteStatus {
   readonly synced: number;
   readonly verified: number;
   /**
-   * The oldest verification of a member, milliseconds since 1970; null unless all are verified.
+   * The oldest verification of a member, milliseconds since 1970: the start of the last complete
+   * scrub at the earliest. Null unless all are verified.
    */
   readonly verifiedAt: number | null;
+  /** Of the whole site; null: it has none. Where it is overdue, `status` is not success. */
+  readonly scrub: ScrubStatus | null;
   readonly retryAt: number | null;
   readonly retryCount: number;
   readonly failure: ErrorReport | null;
@@ -85,6 +90,18 @@ export interface DistributionStatus {
 
 const INCIDENTS_SHOWN = 20;
 
+/**
+ * Of `d`: that one of its sites is overdue to be read back. Asked now, because a roll-up needs a
+ * worker, and time passes without one.
+ */
+const HAS_OVERDUE = sql<boolean>`exists (
+  select
+  from distribution_replications r
+  join replication_sites s on s.id = r.site_id
+  where r.distribution_id = d.id
+    and s.enabled
+    and ${isOverdue(sql`s.id`)})`;
+
 /** Of one distribution, or of all, by name; without those that do not exist or were removed. */
 export async function readStatus(
   db: Database,
@@ -98,7 +115,10 @@ export async function readStatus(
         d.name as distribution,
         a.name as archive,
         d.suite,
-        d.replication_status as status,
+        case
+          when d.replication_status = 'success' and ${HAS_OVERDUE} then 'pending'
+          else d.replication_status
+        end as status,
         d.latest_generation as generation,
         ${ms('d.looked_at')} as "lookedAt",
         ${ms('d.next_look_at')} as "nextLookAt",
@@ -110,12 +130,15 @@ export async function readStatus(
       order by d.name`,
   );
   const statuses: DistributionStatus[] = [];
+  const scrubs = await readScrubs(db);
+  const scrubOf = (site: string): ScrubStatus | null =>
+    scrubs.find((one) => one.site === site) ?? null;
   for (const { id, ...row } of rows) {
     const stale = await readStaleness(tx, id, new Date());
     statuses.push({
       ...row,
       stale,
-      sites: await readSites(tx, id),
+      sites: (await readSites(tx, id)).map((one) => ({ ...one, scrub: scrubOf(one.site) })),
       incidents: await readIncidents(tx, id),
     });
   }
@@ -123,10 +146,10 @@ export async function readStatus(
 }
 
 /** Members are counted in `g`, the row of each in the registry. */
-const readSites = (tx: Tx, distributionId: number): Promise<SiteStatus[]> =>
+const readSites = (tx: Tx, distributionId: number): Promise<Omit<SiteStatus, 'scrub'>[]> =>
   all(
     tx,
-    sql<SiteStatus>`
+    sql<Omit<SiteStatus, 'scrub'>>`
       select s.name as site,
         s.id is not distinct from d.replication_site_id as "primary",
         s.public_url as "publicUrl",
@@ -142,7 +165,8 @@ const readSites = (tx: Tx, distributionId: number): Promise<SiteStatus[]> =>
         ${BYTES_DONE} as "bytesDone",
         r.bytes_total as "bytesTotal",
         counts.members, counts.synced, counts.verified,
-        ${ms('counts.oldest')} as "verifiedAt",
+        ${ms(sql`case when counts.oldest is not null
+          then greatest(counts.oldest, c.last_started_at) end`)} as "verifiedAt",
         ${ms('r.retry_at')} as "retryAt",
         r.retry_count as "retryCount",
         r.failure,
@@ -151,6 +175,7 @@ const readSites = (tx: Tx, distributionId: number): Promise<SiteStatus[]> =>
       from distribution_replications r
       join replication_sites s on s.id = r.site_id
       join debian_distributions d on d.id = r.distribution_id
+      left join scrubs c on c.site_id = s.id
       left join distribution_snapshots served
         on served.distribution_id = r.distribution_id and served.generation = r.served_generation
       cross join lateral (

@@ -61,6 +61,6 @@ export const listWantedDistributions = (
       order by name`,
   );
 
-/** Enabled sites: each has a workflow that prunes it. */
+/** Enabled sites: each has a workflow that prunes and scrubs it. */
 export const listSites = async (database: Database): Promise<string[]> =>
   (await listSiteQueues(database)).map(({ site }) => site);

@@ -10,9 +10,9 @@ import { CancelledFailure } from '@temporalio/activity';
 import { sql } from 'kysely';
 import { pino } from 'pino';
 
+import type { BlobSource } from '../../../activities/blob-source.ts';
+import { copyBlob } from '../../../activities/copy-blob.ts';
 import type { Deps } from '../../../activities/deps.ts';
-import type { BlobSource } from '../../../activities/lane/blob-source.ts';
-import { copyBlob } from '../../../activities/lane/copy-blob.ts';
 import { createPruneBlobs } from '../../../activities/prune/prune-blobs.ts';
 import { readSite } from '../../../src/database/configuration/sites.ts';
 import type { Database } from '../../../src/database/orm.ts';

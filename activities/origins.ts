@@ -1,13 +1,13 @@
-import { openIndexContent } from '../../src/database/catalog/index-contents.ts';
-import { canonicalPathsOf } from '../../src/database/catalog/snapshots.ts';
-import type { WantedBlob } from '../../src/database/registry/claims.ts';
-import { verifiedSitesOf } from '../../src/database/registry/verified-sites.ts';
-import { DebgeoError } from '../../src/domain/errors.ts';
-import { isByHash, sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
-import type { Fetch } from '../../src/spool/spool.ts';
-import type { Deps } from '../deps.ts';
+import type { DistributionRecord } from '../src/database/catalog/distributions.ts';
+import { openIndexContent } from '../src/database/catalog/index-contents.ts';
+import { canonicalPathsOf } from '../src/database/catalog/snapshots.ts';
+import type { WantedBlob } from '../src/database/registry/claims.ts';
+import { verifiedSitesOf } from '../src/database/registry/verified-sites.ts';
+import { DebgeoError } from '../src/domain/errors.ts';
+import { isByHash, sitePath, type RepoPath } from '../src/domain/repo-path.ts';
+import type { Fetch } from '../src/spool/spool.ts';
 import type { BlobOrigin, BlobSource } from './blob-source.ts';
-import type { Step } from './step.ts';
+import type { Deps } from './deps.ts';
 
 /**
  * The origins of one step: it makes a source of its own for each slice.
@@ -21,7 +21,10 @@ import type { Step } from './step.ts';
  * A distribution of several sites reads through the spool, so that what one lane fetched is there
  * for the others.
  */
-export function createOrigins(deps: Deps, step: Pick<Step, 'distribution'>): BlobSource {
+export function createOrigins(
+  deps: Deps,
+  step: { readonly distribution: DistributionRecord },
+): BlobSource {
   const { archive, primarySite, id } = step.distribution;
   const { read } = deps.database;
   const unreachable = new Map<string, unknown>();

@@ -2,7 +2,7 @@
  * Where the bytes of a blob come from, best first. `copyBlob` reads through this interface: whether
  * a spool stands between it and the archive is no concern of it.
  */
-import type { WantedBlob } from '../../src/database/registry/claims.ts';
+import type { WantedBlob } from '../src/database/registry/claims.ts';
 
 export interface BlobBytes {
   readonly bytes: AsyncIterable<Uint8Array>;

@@ -1,4 +1,4 @@
-import type { RepoPath } from '../../src/domain/repo-path.ts';
+import type { RepoPath } from '../src/domain/repo-path.ts';
 
 /**
  * Cache-Control of what is written to a site. The bytes of a by-hash name never change. Pool files

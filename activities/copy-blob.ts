@@ -2,16 +2,22 @@
  * One blob to one site: written conditionally, and read back, which also resolves an unknown
  * outcome.
  */
-import type { WantedBlob } from '../../src/database/registry/claims.ts';
-import type { Checksum } from '../../src/domain/checksum.ts';
-import { DebgeoError } from '../../src/domain/errors.ts';
-import { LIMITS } from '../../src/domain/limits.ts';
-import { isByHash } from '../../src/domain/repo-path.ts';
-import type { Expected, Written } from '../../src/site/site-store.ts';
-import { readBack } from '../read-back.ts';
+import type { WantedBlob } from '../src/database/registry/claims.ts';
+import type { Checksum } from '../src/domain/checksum.ts';
+import { DebgeoError } from '../src/domain/errors.ts';
+import { LIMITS } from '../src/domain/limits.ts';
+import { isByHash, type RepoPath } from '../src/domain/repo-path.ts';
+import type { Expected, SiteStore, Written } from '../src/site/site-store.ts';
 import { headersOf } from './blob-headers.ts';
 import type { BlobOrigin, BlobSource } from './blob-source.ts';
-import type { SiteStep } from './step.ts';
+import { readBack } from './read-back.ts';
+
+/** Where a blob is to stand. */
+export interface Place {
+  readonly store: SiteStore;
+  /** Where a path of the archive stands at the site. */
+  placeOf(path: RepoPath): RepoPath;
+}
 
 /**
  * Called with wrong bytes that stand at an immutable path and are not on record: left by an earlier
@@ -28,18 +34,18 @@ export type OnCorrupt = (blob: WantedBlob, found: Checksum) => Promise<void>;
  * @throws SITE_* the site itself; FOREIGN_WRITE if another program keeps writing there
  */
 export async function copyBlob(
-  step: Pick<SiteStep, 'store' | 'placeOf'>,
+  at: Place,
   source: BlobSource,
   blob: WantedBlob,
   signal: AbortSignal,
   onCorrupt: OnCorrupt,
 ): Promise<Checksum> {
-  const place = step.placeOf(blob.path);
+  const place = at.placeOf(blob.path);
   let badEtag = blob.badEtag;
   for (let conflicts = 0; conflicts < LIMITS.conflictsMax;) {
     const expected = badEtag === null ? 'nothing' : { etag: badEtag };
-    const outcome = await writeFromAny(step, source, { ...blob, badEtag }, expected, signal);
-    const found = await readBack(step.store, place, signal);
+    const outcome = await writeFromAny(at, source, { ...blob, badEtag }, expected, signal);
+    const found = await readBack(at.store, place, signal);
 
     // The version that was to be replaced is never taken, whatever its bytes: it was read wrong
     // before, or prune is deleting it at this moment.
@@ -60,7 +66,7 @@ export async function copyBlob(
 
 /** Writes the blob from the first origin that has it right. */
 async function writeFromAny(
-  step: Pick<SiteStep, 'store' | 'placeOf'>,
+  at: Place,
   source: BlobSource,
   blob: WantedBlob,
   expected: Expected,
@@ -68,7 +74,7 @@ async function writeFromAny(
 ): Promise<Written | 'conflict'> {
   const tried: { readonly name: string; readonly error: DebgeoError | null }[] = [];
   for await (const origin of source.originsOf(blob)) {
-    const result = await writeFromOne(origin, step, blob, expected, signal);
+    const result = await writeFromOne(origin, at, blob, expected, signal);
     if ('outcome' in result) return result.outcome;
     tried.push({ name: origin.name, error: result.error });
   }
@@ -113,7 +119,7 @@ class NotThere extends Error {}
  */
 async function writeFromOne(
   origin: BlobOrigin,
-  step: Pick<SiteStep, 'store' | 'placeOf'>,
+  at: Place,
   blob: WantedBlob,
   expected: Expected,
   signal: AbortSignal,
@@ -140,7 +146,7 @@ async function writeFromOne(
     ...headersOf(blob.path, kind),
   };
   try {
-    return { outcome: await step.store.put(step.placeOf(blob.path), content, expected, signal) };
+    return { outcome: await at.store.put(at.placeOf(blob.path), content, expected, signal) };
   } catch (error) {
     if (signal.aborted) throw error;
     if (ofOrigin instanceof NotThere) return { error: null };
