@@ -7,6 +7,8 @@ import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
+import type { Sha256 } from '../../domain/sha256.ts';
+import { bookHead, bookRelease, type WrittenHead } from '../anchors/heads.ts';
 import { holdLane } from '../claims.ts';
 import { DistributionReplication } from '../entities/distribution-replication.ts';
 import { Publication as PublicationRow } from '../entities/publication.ts';
@@ -33,11 +35,16 @@ export interface Publication {
  * Begins a publication or takes over the open one. The barrier runs in the same transaction, under
  * the lock on the lane's row, so that no other is begun in between, and under the lock against
  * prune; the intent keeps the ETags of all names that it may replace.
+ * @param release R, which is written next
  * @throws FENCED
  * @throws NOT_VERIFIED, SNAPSHOT_EMPTY the barrier
  * @throws GENERATION_BACKWARDS the site serves a newer generation
  */
-export function openPublication(db: Database, lane: LaneKey): Promise<Publication> {
+export function openPublication(
+  db: Database,
+  lane: LaneKey,
+  release: Sha256,
+): Promise<Publication> {
   return db.transaction(async (tx) => {
     await lockArchiveShared(tx, lane.distributionId);
     const { served } = await holdLane(tx, lane);
@@ -55,8 +62,10 @@ export function openPublication(db: Database, lane: LaneKey): Promise<Publicatio
 
     const names = await readNames(tx, lane);
     const resumed = await resume(tx, lane);
+    if (resumed === null && served === lane.generation)
+      return { id: null, lane, resumed: false, names };
+    await bookRelease(tx, lane, release);
     if (resumed !== null) return { id: resumed, lane, resumed: true, names };
-    if (served === lane.generation) return { id: null, lane, resumed: false, names };
     return { id: await begin(tx, lane, names), lane, resumed: false, names };
   });
 }
@@ -98,6 +107,7 @@ function begin({ em }: Tx, lane: LaneKey, names: Publication['names']): Promise<
 
 /**
  * The generation is served from now on, and the grace of the one before begins. Idempotent.
+ * @param head R and H, as they were written
  * @param windowMs from the first published name that this attempt changed to InRelease; a
  *   publication that another attempt began counts from there
  * @throws FENCED
@@ -105,6 +115,7 @@ function begin({ em }: Tx, lane: LaneKey, names: Publication['names']): Promise<
 export function finishPublication(
   db: Database,
   publication: Publication,
+  head: WrittenHead,
   windowMs: number,
 ): Promise<void> {
   const { id, lane, resumed } = publication;
@@ -124,6 +135,7 @@ export function finishPublication(
         { distribution, site, servedGeneration: { $lt: generation } },
         { servedGeneration: generation, windowMs: window },
       );
+      await bookHead(tx, lane, head);
       await recordEvent(tx, { ...lane, what: 'published', facts: { windowMs: window } });
     }
   });
