@@ -126,14 +126,17 @@ export const stepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activitie
 /** The steps of a prune, in this order. */
 export const pruneStepsFor = (
   siteQueue: string,
-): Pick<ActivityInterfaceFor<Activities>, 'planPrune' | 'pruneBlobs' | 'pruneCatalog'> => ({
-  planPrune: wholeSnapshot.planPrune,
+): Pick<ActivityInterfaceFor<Activities>, 'planPrune' | 'pruneBlobs' | 'pruneCatalog'> => {
   // A prune cannot be cancelled, as a lane can. Where no worker polls the queue (any more), the
   // activity times out, which is recorded; the next run takes the queue from the row.
-  pruneBlobs: proxyActivities<Activities>({
+  const site = proxyActivities<Activities>({
     ...BYTES,
     taskQueue: siteQueue,
     scheduleToStartTimeout: '30m',
-  }).pruneBlobs,
-  pruneCatalog: wholeSnapshot.pruneCatalog,
-});
+  });
+  return {
+    planPrune: site.planPrune,
+    pruneBlobs: site.pruneBlobs,
+    pruneCatalog: wholeSnapshot.pruneCatalog,
+  };
+};

@@ -10,7 +10,7 @@ import { type ActivityName } from './stand-ins.ts';
 
 let h: Harness;
 before(async () => {
-  h = await startHarness(['fra', 'sin', 'ams', 'gru', 'nrt']);
+  h = await startHarness(['fra', 'sin', 'ams', 'gru', 'nrt', 'syd']);
 });
 after(() => h.stop());
 

@@ -1,0 +1,75 @@
+/**
+ * Whether the site is as this database believes: asked before anything is marked, and before each
+ * batch is deleted. A database that was restored from an older backup knows no better what the
+ * site serves; its objects below `.debgeo/` do.
+ */
+import { rankOf } from '../../src/database/anchors/heads.ts';
+import { bookSite, readSiteClaim } from '../../src/database/anchors/site-anchors.ts';
+import { listHeads, type HeadOfSite } from '../../src/database/anchors/site-heads.ts';
+import type { Database } from '../../src/database/orm.ts';
+import type { Deployment } from '../../src/domain/deployment.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
+import { LIMITS } from '../../src/domain/limits.ts';
+import { decodeHead, decodeSite } from '../../src/site-format/decode.ts';
+import { headPath, SITE_PATH } from '../../src/site-format/paths.ts';
+import type { SiteStore } from '../../src/site/site-store.ts';
+import { assertOurs, claimSite, judgeHead, readAnchor } from '../anchors.ts';
+import { inParallel } from '../in-parallel.ts';
+
+export interface SiteToConfirm {
+  readonly database: Database;
+  readonly store: SiteStore;
+  readonly siteId: number;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One small request for S and one for each H, bound to the ETags that are booked. A site that no
+ * chain has claimed yet is claimed here.
+ * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND, ANCHOR_UNREADABLE nothing may be deleted
+ */
+export async function confirmSite(site: SiteToConfirm): Promise<void> {
+  const { database, siteId, signal } = site;
+  const { deployment, etag, hasWritten } = await readSiteClaim(database.read, siteId);
+  if (etag !== null) await confirmClaim(site, deployment, etag);
+  // where nothing was written there is nothing to delete
+  else if (hasWritten) await claimSite(site, []);
+  else return;
+  const heads = await listHeads(database.read, siteId);
+  await inParallel(heads, LIMITS.laneConcurrency, signal, (head) =>
+    confirmHead(site, deployment, head),
+  );
+}
+
+async function confirmClaim(
+  { database, store, siteId, signal }: SiteToConfirm,
+  deployment: Deployment,
+  etag: string,
+): Promise<void> {
+  const known = await store.checksum(SITE_PATH, signal, etag);
+  if (known !== null && known !== 'changed') return;
+  const found = await readAnchor(store, SITE_PATH, signal);
+  if (found === null)
+    throw new DebgeoError('SITE_BEHIND', `${SITE_PATH} is gone from the site`, {
+      state: 'nothing was deleted',
+    });
+  assertOurs(decodeSite(found.bytes, SITE_PATH).deployment, deployment, SITE_PATH);
+  await bookSite(database.read, siteId, found.etag);
+}
+
+async function confirmHead(
+  { database, store, siteId, signal }: SiteToConfirm,
+  deployment: Deployment,
+  { distributionId, head, ...at }: HeadOfSite,
+): Promise<void> {
+  const place = headPath(at);
+  if (head !== null) {
+    const known = await store.checksum(place, signal, head.etag);
+    if (known !== null && known !== 'changed') return;
+  }
+  const found = await readAnchor(store, place, signal);
+  const named = found === null ? null : decodeHead(found.bytes, place);
+  const lane = { siteId, distributionId };
+  const rank = named === null ? null : await rankOf(database.read, lane, named.release);
+  judgeHead(place, { deployment, head }, named, rank);
+}
