@@ -141,7 +141,7 @@ async function assertEmpty(
  */
 export function judgeHead(
   place: RepoPath,
-  { deployment, head }: LaneHead,
+  { deployment, head }: Pick<LaneHead, 'deployment' | 'head'>,
   found: HeadAnchor | null,
   rank: number | null,
 ): void {

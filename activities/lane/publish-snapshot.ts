@@ -23,10 +23,11 @@ import type { PublishedName, ReleaseSet } from '../../src/domain/snapshot.ts';
 import { encodeRelease, type Encoded } from '../../src/site-format/anchors.ts';
 import { readPublic } from '../../src/site/read-public.ts';
 import type { Deps } from '../deps.ts';
+import { readBack } from '../read-back.ts';
 import { probe, type Published } from './probe-site.ts';
 import { NamesPublisher, type ContentOf } from './publish-names.ts';
 import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
-import { writeHead } from './write-head.ts';
+import { isHeadAsBooked, writeHead } from './write-head.ts';
 
 /**
  * Makes the generation visible at the site: canonical indices, Release.gpg, Release, and InRelease
@@ -86,14 +87,15 @@ async function publish(deps: Deps, step: SiteStep): Promise<PublishAnswer> {
   const folder = suiteFolder(distribution.suite);
   const wanted = await publishedNamesOf(database.read, key.distributionId, key.generation, folder);
   const before = await readHead(database.read, key);
-  const release = releaseOf(distribution, snapshot, wanted, before);
+  const isHeadRight = isServed && (await isHeadAsBooked(step, before));
+  const release = isHeadRight ? null : releaseOf(distribution, snapshot, wanted, before);
   // If we die up to here, nothing was written: the next attempt begins anew.
-  const publication = await openPublication(database, key, release.sha256);
+  const publication = await openPublication(database, key, release?.sha256 ?? null);
   // If we die here, the site is as it was, and the rows have an open intent, which pins the
   // generation: no cancel, failure or newer generation goes another way. The next attempt takes the
   // intent over, and reads each name back before it writes it. Where the generation was served
   // already there is no intent, and the next attempt verifies anew.
-  const written = publication.id === null ? null : await writeHead(database, step, before, release);
+  const written = release === null ? null : await writeHead(database, step, before, release);
   const present = [...publication.names]
     .filter(([, name]) => name.sha256 !== null)
     .map(([path]) => path);
@@ -142,13 +144,15 @@ async function judgeAgain({ distribution }: SiteStep, snapshot: StoredSnapshot):
 async function assertPublic(deps: Deps, step: SiteStep): Promise<void> {
   const sample = await smallestMember(deps.database.read, step.key);
   if (sample === null) return;
-  const seen = await readPublic(
-    step.publicUrl,
-    step.placeOf(sample.path),
-    sample.size,
-    step.context.signal,
-  );
+  const place = step.placeOf(sample.path);
+  const seen = await readPublic(step.publicUrl, place, sample.size, step.context.signal);
   if (seen?.sha256 === sample.sha256) return;
+  if (seen === null && (await readBack(step.store, place, step.context.signal)) === null)
+    throw new DebgeoError('SITE_BEHIND', `${sample.path} was verified, and is gone from the site`, {
+      expected: sample.sha256,
+      found: 'nothing',
+      state: 'nothing was published',
+    });
   throw new DebgeoError(
     seen === null ? 'SITE_NOT_PUBLIC' : 'SITE_SERVES_OTHER',
     `${step.publicUrl} does not show what is at the site: ${sample.path}`,

@@ -281,12 +281,11 @@ export const RULES = {
       'the configuration, and `debgeo apply`: the old one serves what it serves, and nothing is ' +
       'deleted there',
   ),
-  SITE_BEHIND: parked(
-    'what debgeo keeps below `.debgeo/` of the site is gone or older than it was: the container ' +
-      'was emptied, or an older copy of it was restored',
-    'find out whether there is a newer copy of the container: restore it, then ' +
-      '`debgeo retry DIST`; without one, choose a new place for the site, under another name in ' +
-      'the configuration, and `debgeo apply`',
+  SITE_BEHIND: transient(
+    'what debgeo keeps below `.debgeo/` of the site is gone or older than it was, or a verified ' +
+      'file is gone: the container was emptied, or an older copy of it was restored',
+    'nothing: debgeo reads every file of the site back, copies what lacks, and publishes again; ' +
+      '`debgeo status` shows how far it is',
   ),
   ANCHOR_UNREADABLE: parked(
     'an object below `.debgeo/` of a site is not what debgeo writes there: it was damaged, comes ' +

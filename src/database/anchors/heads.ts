@@ -19,22 +19,30 @@ export interface LaneHead {
   readonly deployment: Deployment;
   /** Null: none was written, or by a version that wrote none. */
   readonly head: BookedHead | null;
+  /** The lane answers a request to verify: its chain has read every blob back since. */
+  readonly isReadBack: boolean;
 }
 
 export async function readHead(tx: Tx, { siteId, distributionId }: LaneIds): Promise<LaneHead> {
   const found = await one(
     tx,
-    sql<Deployment & { [Key in keyof BookedHead]: BookedHead[Key] | null }>`
-      select d.id, d.epoch, h.etag, h.release_id as "releaseId",
-        encode(r.digest, 'hex') as release
+    sql<
+      Deployment &
+        Pick<LaneHead, 'isReadBack'> & { [Key in keyof BookedHead]: BookedHead[Key] | null }
+    >`
+      select d.id, d.epoch, lane.verify_taken_at is not null as "isReadBack",
+        h.etag, h.release_id as "releaseId", encode(r.digest, 'hex') as release
       from deployment d
       left join site_heads h
         on h.site_id = ${siteId} and h.distribution_id = ${distributionId}
-      left join site_releases r on r.id = h.release_id`,
+      left join site_releases r on r.id = h.release_id
+      left join distribution_replications lane
+        on lane.site_id = ${siteId} and lane.distribution_id = ${distributionId}`,
   );
-  const { id, epoch, etag, release, releaseId } = found!;
+  const { id, epoch, isReadBack, etag, release, releaseId } = found!;
   const isBooked = etag !== null && release !== null && releaseId !== null;
-  return { deployment: { id, epoch }, head: isBooked ? { etag, release, releaseId } : null };
+  const head = isBooked ? { etag, release, releaseId } : null;
+  return { deployment: { id, epoch }, head, isReadBack };
 }
 
 const ofLane = ({ siteId, distributionId }: LaneIds): RawBuilder<boolean> => sql<boolean>`

@@ -35,7 +35,7 @@ export interface Publication {
  * Begins a publication or takes over the open one. The barrier runs in the same transaction, under
  * the lock on the lane's row, so that no other is begun in between, and under the lock against
  * prune; the intent keeps the ETags of all names that it may replace.
- * @param release R, which is written next
+ * @param release R, which is written next; null: H names this generation already
  * @throws FENCED
  * @throws NOT_VERIFIED, SNAPSHOT_EMPTY the barrier
  * @throws GENERATION_BACKWARDS the site serves a newer generation
@@ -43,7 +43,7 @@ export interface Publication {
 export function openPublication(
   db: Database,
   lane: LaneKey,
-  release: Sha256,
+  release: Sha256 | null,
 ): Promise<Publication> {
   return db.transaction(async (tx) => {
     await lockArchiveShared(tx, lane.distributionId);
@@ -62,9 +62,9 @@ export function openPublication(
 
     const names = await readNames(tx, lane);
     const resumed = await resume(tx, lane);
+    if (release !== null) await bookRelease(tx, lane, release);
     if (resumed === null && served === lane.generation)
       return { id: null, lane, resumed: false, names };
-    await bookRelease(tx, lane, release);
     if (resumed !== null) return { id: resumed, lane, resumed: true, names };
     return { id: await begin(tx, lane, names), lane, resumed: false, names };
   });
@@ -121,6 +121,7 @@ export function finishPublication(
   const { id, lane, resumed } = publication;
   return db.transaction(async (tx) => {
     await holdLane(tx, lane);
+    await bookHead(tx, lane, head);
     const { em } = tx;
     const open = { id, publishedAt: null };
     const isOpen =
@@ -135,7 +136,6 @@ export function finishPublication(
         { distribution, site, servedGeneration: { $lt: generation } },
         { servedGeneration: generation, windowMs: window },
       );
-      await bookHead(tx, lane, head);
       await recordEvent(tx, { ...lane, what: 'published', facts: { windowMs: window } });
     }
   });
