@@ -78,8 +78,8 @@ export function assertOurs(found: Deployment, ours: Deployment, place: RepoPath)
 const nameOf = ({ id, epoch }: Deployment): string =>
   `deployment ${id}${epoch === 0 ? '' : `, restored ${epoch} times`}`;
 
-/** Who asks for a site, and where. */
-interface Claimant {
+/** A database at one of its sites. */
+export interface Claimant {
   readonly database: Database;
   readonly store: SiteStore;
   readonly siteId: number;

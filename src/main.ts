@@ -82,6 +82,9 @@ command('prune', 'delete now, at every site, what no kept snapshot names')
   .option('--dry-run', 'print what would be deleted; delete nothing')
   .option('--json', 'print JSON')
   .action(run(async () => (await import('./cli/prune.ts')).prune));
+command('release <site>', 'give a site back: another deployment may claim it; its files stay')
+  .option('--reason <text>', 'also while it serves what is replicated; the reason is recorded')
+  .action(run(async () => (await import('./cli/release.ts')).release));
 command('worker', 'run workflows and the activities of the sites').action(
   run(async () => (await import('./cli/worker.ts')).worker),
 );

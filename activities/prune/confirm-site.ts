@@ -6,29 +6,20 @@
 import { rankOf } from '../../src/database/anchors/heads.ts';
 import { bookSite, readSiteClaim } from '../../src/database/anchors/site-anchors.ts';
 import { listHeads, type HeadOfSite } from '../../src/database/anchors/site-heads.ts';
-import type { Database } from '../../src/database/orm.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import { decodeHead, decodeSite } from '../../src/site-format/decode.ts';
 import { headPath, SITE_PATH } from '../../src/site-format/paths.ts';
-import type { SiteStore } from '../../src/site/site-store.ts';
-import { assertOurs, claimSite, judgeHead, readAnchor } from '../anchors.ts';
+import { assertOurs, claimSite, judgeHead, readAnchor, type Claimant } from '../anchors.ts';
 import { inParallel } from '../in-parallel.ts';
-
-export interface SiteToConfirm {
-  readonly database: Database;
-  readonly store: SiteStore;
-  readonly siteId: number;
-  readonly signal: AbortSignal;
-}
 
 /**
  * One small request for S and one for each H, bound to the ETags that are booked. A site that no
  * chain has claimed yet is claimed here.
  * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND, ANCHOR_UNREADABLE nothing may be deleted
  */
-export async function confirmSite(site: SiteToConfirm): Promise<void> {
+export async function confirmSite(site: Claimant): Promise<void> {
   const { database, siteId, signal } = site;
   const { deployment, etag, hasWritten } = await readSiteClaim(database.read, siteId);
   if (etag !== null) await confirmClaim(site, deployment, etag);
@@ -42,7 +33,7 @@ export async function confirmSite(site: SiteToConfirm): Promise<void> {
 }
 
 async function confirmClaim(
-  { database, store, siteId, signal }: SiteToConfirm,
+  { database, store, siteId, signal }: Claimant,
   deployment: Deployment,
   etag: string,
 ): Promise<void> {
@@ -58,7 +49,7 @@ async function confirmClaim(
 }
 
 async function confirmHead(
-  { database, store, siteId, signal }: SiteToConfirm,
+  { database, store, siteId, signal }: Claimant,
   deployment: Deployment,
   { distributionId, head, ...at }: HeadOfSite,
 ): Promise<void> {

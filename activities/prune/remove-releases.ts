@@ -8,9 +8,9 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import { releasePath } from '../../src/site-format/paths.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
+import type { Claimant } from '../anchors.ts';
 import { inParallel } from '../in-parallel.ts';
 import { readBack } from '../read-back.ts';
-import type { SiteToConfirm } from './confirm-site.ts';
 
 /**
  * Given twice, or killed anywhere: what is gone is gone. What the site refuses to delete holds up
@@ -18,7 +18,7 @@ import type { SiteToConfirm } from './confirm-site.ts';
  * @param confirm asked before each batch
  */
 export async function removeReleases(
-  { database, store, siteId, signal }: SiteToConfirm,
+  { database, store, siteId, signal }: Claimant,
   confirm: () => Promise<void>,
 ): Promise<void> {
   for (let isRefused = false; !isRefused;) {

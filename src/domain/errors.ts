@@ -270,8 +270,9 @@ export const RULES = {
     'another deployment of debgeo has claimed the site, or the site serves a release that this ' +
       'database did not write and has no `.debgeo/site.json`',
     'choose a container or a prefix of its own for the site, under another name in the ' +
-      'configuration, and `debgeo apply`; where this database shall have the place, delete what ' +
-      'no client needs there, `.debgeo/site.json` last, then `debgeo retry DIST`',
+      'configuration, and `debgeo apply`; where this database shall have the place, run ' +
+      '`debgeo release SITE` at the other deployment, delete the InRelease and Release that the ' +
+      'message names, then `debgeo retry DIST`',
   ),
   SITE_AHEAD: parked(
     'the site has a release that this database does not know: the database was restored from an ' +
