@@ -5,7 +5,7 @@ import type { Deployment } from '../../domain/deployment.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
 import type { LaneIds } from '../replication-row.ts';
-import { one, run } from '../sql.ts';
+import { one } from '../sql.ts';
 
 /** H, as it was written last. */
 export interface BookedHead {
@@ -49,21 +49,16 @@ const ofLane = ({ siteId, distributionId }: LaneIds): RawBuilder<boolean> => sql
   site_id = ${siteId}
   and distribution_id = ${distributionId}`;
 
-/** Books that R may be at the site from now on, before it is written. Idempotent. */
-export const bookRelease = (
-  tx: Tx,
+/** An insert: R may be at the site from now on. Before it is written; idempotent. */
+export const bookingRelease = (
   { siteId, distributionId, generation }: LaneIds & { readonly generation: number },
   digest: Sha256,
-): Promise<unknown> =>
-  run(
-    tx,
-    sql`
-      insert into site_releases (site_id, distribution_id, generation, digest)
-      values (${siteId}, ${distributionId}, ${generation}, decode(${digest}, 'hex'))
-      on conflict (site_id, distribution_id, digest) do update set
-        generation = excluded.generation,
-        removed_at = null`,
-  );
+): RawBuilder<unknown> => sql`
+  insert into site_releases (site_id, distribution_id, generation, digest)
+  values (${siteId}, ${distributionId}, ${generation}, decode(${digest}, 'hex'))
+  on conflict (site_id, distribution_id, digest) do update set
+    generation = excluded.generation,
+    removed_at = null`;
 
 /** When R was published here, among the others; null: this database does not know it. */
 export async function rankOf(tx: Tx, lane: LaneIds, digest: Sha256): Promise<number | null> {
@@ -85,26 +80,23 @@ export interface WrittenHead {
   readonly etag: string;
 }
 
-/** What is written to the site next expects this. */
-export const bookHead = (
-  tx: Tx,
+/** For `with`: what is written to the site next expects this. */
+export const bookingHead = (
   lane: LaneIds,
   { release, releaseEtag, etag }: WrittenHead,
-): Promise<unknown> =>
-  run(
-    tx,
-    sql`
-      with named as (
-        update site_releases
-        set etag = ${releaseEtag}
-        where ${ofLane(lane)}
-          and digest = decode(${release}, 'hex')
-        returning site_id, distribution_id, id
-      )
-      insert into site_heads (site_id, distribution_id, release_id, etag)
-      select site_id, distribution_id, id, ${etag}
-      from named
-      on conflict (site_id, distribution_id) do update set
-        release_id = excluded.release_id,
-        etag = excluded.etag`,
-  );
+): RawBuilder<unknown> => sql`
+  named as (
+    update site_releases
+    set etag = ${releaseEtag}
+    where ${ofLane(lane)}
+      and digest = decode(${release}, 'hex')
+    returning site_id, distribution_id, id
+  ),
+  head as (
+    insert into site_heads (site_id, distribution_id, release_id, etag)
+    select site_id, distribution_id, id, ${etag}
+    from named
+    on conflict (site_id, distribution_id) do update set
+      release_id = excluded.release_id,
+      etag = excluded.etag
+  )`;

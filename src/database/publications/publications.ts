@@ -8,7 +8,7 @@ import { sql } from 'kysely';
 import { DebgeoError } from '../../domain/errors.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
-import { bookHead, bookRelease, type WrittenHead } from '../anchors/heads.ts';
+import { bookingHead, bookingRelease, type WrittenHead } from '../anchors/heads.ts';
 import { holdLane } from '../claims.ts';
 import { DistributionReplication } from '../entities/distribution-replication.ts';
 import { Publication as PublicationRow } from '../entities/publication.ts';
@@ -18,7 +18,7 @@ import { lockArchiveShared } from '../locks.ts';
 import type { Database, Tx } from '../orm.ts';
 import { assertSettled, barrier } from '../registry/barrier.ts';
 import type { LaneKey } from '../replication-row.ts';
-import { INT_MAX, now, one } from '../sql.ts';
+import { INT_MAX, now, one, run } from '../sql.ts';
 import { readNames, type RecordedName } from './names.ts';
 
 export interface Publication {
@@ -62,11 +62,10 @@ export function openPublication(
 
     const names = await readNames(tx, lane);
     const resumed = await resume(tx, lane);
-    if (release !== null) await bookRelease(tx, lane, release);
-    if (resumed === null && served === lane.generation)
-      return { id: null, lane, resumed: false, names };
-    if (resumed !== null) return { id: resumed, lane, resumed: true, names };
-    return { id: await begin(tx, lane, names), lane, resumed: false, names };
+    if (resumed === null && served < lane.generation)
+      return { id: await begin(tx, lane, names, release), lane, resumed: false, names };
+    if (release !== null) await run(tx, bookingRelease(lane, release));
+    return { id: resumed, lane, resumed: resumed !== null, names };
   });
 }
 
@@ -95,14 +94,26 @@ async function resume(tx: Tx, lane: LaneKey): Promise<number | null> {
   return open.id;
 }
 
-function begin({ em }: Tx, lane: LaneKey, names: Publication['names']): Promise<number> {
-  return em.insert(PublicationRow, {
-    distribution: lane.distributionId,
-    site: lane.siteId,
-    generation: lane.generation,
-    fence: lane.ticket,
-    replaces: Object.fromEntries([...names].map(([path, name]) => [path, name.etag])),
-  });
+/** In SQL: one statement books the intent and R. */
+async function begin(
+  tx: Tx,
+  lane: LaneKey,
+  names: Publication['names'],
+  release: Sha256 | null,
+): Promise<number> {
+  if (release === null) throw fenced(`generation ${lane.generation} is not served any more`);
+  const replaces = Object.fromEntries([...names].map(([path, name]) => [path, name.etag]));
+  const begun = await one(
+    tx,
+    sql<{ id: number }>`
+      with release as (${bookingRelease(lane, release)})
+      insert into publications (distribution_id, site_id, generation, fence, replaces)
+      values (
+        ${lane.distributionId}, ${lane.siteId}, ${lane.generation}, ${lane.ticket},
+        ${JSON.stringify(replaces)}::jsonb)
+      returning id`,
+  );
+  return begun!.id;
 }
 
 /**
@@ -121,7 +132,6 @@ export function finishPublication(
   const { id, lane, resumed } = publication;
   return db.transaction(async (tx) => {
     await holdLane(tx, lane);
-    await bookHead(tx, lane, head);
     const { em } = tx;
     const open = { id, publishedAt: null };
     const isOpen =
@@ -136,8 +146,9 @@ export function finishPublication(
         { distribution, site, servedGeneration: { $lt: generation } },
         { servedGeneration: generation, windowMs: window },
       );
-      await recordEvent(tx, { ...lane, what: 'published', facts: { windowMs: window } });
-    }
+      const event = { ...lane, what: 'published', facts: { windowMs: window } };
+      await recordEvent(tx, event, bookingHead(lane, head));
+    } else await run(tx, sql`with ${bookingHead(lane, head)} select`);
   });
 }
 

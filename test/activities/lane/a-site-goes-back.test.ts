@@ -75,6 +75,17 @@ async function repairedByPublication(
 test('an emptied container is repaired by the next publication', (t) =>
   repairedByPublication(t, empty));
 
+test('so is an older copy of a container, with everything that it had', (t) =>
+  repairedByPublication(t, async (lanes) => {
+    const { container } = lanes.site();
+    const copy = new Map<string, Buffer>();
+    for await (const { name } of container.listBlobsFlat())
+      copy.set(name, await container.getBlobClient(name).downloadToBuffer());
+    await lanes.replicate(await release(lanes, '2.1'));
+    await empty(lanes);
+    for (const [name, bytes] of copy) await blob(lanes, name).upload(bytes, bytes.length);
+  }));
+
 test('so is one whose H is that of an older copy', (t) =>
   repairedByPublication(t, async (lanes) => {
     const older = await blob(lanes, H).downloadToBuffer();
