@@ -4,15 +4,12 @@
  * catalog's newest, and reaches no other site.
  */
 import type { LaneHead } from '../src/database/anchors/heads.ts';
-import { bookSite, readSiteClaim } from '../src/database/anchors/site-anchors.ts';
-import type { Database } from '../src/database/orm.ts';
 import type { Deployment } from '../src/domain/deployment.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import type { RepoPath } from '../src/domain/repo-path.ts';
-import { encodeSite, type Encoded, type HeadAnchor } from '../src/site-format/anchors.ts';
-import { decodeSite, unreadable } from '../src/site-format/decode.ts';
-import { SITE_PATH } from '../src/site-format/paths.ts';
+import type { Encoded, HeadAnchor } from '../src/site-format/anchors.ts';
+import { unreadable } from '../src/site-format/decode.ts';
 import type { Expected, SiteStore, Written } from '../src/site/site-store.ts';
 
 export interface FoundAnchor {
@@ -70,68 +67,13 @@ export function assertOurs(found: Deployment, ours: Deployment, place: RepoPath)
     {
       expected: `${nameOf(ours)} in ${place}`,
       found: nameOf(found),
-      state: 'nothing was written to the site, and nothing deleted there',
+      state: 'no published name was changed there, and nothing deleted',
     },
   );
 }
 
 const nameOf = ({ id, epoch }: Deployment): string =>
   `deployment ${id}${epoch === 0 ? '' : `, restored ${epoch} times`}`;
-
-/** A database at one of its sites. */
-export interface Claimant {
-  readonly database: Database;
-  readonly store: SiteStore;
-  readonly siteId: number;
-  readonly signal: AbortSignal;
-}
-
-/**
- * Makes a site ours, by S; what a version without S has written there is ours by the registry.
- * Given twice, or killed anywhere: finds S, and that it is ours.
- * @param served what apt would read there; where this database has written nothing, it is another
- *   program's
- * @throws SITE_TAKEN, ANCHOR_UNREADABLE
- */
-export async function claimSite(
-  { database, store, siteId, signal }: Claimant,
-  served: readonly RepoPath[],
-): Promise<void> {
-  const { deployment, hasWritten } = await readSiteClaim(database.read, siteId);
-  const wanted = encodeSite({ deployment });
-  for (let conflicts = 0; conflicts <= LIMITS.conflictsMax; conflicts += 1) {
-    const found = await readAnchor(store, SITE_PATH, signal);
-    let expected: Expected = 'nothing';
-    if (found !== null) {
-      const { deployment: owner } = decodeSite(found.bytes, SITE_PATH);
-      assertOurs(owner, deployment, SITE_PATH);
-      if (owner.epoch === deployment.epoch) return void (await book(found.etag));
-      expected = { etag: found.etag };
-    } else if (!hasWritten) await assertEmpty(store, served, signal);
-    const written = await putAnchor(store, SITE_PATH, wanted, expected, signal);
-    // If we die here, the next attempt finds S, and books it.
-    if (written !== 'conflict') return void (await book(written.etag));
-  }
-  throw new DebgeoError('FOREIGN_WRITE', `${SITE_PATH} keeps changing at the site`);
-
-  function book(etag: string): Promise<unknown> {
-    return bookSite(database.read, siteId, etag);
-  }
-}
-
-async function assertEmpty(
-  store: SiteStore,
-  served: readonly RepoPath[],
-  signal: AbortSignal,
-): Promise<void> {
-  for (const place of served)
-    if ((await store.checksum(place, signal)) !== null)
-      throw new DebgeoError('SITE_TAKEN', 'the site serves what this database did not write', {
-        expected: 'nothing, or an object .debgeo/site.json of this database',
-        found: place,
-        state: 'nothing was written to the site, and nothing deleted there',
-      });
-}
 
 /**
  * Judges H as it was found: fine where this database wrote it, now or after the booked one.
@@ -147,7 +89,7 @@ export function judgeHead(
 ): void {
   if (found !== null) assertOurs(found.deployment, deployment, place);
   const expected = head === null ? 'no release that is unknown' : `release ${head.release}`;
-  const state = 'nothing that clients read was written to the site, and nothing deleted there';
+  const state = 'no published name was changed there, and nothing deleted';
   if (found === null) {
     if (head === null) return;
     throw new DebgeoError('SITE_BEHIND', `${place} is gone from the site`, { expected, state });

@@ -5,7 +5,8 @@ import { LIMITS } from '../src/domain/limits.ts';
 import type { RepoPath } from '../src/domain/repo-path.ts';
 import { decodeHead, decodeSite } from '../src/site-format/decode.ts';
 import { headPath, SITE_PATH } from '../src/site-format/paths.ts';
-import { assertOurs, readAnchor, type Claimant } from './anchors.ts';
+import { assertOurs, readAnchor } from './anchors.ts';
+import type { Claimant } from './site-claim.ts';
 
 /**
  * Deletes H of every distribution, and S last, where they are ours; R and all that clients read
@@ -18,10 +19,11 @@ export async function releaseSite({ database, store, siteId, signal }: Claimant)
     const decode = place === SITE_PATH ? decodeSite : decodeHead;
     assertOurs(decode(bytes, place).deployment, deployment, place);
   };
-  const heads = (await listHeads(database.read, siteId)).map(headPath);
   const site = await readAnchor(store, SITE_PATH, signal);
   if (site !== null) isOurs(SITE_PATH, site.bytes);
-  for (const place of [...heads, SITE_PATH]) await removeOurs(place);
+  const named = site === null ? [] : decodeSite(site.bytes, SITE_PATH).heads;
+  const heads = [...(await listHeads(database.read, siteId)), ...named].map(headPath);
+  for (const place of new Set([...heads, SITE_PATH])) await removeOurs(place);
 
   async function removeOurs(place: RepoPath): Promise<void> {
     for (let conflicts = 0; conflicts <= LIMITS.conflictsMax; conflicts += 1) {

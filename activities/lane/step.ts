@@ -7,7 +7,6 @@ import { suiteFolder } from '../../src/domain/release.ts';
 import type { Replication, Ticketed } from '../../src/domain/replication.ts';
 import { releaseSetPaths, sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
-import { claimSite } from '../anchors.ts';
 import {
   activityContext,
   isWorkerStopping,
@@ -15,6 +14,7 @@ import {
   type ActivityContext,
 } from '../context.ts';
 import type { Deps } from '../deps.ts';
+import { claimSite } from '../site-claim.ts';
 
 /** One step of a lane: ids only, never lists or bytes (I4). */
 export interface StepInput extends LaneAt, Ticketed {

@@ -17,6 +17,7 @@ import { headPath, releasePath, type SuiteAt } from '../../src/site-format/paths
 import type { Expected } from '../../src/site/site-store.ts';
 import { judgeHead, putAnchor, readAnchor } from '../anchors.ts';
 import { readBack } from '../read-back.ts';
+import { nameHead } from '../site-claim.ts';
 import type { SiteStep } from './step.ts';
 
 /**
@@ -37,6 +38,11 @@ export async function writeHead(
   const releaseEtag = await writeRelease(step, releasePath(at, release.sha256), release);
   // If we die here, R stays, and is the same for the next attempt, or no H names it: prune deletes
   // it with its generation.
+  if (before.head === null) {
+    const { store, key, context } = step;
+    const claimant = { database, store, siteId: key.siteId, signal: context.signal };
+    await nameHead(claimant, before.deployment, at);
+  }
   const etag = await writeOver(database, step, headPath(at), before, release);
   // If we die here, H says what may be visible, and InRelease what is. The next attempt finds H
   // newer than the booked one, and goes on.

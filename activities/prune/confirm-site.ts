@@ -4,15 +4,15 @@
  * site serves; its objects below `.debgeo/` do.
  */
 import { rankOf } from '../../src/database/anchors/heads.ts';
-import { bookSite, readSiteClaim } from '../../src/database/anchors/site-anchors.ts';
+import { readSiteClaim } from '../../src/database/anchors/site-anchors.ts';
 import { listHeads, type HeadOfSite } from '../../src/database/anchors/site-heads.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
-import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
-import { decodeHead, decodeSite } from '../../src/site-format/decode.ts';
-import { headPath, SITE_PATH } from '../../src/site-format/paths.ts';
-import { assertOurs, claimSite, judgeHead, readAnchor, type Claimant } from '../anchors.ts';
+import { decodeHead } from '../../src/site-format/decode.ts';
+import { headPath } from '../../src/site-format/paths.ts';
+import { judgeHead, readAnchor } from '../anchors.ts';
 import { inParallel } from '../in-parallel.ts';
+import { claimSite, confirmClaim, type Claimant } from '../site-claim.ts';
 
 /**
  * One small request for S and one for each H, bound to the ETags that are booked. A site that no
@@ -30,22 +30,6 @@ export async function confirmSite(site: Claimant): Promise<void> {
   await inParallel(heads, LIMITS.laneConcurrency, signal, (head) =>
     confirmHead(site, deployment, head),
   );
-}
-
-async function confirmClaim(
-  { database, store, siteId, signal }: Claimant,
-  deployment: Deployment,
-  etag: string,
-): Promise<void> {
-  const known = await store.checksum(SITE_PATH, signal, etag);
-  if (known !== null && known !== 'changed') return;
-  const found = await readAnchor(store, SITE_PATH, signal);
-  if (found === null)
-    throw new DebgeoError('SITE_BEHIND', `${SITE_PATH} is gone from the site`, {
-      state: 'nothing was deleted',
-    });
-  assertOurs(decodeSite(found.bytes, SITE_PATH).deployment, deployment, SITE_PATH);
-  await bookSite(database.read, siteId, found.etag);
 }
 
 async function confirmHead(

@@ -8,9 +8,9 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import { releasePath } from '../../src/site-format/paths.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
-import type { Claimant } from '../anchors.ts';
 import { inParallel } from '../in-parallel.ts';
 import { readBack } from '../read-back.ts';
+import type { Claimant } from '../site-claim.ts';
 
 /**
  * Given twice, or killed anywhere: what is gone is gone. What the site refuses to delete holds up

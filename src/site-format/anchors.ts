@@ -15,6 +15,8 @@ export const FORMAT = 1;
 /** S */
 export interface SiteAnchor {
   readonly deployment: Deployment;
+  /** Each suite of which an H is or may be there: nothing is ever listed. */
+  readonly heads: readonly SuiteAt[];
 }
 
 /** R: all that is needed to know the release again without the database. */
@@ -42,8 +44,13 @@ export interface Encoded {
   readonly sha256: Sha256;
 }
 
-export const encodeSite = ({ deployment: { id, epoch } }: SiteAnchor): Encoded =>
-  encode({ format: FORMAT, deployment: id, epoch });
+export const encodeSite = ({ deployment: { id, epoch }, heads }: SiteAnchor): Encoded =>
+  encode({
+    format: FORMAT,
+    deployment: id,
+    epoch,
+    heads: heads.map(({ mount, suite }) => ({ mount, suite })),
+  });
 
 export const encodeHead = ({ deployment, release, previous }: HeadAnchor): Encoded => {
   const { id, epoch } = deployment;

@@ -24,7 +24,9 @@ const path = z.string().refine(isRepoPath, 'a path');
 /** `bookworm`, `sub/` and `/`. */
 const suite = z.string().refine((text) => text === '/' || isRepoPath(text.replace(/\/$/, '')));
 
-const SITE = z.strictObject({ format, deployment, epoch });
+const heads = z.array(z.strictObject({ mount: path, suite })).max(LIMITS.releaseEntries);
+
+const SITE = z.strictObject({ format, deployment, epoch, heads });
 const HEAD = z.strictObject({ format, deployment, epoch, release: digest, previous });
 const RELEASE = z.strictObject({
   format,
@@ -41,8 +43,8 @@ const RELEASE = z.strictObject({
 
 /** @throws ANCHOR_UNREADABLE */
 export function decodeSite(bytes: Uint8Array, place: RepoPath): SiteAnchor {
-  const { deployment: id, epoch: restores } = decode(SITE, bytes, place);
-  return { deployment: { id, epoch: restores } };
+  const { deployment: id, epoch: restores, heads: named } = decode(SITE, bytes, place);
+  return { deployment: { id, epoch: restores }, heads: named };
 }
 
 /** @throws ANCHOR_UNREADABLE */
@@ -93,7 +95,7 @@ export const unreadable = (place: RepoPath, expected: string, found: string): De
   new DebgeoError('ANCHOR_UNREADABLE', `${place} at the site is not what debgeo writes`, {
     expected,
     found,
-    state: 'it was left as it is, and nothing else was written to the site',
+    state: 'it was left as it is; no published name was changed there, and nothing deleted',
   });
 
 function isRepoPath(text: string): text is RepoPath {

@@ -22,7 +22,7 @@ const PLACE = parseRepoPath('.debgeo/x.json');
 const deployment = { id: '6d1f7c56-3f44-4b0e-9d67-1d0f5b0a7c11', epoch: 2 };
 const digest = (letter: string): Sha256 => sha256Of(Buffer.from(letter));
 
-const SITE: SiteAnchor = { deployment };
+const SITE: SiteAnchor = { deployment, heads: [{ mount: 'debian', suite: 'sub/' }] };
 const HEAD: HeadAnchor = { deployment, release: digest('b'), previous: digest('a') };
 const RELEASE: ReleaseAnchor = {
   mount: 'debian',
@@ -54,7 +54,8 @@ describe('the objects below .debgeo/', () => {
     const id = deployment.id;
     assert.equal(
       Buffer.from(ENCODED.site).toString(),
-      `{"format":1,"deployment":"${id}","epoch":2}\n`,
+      `{"format":1,"deployment":"${id}","epoch":2,` +
+        '"heads":[{"mount":"debian","suite":"sub/"}]}\n',
     );
     assert.equal(
       Buffer.from(ENCODED.head).toString(),

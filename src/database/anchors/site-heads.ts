@@ -14,7 +14,7 @@ export interface HeadOfSite {
   readonly head: BookedHead | null;
 }
 
-/** Of every distribution that is, or was, replicated to the site. */
+/** Of every distribution that is, or was, replicated to the site; by mount and suite. */
 export async function listHeads(tx: Tx, siteId: number): Promise<HeadOfSite[]> {
   const rows = await all(
     tx,
@@ -25,14 +25,19 @@ export async function listHeads(tx: Tx, siteId: number): Promise<HeadOfSite[]> {
       join archives a on a.id = d.archive_id
       left join site_heads h on h.distribution_id = d.id and h.site_id = ${siteId}
       left join site_releases r on r.id = h.release_id
-      where h.etag is not null
+      where exists (
+          select
+          from site_releases known
+          where known.distribution_id = d.id
+            and known.site_id = ${siteId}
+        )
         or exists (
           select
           from distribution_replications lane
           where lane.distribution_id = d.id
             and lane.site_id = ${siteId}
         )
-      order by d.id`,
+      order by a.mount, d.suite`,
   );
   return rows.map(({ etag, release, releaseId, ...at }) => ({
     ...at,

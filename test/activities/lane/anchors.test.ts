@@ -4,8 +4,7 @@ import test, { after, before, type TestContext } from 'node:test';
 
 import { sql } from 'kysely';
 
-import type { Deps } from '../../../activities/deps.ts';
-import { createActivities, type Activities } from '../../../activities/index.ts';
+import type { Activities } from '../../../activities/index.ts';
 import { run } from '../../../src/database/sql.ts';
 import type { RepoPath } from '../../../src/domain/repo-path.ts';
 import { sha256Of } from '../../../src/domain/sha256.ts';
@@ -13,7 +12,7 @@ import { encodeHead, encodeSite, type Encoded } from '../../../src/site-format/a
 import { decodeHead, decodeRelease, decodeSite } from '../../../src/site-format/decode.ts';
 import { headPath, releasePath, SITE_PATH } from '../../../src/site-format/paths.ts';
 import type { SiteStore } from '../../../src/site/site-store.ts';
-import { Killed, meddling, mortal } from '../stores.ts';
+import { Killed, meddling, misplacingSite, mortal } from '../stores.ts';
 import { aPackage, code, inActivity, startLanes, type Lanes } from './lanes.ts';
 
 const AT = { mount: 'debian', suite: 'bookworm' };
@@ -85,9 +84,10 @@ test('the first step claims the site, before it writes anything else', async () 
   await lanes.replicate(generation, 'fra', lanes.activities(stores(watching)));
 
   assert.equal(written[0], SITE_PATH);
-  assert.equal(written.filter((path) => path === SITE_PATH).length, 1);
-  const { deployment } = decodeSite(await read(lanes, SITE_PATH), SITE_PATH);
-  assert.deepEqual(deployment, await deploymentOf(lanes));
+  assert.equal(written.filter((path) => path === SITE_PATH).length, 2, 'and names its suite');
+  const { deployment, heads } = decodeSite(await read(lanes, SITE_PATH), SITE_PATH);
+  assert.deepEqual([deployment, heads], [await deploymentOf(lanes), [AT]]);
+  assert.ok(written.lastIndexOf(SITE_PATH) < written.indexOf(HEAD));
 
   const names = written.filter((path) => path.startsWith('debian/dists/'));
   const head = await headAt(lanes);
@@ -271,15 +271,9 @@ async function refusedBeside(
 
 test('a site of another deployment is refused, and left as it is', (t) => refusedBeside(t));
 
-test('its test notices a lane that claims nothing', async (t) => {
-  const careless = (other: Lanes): Activities => {
-    const deps = other.deps();
-    const siteOf: Deps['siteOf'] = async (name) => ({
-      ...(await deps.siteOf(name)),
-      anchorEtag: '"claimed"',
-    });
-    return createActivities({ ...deps, siteOf });
-  };
+test('its test notices a lane that claims the site where no other looks', async (t) => {
+  const careless = (other: Lanes): Activities =>
+    other.activities(stores(misplacingSite(other.site().store)));
 
   await assert.rejects(refusedBeside(t, careless), { code: 'ERR_ASSERTION', actual: 'served' });
 });
@@ -299,7 +293,7 @@ test('a release without S, which this database did not write, is refused', async
 test('of two deployments that claim an empty site at once, one has it', async (t) => {
   const one = await startLanes(t, { suites: ['one'] });
   const two = await startLanes(t, { suites: ['two'], container: one.site().container });
-  const S = encodeSite({ deployment: await deploymentOf(two) });
+  const S = encodeSite({ deployment: await deploymentOf(two), heads: [] });
   const late = meddling(
     one.site().store,
     (call, path) => call === 'put' && path === SITE_PATH,

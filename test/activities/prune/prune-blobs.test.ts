@@ -17,6 +17,7 @@ import { copyBlob } from '../../../activities/lane/copy-blob.ts';
 import type { SiteStep } from '../../../activities/lane/step.ts';
 import { writeHead } from '../../../activities/lane/write-head.ts';
 import { createPruneBlobs } from '../../../activities/prune/prune-blobs.ts';
+import { claimSite } from '../../../activities/site-claim.ts';
 import { readHead } from '../../../src/database/anchors/heads.ts';
 import { readSite } from '../../../src/database/configuration/sites.ts';
 import type { Database } from '../../../src/database/orm.ts';
@@ -127,6 +128,7 @@ async function race(
   const random = seeded(seed);
   const site = new SlowSite(random);
   const { id } = await readSite(db.read, 'fra');
+  await claimSite({ database: db, store: site, siteId: id, signal: never }, []);
   const deps = {
     database: db,
     log: pino({ level: 'silent' }),
@@ -281,6 +283,7 @@ test('a deletion that arrives after a new publication finds another version', as
   );
   const site = new SlowSite(() => 1);
   const { id } = await readSite(db.read, 'fra');
+  await claimSite({ database: db, store: site, siteId: id, signal: never }, []);
   for (const path of ['pool/old.deb', 'pool/new.deb'])
     await replicate(db, site, 'stable', await capture(db, 'stable', { [path]: path }));
   await loadPrune(db, 'fra');

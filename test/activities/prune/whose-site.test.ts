@@ -8,12 +8,12 @@ import test, { type TestContext } from 'node:test';
 
 import { sql } from 'kysely';
 
-import type { Deps } from '../../../activities/deps.ts';
-import { createActivities, type Activities } from '../../../activities/index.ts';
+import type { Activities } from '../../../activities/index.ts';
+import type { Package } from '../../../src/made-archive/deb-package.ts';
 import type { SiteStore } from '../../../src/site/site-store.ts';
 import { walkSite } from '../../../src/witness/walk-site.ts';
 import { aPackage, code, inActivity, startLanes, type Lanes } from '../lane/lanes.ts';
-import { meddling } from '../stores.ts';
+import { meddling, misplacingSite } from '../stores.ts';
 
 const [ALPHA, FOXTROT, BRAVO] = ['alpha', 'foxtrot', 'bravo'].map((name) => aPackage(name, '1.0'));
 type Planted = (lanes: Lanes) => Activities;
@@ -82,23 +82,76 @@ async function restoredDatabase(t: TestContext, planted = real): Promise<void> {
   assert.equal(refused, 'SITE_AHEAD');
 }
 
+/** A suite was added since the backup, and shares foxtrot; to the backup it is unneeded. */
+async function addedSuite(t: TestContext, planted = real): Promise<void> {
+  const lanes = await startLanes(t, { suites: ['bookworm', 'trixie'] });
+  const replicate = async (packages: readonly Package[], suite: string): Promise<void> => {
+    await lanes.replicate(await lanes.capture(packages, suite), 'fra', lanes.activities(), suite);
+  };
+  for (const packages of [[ALPHA!, FOXTROT!], [ALPHA!]]) await replicate(packages, 'bookworm');
+  await sql`update debian_distributions set removed = true where name = 'trixie'`.execute(
+    lanes.database.read.kysely,
+  );
+  await sql`
+    delete from distribution_replications
+    where distribution_id = (select id from debian_distributions where name = 'trixie')`.execute(
+    lanes.database.read.kysely,
+  );
+  const restored = await lanes.backUp(t);
+  await applyAgain(lanes);
+  await replicate([FOXTROT!, BRAVO!], 'trixie');
+
+  const refused = await prune(restored, planted(restored));
+
+  await assertServed(lanes, 'bookworm');
+  await assertServed(lanes, 'trixie');
+  assert.equal(refused, 'SITE_AHEAD');
+}
+
+const applyAgain = async ({ database }: Lanes): Promise<void> => {
+  await sql`update debian_distributions set removed = false`.execute(database.read.kysely);
+  await sql`
+    insert into distribution_replications (distribution_id, site_id)
+    select d.id, s.id
+    from debian_distributions d, replication_sites s
+    on conflict do nothing`.execute(database.read.kysely);
+};
+
+test('a restored database knows of a suite that was added since', (t) => addedSuite(t));
+
+test('a restored database that claims the site anew learns of such a suite, too', (t) =>
+  addedSuite(t, (restored) => {
+    const activities = restored.activities();
+    const { read } = restored.database;
+    const forgotten = sql`update replication_sites set anchor_etag = null`.execute(read.kysely);
+    const planPrune: Activities['planPrune'] = async (input) => {
+      await forgotten;
+      return activities.planPrune(input);
+    };
+    return { ...activities, planPrune };
+  }));
+
+test('it would be seen if S named no suite', (t) =>
+  assert.rejects(addedSuite(t, believingSite), assert.AssertionError));
+
 test('two deployments in one container: the second is refused, and harms nothing', (t) =>
   twoDeployments(t));
 
 test('a restored database deletes nothing that the site serves', (t) => restoredDatabase(t));
 
-/** A lane that takes each site for claimed. */
-const claimingNothing: Planted = (lanes) => {
-  const deps = lanes.deps();
-  const siteOf: Deps['siteOf'] = async (name) => ({
-    ...(await deps.siteOf(name)),
-    anchorEtag: '"claimed"',
-  });
-  return createActivities({ ...deps, siteOf });
-};
+/** A lane that claims the site where no other looks. */
+const claimingElsewhere: Planted = (lanes) =>
+  lanes.activities({ stores: new Map([['fra', misplacingSite(lanes.site().store)]]) });
+
+/** A prune that takes S for the one that it knows. */
+function believingSite(lanes: Lanes): Activities {
+  return believing(lanes, '.debgeo/site.json');
+}
 
 /** A prune that takes every H for the one that it knows. */
-const believingHeads: Planted = (lanes) => {
+const believingHeads: Planted = (lanes) => believing(lanes, '.debgeo/heads/');
+
+function believing(lanes: Lanes, prefix: string): Activities {
   const { store } = lanes.site();
   const believed: SiteStore = {
     site: store.site,
@@ -106,13 +159,13 @@ const believingHeads: Planted = (lanes) => {
     put: (...args) => store.put(...args),
     remove: (...args) => store.remove(...args),
     checksum: (path, signal, etag) =>
-      store.checksum(path, signal, path.startsWith('.debgeo/heads/') ? undefined : etag),
+      store.checksum(path, signal, path.startsWith(prefix) ? undefined : etag),
   };
   return lanes.activities({ stores: new Map([['fra', believed]]) });
-};
+}
 
-test('it would be seen if a lane claimed nothing', (t) =>
-  assert.rejects(twoDeployments(t, claimingNothing), assert.AssertionError));
+test('it would be seen if a lane claimed the site where no other looks', (t) =>
+  assert.rejects(twoDeployments(t, claimingElsewhere), assert.AssertionError));
 
 test('it would be seen if a prune did not ask what the site serves', (t) =>
   assert.rejects(restoredDatabase(t, believingHeads), assert.AssertionError));
@@ -137,7 +190,8 @@ async function namesOf(lanes: Lanes): Promise<string[]> {
   return names;
 }
 
-const OTHER = '{"format":1,"deployment":"a86fd1e5-8d8b-4f87-9d5c-1e2c2f0f6a55","epoch":0}';
+const OTHER =
+  '{"format":1,"deployment":"a86fd1e5-8d8b-4f87-9d5c-1e2c2f0f6a55","epoch":0,"heads":[]}';
 
 test('a prune goes on only at a site that is as the database believes', async (t) => {
   const lanes = await startLanes(t);
