@@ -26,6 +26,8 @@ export interface Deps {
     readonly name: string;
     readonly publicUrl: string;
     readonly store: SiteStore;
+    /** Of `.debgeo/site.json`, as it was written or read; null: the site is not claimed. */
+    readonly anchorEtag: string | null;
   }>;
   /** Keeps what was read once for several sites; without it each site reads for itself. */
   readonly spool?: Spool;

@@ -107,6 +107,7 @@ function createSites(database: Database): Deps['siteOf'] {
       id: row.id,
       name,
       publicUrl: row.publicUrl,
+      anchorEtag: row.anchorEtag ?? null,
       store: archive === undefined ? store : store.forArchive(archive),
     };
   };

@@ -100,6 +100,9 @@ command('prune', 'delete now, at every site, what no kept snapshot names')
   .option('--dry-run', 'print what would be deleted; delete nothing')
   .option('--json', 'print JSON')
   .action(run(async () => (await import('./cli/prune.ts')).prune));
+command('release <site>', 'give a site back: another deployment may claim it; its files stay')
+  .option('--reason <text>', 'also while it serves what is replicated; the reason is recorded')
+  .action(run(async () => (await import('./cli/release.ts')).release));
 command('scrub <site>', 'show what the scrub of a site has read back and found')
   .option('--now', 'begin a pass now, and read without pauses')
   .option('--json', 'print JSON')

@@ -126,13 +126,12 @@ export const stepsFor = (siteQueue: string): Pick<ActivityInterfaceFor<Activitie
 /** The steps of a prune, in this order. */
 export const pruneStepsFor = (
   siteQueue: string,
-): Pick<ActivityInterfaceFor<Activities>, 'planPrune' | 'pruneBlobs' | 'pruneCatalog'> => ({
-  planPrune: wholeSnapshot.planPrune,
+): Pick<ActivityInterfaceFor<Activities>, 'planPrune' | 'pruneBlobs' | 'pruneCatalog'> => {
   // A prune cannot be cancelled, as a lane can. Where no worker polls the queue (any more), the
   // activity times out, which is recorded; the next run takes the queue from the row.
-  pruneBlobs: atSite(siteQueue).pruneBlobs,
-  pruneCatalog: wholeSnapshot.pruneCatalog,
-});
+  const { planPrune, pruneBlobs } = atSite(siteQueue);
+  return { planPrune, pruneBlobs, pruneCatalog: wholeSnapshot.pruneCatalog };
+};
 
 /** The one step of a scrub; what is said of pruneBlobs is true of it. */
 export const scrubStepOn = (

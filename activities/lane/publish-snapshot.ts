@@ -1,4 +1,6 @@
 import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
+import { readHead, type LaneHead } from '../../src/database/anchors/heads.ts';
+import type { DistributionRecord } from '../../src/database/catalog/distributions.ts';
 import { openIndexContent } from '../../src/database/catalog/index-contents.ts';
 import { byHashMembers, smallestMember } from '../../src/database/catalog/members.ts';
 import {
@@ -18,12 +20,15 @@ import { judgeFreshness } from '../../src/domain/freshness.ts';
 import { publicationOrder } from '../../src/domain/publication-order.ts';
 import { suiteFolder } from '../../src/domain/release.ts';
 import { releaseSetPaths, type RepoPath } from '../../src/domain/repo-path.ts';
-import type { ReleaseSet } from '../../src/domain/snapshot.ts';
+import type { PublishedName, ReleaseSet } from '../../src/domain/snapshot.ts';
+import { encodeRelease, type Encoded } from '../../src/site-format/anchors.ts';
 import { readPublic } from '../../src/site/read-public.ts';
 import type { Deps } from '../deps.ts';
+import { readBack } from '../read-back.ts';
 import { probe, type Published } from './probe-site.ts';
 import { NamesPublisher, type ContentOf } from './publish-names.ts';
 import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
+import { isHeadAsBooked, writeHead } from './write-head.ts';
 
 /**
  * Makes the generation visible at the site: canonical indices, Release.gpg, Release, and InRelease
@@ -38,6 +43,8 @@ import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from '
  * @returns repair: immutable blobs that the barrier misses; nothing was written
  * @throws GENERATION_BACKWARDS, FOREIGN_WRITE, SITE_NOT_PUBLIC, SITE_SERVES_OTHER, RELEASE_EXPIRED,
  *   RELEASE_FUTURE, SIGNATURE_*
+ * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND the publication stays open, and no published name was
+ *   changed
  */
 export const createPublishSnapshot =
   (deps: Deps) =>
@@ -82,14 +89,18 @@ async function publish(deps: Deps, step: SiteStep): Promise<PublishAnswer> {
   if (!isServed && !row.publishing) await judgeAgain(step, snapshot);
   if (!isServed) await assertPublic(deps, step);
 
+  const folder = suiteFolder(distribution.suite);
+  const wanted = await publishedNamesOf(database.read, key.distributionId, key.generation, folder);
+  const before = await readHead(database.read, key);
+  const isHeadRight = isServed && (await isHeadAsBooked(step, before));
+  const release = isHeadRight ? null : releaseOf(distribution, snapshot, wanted, before);
   // If we die up to here, nothing was written: the next attempt begins anew.
-  const publication = await openPublication(database, key);
+  const publication = await openPublication(database, key, release?.sha256 ?? null);
   // If we die here, the site is as it was, and the rows have an open intent, which pins the
   // generation: no cancel, failure or newer generation goes another way. The next attempt takes the
   // intent over, and reads each name back before it writes it. Where the generation was served
   // already there is no intent, and the next attempt verifies anew.
-  const folder = suiteFolder(distribution.suite);
-  const wanted = await publishedNamesOf(database.read, key.distributionId, key.generation, folder);
+  const written = release === null ? null : await writeHead(database, step, before, release);
   const present = [...publication.names]
     .filter(([, name]) => name.sha256 !== null)
     .map(([path]) => path);
@@ -107,8 +118,24 @@ async function publish(deps: Deps, step: SiteStep): Promise<PublishAnswer> {
   // If we die while finishPublication commits, either that is so, or the rows say served: then the
   // next attempt only answers.
 
-  if (publication.id !== null) await finishPublication(database, publication, windowMs);
+  if (written !== null) await finishPublication(database, publication, written, windowMs);
   return { repair: 0, published: { names: wanted, untorn: snapshot.untorn } };
+}
+
+/** R: the same for every attempt of a publication, unless the selection was changed meanwhile. */
+function releaseOf(
+  { archive, suite, selection }: DistributionRecord,
+  { releaseSet }: StoredSnapshot,
+  names: readonly PublishedName[],
+  { head }: LaneHead,
+): Encoded {
+  const ofReleaseSet = releaseSetPaths(suiteFolder(suite));
+  const absent = names
+    .filter(({ path, sha256 }) => sha256 === null && !ofReleaseSet.includes(path))
+    .map(({ path }) => path)
+    .toSorted();
+  const previous = head?.release ?? null;
+  return encodeRelease({ mount: archive.mount, suite, selection, releaseSet, absent, previous });
 }
 
 /** Keys expire and are withdrawn, and releases expire, between capture and publication. */
@@ -122,13 +149,15 @@ async function judgeAgain({ distribution }: SiteStep, snapshot: StoredSnapshot):
 async function assertPublic(deps: Deps, step: SiteStep): Promise<void> {
   const sample = await smallestMember(deps.database.read, step.key);
   if (sample === null) return;
-  const seen = await readPublic(
-    step.publicUrl,
-    step.placeOf(sample.path),
-    sample.size,
-    step.context.signal,
-  );
+  const place = step.placeOf(sample.path);
+  const seen = await readPublic(step.publicUrl, place, sample.size, step.context.signal);
   if (seen?.sha256 === sample.sha256) return;
+  if (seen === null && (await readBack(step.store, place, step.context.signal)) === null)
+    throw new DebgeoError('SITE_BEHIND', `${sample.path} was verified, and is gone from the site`, {
+      expected: sample.sha256,
+      found: 'nothing',
+      state: 'nothing was published',
+    });
   throw new DebgeoError(
     seen === null ? 'SITE_NOT_PUBLIC' : 'SITE_SERVES_OTHER',
     `${step.publicUrl} does not show what is at the site: ${sample.path}`,

@@ -3,8 +3,9 @@ import type { Settled } from '../../src/database/claims.ts';
 import { endStep } from '../../src/database/registry/progress.ts';
 import type { LaneAt, LaneKey } from '../../src/database/replication-row.ts';
 import { startAttempt } from '../../src/database/replications/attempts.ts';
+import { suiteFolder } from '../../src/domain/release.ts';
 import type { Replication, Ticketed } from '../../src/domain/replication.ts';
-import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
+import { releaseSetPaths, sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
 import {
   activityContext,
@@ -13,6 +14,7 @@ import {
   type ActivityContext,
 } from '../context.ts';
 import type { Deps } from '../deps.ts';
+import { claimSite } from '../site-claim.ts';
 
 /** One step of a lane: ids only, never lists or bytes (I4). */
 export interface StepInput extends LaneAt, Ticketed {
@@ -112,9 +114,24 @@ export async function inStep(
   }
 }
 
-/** @throws SITE_CREDENTIAL_MISSING */
+/**
+ * The first step of a lane at a site that is not claimed claims it.
+ * @throws SITE_CREDENTIAL_MISSING
+ * @throws SITE_TAKEN another deployment has claimed it, or another program's release is there
+ */
 export async function atSite(deps: Deps, step: Step): Promise<SiteStep> {
-  const { store, publicUrl } = await deps.siteOf(step.at.site, step.distribution.archive.name);
-  const { mount } = step.distribution.archive;
-  return { ...step, store, publicUrl, placeOf: (path) => sitePath(mount, path) };
+  const { key, distribution } = step;
+  const { store, publicUrl, anchorEtag } = await deps.siteOf(
+    step.at.site,
+    distribution.archive.name,
+  );
+  const { mount } = distribution.archive;
+  const placeOf = (path: RepoPath): RepoPath => sitePath(mount, path);
+  if (anchorEtag === null) {
+    const { signal } = step.context;
+    const [inRelease, release] = releaseSetPaths(suiteFolder(distribution.suite)).map(placeOf);
+    const claimant = { database: deps.database, store, siteId: key.siteId, signal };
+    await claimSite(claimant, [inRelease!, release!]);
+  }
+  return { ...step, store, publicUrl, placeOf };
 }

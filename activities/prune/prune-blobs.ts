@@ -21,6 +21,8 @@ import {
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { readBack } from '../read-back.ts';
+import { confirmSite } from './confirm-site.ts';
+import { removeReleases } from './remove-releases.ts';
 
 /** One site: ids only (I4). */
 export interface PruneInput extends Ticketed {
@@ -35,13 +37,15 @@ export interface PruneAnswer {
 }
 
 /**
- * Deletes for one slice what is marked at the site. Each deletion is conditional on the ETag of a
- * version, which is booked before.
+ * Deletes for one slice what is marked at the site: before each batch the site has to be as the
+ * database believes, and R goes before the blobs that only R named. Each deletion is conditional on
+ * the ETag of a version, which is booked before.
  *
  * Given twice, or killed anywhere: rows stay marked until they are booked as gone; the next attempt
  * takes them, and finds that the blobs are gone. Where a newer ticket came before, nothing is done,
  * and the row says so.
  * @throws SITE_* the site itself; what was deleted before is booked
+ * @throws ANCHOR_UNREADABLE
  */
 export const createPruneBlobs =
   (deps: Deps) =>
@@ -55,11 +59,15 @@ export const createPruneBlobs =
     const counts = { deleted: 0 };
     const work = async (): Promise<{ more: boolean }> => {
       const { store } = await deps.siteOf(site);
+      const at = { database, store, siteId: begun.siteId, signal: context.signal };
+      const confirm = () => confirmSite(at);
+      await removeReleases(at, confirm);
       const pruner = new Pruner(deps, begun, store, context);
       const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
       for (;;) {
         const batch = await claimMarked(database, begun, LIMITS.batchFiles);
         if (batch.length === 0) return { more: false };
+        await confirm();
         counts.deleted += await pruner.deleteAll(batch);
         if (Date.now() >= end) return { more: true };
       }

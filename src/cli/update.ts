@@ -2,7 +2,6 @@
  * `debgeo update DIST [--wait] [--accept-older REASON]`: looks at the archive now and says what the
  * look found. With --wait it ends when every site serves that, or failed, is cancelled or paused.
  */
-import { hostname, userInfo } from 'node:os';
 
 import type { Database } from '../database/orm.ts';
 import { acceptOlder } from '../database/replications/older-acceptances.ts';
@@ -11,6 +10,7 @@ import { readStatus, type SiteStatus } from '../database/views/status.ts';
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
 import { look } from '../temporal/updates.ts';
 import { withDatabase, withTemporal, type Options } from './connect.ts';
+import { operatorName } from './operator-name.ts';
 import { exitCodeOf } from './outcome.ts';
 import { watch } from './progress.ts';
 import { requireNames } from './require-names.ts';
@@ -58,17 +58,8 @@ function reasonOf({ acceptOlder: text }: UpdateOptions): string | undefined {
 }
 
 async function allowOlder(database: Database, name: string, reason: string): Promise<void> {
-  await acceptOlder(database, name, { reason, by: `${userNameOf()}@${hostname()}` });
+  await acceptOlder(database, name, { reason, by: operatorName() });
   notice(`${name}: the next look may accept an older release, once; recorded`);
-}
-
-/** In a container the user may have a number and no name. */
-function userNameOf(): string {
-  try {
-    return userInfo().username;
-  } catch {
-    return `uid ${process.getuid?.()}`;
-  }
 }
 
 /** The report of a failed look, with what the sites still serve. */

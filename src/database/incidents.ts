@@ -126,7 +126,10 @@ async function resolve(tx: Tx, which: RawBuilder<boolean>, resolution: string): 
   );
 }
 
-/** Adds to the record of what happened. */
+/**
+ * Adds to the record of what happened.
+ * @param beside what the same statement writes, for `with`
+ */
 export async function recordEvent(
   tx: Tx,
   event: {
@@ -136,11 +139,13 @@ export async function recordEvent(
     readonly what: string;
     readonly facts?: Readonly<Record<string, unknown>>;
   },
+  beside?: RawBuilder<unknown>,
 ): Promise<void> {
   const { distributionId, siteId, generation, what, facts } = event;
   await run(
     tx,
     sql`
+      ${beside === undefined ? sql`` : sql`with ${beside}`}
       insert into distribution_events (distribution_id, site_id, generation, what, facts)
       values (
         ${distributionId}, ${siteId ?? null}, ${generation ?? null}, ${what},

@@ -266,6 +266,34 @@ export const RULES = {
     'empty the cache between the site and public_url, if there is one; debgeo tries again by ' +
       'itself',
   ),
+  SITE_TAKEN: parked(
+    'another deployment of debgeo has claimed the site, or the site serves a release that this ' +
+      'database did not write and has no `.debgeo/site.json`',
+    'choose a container or a prefix of its own for the site, under another name in the ' +
+      'configuration, and `debgeo apply`; where this database shall have the place, run ' +
+      '`debgeo release SITE` at the other deployment, delete the InRelease and Release that the ' +
+      'message names, then `debgeo retry DIST`',
+  ),
+  SITE_AHEAD: parked(
+    'the site has a release that this database does not know: the database was restored from an ' +
+      'older backup',
+    'find out whether there is a newer backup of PostgreSQL: restore it, then ' +
+      '`debgeo retry DIST`; without one, choose a new place for the site, under another name in ' +
+      'the configuration, and `debgeo apply`: the old one serves what it serves, and nothing is ' +
+      'deleted there',
+  ),
+  SITE_BEHIND: transient(
+    'what debgeo keeps below `.debgeo/` of the site is gone or older than it was, or a verified ' +
+      'file is gone: the container was emptied, or an older copy of it was restored',
+    'nothing: debgeo reads every file of the site back, copies what lacks, and publishes again; ' +
+      '`debgeo status` shows how far it is',
+  ),
+  ANCHOR_UNREADABLE: parked(
+    'an object below `.debgeo/` of a site is not what debgeo writes there: it was damaged, comes ' +
+      'from another program, or from a newer version of debgeo',
+    'start the version of debgeo that knows the format which was found; or else find out what ' +
+      'writes to the site, delete the object that the message names, then `debgeo retry DIST`',
+  ),
   BLOB_CORRUPT: {
     then: 'at-once',
     exit: 1,

@@ -187,6 +187,16 @@ export const LIMITS = {
    * what it had begun to write there.
    */
   tombstoneMs: 24 * 60 * 60_000,
+  /**
+   * One object below `.debgeo/`: R has a Release set as base64, of which sid's are 0.6 MB. What is
+   * longer was not written by debgeo, and is not read.
+   */
+  anchorBytes: 16 * MiB,
+  /**
+   * One segment of its name: two of them and a prefix stay far below the 1,024 characters of Azure.
+   * What is longer is named by its digest.
+   */
+  anchorSegment: 150,
   /** Index bytes kept in the database are stored in pieces of this size. */
   chunkBytes: 1 * MiB,
 

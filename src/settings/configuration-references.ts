@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
+import { foldersOf, isReserved, placeOf } from '../domain/place.ts';
 import type { Fault } from './configuration-faults.ts';
 import {
   isRepoPath,
@@ -31,6 +32,8 @@ export type SiteConfiguration = Omit<SiteEntry, 'public_url'> & { readonly publi
 export type DistributionConfiguration = Omit<DistributionEntry, 'primary'> & {
   readonly primary: string;
 };
+
+const RESERVED = '.debgeo is reserved';
 
 type Tell = (path: readonly PropertyKey[], message: string) => void;
 
@@ -79,13 +82,9 @@ function judgeMounts(archives: Readonly<Record<string, ArchiveConfiguration>>, t
           `lies in the mount of ${other}: two archives never share a folder`,
         );
     }
-    if (`${mount}/`.startsWith('.debgeo/')) tell(['archives', key, 'mount'], '.debgeo is reserved');
+    if (isReserved(mount)) tell(['archives', key, 'mount'], RESERVED);
   }
 }
-
-/** `a/b/c` lies in `a`, `a/b` and itself. */
-const foldersOf = (mount: string): string[] =>
-  mount.split('/').map((_, index, segments) => segments.slice(0, index + 1).join('/'));
 
 export function completeSites(
   { entries }: Section<SiteEntry>,
@@ -93,21 +92,28 @@ export function completeSites(
 ): Record<string, SiteConfiguration> {
   const tell = tellInto(faults);
   const sites: Record<string, SiteConfiguration> = {};
-  const places = new Map<string, string>();
   for (const [key, { public_url, ...rest }] of entries) {
-    const place = [
-      rest.account_url,
-      rest.container,
-      ...(rest.prefix === '' ? [] : [rest.prefix]),
-    ].join('/');
-    const other = places.get(place);
-    if (other !== undefined) tell(['sites', key], `is the same place as ${other}`);
-    places.set(place, key);
+    if (isReserved(rest.prefix)) tell(['sites', key, 'prefix'], RESERVED);
     if ('identity' in rest.credential && !rest.account_url.startsWith('https:'))
       tell(['sites', key, 'credential'], 'an identity is used over https only');
-    sites[key] = { ...rest, public_url: public_url ?? place };
+    const { account_url, container, prefix } = rest;
+    const folder = [account_url, container, prefix].filter((part) => part !== '').join('/');
+    sites[key] = { ...rest, public_url: public_url ?? folder };
   }
+  judgePlaces(sites, tell);
   return sites;
+}
+
+function judgePlaces(sites: Readonly<Record<string, SiteConfiguration>>, tell: Tell): void {
+  const places = new Map(Object.entries(sites).map(([key, site]) => [key, placeOf(site)]));
+  const byPlace = Map.groupBy(places.keys(), (key) => places.get(key)!);
+  for (const [key, place] of places)
+    for (const folder of foldersOf(place)) {
+      const other = byPlace.get(folder)?.find((one) => one !== key);
+      if (other === undefined) continue;
+      const relation = folder === place ? 'is the same place as' : 'lies in the place of';
+      tell(['sites', key], `${relation} ${other} (${folder}): two sites never share a folder`);
+    }
 }
 
 export function completeDistributions(

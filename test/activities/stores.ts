@@ -1,5 +1,6 @@
 /** Stores around a real one, for what a test wants to see or to go wrong. */
 import type { Database } from '../../src/database/orm.ts';
+import { parseRepoPath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
 
 type Call = 'put' | 'checksum' | 'open' | 'remove';
@@ -118,5 +119,18 @@ export function meddling(
     ),
     open: async (path, ...args) => (await first('open', path), store.open(path, ...args)),
     remove: async (path, ...args) => (await first('remove', path), store.remove(path, ...args)),
+  };
+}
+
+/** Keeps S where no other deployment looks for it. */
+export function misplacingSite(store: SiteStore): SiteStore {
+  const placeOf = (path: RepoPath): RepoPath =>
+    path === '.debgeo/site.json' ? parseRepoPath('.debgeo/mine.json') : path;
+  return {
+    site: store.site,
+    put: (path, ...args) => store.put(placeOf(path), ...args),
+    checksum: (path, ...args) => store.checksum(placeOf(path), ...args),
+    open: (path, ...args) => store.open(placeOf(path), ...args),
+    remove: (path, ...args) => store.remove(placeOf(path), ...args),
   };
 }

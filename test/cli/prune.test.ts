@@ -84,7 +84,9 @@ test('prune', async (t) => {
     const result = await debgeo(world, 'prune --site fra');
 
     assert.equal(result.exitCode, 0, result.stderr);
-    assert.equal((await world.site('fra').contents()).size, before.size - wouldGo);
+    const contents = await world.site('fra').contents();
+    assert.equal(blobsOf(contents).length, blobsOf(before).length - wouldGo);
+    assert.equal(contents.size, before.size - wouldGo - 1, 'and the record of the release');
     assert.match(
       (await debgeo(world, 'status')).stdout,
       new RegExp(`^ +fra +pruned .*: ${wouldGo} blobs`, 'm'),
@@ -103,3 +105,7 @@ test('prune', async (t) => {
     await assert.rejects(asked, refusesWith('NO_WORKER'));
   });
 });
+
+/** Beside the objects of debgeo itself. */
+const blobsOf = (contents: ReadonlyMap<string, string>): string[] =>
+  [...contents.keys()].filter((name) => !name.startsWith('.debgeo/'));

@@ -12,6 +12,7 @@ import { connectDatabase, type Database } from '../../src/database/orm.ts';
 import {
   finishPublication,
   openPublication,
+  type Publication,
 } from '../../src/database/publications/publications.ts';
 import { claimBlobs, finishBlobs, type WantedBlob } from '../../src/database/registry/claims.ts';
 import { planBlobs } from '../../src/database/registry/plan-blobs.ts';
@@ -131,6 +132,24 @@ export async function settle(
   return lane;
 }
 
+/** R of a generation, for tests that write to no site. */
+const releaseOf = ({ generation }: LaneKey): Sha256 => sha256Of(Buffer.from(`R ${generation}`));
+
+export const beginToPublish = (db: Database, lane: LaneKey): Promise<Publication> =>
+  openPublication(db, lane, releaseOf(lane));
+
+export const endToPublish = (db: Database, publication: Publication): Promise<void> =>
+  finishPublication(
+    db,
+    publication,
+    { release: releaseOf(publication.lane), releaseEtag: '"R"', etag: '"H"' },
+    0,
+  );
+
+/** Books a publication as done. */
+export const publish = async (db: Database, lane: LaneKey): Promise<void> =>
+  endToPublish(db, await beginToPublish(db, lane));
+
 /** Books a generation as copied and published: the site serves it from now on. */
 export async function serve(
   db: Database,
@@ -139,7 +158,7 @@ export async function serve(
   site = 'fra',
 ): Promise<LaneKey> {
   const lane = await settle(db, name, generation, site);
-  await finishPublication(db, await openPublication(db, lane), 0);
+  await publish(db, lane);
   await finishReplication(db, { distribution: name, site }, lane);
   return lane;
 }

@@ -45,7 +45,13 @@ const askedSince = (world: World, before: ReadonlyMap<string, number>): string[]
     .sort();
 
 const kindOf = (path: string): string =>
-  path.includes('/pool/') ? 'pool' : path.includes('/by-hash/') ? 'by-hash' : 'published names';
+  path.includes('/.debgeo/')
+    ? '.debgeo'
+    : path.includes('/pool/')
+      ? 'pool'
+      : path.includes('/by-hash/')
+        ? 'by-hash'
+        : 'published names';
 
 /** By method and place: `PUT pool 3`. */
 async function askedOfSite(world: World): Promise<string[]> {
@@ -88,6 +94,8 @@ async function sameForAll(t: TestContext, planted?: Planted): Promise<void> {
     costs[0]!['requests at the site'].includes(`PUT pool ${CHANGED}`),
     JSON.stringify(costs[0]),
   );
+  const anchors = costs[0]!['requests at the site'].filter((kind) => kind.includes('.debgeo'));
+  assert.deepEqual(anchors, ['PUT .debgeo 2']);
   for (const cost of costs) assert.deepEqual(cost, costs[0]);
 }
 

@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 
-import type { SiteStore } from '../../src/site/site-store.ts';
+import type { Deps } from '../../activities/deps.ts';
 import { aPackage, aWorld, type World } from '../support/world.ts';
 
 test('a removed credential parks the site with its own error; retry goes on later', async (t) => {
@@ -30,13 +30,7 @@ test('a removed credential parks the site with its own error; retry goes on late
 });
 
 test('a worker that keeps the credential it once had is seen', async (t) => {
-  type Site = {
-    readonly id: number;
-    readonly name: string;
-    readonly publicUrl: string;
-    readonly store: SiteStore;
-  };
-  let kept: Promise<Site> | undefined;
+  let kept: ReturnType<Deps['siteOf']> | undefined;
   const world = await aWorld(t, {
     sites: ['fra'],
     deps: (real) => ({ ...real, siteOf: (name) => (kept ??= real.siteOf(name)) }),

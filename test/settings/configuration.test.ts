@@ -199,6 +199,16 @@ for (const [what, change, where] of [
     'sites.sin',
   ],
   [
+    'a prefix in the reserved folder',
+    [/prefix: some\/place/, 'prefix: some/.DebGeo'],
+    'sites.sin.prefix',
+  ],
+  [
+    'the reserved folder in capitals, deeper',
+    [/keyring: key.asc/, 'keyring: key.asc, mount: x/.DEBGEO'],
+    'archives.debian.mount',
+  ],
+  [
     'an unknown key',
     [/suite: bookworm,/, 'suite: bookworm, colour: red,'],
     'distributions.bookworm.colour',
@@ -226,6 +236,44 @@ for (const [what, change, where] of [
     );
     assert.ok(!faults.join('\n').includes('hush'), 'a fault shows no secret');
   });
+
+/** What a second site says, each the place of `fra` of GOOD, above it or below it. */
+const SAME_PLACES: Readonly<Record<string, string>> = {
+  'the host in capitals': "account_url: 'https://A.BLOB.example.org', container: apt",
+  'http instead of https': "account_url: 'http://a.blob.example.org', container: apt",
+  'the default port': "account_url: 'https://a.blob.example.org:443', container: apt",
+  'a prefix beside a mount of its name':
+    "account_url: 'https://a.blob.example.org', container: apt, prefix: mirrors",
+  'the default port of http': "account_url: 'http://a.blob.example.org:80', container: apt",
+  'a dot behind the host': "account_url: 'https://a.blob.example.org.', container: apt",
+  'a slash at the end': "account_url: 'https://a.blob.example.org/', container: apt",
+  'a folder deep in it, in another spelling':
+    "account_url: 'http://A.blob.example.org:80/', container: apt, prefix: a/b/c",
+};
+
+for (const [what, second] of Object.entries(SAME_PLACES))
+  test(`two sites at one place are refused: ${what}`, () => {
+    const text = GOOD.replace(
+      'keyring: key.asc',
+      'keyring: key.asc, mount: mirrors/debian',
+    ).replace('distributions:', `  ams: { ${second}, credential: { env: AMS } }\ndistributions:`);
+
+    const faults = faultsOf(text).join('\n');
+
+    assert.match(faults, / sites\.ams: (?:is the same place as|lies in the place of) fra /);
+  });
+
+test('two folders of one container are two places', () => {
+  const sin = "account_url: 'https://a.blob.example.org', container: apt, prefix: some/place";
+  const text = GOOD.replace(
+    'container: apt, credential',
+    'container: apt, prefix: some, credential',
+  )
+    .replace('prefix: some,', 'prefix: some/places,')
+    .replace("account_url: 'https://b.blob.example.org', container: apt, prefix: some/place", sin);
+
+  assert.deepEqual(Object.keys(parse(text).sites), ['fra', 'sin']);
+});
 
 test('broken YAML is told with its place', () =>
   assert.match(faultsOf('archives:\n  debian: { url: [\n')[0]!, /^\d+:\d+ /));

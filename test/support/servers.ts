@@ -93,6 +93,21 @@ export async function migratedDatabase(): Promise<string> {
   });
 }
 
+/**
+ * A backup: the URL of a new database with all that the one at `url` holds. Ends the connections to
+ * it, which pools open anew.
+ */
+export async function copyOfDatabase(url: string): Promise<string> {
+  const name = new URL(url).pathname.slice(1);
+  return onServer(async (server) => {
+    await run(
+      server.read,
+      sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name}`,
+    );
+    return createDatabase(server, name);
+  });
+}
+
 const TEMPLATE = 'migrated';
 
 async function createTemplate(server: Database): Promise<void> {

@@ -11,7 +11,7 @@ import { type ActivityName } from './stand-ins.ts';
 
 let h: Harness;
 before(async () => {
-  h = await startHarness(['fra', 'sin', 'ams', 'gru', 'nrt']);
+  h = await startHarness(['fra', 'sin', 'ams', 'gru', 'nrt', 'syd']);
 });
 after(() => h.stop());
 

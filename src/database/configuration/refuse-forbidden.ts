@@ -2,6 +2,7 @@
 import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
+import { isNested, placeOf } from '../../domain/place.ts';
 import type { Tx } from '../orm.ts';
 import { all } from '../sql.ts';
 import type { AppliedConfiguration } from './applied-configuration.ts';
@@ -42,25 +43,26 @@ export async function refuseForbidden(
       'place of site',
       [...known.sites.values()].map((site) => ({
         name: site.name,
-        place: join('/', site.accountUrl, site.container, site.prefix),
+        place: placeOf({
+          account_url: site.accountUrl,
+          container: site.container,
+          prefix: site.prefix,
+        }),
         isUsed: usedSites.has(site.id),
       })),
-      Object.entries(sites).map(([name, { account_url, container, prefix }]) => [
-        name,
-        join('/', account_url, container, prefix),
-      ]),
-      isEqual,
+      Object.entries(sites).map(([name, site]) => [name, placeOf(site)]),
+      isNested,
     ),
     ...faultsOf(
       'archive and suite of distribution',
       [...known.distributions.values()].map((distribution) => ({
         name: distribution.name,
-        place: join(' ', distribution.archive.getEntity().name, distribution.suite),
+        place: `${distribution.archive.getEntity().name} ${distribution.suite}`,
         isUsed: distribution.latestGeneration > 0,
       })),
       Object.entries(distributions).map(([name, { archive, suite }]) => [
         name,
-        join(' ', archive, suite),
+        `${archive} ${suite}`,
       ]),
       isEqual,
     ),
@@ -113,8 +115,4 @@ function faultsOf(
   });
 }
 
-const join = (separator: string, ...parts: readonly string[]): string =>
-  parts.filter((part) => part !== '').join(separator);
 const isEqual = (one: string, other: string): boolean => one === other;
-const isNested = (one: string, other: string): boolean =>
-  `${one}/`.startsWith(`${other}/`) || `${other}/`.startsWith(`${one}/`);

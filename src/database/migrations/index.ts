@@ -5,6 +5,7 @@ import { Migration20261123Prunes } from './2026-11-23-prunes.ts';
 import { Migration20261123RegistryUpdates } from './2026-11-23-registry-updates.ts';
 import { Migration20261123StaleAfter } from './2026-11-23-stale-after.ts';
 import { Migration20261130Claims } from './2026-11-30-claims.ts';
+import { Migration20261130Deployments } from './2026-11-30-deployments.ts';
 import { Migration20261130Scrubs } from './2026-11-30-scrubs.ts';
 import { Migration20261130SeenRev } from './2026-11-30-seen-rev.ts';
 import { Migration20261130Tombstones } from './2026-11-30-tombstones.ts';
@@ -20,5 +21,6 @@ export const MIGRATIONS = [
   { name: '2026-11-30-claims', class: Migration20261130Claims },
   { name: '2026-11-30-seen-rev', class: Migration20261130SeenRev },
   { name: '2026-11-30-tombstones', class: Migration20261130Tombstones },
+  { name: '2026-11-30-deployments', class: Migration20261130Deployments },
   { name: '2026-11-30-scrubs', class: Migration20261130Scrubs },
 ];

@@ -7,6 +7,8 @@ import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
+import type { Sha256 } from '../../domain/sha256.ts';
+import { bookingHead, bookingRelease, type WrittenHead } from '../anchors/heads.ts';
 import { holdLane } from '../claims.ts';
 import { DistributionReplication } from '../entities/distribution-replication.ts';
 import { Publication as PublicationRow } from '../entities/publication.ts';
@@ -16,7 +18,7 @@ import { lockArchiveShared } from '../locks.ts';
 import type { Database, Tx } from '../orm.ts';
 import { assertSettled, barrier } from '../registry/barrier.ts';
 import type { LaneKey } from '../replication-row.ts';
-import { INT_MAX, now, one } from '../sql.ts';
+import { INT_MAX, now, one, run } from '../sql.ts';
 import { readNames, type RecordedName } from './names.ts';
 
 export interface Publication {
@@ -33,11 +35,16 @@ export interface Publication {
  * Begins a publication or takes over the open one. The barrier runs in the same transaction, under
  * the lock on the lane's row, so that no other is begun in between, and under the lock against
  * prune; the intent keeps the ETags of all names that it may replace.
+ * @param release R, which is written next; null: H names this generation already
  * @throws FENCED
  * @throws NOT_VERIFIED, SNAPSHOT_EMPTY the barrier
  * @throws GENERATION_BACKWARDS the site serves a newer generation
  */
-export function openPublication(db: Database, lane: LaneKey): Promise<Publication> {
+export function openPublication(
+  db: Database,
+  lane: LaneKey,
+  release: Sha256 | null,
+): Promise<Publication> {
   return db.transaction(async (tx) => {
     await lockArchiveShared(tx, lane.distributionId);
     const { served } = await holdLane(tx, lane);
@@ -55,9 +62,10 @@ export function openPublication(db: Database, lane: LaneKey): Promise<Publicatio
 
     const names = await readNames(tx, lane);
     const resumed = await resume(tx, lane);
-    if (resumed !== null) return { id: resumed, lane, resumed: true, names };
-    if (served === lane.generation) return { id: null, lane, resumed: false, names };
-    return { id: await begin(tx, lane, names), lane, resumed: false, names };
+    if (resumed === null && served < lane.generation)
+      return { id: await begin(tx, lane, names, release), lane, resumed: false, names };
+    if (release !== null) await run(tx, bookingRelease(lane, release));
+    return { id: resumed, lane, resumed: resumed !== null, names };
   });
 }
 
@@ -86,18 +94,31 @@ async function resume(tx: Tx, lane: LaneKey): Promise<number | null> {
   return open.id;
 }
 
-function begin({ em }: Tx, lane: LaneKey, names: Publication['names']): Promise<number> {
-  return em.insert(PublicationRow, {
-    distribution: lane.distributionId,
-    site: lane.siteId,
-    generation: lane.generation,
-    fence: lane.ticket,
-    replaces: Object.fromEntries([...names].map(([path, name]) => [path, name.etag])),
-  });
+/** In SQL: one statement books the intent and R. */
+async function begin(
+  tx: Tx,
+  lane: LaneKey,
+  names: Publication['names'],
+  release: Sha256 | null,
+): Promise<number> {
+  if (release === null) throw fenced(`generation ${lane.generation} is not served any more`);
+  const replaces = Object.fromEntries([...names].map(([path, name]) => [path, name.etag]));
+  const begun = await one(
+    tx,
+    sql<{ id: number }>`
+      with release as (${bookingRelease(lane, release)})
+      insert into publications (distribution_id, site_id, generation, fence, replaces)
+      values (
+        ${lane.distributionId}, ${lane.siteId}, ${lane.generation}, ${lane.ticket},
+        ${JSON.stringify(replaces)}::jsonb)
+      returning id`,
+  );
+  return begun!.id;
 }
 
 /**
  * The generation is served from now on, and the grace of the one before begins. Idempotent.
+ * @param head R and H, as they were written
  * @param windowMs from the first published name that this attempt changed to InRelease; a
  *   publication that another attempt began counts from there
  * @throws FENCED
@@ -105,6 +126,7 @@ function begin({ em }: Tx, lane: LaneKey, names: Publication['names']): Promise<
 export function finishPublication(
   db: Database,
   publication: Publication,
+  head: WrittenHead,
   windowMs: number,
 ): Promise<void> {
   const { id, lane, resumed } = publication;
@@ -124,8 +146,9 @@ export function finishPublication(
         { distribution, site, servedGeneration: { $lt: generation } },
         { servedGeneration: generation, windowMs: window },
       );
-      await recordEvent(tx, { ...lane, what: 'published', facts: { windowMs: window } });
-    }
+      const event = { ...lane, what: 'published', facts: { windowMs: window } };
+      await recordEvent(tx, event, bookingHead(lane, head));
+    } else await run(tx, sql`with ${bookingHead(lane, head)} select`);
   });
 }
 

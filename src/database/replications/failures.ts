@@ -3,6 +3,7 @@ import type { EntityData } from '@mikro-orm/postgresql';
 
 import { printableReport, ruleOf, type ErrorReport } from '../../domain/errors.ts';
 import type { Replication } from '../../domain/replication.ts';
+import { distrustSite } from '../anchors/distrust.ts';
 import { dropClaims, laterFence } from '../claims.ts';
 import type { DistributionReplication } from '../entities/distribution-replication.ts';
 import { recordEvent, recordIncident } from '../incidents.ts';
@@ -19,7 +20,7 @@ import { counted, from, isPublishing, to, writeLane } from './write-lane.ts';
  * The lane waits until `retry_at`, longer with every failure in a row; parked (null) where a person
  * has to act. Its generation is unpinned unless a publication is open. SUPERSEDED with a newer
  * generation at hand: on to that one at once, not counted as a failure. A cancelled lane stays
- * cancelled.
+ * cancelled. SITE_BEHIND has every lane of the site read everything back.
  * @param ticket the newest that the workflow holds, null: none. The fence moves beyond it, so that
  *   what still runs changes nothing. Where the fence is beyond it already, another step began, or
  *   this failure is on record: nothing changes
@@ -44,6 +45,7 @@ export function recordFailure(
     if (report.code === 'SUPERSEDED' && !publishing && lane.desired > (lane.pinned ?? 0))
       await supersede(tx, lane, released);
     else await fail(tx, lane, report, released);
+    if (report.code === 'SITE_BEHIND') await distrustSite(tx, lane.siteId);
     await rollUp(tx, lane.distributionId);
     return readReplication(tx, lane);
   });

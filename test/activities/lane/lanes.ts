@@ -9,6 +9,7 @@ import { join } from 'node:path';
 
 import type { ContainerClient } from '@azure/storage-blob';
 import { asyncLocalStorage, Context } from '@temporalio/activity';
+import { sql } from 'kysely';
 import { pino } from 'pino';
 
 import type { Deps } from '../../../activities/deps.ts';
@@ -19,7 +20,9 @@ import {
   applyConfiguration,
   type AppliedConfiguration,
 } from '../../../src/database/configuration/apply-configuration.ts';
+import { readSite } from '../../../src/database/configuration/sites.ts';
 import { connectDatabase, type Database } from '../../../src/database/orm.ts';
+import { run } from '../../../src/database/sql.ts';
 import {
   startArchiveServer,
   type ArchiveServer,
@@ -36,7 +39,7 @@ import { createAzureSiteStore } from '../../../src/site/azure-site-store.ts';
 import type { SiteStore } from '../../../src/site/site-store.ts';
 import { startAzuriteSite } from '../../site/azurite-site.ts';
 import { aConfiguration } from '../../support/configuration.ts';
-import { migratedDatabase } from '../../support/servers.ts';
+import { copyOfDatabase, migratedDatabase } from '../../support/servers.ts';
 
 export const aPackage = (name: string, version: string): Package =>
   makeBinaryPackage({ name, version, architecture: 'amd64', payload: randomBytes(500) });
@@ -74,10 +77,14 @@ export interface LanesOptions {
   readonly sites?: readonly string[];
   readonly suites?: readonly string[];
   readonly archive?: Partial<SignedArchiveOptions>;
+  /** Of another installation: both write to it, each with a database and an archive of its own. */
+  readonly container?: ContainerClient;
 }
 
 export class Lanes {
   readonly database: Database;
+  readonly databaseUrl: string;
+  readonly keyring: Uint8Array;
   readonly archives: ReadonlyMap<string, SignedArchive>;
   readonly server: ArchiveServer;
   readonly sites: ReadonlyMap<string, Site>;
@@ -85,8 +92,15 @@ export class Lanes {
   /** By generation, of the first suite. */
   readonly released: (ReleaseContent | null)[] = [null];
 
-  constructor(parts: Pick<Lanes, 'database' | 'archives' | 'server' | 'sites' | 'folder'>) {
+  constructor(
+    parts: Pick<
+      Lanes,
+      'database' | 'databaseUrl' | 'keyring' | 'archives' | 'server' | 'sites' | 'folder'
+    >,
+  ) {
     this.database = parts.database;
+    this.databaseUrl = parts.databaseUrl;
+    this.keyring = parts.keyring;
     this.archives = parts.archives;
     this.server = parts.server;
     this.sites = parts.sites;
@@ -123,9 +137,19 @@ export class Lanes {
         id: 0,
         name,
         publicUrl: replaced.publicUrl ?? this.site(name).publicUrl,
+        anchorEtag: (await readSite(database.read, name)).anchorEtag ?? null,
         store: replaced.stores?.get(name) ?? this.site(name).store,
       }),
     };
+  }
+
+  /** The database as it is now, beside archive and sites as they will be. */
+  async backUp(t: Owner): Promise<Lanes> {
+    const databaseUrl = await copyOfDatabase(this.databaseUrl);
+    const database = await connectDatabase(databaseUrl);
+    t.after(() => database.close());
+    const { keyring, archives, server, sites, folder } = this;
+    return new Lanes({ database, databaseUrl, keyring, archives, server, sites, folder });
   }
 
   activities(replaced?: Parameters<Lanes['deps']>[0]): Activities {
@@ -195,15 +219,18 @@ export async function startLanes(t: Owner, options: LanesOptions = {}): Promise<
   );
   const server = await startArchiveServer(folder);
   t.after(() => server.close());
-  const database = await connectDatabase(await migratedDatabase());
+  const databaseUrl = await migratedDatabase();
+  const database = await connectDatabase(databaseUrl);
   t.after(() => database.close());
+  // databases of tests are copies of one
+  await run(database.read, sql`update deployment set id = gen_random_uuid()`);
 
   const azurite = await startAzuriteSite();
   t.after(() => azurite.stop());
   const sites = new Map<string, Site>();
   const places: Record<string, Partial<AppliedConfiguration['sites'][string]>> = {};
   for (const name of names) {
-    const container = await azurite.container('blob');
+    const container = options.container ?? (await azurite.container('blob'));
     const place = {
       name,
       accountUrl: azurite.accountUrl,
@@ -230,5 +257,13 @@ export async function startLanes(t: Owner, options: LanesOptions = {}): Promise<
     }),
     false,
   );
-  return new Lanes({ database, archives, server, sites, folder });
+  return new Lanes({
+    database,
+    databaseUrl,
+    keyring: key.publicBinary,
+    archives,
+    server,
+    sites,
+    folder,
+  });
 }

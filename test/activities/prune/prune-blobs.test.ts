@@ -3,6 +3,7 @@
  * programs that write there.
  */
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import test, { type TestContext } from 'node:test';
 import { setImmediate as yieldOnce, setTimeout as sleep } from 'node:timers/promises';
 
@@ -13,7 +14,11 @@ import { pino } from 'pino';
 import type { BlobSource } from '../../../activities/blob-source.ts';
 import { copyBlob } from '../../../activities/copy-blob.ts';
 import type { Deps } from '../../../activities/deps.ts';
+import type { SiteStep } from '../../../activities/lane/step.ts';
+import { writeHead } from '../../../activities/lane/write-head.ts';
 import { createPruneBlobs } from '../../../activities/prune/prune-blobs.ts';
+import { claimSite } from '../../../activities/site-claim.ts';
+import { readHead } from '../../../src/database/anchors/heads.ts';
 import { readSite } from '../../../src/database/configuration/sites.ts';
 import type { Database } from '../../../src/database/orm.ts';
 import { keptGenerations } from '../../../src/database/prune/kept-generations.ts';
@@ -26,11 +31,13 @@ import {
 } from '../../../src/database/publications/publications.ts';
 import { claimBlobs, finishBlobs } from '../../../src/database/registry/claims.ts';
 import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
+import type { LaneKey } from '../../../src/database/replication-row.ts';
 import { finishReplication } from '../../../src/database/replications/attempts.ts';
 import { DebgeoError } from '../../../src/domain/errors.ts';
 import { sitePath, type RepoPath } from '../../../src/domain/repo-path.ts';
 import type { Sha256 } from '../../../src/domain/sha256.ts';
-import type { SiteStore } from '../../../src/site/site-store.ts';
+import { encodeRelease } from '../../../src/site-format/anchors.ts';
+import type { BlobContent, Expected, SiteStore } from '../../../src/site/site-store.ts';
 import { aDatabase, capture, digestOf, SIZE, start } from '../../database/lanes-fixture.ts';
 import { seeded } from '../../support/seeded.ts';
 import { aPackage, code, inActivity, startLanes } from '../lane/lanes.ts';
@@ -45,6 +52,8 @@ const never = new AbortController().signal;
 class SlowSite implements SiteStore {
   readonly site = 'fra';
   readonly blobs = new Map<string, { etag: string; sha256: Sha256 }>();
+  /** By digest: of objects below .debgeo/ alone. */
+  readonly #bytes = new Map<Sha256, Buffer>();
   readonly #random: () => number;
   #etags = 0;
 
@@ -57,8 +66,10 @@ class SlowSite implements SiteStore {
     else await yieldOnce();
   }
 
-  async put(path: RepoPath, content: { sha256: Sha256 }, expected: { etag: string } | 'nothing') {
+  async put(path: RepoPath, content: BlobContent, expected: Expected) {
     await this.#pass();
+    if (path.startsWith('.debgeo/'))
+      this.#bytes.set(content.sha256, Buffer.concat(await Array.fromAsync(content.bytes)));
     const found = this.blobs.get(path);
     const isExpected = expected === 'nothing' ? found === undefined : found?.etag === expected.etag;
     const etag = `"${(this.#etags += 1)}"`;
@@ -67,15 +78,22 @@ class SlowSite implements SiteStore {
     return isExpected ? { etag, lastModified: 0, siteClock: 0 } : ('conflict' as const);
   }
 
-  async checksum(path: RepoPath) {
+  async checksum(path: RepoPath, _signal: AbortSignal, etag?: string) {
     await this.#pass();
     const found = this.blobs.get(path);
     await this.#pass();
-    return found === undefined ? null : { ...found, size: SIZE, lastModified: 0 };
+    if (found === undefined) return null;
+    if (etag !== undefined && etag !== found.etag) return 'changed' as const;
+    return { ...found, size: SIZE, lastModified: 0 };
   }
 
-  async open(): Promise<null> {
-    throw new Error('a prune opened a blob');
+  async open(path: RepoPath) {
+    assert.ok(path.startsWith('.debgeo/'), 'a prune opened a blob');
+    await this.#pass();
+    const found = this.blobs.get(path);
+    if (found === undefined) return null;
+    const bytes = this.#bytes.get(found.sha256)!;
+    return { etag: found.etag, size: bytes.length, bytes: Readable.from([bytes]) };
   }
 
   async remove(path: RepoPath, etag: string) {
@@ -110,6 +128,7 @@ async function race(
   const random = seeded(seed);
   const site = new SlowSite(random);
   const { id } = await readSite(db.read, 'fra');
+  await claimSite({ database: db, store: site, siteId: id, signal: never }, []);
   const deps = {
     database: db,
     log: pino({ level: 'silent' }),
@@ -194,7 +213,7 @@ async function replicate(
       await finishBlobs(db, lane, done);
     }
     try {
-      await finishPublication(db, await openPublication(db, lane), 0);
+      await publish(db, site, lane, name);
       await finishReplication(db, { distribution: name, site: 'fra' }, lane);
       return;
     } catch (error) {
@@ -203,6 +222,23 @@ async function replicate(
     }
   }
   throw new Error('never verified');
+}
+
+/** R and H at the site, and no published names. */
+async function publish(db: Database, store: SlowSite, key: LaneKey, suite: string): Promise<void> {
+  const before = await readHead(db.read, key);
+  const release = encodeRelease({
+    mount: 'debian',
+    suite,
+    selection: { components: [], architectures: [] },
+    releaseSet: { inRelease: Buffer.from(`${key.generation}`), release: null, releaseGpg: null },
+    absent: [],
+    previous: before.head?.release ?? null,
+  });
+  const publication = await openPublication(db, key, release.sha256);
+  const distribution = { suite, archive: { mount: 'debian' } };
+  const step = { store, key, distribution, context: { signal: never } } as unknown as SiteStep;
+  await finishPublication(db, publication, await writeHead(db, step, before, release), 0);
 }
 
 test('two suites that name deleted blobs again, beside two prunes, lose none', async (t) => {
@@ -247,6 +283,7 @@ test('a deletion that arrives after a new publication finds another version', as
   );
   const site = new SlowSite(() => 1);
   const { id } = await readSite(db.read, 'fra');
+  await claimSite({ database: db, store: site, siteId: id, signal: never }, []);
   for (const path of ['pool/old.deb', 'pool/new.deb'])
     await replicate(db, site, 'stable', await capture(db, 'stable', { [path]: path }));
   await loadPrune(db, 'fra');
@@ -306,6 +343,9 @@ async function threeReleases(t: TestContext) {
   return { lanes, finish: () => inActivity(() => pruneCatalog({ site: 'fra' })) };
 }
 
+/** S and H are read first, and R is deleted: so the last of these deletes a blob. */
+const KILLED_CALLS = 5;
+
 test('a prune killed before or after any request is finished by the next run', async (t) => {
   const { lanes, finish } = await threeReleases(t);
   const rows = async () =>
@@ -317,10 +357,10 @@ test('a prune killed before or after any request is finished by the next run', a
   const marked = await rows();
   assert.ok(marked >= 4, `${marked} marked`);
 
-  for (let kills = 0; kills < 2 * marked; kills += 1) {
+  for (let kills = 0; kills < 4 * marked; kills += 1) {
     const victim = mortal(
       { store: lanes.site().store, database: lanes.database },
-      { at: 1 + (kills % 3), when: kills % 2 === 0 ? 'after' : 'before' },
+      { at: 1 + (kills % KILLED_CALLS), when: kills % 4 < 2 ? 'after' : 'before' },
     );
     const doomed = lanes.activities({
       stores: new Map([['fra', victim.store]]),

@@ -7,6 +7,7 @@ import { sql } from 'kysely';
 import { applyConfiguration } from '../../../src/database/configuration/apply-configuration.ts';
 import { connectDatabase, type Database, type Tx } from '../../../src/database/orm.ts';
 import { aConfiguration } from '../../support/configuration.ts';
+import { refusesWith } from '../../support/refuses-with.ts';
 import { migratedDatabase } from '../../support/servers.ts';
 
 const GIVEN = aConfiguration({ sites: ['fra', 'sin'], distributions: ['bookworm'] });
@@ -159,4 +160,49 @@ test('what apply does not configure of a distribution has the default of its col
     order by id`.execute(db.read.kysely);
 
   assert.deepEqual(rows[0], rows[1]);
+});
+
+test('a place that another site has is refused, however it is written', async (t) => {
+  const { db } = await applied(t);
+  const second = (site: object) =>
+    applyConfiguration(db, aConfiguration({ sites: { ams: site }, distributions: {} }), false);
+
+  for (const site of [
+    { account_url: 'https://127.0.0.1:1/fra' },
+    { account_url: 'http://127.1:1/fra/' },
+    { account_url: 'http://127.0.0.1:1/fra', prefix: 'mirrors' },
+    { account_url: 'http://127.0.0.1:1', container: 'fra', prefix: 'c/mirrors' },
+  ])
+    await assert.rejects(
+      second(site),
+      refusesWith('CONFIG_INVALID', { found: /place of site ams: \S+ belongs to fra / }),
+    );
+  await second({ account_url: 'http://127.0.0.1:1/ams' });
+});
+
+test('a place in use may be written another way, and become no other', async (t) => {
+  const { db } = await applied(t);
+  await sql`
+    with of_path as (
+      insert into paths (archive_id, path)
+      select id, 'pool/a.deb' from archives
+      returning id
+    ),
+    of_blob as (
+      insert into blobs (path_id, sha256, size)
+      select id, decode(repeat('ab', 32), 'hex'), 1 from of_path
+      returning id, path_id
+    )
+    insert into blob_registry (site_id, path_id, blob_id)
+    select s.id, of_blob.path_id, of_blob.id
+    from of_blob, replication_sites s
+    where s.name = 'fra'`.execute(db.read.kysely);
+  const moved = (site: object) =>
+    applyConfiguration(db, aConfiguration({ sites: { fra: site }, distributions: {} }), false);
+
+  await moved({ account_url: 'https://127.0.0.1:1/fra' });
+  await assert.rejects(
+    moved({ account_url: 'https://127.0.0.1:1/fra', prefix: 'deeper' }),
+    refusesWith('CONFIG_INVALID', { found: /in use and cannot become/ }),
+  );
 });

@@ -15,13 +15,12 @@ import {
   startDeleting,
 } from '../../../src/database/prune/prunes.ts';
 import { previewPrune } from '../../../src/database/prune/unneeded-blobs.ts';
-import { openPublication } from '../../../src/database/publications/publications.ts';
 import { barrier } from '../../../src/database/registry/barrier.ts';
 import { planBlobs } from '../../../src/database/registry/plan-blobs.ts';
 import { all, one, run } from '../../../src/database/sql.ts';
 import { LIMITS } from '../../../src/domain/limits.ts';
 import { refusesWith } from '../../support/refuses-with.ts';
-import { capture, claim, plan, serve, settle, start } from '../lanes-fixture.ts';
+import { beginToPublish, capture, claim, plan, serve, settle, start } from '../lanes-fixture.ts';
 import {
   deleting,
   FRA,
@@ -84,7 +83,7 @@ test('what another suite needs stays: served, in work, or only captured', async 
 test('while a publication is open, neither its generation nor the one before goes', async (t) => {
   const { db, fra } = await sparing(t);
   await served(db, 'stable', ['1', '2']);
-  await openPublication(
+  await beginToPublish(
     db,
     await settle(db, 'stable', await capture(db, 'stable', { 'pool/3.deb': '3' })),
   );

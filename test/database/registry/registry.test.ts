@@ -5,7 +5,6 @@ import test from 'node:test';
 import { sql } from 'kysely';
 
 import { connectDatabase, type Database } from '../../../src/database/orm.ts';
-import { openPublication } from '../../../src/database/publications/publications.ts';
 import { assertSettled, barrier, openBlobs } from '../../../src/database/registry/barrier.ts';
 import { blobsToChecksum, recordChecksums } from '../../../src/database/registry/checksums.ts';
 import { claimBlobs, failBlobs, finishBlobs } from '../../../src/database/registry/claims.ts';
@@ -16,6 +15,7 @@ import { readReplication } from '../../../src/database/replication-row.ts';
 import { all, one, run } from '../../../src/database/sql.ts';
 import { refusesWith } from '../../support/refuses-with.ts';
 import {
+  beginToPublish,
   aDatabase,
   capture,
   claim,
@@ -192,7 +192,7 @@ test('0 of 0 is never verified, and neither is part of a generation', async (t) 
   const lane = await plan(db, 'stable', generation);
   const [blob] = await claim(db, lane, 1);
   await finishBlobs(db, lane, [read(blob!)]);
-  await assert.rejects(openPublication(db, lane), refusesWith('NOT_VERIFIED'));
+  await assert.rejects(beginToPublish(db, lane), refusesWith('NOT_VERIFIED'));
 
   await run(db.read, sql`delete from snapshot_blobs`);
 
@@ -201,7 +201,7 @@ test('0 of 0 is never verified, and neither is part of a generation', async (t) 
     () => assertSettled({ members: 0, unsettled: 0, unplanned: 0 }, generation),
     refusesWith('SNAPSHOT_EMPTY'),
   );
-  await assert.rejects(openPublication(db, lane), refusesWith('SNAPSHOT_EMPTY'));
+  await assert.rejects(beginToPublish(db, lane), refusesWith('SNAPSHOT_EMPTY'));
   await assert.rejects(
     db.transaction((tx) => planBlobs(tx, lane)),
     refusesWith('SNAPSHOT_EMPTY'),

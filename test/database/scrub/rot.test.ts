@@ -6,10 +6,6 @@ import { sql } from 'kysely';
 
 import { readSite } from '../../../src/database/configuration/sites.ts';
 import type { Database } from '../../../src/database/orm.ts';
-import {
-  finishPublication,
-  openPublication,
-} from '../../../src/database/publications/publications.ts';
 import { finishReplication } from '../../../src/database/replications/attempts.ts';
 import { askScrub } from '../../../src/database/scrub/commands.ts';
 import { endPass } from '../../../src/database/scrub/end-pass.ts';
@@ -21,7 +17,17 @@ import { one, run } from '../../../src/database/sql.ts';
 import { DebgeoError } from '../../../src/domain/errors.ts';
 import { replicationOf } from '../../support/replication-of.ts';
 import { seeded } from '../../support/seeded.ts';
-import { aDatabase, capture, digestOf, read, serve, settle, SIZE } from '../lanes-fixture.ts';
+import {
+  aDatabase,
+  beginToPublish,
+  capture,
+  digestOf,
+  endToPublish,
+  read,
+  serve,
+  settle,
+  SIZE,
+} from '../lanes-fixture.ts';
 import { keep, prune } from '../prune/prune-fixture.ts';
 
 const AT = { distribution: 'stable', site: 'fra' };
@@ -59,13 +65,13 @@ test('a lane that publishes while rot is booked is not synced when it ends', asy
   await serve(db, 'stable', await capture(db, 'stable', { 'pool/a.deb': 'a' }));
   const generation = await capture(db, 'stable', { 'pool/a.deb': 'a', 'pool/b.deb': 'b' });
   const lane = await settle(db, 'stable', generation);
-  const publication = await openPublication(db, lane);
+  const publication = await beginToPublish(db, lane);
 
   const begun = await begin(db);
   const { wrong, rotten } = await scrubPage(db, begun, (path) => path === 'pool/a.deb');
 
   assert.deepEqual([wrong, rotten, await stateOf(db)], [1, ['stable'], 'started']);
-  await finishPublication(db, publication, 0);
+  await endToPublish(db, publication);
   await finishReplication(db, AT, lane);
   assert.equal(await stateOf(db), 'pending');
 });
@@ -79,7 +85,7 @@ test('while a lane publishes, the scrub repairs what it found', async (t) => {
   await scrubPage(db, begun, (path) => path === 'pool/a.deb');
   assert.deepEqual(await claimRotten(db, begun.key, 10), [], 'a lane takes it');
   await run(db.read, sql`update blob_registry set state = 2, verification_state = 2`);
-  const publication = await openPublication(db, lane);
+  const publication = await beginToPublish(db, lane);
   await scrubPage(db, await begin(db), (path) => path === 'pool/a.deb');
 
   const key = (await begin(db)).key;
@@ -94,7 +100,7 @@ test('while a lane publishes, the scrub repairs what it found', async (t) => {
     claimed.map(({ path, distribution }) => [path, distribution]),
     [['pool/a.deb', 'stable']],
   );
-  await finishPublication(db, publication, 0);
+  await endToPublish(db, publication);
   await finishReplication(db, AT, lane);
   assert.equal(await stateOf(db), 'synced');
 });

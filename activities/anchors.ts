@@ -1,0 +1,102 @@
+/**
+ * The objects below `.debgeo/` of a site as activities read, write and judge them. What they say
+ * stops the activity at that site, and does nothing else: it causes no deletion, never becomes the
+ * catalog's newest, and reaches no other site.
+ */
+import type { LaneHead } from '../src/database/anchors/heads.ts';
+import type { Deployment } from '../src/domain/deployment.ts';
+import { DebgeoError } from '../src/domain/errors.ts';
+import { LIMITS } from '../src/domain/limits.ts';
+import type { RepoPath } from '../src/domain/repo-path.ts';
+import type { Encoded, HeadAnchor } from '../src/site-format/anchors.ts';
+import { unreadable } from '../src/site-format/decode.ts';
+import type { Expected, SiteStore, Written } from '../src/site/site-store.ts';
+
+export interface FoundAnchor {
+  readonly etag: string;
+  readonly bytes: Uint8Array;
+}
+
+/** Null: there is none. @throws ANCHOR_UNREADABLE it is too long to be one */
+export async function readAnchor(
+  store: SiteStore,
+  place: RepoPath,
+  signal: AbortSignal,
+): Promise<FoundAnchor | null> {
+  const found = await store.open(place, signal);
+  if (found === null) return null;
+  const pieces: Uint8Array[] = [];
+  if (found.size <= LIMITS.anchorBytes) for await (const piece of found.bytes) pieces.push(piece);
+  else throw unreadable(place, `at most ${LIMITS.anchorBytes} bytes`, `${found.size} bytes`);
+  return { etag: found.etag, bytes: Buffer.concat(pieces) };
+}
+
+export const putAnchor = (
+  store: SiteStore,
+  place: RepoPath,
+  { bytes, sha256 }: Encoded,
+  expected: Expected,
+  signal: AbortSignal,
+): Promise<Written | 'conflict'> =>
+  store.put(
+    place,
+    {
+      bytes: once(bytes),
+      size: bytes.length,
+      sha256,
+      contentType: 'application/json',
+      cacheControl: 'no-cache',
+    },
+    expected,
+    signal,
+  );
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** @throws SITE_TAKEN another deployment wrote it, or this one, restored once more since */
+export function assertOurs(found: Deployment, ours: Deployment, place: RepoPath): void {
+  if (found.id === ours.id && found.epoch <= ours.epoch) return;
+  const isRestored = found.id === ours.id;
+  throw new DebgeoError(
+    'SITE_TAKEN',
+    isRestored
+      ? 'the site was written to by this database after it was restored, and it is older again'
+      : 'another deployment of debgeo has claimed the site',
+    {
+      expected: `${nameOf(ours)} in ${place}`,
+      found: nameOf(found),
+      state: 'no published name was changed there, and nothing deleted',
+    },
+  );
+}
+
+const nameOf = ({ id, epoch }: Deployment): string =>
+  `deployment ${id}${epoch === 0 ? '' : `, restored ${epoch} times`}`;
+
+/**
+ * Judges H as it was found: fine where this database wrote it, now or after the booked one.
+ * @param found null: there is none
+ * @param rank of the release that it names, as booked; null: this database does not know it
+ * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND
+ */
+export function judgeHead(
+  place: RepoPath,
+  { deployment, head }: Pick<LaneHead, 'deployment' | 'head'>,
+  found: HeadAnchor | null,
+  rank: number | null,
+): void {
+  if (found !== null) assertOurs(found.deployment, deployment, place);
+  const expected = head === null ? 'no release that is unknown' : `release ${head.release}`;
+  const state = 'no published name was changed there, and nothing deleted';
+  if (found === null) {
+    if (head === null) return;
+    throw new DebgeoError('SITE_BEHIND', `${place} is gone from the site`, { expected, state });
+  }
+  const facts = { expected, found: `release ${found.release}`, state };
+  if (rank === null)
+    throw new DebgeoError('SITE_AHEAD', 'the site has a release that is unknown here', facts);
+  if (head !== null && rank < head.releaseId)
+    throw new DebgeoError('SITE_BEHIND', 'the site is older than it was', facts);
+}
