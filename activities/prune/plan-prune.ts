@@ -2,9 +2,9 @@ import { readSite } from '../../src/database/configuration/sites.ts';
 import { markUnneeded } from '../../src/database/prune/mark-unneeded.ts';
 import { loadPrune, recordMarked, startPrune } from '../../src/database/prune/prunes.ts';
 import type { SitePrune } from '../../src/domain/replication.ts';
+import { confirmSite } from '../confirm-site.ts';
 import { activityContext, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
-import { confirmSite } from './confirm-site.ts';
 import type { PruneInput } from './prune-blobs.ts';
 
 /**

@@ -12,6 +12,7 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import type { SitePrune, Ticketed } from '../../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
+import { confirmSite } from '../confirm-site.ts';
 import {
   activityContext,
   isWorkerStopping,
@@ -21,7 +22,6 @@ import {
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { readBack } from '../read-back.ts';
-import { confirmSite } from './confirm-site.ts';
 import { removeReleases } from './remove-releases.ts';
 
 /** One site: ids only (I4). */

@@ -23,11 +23,13 @@ import {
   type Scrubbing,
 } from '../../src/database/scrub/scrubs.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { SiteScrub, Ticketed } from '../../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
 import { isSampled, leastMs, passMs, waitMs } from '../../src/domain/scrub.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
+import { confirmSite } from '../confirm-site.ts';
 import {
   activityContext,
   isWorkerStopping,
@@ -59,6 +61,7 @@ export interface ScrubAnswer {
  *
  * Given twice, or killed anywhere: the cursor moves in the transaction that books what was read, so
  * that at most a batch is read again. No transaction is open while the site is asked.
+ * @throws SITE_TAKEN, SITE_AHEAD, ANCHOR_UNREADABLE nothing was read
  * @throws SITE_* the site itself; what was booked before stays booked
  */
 export const createScrubSlice =
@@ -124,10 +127,25 @@ class Slice {
     return [...this.#rotten].slice(0, LIMITS.shownSites);
   }
 
+  /**
+   * What another database writes to is not ours to judge or to repair. An older copy of the site is
+   * read all the same: what it lacks is booked, and its lanes find out the rest.
+   */
+  async #confirm(store: SiteStore): Promise<void> {
+    const { siteId } = this.#begun.key;
+    const { signal } = this.#context;
+    try {
+      await confirmSite({ database: this.#deps.database, store, siteId, signal });
+    } catch (error) {
+      if (!(error instanceof DebgeoError && error.code === 'SITE_BEHIND')) throw error;
+    }
+  }
+
   async scrub(): Promise<SiteScrub> {
     const { key, row } = this.#begun;
     const { database } = this.#deps;
     const { store, publicUrl } = await this.#deps.siteOf(row.site);
+    await this.#confirm(store);
     const repairer = new Repairer(this.#deps, key, store, this.#context);
     const isOver = (): boolean => this.#isOver();
     await repairer.repair(isOver); // what an earlier slice found and did not come to

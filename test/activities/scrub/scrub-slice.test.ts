@@ -164,10 +164,18 @@ test('an emptied container is seen: nothing of it is verified, and all comes bac
   const { status, verified, members } = await fra(lanes);
   assert.deepEqual([status, verified], ['pending', 0]);
   assert.ok(row.wrong >= members);
+  // H is gone, too, so the lane reads everything back before it publishes.
+  await assert.rejects(lanes.replicate(generation), (error) => code(error) === 'SITE_BEHIND');
+  const report = { code: 'SITE_BEHIND', message: 'as the lane says' } as const;
+  await inActivity(() =>
+    lanes.activities().recordFailure({ distribution: 'bookworm', site: 'fra', report }),
+  );
   await lanes.replicate(generation);
   const after: string[] = [];
   for await (const { name } of container.listBlobsFlat()) after.push(name);
-  assert.deepEqual(after, before);
+  // R says which one was before it: it is another one now
+  const others = (names: string[]) => names.filter((name) => !name.includes('/releases/'));
+  assert.deepEqual(others(after), others(before));
   assert.equal((await fra(lanes)).status, 'success');
   assert.equal((await pass(lanes)).row.wrong, 0);
 });
@@ -346,7 +354,7 @@ test('a slice ends soon, and the next one reads on', async (t) => {
   let reads = 0;
   const counted = meddling(
     lanes.site().store,
-    (call) => (call === 'checksum' && (reads += 1) < 0) as boolean,
+    (call, path) => call === 'checksum' && !path.startsWith('.debgeo/') && (reads += 1) < 0,
     async () => undefined,
   );
   const short = lanes.activities({ stores: new Map([['fra', counted]]), sliceMs: 0 });

@@ -1,18 +1,18 @@
 /**
- * Whether the site is as this database believes: asked before anything is marked, and before each
- * batch is deleted. A database that was restored from an older backup knows no better what the
- * site serves; its objects below `.debgeo/` do.
+ * Whether the site is as this database believes: prune asks before it marks anything, and before
+ * each batch that it deletes, a scrub before each slice. A database that was restored from an older
+ * backup knows no better what the site serves; its objects below `.debgeo/` do.
  */
-import { rankOf } from '../../src/database/anchors/heads.ts';
-import { readSiteClaim } from '../../src/database/anchors/site-anchors.ts';
-import { listHeads, type HeadOfSite } from '../../src/database/anchors/site-heads.ts';
-import type { Deployment } from '../../src/domain/deployment.ts';
-import { LIMITS } from '../../src/domain/limits.ts';
-import { decodeHead } from '../../src/site-format/decode.ts';
-import { headPath } from '../../src/site-format/paths.ts';
-import { judgeHead, readAnchor } from '../anchors.ts';
-import { inParallel } from '../in-parallel.ts';
-import { claimSite, confirmClaim, type Claimant } from '../site-claim.ts';
+import { rankOf } from '../src/database/anchors/heads.ts';
+import { readSiteClaim } from '../src/database/anchors/site-anchors.ts';
+import { listHeads, type HeadOfSite } from '../src/database/anchors/site-heads.ts';
+import type { Deployment } from '../src/domain/deployment.ts';
+import { LIMITS } from '../src/domain/limits.ts';
+import { decodeHead } from '../src/site-format/decode.ts';
+import { headPath } from '../src/site-format/paths.ts';
+import { judgeHead, readAnchor } from './anchors.ts';
+import { inParallel } from './in-parallel.ts';
+import { claimSite, confirmClaim, type Claimant } from './site-claim.ts';
 
 /**
  * One small request for S and one for each H, bound to the ETags that are booked. A site that no
