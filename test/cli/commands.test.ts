@@ -57,9 +57,9 @@ const configurationOf = async (world: World): Promise<File> => {
     container: string;
     credential: Entry;
   }>`
-    select name, account_url, container, credential from replication_sites`.execute(
-    world.database.read.kysely,
-  );
+    select name, account_url, container, credential
+    from replication_sites
+    order by id`.execute(world.database.read.kysely);
   return {
     archives: { debian: { url: world.archiveServer.url, keyring: 'keyring.gpg' } },
     sites: Object.fromEntries(rows.map(({ name, ...site }) => [name, site])),
