@@ -11,6 +11,7 @@ import type { RepoPath } from '../src/domain/repo-path.ts';
 import type { Encoded, HeadAnchor } from '../src/site-format/anchors.ts';
 import { unreadable } from '../src/site-format/decode.ts';
 import type { Expected, SiteStore, Written } from '../src/site/site-store.ts';
+import { once } from './once.ts';
 
 export interface FoundAnchor {
   readonly etag: string;
@@ -50,10 +51,6 @@ export const putAnchor = (
     expected,
     signal,
   );
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
-}
 
 /** @throws SITE_TAKEN another deployment wrote it, or this one, restored once more since */
 export function assertOurs(found: Deployment, ours: Deployment, place: RepoPath): void {

@@ -113,8 +113,9 @@ function createAttributes(): (facts: Facts) => void {
     newest = facts;
     if (patched(PATCHES.cappedAttributes)) {
       if (pairsOf(facts) === shown) {
-        if (isQuiet) waiting?.cancel();
-        if (isQuiet) waiting = null;
+        if (!isQuiet) return;
+        waiting?.cancel();
+        waiting = null;
       } else if (shown === null || (!isQuiet && notBefore <= Date.now())) upsert();
       else wait(isQuiet ? UPSERT_MS : notBefore - Date.now());
       return;

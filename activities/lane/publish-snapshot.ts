@@ -24,6 +24,7 @@ import type { PublishedName, ReleaseSet } from '../../src/domain/snapshot.ts';
 import { encodeRelease, type Encoded } from '../../src/site-format/anchors.ts';
 import { readPublic } from '../../src/site/read-public.ts';
 import type { Deps } from '../deps.ts';
+import { once } from '../once.ts';
 import { readBack } from '../read-back.ts';
 import { probe, type Published } from './probe-site.ts';
 import { NamesPublisher, type ContentOf } from './publish-names.ts';
@@ -192,8 +193,4 @@ function contentsOf(deps: Deps, step: SiteStep, releaseSet: ReleaseSet, folder: 
       if (blob !== null) yield blob.bytes;
     }
   };
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -157,16 +157,16 @@ export async function lockAndEndClaim(tx: Tx, lane: LaneKey): Promise<Settled> {
   return ended;
 }
 
+/** The row of a claim, held: no newer attempt begins until the transaction ends. No row: FENCED. */
+export const holdingClaim = ({ claim }: Pick<LaneKey, 'claim'>): RawBuilder<unknown> => sql`
+  select id
+  from claims
+  where id = ${claim}
+  for key share`;
+
 /** Until this transaction ends, no newer attempt begins. @throws FENCED one has begun */
 export async function holdClaim(tx: Tx, { claim }: Pick<LaneKey, 'claim'>): Promise<void> {
-  const held = await one(
-    tx,
-    sql`
-      select
-      from claims
-      where id = ${claim}
-      for key share`,
-  );
+  const held = await one(tx, holdingClaim({ claim }));
   if (held === null) throw overtaken('this lane', { claim });
 }
 

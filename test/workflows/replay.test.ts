@@ -292,7 +292,7 @@ const CHANGES: readonly Change[] = [
     'quiet-attributes',
     'shows what is over before it is shown',
     'display',
-    'if (isQuiet) waiting?.cancel();',
+    'waiting?.cancel();',
     '',
   ),
   change(

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 
 import type { Tx } from '../orm.ts';
 import { run } from '../sql.ts';
+import { bookSite } from './site-anchors.ts';
 
 /**
  * Has each lane of the site read everything back, and S claimed anew; workflows see it within a
@@ -11,13 +12,7 @@ import { run } from '../sql.ts';
  * this waits for none of them: they find out at their next publication, or by the next prune.
  */
 export async function distrustSite(tx: Tx, siteId: number): Promise<void> {
-  await run(
-    tx,
-    sql`
-      update replication_sites
-      set anchor_etag = null
-      where id = ${siteId}`,
-  );
+  await bookSite(tx, siteId, null);
   await run(
     tx,
     sql`

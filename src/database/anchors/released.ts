@@ -3,7 +3,8 @@ import { sql } from 'kysely';
 
 import { recordEvent } from '../incidents.ts';
 import type { Database, Tx } from '../orm.ts';
-import { all, run } from '../sql.ts';
+import { all } from '../sql.ts';
+import { bookSite } from './site-anchors.ts';
 
 /** Distributions that the site serves for this database, or shall serve. */
 export async function listServed(tx: Tx, siteId: number): Promise<string[]> {
@@ -36,13 +37,7 @@ export function bookReleased(
         where site_id = ${siteId}
         returning distribution_id as "distributionId"`,
     );
-    await run(
-      tx,
-      sql`
-        update replication_sites
-        set anchor_etag = null
-        where id = ${siteId}`,
-    );
+    await bookSite(tx, siteId, null);
     for (const { distributionId } of heads)
       await recordEvent(tx, { distributionId, siteId, what: 'site released', facts });
   });

@@ -33,7 +33,7 @@ export async function readSiteClaim(tx: Tx, siteId: number): Promise<SiteClaim> 
 }
 
 /** In SQL: many lanes may come to a new site at once, and the last one to read S is right. */
-export const bookSite = (tx: Tx, siteId: number, etag: string): Promise<unknown> =>
+export const bookSite = (tx: Tx, siteId: number, etag: string | null): Promise<unknown> =>
   run(
     tx,
     sql`

@@ -7,7 +7,7 @@ import { sql, type RawBuilder } from 'kysely';
 import { LIMITS } from '../../domain/limits.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import { sha256FromBytes, type Sha256 } from '../../domain/sha256.ts';
-import { holdClaim } from '../claims.ts';
+import { holdClaim, holdingClaim } from '../claims.ts';
 import { overtaken } from '../fence.ts';
 import type { Database, Tx } from '../orm.ts';
 import { recordCorrupt } from '../registry/judgements.ts';
@@ -70,12 +70,7 @@ export function recordNames(
     const booked = await run(
       tx,
       sql`
-        with claiming as materialized (
-          select id
-          from claims
-          where id = ${lane.claim}
-          for key share
-        )
+        with claiming as materialized (${holdingClaim(lane)})
         insert into published_names
           (site_id, distribution_id, path, sha256, etag, last_modified, verified_at)
         select ${lane.siteId}::int, ${lane.distributionId}::int, n.path, decode(n.sha256, 'hex'),

@@ -6,7 +6,7 @@ import type { ErrorReport } from '../../domain/errors.ts';
 import { LIMITS } from '../../domain/limits.ts';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
-import { holdClaim, IS_FREE, type Settled } from '../claims.ts';
+import { holdClaim, holdingClaim, IS_FREE, type Settled } from '../claims.ts';
 import { type Database } from '../orm.ts';
 import { type LaneKey } from '../replication-row.ts';
 import { all, run } from '../sql.ts';
@@ -55,12 +55,7 @@ export function claimBlobs(
     const claimed = await all(
       tx,
       sql<Omit<WantedBlob, 'distributionId' | 'siteId' | 'generation'>>`
-        with claiming as materialized (
-          select id
-          from claims
-          where id = ${lane.claim}
-          for key share
-        ),
+        with claiming as materialized (${holdingClaim(lane)}),
         open as (
           select r.path_id, r.blob_id
           from blob_registry r
