@@ -3,7 +3,7 @@
  * stops the activity at that site, and does nothing else: it causes no deletion, never becomes the
  * catalog's newest, and reaches no other site.
  */
-import type { LaneHead } from '../src/database/anchors/heads.ts';
+import type { BookedHead, HeadFacts } from '../src/database/anchors/heads.ts';
 import type { Deployment } from '../src/domain/deployment.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
 import { LIMITS } from '../src/domain/limits.ts';
@@ -12,6 +12,8 @@ import type { Encoded, HeadAnchor } from '../src/site-format/anchors.ts';
 import { unreadable } from '../src/site-format/decode.ts';
 import type { Expected, SiteStore, Written } from '../src/site/site-store.ts';
 import { once } from './once.ts';
+
+const UNCHANGED = 'no published name was changed there, and nothing deleted';
 
 export interface FoundAnchor {
   readonly etag: string;
@@ -64,7 +66,7 @@ export function assertOurs(found: Deployment, ours: Deployment, place: RepoPath)
     {
       expected: `${nameOf(ours)} in ${place}`,
       found: nameOf(found),
-      state: 'no published name was changed there, and nothing deleted',
+      state: UNCHANGED,
     },
   );
 }
@@ -73,27 +75,42 @@ const nameOf = ({ id, epoch }: Deployment): string =>
   `deployment ${id}${epoch === 0 ? '' : `, restored ${epoch} times`}`;
 
 /**
- * Judges H as it was found: fine where this database wrote it, now or after the booked one.
+ * Judges H as it was found: fine where this database wrote it, now or after the booked one, or
+ * where it is known to have lost what H names.
+ * @param head as booked
  * @param found null: there is none
- * @param rank of the release that it names, as booked; null: this database does not know it
- * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND
+ * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND, ANCHOR_UNREADABLE
  */
 export function judgeHead(
   place: RepoPath,
-  { deployment, head }: Pick<LaneHead, 'deployment' | 'head'>,
+  head: BookedHead | null,
+  { deployment, prunes, lost, rank }: HeadFacts & { readonly rank: number | null },
   found: HeadAnchor | null,
-  rank: number | null,
 ): void {
-  if (found !== null) assertOurs(found.deployment, deployment, place);
   const expected = head === null ? 'no release that is unknown' : `release ${head.release}`;
-  const state = 'no published name was changed there, and nothing deleted';
   if (found === null) {
-    if (head === null) return;
-    throw new DebgeoError('SITE_BEHIND', `${place} is gone from the site`, { expected, state });
+    if (head === null && lost === null) return;
+    const facts = { expected, state: UNCHANGED };
+    throw new DebgeoError('SITE_BEHIND', `${place} is gone from the site`, facts);
   }
-  const facts = { expected, found: `release ${found.release}`, state };
-  if (rank === null)
-    throw new DebgeoError('SITE_AHEAD', 'the site has a release that is unknown here', facts);
-  if (head !== null && rank < head.releaseId)
-    throw new DebgeoError('SITE_BEHIND', 'the site is older than it was', facts);
+  assertOurs(found.deployment, deployment, place);
+  if (found.pruned > prunes + LIMITS.prunesLost)
+    throw unreadable(place, `prunes up to ${prunes}`, `${found.pruned}`);
+  if (found.release !== lost && rank === null)
+    throw ahead('the site has a release that is unknown here', expected, `release ${found.release}`);
+  if (found.pruned > prunes)
+    throw ahead('files were deleted at the site', `${prunes} prunes`, `${found.pruned}`);
+  if (rank !== null && head !== null && rank < head.releaseId)
+    throw new DebgeoError('SITE_BEHIND', 'the site is older than it was', {
+      expected,
+      found: `release ${found.release}`,
+      state: UNCHANGED,
+    });
 }
+
+const ahead = (message: string, expected: string, found: string): DebgeoError =>
+  new DebgeoError('SITE_AHEAD', `${message}: the database was restored from an older backup`, {
+    expected,
+    found,
+    state: UNCHANGED,
+  });

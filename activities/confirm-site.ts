@@ -3,38 +3,67 @@
  * each batch that it deletes, a scrub before each slice. A database that was restored from an older
  * backup knows no better what the site serves; its objects below `.debgeo/` do.
  */
-import { rankOf } from '../src/database/anchors/heads.ts';
+import { distrustSite } from '../src/database/anchors/distrust.ts';
 import { readSiteClaim } from '../src/database/anchors/site-anchors.ts';
 import { listHeads, type HeadOfSite } from '../src/database/anchors/site-heads.ts';
-import type { Deployment } from '../src/domain/deployment.ts';
+import { DebgeoError } from '../src/domain/errors.ts';
 import { LIMITS } from '../src/domain/limits.ts';
-import { decodeHead } from '../src/site-format/decode.ts';
-import { headPath } from '../src/site-format/paths.ts';
-import { judgeHead, readAnchor } from './anchors.ts';
+import { headPath, type SuiteAt } from '../src/site-format/paths.ts';
 import { inParallel } from './in-parallel.ts';
+import { readHeadAt } from './judge-site.ts';
 import { claimSite, confirmClaim, type Claimant } from './site-claim.ts';
 
 /**
  * One small request for S and one for each H, bound to the ETags that are booked. A site that no
  * chain has claimed yet is claimed here.
- * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND, ANCHOR_UNREADABLE nothing may be deleted
+ * @returns a suite that S names and this database does not know there
+ * @throws SITE_AHEAD, SITE_BEHIND nothing at the site is believed from here on
+ * @throws SITE_TAKEN, ANCHOR_UNREADABLE
  */
-export async function confirmSite(site: Claimant): Promise<void> {
+export async function confirmSite(site: Claimant): Promise<SuiteAt | undefined> {
+  try {
+    return await confirm(site);
+  } catch (error) {
+    if (error instanceof DebgeoError && error.code === 'SITE_BEHIND')
+      await site.database.transaction((tx) => distrustSite(tx, site.siteId));
+    throw error;
+  }
+}
+
+async function confirm(site: Claimant): Promise<SuiteAt | undefined> {
   const { database, siteId, signal } = site;
-  const { deployment, etag, hasWritten } = await readSiteClaim(database.read, siteId);
-  if (etag !== null) await confirmClaim(site, deployment, etag);
-  // where nothing was written there is nothing to delete
-  else if (hasWritten) await claimSite(site, []);
-  else return;
+  const { etag, hasWritten } = await readSiteClaim(database.read, siteId);
+  if (etag === null && !hasWritten) return undefined;
+  const unknown = await (etag === null ? claimSite(site, []) : confirmClaim(site, etag));
   const heads = await listHeads(database.read, siteId);
-  await inParallel(heads, LIMITS.laneConcurrency, signal, (head) =>
-    confirmHead(site, deployment, head),
+  await inParallel(heads, LIMITS.laneConcurrency, signal, (head) => confirmHead(site, head));
+  return unknown;
+}
+
+/**
+ * As confirmSite; and this database knows all that the site serves, and served within its grace.
+ * @throws SITE_AHEAD also where it does not: nothing may be deleted or repaired
+ */
+export async function confirmKnown(site: Claimant): Promise<void> {
+  const unknown = await confirmSite(site);
+  const heads = await listHeads(site.database.read, site.siteId);
+  const lost = unknown ?? heads.find(({ isLost }) => isLost);
+  if (lost === undefined) return;
+  const { suite, mount } = lost;
+  throw new DebgeoError(
+    'SITE_AHEAD',
+    `the site serves a release of ${suite} below ${mount} that this database lost, or did lately`,
+    {
+      expected: unknown
+        ? 'a distribution of that suite in the configuration'
+        : 'a release of the archive that is published over it, and the grace of the lost one over',
+      state: 'nothing is deleted or repaired there until then',
+    },
   );
 }
 
 async function confirmHead(
   { database, store, siteId, signal }: Claimant,
-  deployment: Deployment,
   { distributionId, head, ...at }: HeadOfSite,
 ): Promise<void> {
   const place = headPath(at);
@@ -42,9 +71,5 @@ async function confirmHead(
     const known = await store.checksum(place, signal, head.etag);
     if (known !== null && known !== 'changed') return;
   }
-  const found = await readAnchor(store, place, signal);
-  const named = found === null ? null : decodeHead(found.bytes, place);
-  const lane = { siteId, distributionId };
-  const rank = named === null ? null : await rankOf(database.read, lane, named.release);
-  judgeHead(place, { deployment, head }, named, rank);
+  await readHeadAt({ database, store, siteId, distributionId, signal, place, head });
 }

@@ -21,6 +21,7 @@ import { createPlanPrune } from './prune/plan-prune.ts';
 import { createPruneBlobs } from './prune/prune-blobs.ts';
 import { createPruneCatalog } from './prune/prune-catalog.ts';
 import { createRecordPruneFailure } from './prune/record-prune-failure.ts';
+import { createConfirmSite } from './scrub/confirm-site.ts';
 import { createLoadScrub } from './scrub/load-scrub.ts';
 import { createRecordScrubFailure } from './scrub/record-scrub-failure.ts';
 import { createScrubSlice } from './scrub/scrub-slice.ts';
@@ -68,6 +69,8 @@ export const createActivities = (deps: Deps) => ({
   /** Twice: counts one failure more, and so waits a little longer. */
   recordPruneFailure: failing(heartbeating(createRecordPruneFailure(deps))),
 
+  /** Whether a site is as the database believes. Twice: asks again. */
+  confirmSite: failing(createConfirmSite(deps)),
   /** When a site is to be read back. Twice: reads again. */
   loadScrub: failing(heartbeating(createLoadScrub(deps))),
   /** Reads one slice of a site back, and books it. Twice: goes on behind what was booked. */

@@ -2,7 +2,6 @@
 import { bookSite, readSiteClaim } from '../src/database/anchors/site-anchors.ts';
 import { listHeads } from '../src/database/anchors/site-heads.ts';
 import type { Database } from '../src/database/orm.ts';
-import type { Deployment } from '../src/domain/deployment.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import type { RepoPath } from '../src/domain/repo-path.ts';
@@ -29,53 +28,61 @@ interface FoundSite {
   readonly etag: string;
   readonly epoch: number;
   readonly heads: readonly SuiteAt[];
+  /** A suite that this database does not know there: it lost it. */
+  readonly unknown: SuiteAt | undefined;
 }
 
 /**
  * Null: there is no S.
  * @throws SITE_TAKEN, ANCHOR_UNREADABLE
- * @throws SITE_AHEAD it names a suite that this database does not know there
  */
-async function readClaim(
-  { database, store, siteId, signal }: Claimant,
-  deployment: Deployment,
-): Promise<FoundSite | null> {
+async function readClaim({ database, store, siteId, signal }: Claimant): Promise<FoundSite | null> {
   const found = await readAnchor(store, SITE_PATH, signal);
   if (found === null) return null;
   const { deployment: owner, heads } = decodeSite(found.bytes, SITE_PATH);
-  assertOurs(owner, deployment, SITE_PATH);
+  // read behind S: a lane of another site may have raised the epoch meanwhile
+  assertOurs(owner, (await readSiteClaim(database.read, siteId)).deployment, SITE_PATH);
   const known = new Set((await listHeads(database.read, siteId)).map(headPath));
   const unknown = heads.find((at) => !known.has(headPath(at)));
-  if (unknown !== undefined)
-    throw new DebgeoError('SITE_AHEAD', 'the site has a suite that is unknown here', {
-      expected: 'suites that this database has replicated there',
-      found: `${unknown.suite} below ${unknown.mount}`,
-      state: UNCHANGED,
-    });
-  return { etag: found.etag, epoch: owner.epoch, heads };
+  return { etag: found.etag, epoch: owner.epoch, heads, unknown };
 }
+
+/** Where S names what is unknown here, it is read again by each step, and nothing is pruned. */
+const book = (
+  { database, siteId }: Claimant,
+  { etag, unknown }: Pick<FoundSite, 'etag' | 'unknown'>,
+): Promise<unknown> => bookSite(database.read, siteId, unknown === undefined ? etag : null);
 
 /**
  * Makes a site ours, by S; what a version without S has written there is ours by the registry.
  * Given twice, or killed anywhere: finds S, and that it is ours.
  * @param served what apt would read there; where this database has written nothing, it is another
  *   program's
- * @throws SITE_TAKEN, SITE_AHEAD, ANCHOR_UNREADABLE
+ * @returns a suite that S names and this database does not know there
+ * @throws SITE_TAKEN, ANCHOR_UNREADABLE
  */
-export async function claimSite(claimant: Claimant, served: readonly RepoPath[]): Promise<void> {
+export async function claimSite(
+  claimant: Claimant,
+  served: readonly RepoPath[],
+): Promise<SuiteAt | undefined> {
   const { database, store, siteId, signal } = claimant;
-  const { deployment, hasWritten } = await readSiteClaim(database.read, siteId);
-  const booked = (await listHeads(database.read, siteId)).filter(({ head }) => head !== null);
   for (let conflicts = 0; conflicts <= LIMITS.conflictsMax; conflicts += 1) {
-    const found = await readClaim(claimant, deployment);
-    if (found?.epoch === deployment.epoch)
-      return void (await bookSite(database.read, siteId, found.etag));
+    const found = await readClaim(claimant);
+    const { deployment, hasWritten } = await readSiteClaim(database.read, siteId);
+    const unknown = found?.unknown;
+    if (found?.epoch === deployment.epoch) {
+      await book(claimant, found);
+      return unknown;
+    }
     if (found === null && !hasWritten) await assertEmpty(store, served, signal);
+    const booked = (await listHeads(database.read, siteId)).filter(({ head }) => head !== null);
     const wanted = encodeSite({ deployment, heads: found?.heads ?? booked });
     const expected = found === null ? 'nothing' : { etag: found.etag };
     const written = await putAnchor(store, SITE_PATH, wanted, expected, signal);
+    if (written === 'conflict') continue;
     // If we die here, the next attempt finds S, and books it.
-    if (written !== 'conflict') return void (await bookSite(database.read, siteId, written.etag));
+    await book(claimant, { etag: written.etag, unknown });
+    return unknown;
   }
   throw new DebgeoError('FOREIGN_WRITE', `${SITE_PATH} keeps changing at the site`);
 }
@@ -97,24 +104,22 @@ async function assertEmpty(
 /**
  * Names a suite in S before its first H is written: a database that does not know the suite is told
  * so by S alone. Given twice: is named already.
- * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND, ANCHOR_UNREADABLE
+ * @throws SITE_TAKEN, SITE_BEHIND, ANCHOR_UNREADABLE
  * @throws STALLED other lanes were always first
  */
-export async function nameHead(
-  claimant: Claimant,
-  deployment: Deployment,
-  at: SuiteAt,
-): Promise<void> {
+export async function nameHead(claimant: Claimant, at: SuiteAt): Promise<void> {
   const { database, store, siteId, signal } = claimant;
   for (let conflicts = 0; conflicts <= NAMINGS_MAX; conflicts += 1) {
-    const found = await readClaim(claimant, deployment);
+    const found = await readClaim(claimant);
     if (found === null) throw gone();
     if (found.heads.some((named) => headPath(named) === headPath(at))) return;
+    const { deployment } = await readSiteClaim(database.read, siteId);
     const heads = [...found.heads, at].toSorted(byPath);
     const wanted = encodeSite({ deployment, heads });
     const written = await putAnchor(store, SITE_PATH, wanted, { etag: found.etag }, signal);
     // If we die here, S is read where its ETag is compared, and names what the rows know.
-    if (written !== 'conflict') return void (await bookSite(database.read, siteId, written.etag));
+    if (written !== 'conflict')
+      return void (await book(claimant, { ...found, etag: written.etag }));
   }
   throw new DebgeoError('STALLED', `${SITE_PATH} keeps changing at the site`, { state: UNCHANGED });
 }
@@ -124,19 +129,20 @@ const byPath = (one: SuiteAt, other: SuiteAt): number => (headPath(one) < headPa
 /**
  * S is as it was written or read last, or as it may be.
  * @param etag as booked
- * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND, ANCHOR_UNREADABLE
+ * @returns a suite that S names and this database does not know there
+ * @throws SITE_TAKEN, SITE_BEHIND, ANCHOR_UNREADABLE
  */
 export async function confirmClaim(
   claimant: Claimant,
-  deployment: Deployment,
   etag: string,
-): Promise<void> {
-  const { database, store, siteId, signal } = claimant;
+): Promise<SuiteAt | undefined> {
+  const { store, signal } = claimant;
   const booked = await store.checksum(SITE_PATH, signal, etag);
-  if (booked !== null && booked !== 'changed') return;
-  const found = await readClaim(claimant, deployment);
+  if (booked !== null && booked !== 'changed') return undefined;
+  const found = await readClaim(claimant);
   if (found === null) throw gone();
-  await bookSite(database.read, siteId, found.etag);
+  await book(claimant, found);
+  return found.unknown;
 }
 
 const gone = (): DebgeoError =>

@@ -133,10 +133,10 @@ export const pruneStepsFor = (
   return { planPrune, pruneBlobs, pruneCatalog: wholeSnapshot.pruneCatalog };
 };
 
-/** The one step of a scrub; what is said of pruneBlobs is true of it. */
+/** The one step of a scrub, and the question before it; what is said of pruneBlobs is true of both. */
 export const scrubStepOn = (
   siteQueue: string,
-): Pick<ActivityInterfaceFor<Activities>, 'scrubSlice'> => atSite(siteQueue);
+): Pick<ActivityInterfaceFor<Activities>, 'scrubSlice' | 'confirmSite'> => atSite(siteQueue);
 
 const atSite = (siteQueue: string): ActivityInterfaceFor<Activities> =>
   proxyActivities<Activities>({

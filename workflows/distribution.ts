@@ -213,7 +213,7 @@ async function capture(run: Run): Promise<void> {
   const scope = new CancellationScope();
   run.capturing = scope;
   try {
-    const input = { distribution, unconditional: lookWanted };
+    const input = { distribution, unconditional: lookWanted, seenRev: seenRevOf(run) };
     const summary = lookWanted ? 'look at the archive: asked' : 'look at the archive: poll';
     const queue = patched(PATCHES.archiveQueues) ? run.roster!.archive?.queue : undefined;
     const { outcome, generation, roster } = await scope.run(() =>
@@ -246,6 +246,10 @@ async function capture(run: Run): Promise<void> {
   run.looksAnswered = looksAsked;
   dropEarly(run.early, early, run.lookWanted);
 }
+
+/** Of a database that was restored, all that this run holds is newer than its rows. */
+const seenRevOf = (run: Run): number =>
+  Math.max(run.roster!.rev, ...rowsOf(run).map((row) => row.rev));
 
 function answerStatus(run: Run): Roster | null {
   if (run.roster === null) return null;

@@ -18,4 +18,6 @@ export const PATCHES = {
   quietAttributes: 'quiet-attributes',
   /** The workflow of a site scrubs it, too, slice by slice until its prune is due. */
   siteScrubs: 'site-scrubs',
+  /** When the rows of a site are read again, the site is asked whether it is as they say. */
+  confirmedSites: 'confirmed-sites',
 } as const;

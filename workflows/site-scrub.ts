@@ -7,12 +7,14 @@ import {
   CancellationScope,
   getExternalWorkflowHandle,
   log,
+  patched,
   sleep,
 } from '@temporalio/workflow';
 
 import { ticketOf } from '../src/domain/replication.ts';
 import { bookkeeping, scrubStepOn } from './activity-options.ts';
 import { distributionChanged, workflowId } from './messages.ts';
+import { PATCHES } from './patches.ts';
 import { record, REFUSED_MS } from './record.ts';
 import { reportOf } from './report-of.ts';
 import { show, showScrub, type Run } from './site-run.ts';
@@ -61,6 +63,24 @@ async function reload(run: Run): Promise<void> {
   const options = { summary: 'load what PostgreSQL holds' };
   show(run, await bookkeeping.loadPrune.executeWithOptions(options, [{ site: run.site }]));
   await loadScrub(run);
+  if (run.row!.enabled && patched(PATCHES.confirmedSites)) await confirm(run);
+}
+
+/**
+ * The rows may be those of a database that was restored, or the site an older copy of itself. What
+ * cannot be asked now is asked by the next slice, prune or publication.
+ */
+async function confirm(run: Run): Promise<void> {
+  try {
+    await scrubStepOn(run.row!.queue).confirmSite.executeWithOptions(
+      { summary: 'ask whether the site is as the rows say' },
+      [{ site: run.site }],
+    );
+  } catch (error) {
+    if (CancellationScope.current().consideredCancelled || !(error instanceof ActivityFailure))
+      throw error;
+    log.warn('the site could not be asked whether it is as the rows say', { report: reportOf(error) });
+  }
 }
 
 async function scrubOnce(run: Run): Promise<void> {

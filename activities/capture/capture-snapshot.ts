@@ -4,6 +4,7 @@
  * capture that is killed leaves only index bytes behind, which the next one finds.
  */
 import { verifyReleaseSet } from '../../src/archive/verify-signature.ts';
+import { noticeRestore } from '../../src/database/anchors/restored.ts';
 import { readDistribution } from '../../src/database/catalog/distributions.ts';
 import { KeptContents } from '../../src/database/catalog/index-contents.ts';
 import { saveResigned, saveSnapshot } from '../../src/database/catalog/save-snapshot.ts';
@@ -28,10 +29,10 @@ import { activityContext, isWorkerStopping, withHeartbeat } from '../context.ts'
 import type { Deps } from '../deps.ts';
 import type { AcceptedRelease, Capture } from './capture.ts';
 import { assertStillReleased, fetchIndices, ReleasedMeanwhile } from './fetch-indices.ts';
+import type { RosterInput } from './load-roster.ts';
 import { readPoolFiles } from './read-pool-files.ts';
 
-export interface CaptureInput {
-  readonly distribution: string;
+export interface CaptureInput extends RosterInput {
   /** Ask without If-None-Match: after `update` and after a failure. */
   readonly unconditional: boolean;
 }
@@ -82,6 +83,7 @@ async function look(
   counts: Capture['counts'],
 ): Promise<CaptureResult> {
   const { read } = deps.database;
+  await noticeRestore(deps.database, input.distribution, input.seenRev);
   const record = await readDistribution(read, input.distribution);
   if (record === null) {
     const roster = await loadRoster(deps.database, input.distribution);

@@ -24,6 +24,7 @@ import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { PublicationOrder } from '../../src/domain/publication-order.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
+import type { Sha256 } from '../../src/domain/sha256.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
 import type { Expected, Written } from '../../src/site/site-store.ts';
 import { headersOf } from '../blob-headers.ts';
@@ -32,6 +33,9 @@ import { Ledger } from '../ledger.ts';
 import { readBack } from '../read-back.ts';
 import { isForeign, isHidden, judgeName, settledOf, type NameVerdict } from './judge-name.ts';
 import type { SiteStep } from './step.ts';
+
+/** Whether a release that this database lost had these bytes at the path. */
+export type IsLost = (path: RepoPath, sha256: Sha256) => boolean;
 
 /**
  * The bytes of a published name, from one place after the other; each is hashed on its way to the
@@ -59,6 +63,7 @@ export class NamesPublisher {
   readonly #step: SiteStep;
   readonly #publication: Publication;
   readonly #contentOf: ContentOf;
+  readonly #isLost: IsLost;
   /** Read every name back, also those that are on record as right. */
   readonly #verifying: boolean;
   #firstWriteAt: number | null = null;
@@ -70,13 +75,14 @@ export class NamesPublisher {
     step: SiteStep,
     publication: Publication,
     contentOf: ContentOf,
-    verifying: boolean,
+    options: { readonly isLost: IsLost; readonly verifying: boolean },
   ) {
     this.#database = database;
     this.#step = step;
     this.#publication = publication;
     this.#contentOf = contentOf;
-    this.#verifying = verifying;
+    this.#isLost = options.isLost;
+    this.#verifying = options.verifying;
   }
 
   /**
@@ -206,7 +212,7 @@ export class NamesPublisher {
 
   /**
    * As judgeName; bytes of another generation of ours are ours, whatever their ETag: an attempt
-   * wrote them late.
+   * wrote them late, or this database before it was restored.
    * @returns left: another program's, at a name that no Release of ours lists
    * @throws FOREIGN_WRITE
    */
@@ -220,6 +226,8 @@ export class NamesPublisher {
     } catch (error) {
       if (!isForeign(error) || seen === null) throw error;
       const { read } = this.#database;
+      if (this.#isLost(name.path, seen.sha256))
+        return { is: 'to write', expected: { etag: seen.etag }, corrupt: false };
       if (await wasWanted(read, this.#publication.lane, name.path, seen.sha256))
         return { is: 'to write', expected: { etag: seen.etag }, corrupt: recorded.sha256 !== null };
       if (name.sha256 === null && recorded.isTombstone) return 'left';

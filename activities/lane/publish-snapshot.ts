@@ -27,6 +27,7 @@ import type { Deps } from '../deps.ts';
 import { once } from '../once.ts';
 import { readBack } from '../read-back.ts';
 import { probe, type Published } from './probe-site.ts';
+import { readLost } from './lost-release.ts';
 import { NamesPublisher, type ContentOf } from './publish-names.ts';
 import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 import { isHeadAsBooked, writeHead } from './write-head.ts';
@@ -75,6 +76,7 @@ async function publish(deps: Deps, step: SiteStep): Promise<PublishAnswer> {
   const isVerifying =
     row.verifyRequestedAt !== null ||
     row.retryCount > 0 ||
+    step.lost !== null ||
     (isServed && (await hasDoubtedName(database.read, key)));
   // An attempt whose predecessor died between the last commit and its answer to Temporal ends here.
   if (isServed && !isVerifying) return { repair: 0 };
@@ -95,6 +97,7 @@ async function publish(deps: Deps, step: SiteStep): Promise<PublishAnswer> {
   const before = await readHead(database.read, key);
   const isHeadRight = isServed && (await isHeadAsBooked(step, before));
   const release = isHeadRight ? null : releaseOf(distribution, snapshot, wanted, before);
+  const isLost = await readLost(step, before.lost);
   // If we die up to here, nothing was written: the next attempt begins anew.
   const publication = await openPublication(database, key, release?.sha256 ?? null);
   // If we die here, the site is as it was, and the rows have an open intent, which pins the
@@ -110,7 +113,7 @@ async function publish(deps: Deps, step: SiteStep): Promise<PublishAnswer> {
     step,
     publication,
     contentsOf(deps, step, snapshot.releaseSet, folder),
-    isVerifying,
+    { isLost, verifying: isVerifying },
   );
   const windowMs = await publisher.publish(publicationOrder(wanted, present, folder));
   // If we die here, the site serves this generation, whole, and every name is booked, but the rows

@@ -6,6 +6,7 @@ import { startAttempt } from '../../src/database/replications/attempts.ts';
 import { suiteFolder } from '../../src/domain/release.ts';
 import type { Replication, Ticketed } from '../../src/domain/replication.ts';
 import { releaseSetPaths, sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
+import type { Sha256 } from '../../src/domain/sha256.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
 import {
   activityContext,
@@ -15,6 +16,7 @@ import {
 } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import { claimSite } from '../site-claim.ts';
+import { assertForward } from './lost-release.ts';
 
 /** One step of a lane: ids only, never lists or bytes (I4). */
 export interface StepInput extends LaneAt, Ticketed {
@@ -53,6 +55,8 @@ export interface Step {
   readonly key: LaneKey;
   /** As it was when the attempt began. */
   readonly row: Replication;
+  /** R of the release that is visible at the site, where this database lost it. */
+  readonly lost: Sha256 | null;
   readonly distribution: DistributionRecord;
   readonly context: ActivityContext;
   /** To be called with what was settled since: heartbeats show it. */
@@ -118,6 +122,7 @@ export async function inStep(
  * The first step of a lane at a site that is not claimed claims it.
  * @throws SITE_CREDENTIAL_MISSING
  * @throws SITE_TAKEN another deployment has claimed it, or another program's release is there
+ * @throws SITE_AHEAD the site shows a newer release than the generation, which this database lost
  */
 export async function atSite(deps: Deps, step: Step): Promise<SiteStep> {
   const { key, distribution } = step;
@@ -133,5 +138,9 @@ export async function atSite(deps: Deps, step: Step): Promise<SiteStep> {
     const claimant = { database: deps.database, store, siteId: key.siteId, signal };
     await claimSite(claimant, [inRelease!, release!]);
   }
-  return { ...step, store, publicUrl, placeOf };
+  const there = { ...step, store, publicUrl, placeOf };
+  // before anything is copied: a file that only the visible release names may stand where an older
+  // one named another
+  if (step.lost !== null) await assertForward(deps.database, there);
+  return there;
 }

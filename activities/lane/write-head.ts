@@ -6,16 +6,16 @@
  * from an older backup, and another deployment, change no published name. Over an older H, and
  * where H is gone, it is written once the lane has read everything back.
  */
-import { rankOf, type LaneHead, type WrittenHead } from '../../src/database/anchors/heads.ts';
+import { type LaneHead, type WrittenHead } from '../../src/database/anchors/heads.ts';
 import type { Database } from '../../src/database/orm.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import { encodeHead, type Encoded } from '../../src/site-format/anchors.ts';
-import { decodeHead } from '../../src/site-format/decode.ts';
 import { headPath, releasePath, type SuiteAt } from '../../src/site-format/paths.ts';
 import type { Expected } from '../../src/site/site-store.ts';
-import { judgeHead, putAnchor, readAnchor } from '../anchors.ts';
+import { putAnchor } from '../anchors.ts';
+import { readHeadAt } from '../judge-site.ts';
 import { readBack } from '../read-back.ts';
 import { nameHead } from '../site-claim.ts';
 import type { SiteStep } from './step.ts';
@@ -41,7 +41,7 @@ export async function writeHead(
   if (before.head === null) {
     const { store, key, context } = step;
     const claimant = { database, store, siteId: key.siteId, signal: context.signal };
-    await nameHead(claimant, before.deployment, at);
+    await nameHead(claimant, at);
   }
   const etag = await writeOver(database, step, headPath(at), before, release);
   // If we die here, H says what may be visible, and InRelease what is. The next attempt finds H
@@ -81,33 +81,22 @@ async function writeOver(
 ): Promise<string> {
   const { store, key } = step;
   const { signal } = step.context;
-  const { deployment, head } = before;
-  const wanted = encodeHead({
-    deployment,
-    release: release.sha256,
-    previous: head?.release ?? null,
-  });
+  const { deployment, head, lost, isReadBack } = before;
+  const previous = lost ?? head?.release ?? null;
+  let pruned = before.prunes;
   let expected: Expected = head === null ? 'nothing' : { etag: head.etag };
   for (let conflicts = 0; conflicts <= LIMITS.conflictsMax; conflicts += 1) {
+    const wanted = encodeHead({ deployment, release: release.sha256, previous, pruned });
     const written = await putAnchor(store, place, wanted, expected, signal);
     if (written !== 'conflict') return written.etag;
-    const found = await readAnchor(store, place, signal);
-    const named = found === null ? null : decodeHead(found.bytes, place);
-    const rank = named === null ? null : await rankOf(database.read, key, named.release);
-    try {
-      judgeHead(place, before, named, rank);
-    } catch (error) {
-      // An older site, all of which this chain has read back and repaired.
-      if (!(isBehind(error) && before.isReadBack)) throw error;
-    }
-    if (named?.release === release.sha256) return found!.etag;
+    const lane = { ...key, database, store, signal, place, head };
+    const { found, prunes } = await readHeadAt(lane, { lost, isReadBack });
+    if (found?.release === release.sha256) return found.etag;
+    pruned = prunes;
     expected = found === null ? 'nothing' : { etag: found.etag };
   }
   throw keepsChanging(place);
 }
-
-const isBehind = (error: unknown): boolean =>
-  error instanceof DebgeoError && error.code === 'SITE_BEHIND';
 
 const keepsChanging = (place: RepoPath): DebgeoError =>
   new DebgeoError('FOREIGN_WRITE', `${place} keeps changing at the site`, {

@@ -2,7 +2,7 @@ import { readSite } from '../../src/database/configuration/sites.ts';
 import { markUnneeded } from '../../src/database/prune/mark-unneeded.ts';
 import { loadPrune, recordMarked, startPrune } from '../../src/database/prune/prunes.ts';
 import type { SitePrune } from '../../src/domain/replication.ts';
-import { confirmSite } from '../confirm-site.ts';
+import { confirmKnown } from '../confirm-site.ts';
 import { activityContext, withHeartbeat } from '../context.ts';
 import type { Deps } from '../deps.ts';
 import type { PruneInput } from './prune-blobs.ts';
@@ -23,7 +23,7 @@ export const createPlanPrune =
       const { id } = await readSite(deps.database.read, site);
       await startPrune(deps.database, id);
       const { store } = await deps.siteOf(site);
-      await confirmSite({ database: deps.database, store, siteId: id, signal: context.signal });
+      await confirmKnown({ database: deps.database, store, siteId: id, signal: context.signal });
       const { more } = await markUnneeded(deps.database, id);
       return recordMarked(deps.database, site, more);
     };

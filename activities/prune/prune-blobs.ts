@@ -12,7 +12,7 @@ import { LIMITS } from '../../src/domain/limits.ts';
 import type { SitePrune, Ticketed } from '../../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
-import { confirmSite } from '../confirm-site.ts';
+import { confirmKnown } from '../confirm-site.ts';
 import {
   activityContext,
   isWorkerStopping,
@@ -22,6 +22,7 @@ import {
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { readBack } from '../read-back.ts';
+import { announcePrune } from './announce-prune.ts';
 import { removeReleases } from './remove-releases.ts';
 
 /** One site: ids only (I4). */
@@ -38,7 +39,8 @@ export interface PruneAnswer {
 
 /**
  * Deletes for one slice what is marked at the site: before each batch the site has to be as the
- * database believes, and R goes before the blobs that only R named. Each deletion is conditional on
+ * database believes, each H says that files are deleted before one is, and R goes before the blobs
+ * that only R named. Each deletion is conditional on
  * the ETag of a version, which is booked before.
  *
  * Given twice, or killed anywhere: rows stay marked until they are booked as gone; the next attempt
@@ -60,7 +62,7 @@ export const createPruneBlobs =
     const work = async (): Promise<{ more: boolean }> => {
       const { store } = await deps.siteOf(site);
       const at = { database, store, siteId: begun.siteId, signal: context.signal };
-      const confirm = () => confirmSite(at);
+      const confirm = () => confirmKnown(at);
       await removeReleases(at, confirm);
       const pruner = new Pruner(deps, begun, store, context);
       const end = Date.now() + (deps.sliceMs ?? LIMITS.sliceMs);
@@ -68,6 +70,7 @@ export const createPruneBlobs =
         const batch = await claimMarked(database, begun, LIMITS.batchFiles);
         if (batch.length === 0) return { more: false };
         await confirm();
+        if (counts.deleted === 0) await announcePrune(at);
         counts.deleted += await pruner.deleteAll(batch);
         if (Date.now() >= end) return { more: true };
       }

@@ -29,7 +29,7 @@ import type { SiteScrub, Ticketed } from '../../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
 import { isSampled, leastMs, passMs, waitMs } from '../../src/domain/scrub.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
-import { confirmSite } from '../confirm-site.ts';
+import { confirmKnown } from '../confirm-site.ts';
 import {
   activityContext,
   isWorkerStopping,
@@ -128,14 +128,15 @@ class Slice {
   }
 
   /**
-   * What another database writes to is not ours to judge or to repair. An older copy of the site is
-   * read all the same: what it lacks is booked, and its lanes find out the rest.
+   * What another database writes to is not ours to judge or to repair, nor what this one wrote and
+   * lost. An older copy of the site is read all the same: what it lacks is booked, and its lanes
+   * find out the rest.
    */
   async #confirm(store: SiteStore): Promise<void> {
     const { siteId } = this.#begun.key;
     const { signal } = this.#context;
     try {
-      await confirmSite({ database: this.#deps.database, store, siteId, signal });
+      await confirmKnown({ database: this.#deps.database, store, siteId, signal });
     } catch (error) {
       if (!(error instanceof DebgeoError && error.code === 'SITE_BEHIND')) throw error;
     }

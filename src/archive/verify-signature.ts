@@ -12,6 +12,7 @@ import type * as openpgp from 'openpgp';
 
 import { isSameText, splitClearsigned, splitSignatures } from '../domain/clearsigned.ts';
 import { DebgeoError, type ErrorCode } from '../domain/errors.ts';
+import { parseRelease, type Release } from '../domain/release.ts';
 import type { ReleaseSet } from '../domain/snapshot.ts';
 import {
   judgeSignatures,
@@ -69,6 +70,21 @@ export async function verifyReleaseSet(
     });
   }
   return { signers: await signersOfRelease(body, set.releaseGpg, keys, now), body, taken: set };
+}
+
+/**
+ * The same of a release that was authentic when it was made: keys may have expired since.
+ * @throws those of verifyReleaseSet and of parseRelease
+ */
+export async function verifyAtItsDate(
+  set: ReleaseSet,
+  keyring: Uint8Array | null,
+): Promise<Signature & { readonly release: Release }> {
+  const inRelease = set.inRelease === null ? null : openInRelease(set.inRelease, keyring === null);
+  const body = inRelease?.body ?? set.release;
+  if (body === null) throw new DebgeoError('RELEASE_MISSING', 'neither InRelease nor Release');
+  const release = parseRelease(body);
+  return { ...(await verifyReleaseSet(set, keyring, release.date ?? new Date())), release };
 }
 
 /** What is signed in clear ends before the last LF of the text (RFC 9580, 7.1). */

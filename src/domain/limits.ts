@@ -197,6 +197,11 @@ export const LIMITS = {
    * What is longer is named by its digest.
    */
   anchorSegment: 150,
+  /**
+   * An H may know of so many more slices of prunes than the database: none is restored to so long
+   * ago, and whoever may write to the site cannot bring the count to its end.
+   */
+  prunesLost: 1_000_000,
   /** Index bytes kept in the database are stored in pieces of this size. */
   chunkBytes: 1 * MiB,
 

@@ -36,6 +36,8 @@ export interface HeadAnchor {
   readonly release: Sha256;
   /** R of the release that is visible at least, until InRelease has been written. */
   readonly previous: Sha256 | null;
+  /** How often files were deleted at the site before this was written. */
+  readonly pruned: number;
 }
 
 /** An object as it is stored, and its digest. */
@@ -52,9 +54,10 @@ export const encodeSite = ({ deployment: { id, epoch }, heads }: SiteAnchor): En
     heads: heads.map(({ mount, suite }) => ({ mount, suite })),
   });
 
-export const encodeHead = ({ deployment, release, previous }: HeadAnchor): Encoded => {
+export const encodeHead = ({ deployment, ...head }: HeadAnchor): Encoded => {
   const { id, epoch } = deployment;
-  return encode({ format: FORMAT, deployment: id, epoch, release, previous });
+  const { release, previous, pruned } = head;
+  return encode({ format: FORMAT, deployment: id, epoch, release, previous, pruned });
 };
 
 /** @throws LIMIT_EXCEEDED a Release set of more than 11 MiB: sid has 0.4 */

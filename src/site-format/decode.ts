@@ -27,7 +27,9 @@ const suite = z.string().refine((text) => text === '/' || isRepoPath(text.replac
 const heads = z.array(z.strictObject({ mount: path, suite })).max(LIMITS.releaseEntries);
 
 const SITE = z.strictObject({ format, deployment, epoch, heads });
-const HEAD = z.strictObject({ format, deployment, epoch, release: digest, previous });
+/** Those of the first days of the format do not count. */
+const pruned = z.int().min(0).default(0);
+const HEAD = z.strictObject({ format, deployment, epoch, release: digest, previous, pruned });
 const RELEASE = z.strictObject({
   format,
   mount: path,
@@ -49,8 +51,9 @@ export function decodeSite(bytes: Uint8Array, place: RepoPath): SiteAnchor {
 
 /** @throws ANCHOR_UNREADABLE */
 export function decodeHead(bytes: Uint8Array, place: RepoPath): HeadAnchor {
-  const { deployment: id, epoch: restores, release, previous: before } = decode(HEAD, bytes, place);
-  return { deployment: { id, epoch: restores }, release, previous: before };
+  const { deployment: id, epoch: restores, release, ...head } = decode(HEAD, bytes, place);
+  const { previous: before, pruned: prunes } = head;
+  return { deployment: { id, epoch: restores }, release, previous: before, pruned: prunes };
 }
 
 /** @throws ANCHOR_UNREADABLE */

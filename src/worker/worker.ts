@@ -92,10 +92,12 @@ export async function runWorker(options: WorkerOptions): Promise<RunningWorker> 
   try {
     await ensureSearchAttributes(client);
     const fleet = await startFleet(options, client);
+    let atStart = true;
     const loops = Promise.all([
       every(sitesMs, stop.signal, log, async () => fleet.adjust(await queuesOf(options))),
       every(reconcileMs, stop.signal, log, async () => {
-        await reconcile(client, await options.distributions(), await options.prunes());
+        await reconcile(client, await options.distributions(), await options.prunes(), atStart);
+        atStart = false;
         await options.rollUp(); // what it changes is signalled by the next turn
       }),
     ]);

@@ -1,34 +1,73 @@
-/** A site that is older than it was: what is on record about it is not believed any more. */
+/** A site that is another one than the rows say: nothing on record about it is believed any more. */
 import { sql } from 'kysely';
 
 import type { Tx } from '../orm.ts';
-import { run } from '../sql.ts';
+import { UNVERIFIED } from '../registry/lane-sql.ts';
+import { rollUp } from '../replications/roll-up.ts';
+import { all, run } from '../sql.ts';
 import { bookSite } from './site-anchors.ts';
 
 /**
- * Has each lane of the site read everything back, and S claimed anew; workflows see it within a
- * minute. A lane that was asked to verify already is not asked again: a failure that comes again
- * begins nothing anew. Lanes that another transaction changes at this moment are left out, so that
- * this waits for none of them: they find out at their next publication, or by the next prune.
+ * Nothing at the site is verified any more, no published name is known, S is claimed anew, and each
+ * lane reads everything back; workflows see it within a minute.
+ *
+ * A failure that comes again begins nothing anew: where every lane was asked already, nothing
+ * changes, unless `anew`. Lanes that another transaction changes at this moment are left out, so
+ * that this waits for none of them: they find out behind their next barrier.
  */
-export async function distrustSite(tx: Tx, siteId: number): Promise<void> {
+export async function distrustSite(tx: Tx, siteId: number, anew = false): Promise<void> {
   await bookSite(tx, siteId, null);
+  const asked = await askLanes(tx, siteId, anew);
+  if (asked.length === 0 && !anew) return;
   await run(
     tx,
     sql`
+      with held as materialized (
+        select path_id
+        from blob_registry
+        where site_id = ${siteId}
+          and settled
+        order by path_id
+        for update
+      )
+      update blob_registry r
+      set verification_state = ${UNVERIFIED}
+      from held
+      where r.site_id = ${siteId}
+        and r.path_id = held.path_id`,
+  );
+  await run(
+    tx,
+    sql`
+      update published_names
+      set verified_at = null
+      where site_id = ${siteId}
+        and sha256 is not null
+        and verified_at is not null`,
+  );
+  for (const distributionId of asked) await rollUp(tx, distributionId);
+}
+
+/** @returns distributions of the lanes that have to read everything back now */
+async function askLanes(tx: Tx, siteId: number, anew: boolean): Promise<number[]> {
+  const asked = await all(
+    tx,
+    sql<{ id: number }>`
       with held as (
         select r.distribution_id
         from distribution_replications r
         join debian_distributions d on d.id = r.distribution_id
         where r.site_id = ${siteId}
-          and r.verify_requested_at is null
-          and r.verify_taken_at is null
+          and (${anew} or r.verify_requested_at is null and r.verify_taken_at is null)
         order by r.distribution_id
         for no key update skip locked
       ),
       asked as (
         update distribution_replications r
-        set verify_requested_at = now()
+        set verify_requested_at = now(),
+          state = case when r.state = 'synced' then 'pending' else r.state end,
+          files_done = 0,
+          bytes_done = 0
         from held
         where r.site_id = ${siteId}
           and r.distribution_id = held.distribution_id
@@ -37,6 +76,8 @@ export async function distrustSite(tx: Tx, siteId: number): Promise<void> {
       update debian_distributions d
       set changed_rev = nextval('revision')
       from asked
-      where d.id = asked.distribution_id`,
+      where d.id = asked.distribution_id
+      returning d.id`,
   );
+  return asked.map(({ id }) => id);
 }

@@ -15,8 +15,16 @@ export interface BookedHead {
   readonly releaseId: number;
 }
 
-export interface LaneHead {
+/** What this database knows, as of one moment, that H is judged by. */
+export interface HeadFacts {
   readonly deployment: Deployment;
+  /** How often files were deleted at the site. */
+  readonly prunes: number;
+  /** R that H named when it was found, and that this database lost (restored.ts); null: none. */
+  readonly lost: Sha256 | null;
+}
+
+export interface LaneHead extends HeadFacts {
   /** Null: none was written, or by a version that wrote none. */
   readonly head: BookedHead | null;
   /** The lane answers a request to verify: its chain has read every blob back since. */
@@ -27,22 +35,24 @@ export async function readHead(tx: Tx, { siteId, distributionId }: LaneIds): Pro
   const found = await one(
     tx,
     sql<
-      Deployment &
-        Pick<LaneHead, 'isReadBack'> & { [Key in keyof BookedHead]: BookedHead[Key] | null }
+      Omit<LaneHead, 'deployment' | 'head'> &
+        Deployment & { [Key in keyof BookedHead]: BookedHead[Key] | null }
     >`
-      select d.id, d.epoch, lane.verify_taken_at is not null as "isReadBack",
+      select d.id, d.epoch, s.prunes, lane.verify_taken_at is not null as "isReadBack",
+        encode(lane.lost_release, 'hex') as lost,
         h.etag, h.release_id as "releaseId", encode(r.digest, 'hex') as release
       from deployment d
+      join replication_sites s on s.id = ${siteId}
       left join site_heads h
         on h.site_id = ${siteId} and h.distribution_id = ${distributionId}
       left join site_releases r on r.id = h.release_id
       left join distribution_replications lane
         on lane.site_id = ${siteId} and lane.distribution_id = ${distributionId}`,
   );
-  const { id, epoch, isReadBack, etag, release, releaseId } = found!;
+  const { id, epoch, etag, release, releaseId, ...facts } = found!;
   const isBooked = etag !== null && release !== null && releaseId !== null;
   const head = isBooked ? { etag, release, releaseId } : null;
-  return { deployment: { id, epoch }, head, isReadBack };
+  return { ...facts, deployment: { id, epoch }, head };
 }
 
 const ofLane = ({ siteId, distributionId }: LaneIds): RawBuilder<boolean> => sql<boolean>`
@@ -60,17 +70,35 @@ export const bookingRelease = (
     generation = excluded.generation,
     removed_at = null`;
 
-/** When R was published here, among the others; null: this database does not know it. */
-export async function rankOf(tx: Tx, lane: LaneIds, digest: Sha256): Promise<number | null> {
+/**
+ * Read after H was: what another attempt wrote meanwhile is known.
+ * @returns rank: when R was published here, among the others; null: this database does not know it
+ */
+export async function readFacts(
+  tx: Tx,
+  lane: LaneIds,
+  digest: Sha256 | null,
+): Promise<HeadFacts & { readonly rank: number | null }> {
   const found = await one(
     tx,
-    sql<{ id: number }>`
-      select id
-      from site_releases
-      where ${ofLane(lane)}
-        and digest = decode(${digest}, 'hex')`,
+    sql<Deployment & Pick<HeadFacts, 'prunes' | 'lost'> & { rank: number | null }>`
+      select d.id, d.epoch, s.prunes,
+        (
+          select encode(lost_release, 'hex')
+          from distribution_replications
+          where ${ofLane(lane)}
+        ) as lost,
+        (
+          select r.id
+          from site_releases r
+          where ${ofLane(lane)}
+            and r.digest = decode(${digest}, 'hex')
+        ) as rank
+      from deployment d
+      join replication_sites s on s.id = ${lane.siteId}`,
   );
-  return found?.id ?? null;
+  const { id, epoch, ...facts } = found!;
+  return { ...facts, deployment: { id, epoch } };
 }
 
 /** R and H, as they stand at the site since a publication. */
@@ -99,4 +127,13 @@ export const bookingHead = (
     on conflict (site_id, distribution_id) do update set
       release_id = excluded.release_id,
       etag = excluded.etag
+  ),
+  forward as (
+    update distribution_replications
+    set lost_release = null,
+      lost_until = now() + s.grace_ms * interval '1 millisecond'
+    from replication_sites s
+    where ${ofLane(lane)}
+      and s.id = site_id
+      and lost_release is not null
   )`;

@@ -4,7 +4,7 @@ import { sql } from 'kysely';
 import type { Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
 import { keptGenerations } from '../prune/kept-generations.ts';
-import { all, run } from '../sql.ts';
+import { all, one, run } from '../sql.ts';
 import type { BookedHead } from './heads.ts';
 
 export interface HeadOfSite {
@@ -12,6 +12,8 @@ export interface HeadOfSite {
   readonly mount: string;
   readonly suite: string;
   readonly head: BookedHead | null;
+  /** A release that this database lost is visible there, or was published over within its grace. */
+  readonly isLost: boolean;
 }
 
 /** Of every distribution that is, or was, replicated to the site; by mount and suite. */
@@ -20,7 +22,14 @@ export async function listHeads(tx: Tx, siteId: number): Promise<HeadOfSite[]> {
     tx,
     sql<Omit<HeadOfSite, 'head'> & { [Key in keyof BookedHead]: BookedHead[Key] | null }>`
       select d.id as "distributionId", a.mount, d.suite,
-        h.etag, h.release_id as "releaseId", encode(r.digest, 'hex') as release
+        h.etag, h.release_id as "releaseId", encode(r.digest, 'hex') as release,
+        exists (
+          select
+          from distribution_replications lost
+          where lost.distribution_id = d.id
+            and lost.site_id = ${siteId}
+            and (lost.lost_release is not null or lost.lost_until > now())
+        ) as "isLost"
       from debian_distributions d
       join archives a on a.id = d.archive_id
       left join site_heads h on h.distribution_id = d.id and h.site_id = ${siteId}
@@ -90,6 +99,34 @@ export function listUnneededReleases(
       limit ${limit}`,
   );
 }
+
+/** A slice of a prune that deletes files begins: H has to say so before. */
+export const countPrune = async (tx: Tx, siteId: number): Promise<number> =>
+  (await one(
+    tx,
+    sql<{ prunes: number }>`
+      update replication_sites
+      set prunes = prunes + 1
+      where id = ${siteId}
+      returning prunes`,
+  ))!.prunes;
+
+/** H was written anew, and names the same release. */
+export const bookHeadAgain = (
+  tx: Tx,
+  siteId: number,
+  { distributionId, head }: { readonly distributionId: number; readonly head: BookedHead },
+  etag: string,
+): Promise<unknown> =>
+  run(
+    tx,
+    sql`
+      update site_heads
+      set etag = ${etag}
+      where site_id = ${siteId}
+        and distribution_id = ${distributionId}
+        and etag = ${head.etag}`,
+  );
 
 /** Its row stays: it says that what came later was published after it. */
 export const bookReleaseGone = (tx: Tx, id: number): Promise<unknown> =>

@@ -44,6 +44,10 @@ const schema = defineEntity({
     verifiedAt: p.datetime().columnType('timestamptz').nullable(),
     /** Of the last publication: how long published names were changing. */
     windowMs: p.integer().nullable(),
+    /** R that H named and this database lost; null: it knows all that was published there. */
+    lostRelease: p.blob().nullable(),
+    /** Until then what was published over is in its grace: nothing is deleted at the site. */
+    lostUntil: p.datetime().columnType('timestamptz').nullable(),
     /** Set by a trigger with every write: the larger is the newer. */
     rev: p.bigint('number').defaultRaw(`nextval('revision')`),
   },

@@ -30,6 +30,8 @@ const schema = defineEntity({
     pruneIntervalMs: p.bigint('number').default(3_600_000),
     /** Of `.debgeo/site.json`, as it was written or read; null: the site is not claimed. */
     anchorEtag: p.text().nullable(),
+    /** Slices of prunes that deleted files. */
+    prunes: p.bigint('number').default(0),
     /** So often all of the site is read back; null: never. */
     scrubIntervalMs: p.bigint('number').nullable().default(2_592_000_000),
     /** By an operator: neither scrubbed nor pruned. */

@@ -7,7 +7,6 @@ import { sql } from 'kysely';
 
 import { DebgeoError, printableReport, ruleOf, type ErrorReport } from '../../domain/errors.ts';
 import type { SitePrune } from '../../domain/replication.ts';
-import { distrustSite } from '../anchors/distrust.ts';
 import { dropClaims, endClaim, laterFence, nextTicket, takeClaim } from '../claims.ts';
 import { Prune } from '../entities/prune.ts';
 import { ReplicationSite } from '../entities/replication-site.ts';
@@ -199,7 +198,6 @@ export function recordPruneFailure(
     if (locked === null || prune === null) return noPrune(site);
     if (ticket !== null && locked.fence > ticket) return readPrune(tx, site);
     await dropClaims(tx, { siteId: locked.siteId, distributionId: null });
-    if (report.code === 'SITE_BEHIND') await distrustSite(tx, locked.siteId);
     const { pruneIntervalMs } = prune.site.$;
     const failureCount = prune.failureCount + 1;
     const needsPerson = ruleOf(report.code).then === 'person';

@@ -7,6 +7,7 @@ import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import type { Replication } from '../../domain/replication.ts';
+import type { Sha256 } from '../../domain/sha256.ts';
 import { readDistribution, type DistributionRecord } from '../catalog/distributions.ts';
 import { nextTicket, takeClaim, type Settled } from '../claims.ts';
 import { fenced, overtaken } from '../fence.ts';
@@ -42,6 +43,8 @@ export interface StepAttempt {
 export interface Begun {
   readonly key: LaneKey;
   readonly row: Replication;
+  /** R that H named at the site and this database lost (anchors/restored.ts); null: none. */
+  readonly lost: Sha256 | null;
   readonly distribution: DistributionRecord;
 }
 
@@ -100,7 +103,7 @@ export function startAttempt(db: Database, at: LaneAt, step: StepAttempt): Promi
     if (distribution === null)
       throw new DebgeoError('NAME_UNKNOWN', `the distribution ${at.distribution} was removed`);
     const key = { distributionId, siteId, generation, ticket, claim };
-    return { key, row: await readReplication(tx, lane), distribution };
+    return { key, row: await readReplication(tx, lane), lost: lane.lost, distribution };
   });
 }
 

@@ -7,6 +7,7 @@
 import { sql } from 'kysely';
 
 import type { ReplicationState } from '../../domain/replication.ts';
+import type { Sha256 } from '../../domain/sha256.ts';
 import type { StoredTuning } from '../entities/debian-distribution.ts';
 import type { Tx } from '../orm.ts';
 import type { LaneAt, LaneIds } from '../replication-row.ts';
@@ -40,6 +41,8 @@ export interface LockedLane extends LaneIds {
   readonly cancelRequested: boolean;
   readonly fence: number;
   readonly retryCount: number;
+  /** R that H named at the site and this database lost, hex; null: there is none. */
+  readonly lost: Sha256 | null;
 }
 
 type LaneRow = Omit<LockedLane, 'distribution'>;
@@ -65,7 +68,7 @@ export async function lockLane(tx: Tx, at: LaneAt): Promise<LockedLane | null> {
         r.distribution_id as "distributionId", r.site_id as "siteId",
         r.desired_generation as desired, r.pinned_generation as pinned,
         r.served_generation as served, r.state, r.cancel_requested as "cancelRequested", r.fence,
-        r.retry_count as "retryCount"
+        r.retry_count as "retryCount", encode(r.lost_release, 'hex') as lost
       from d
       join distribution_replications r on r.distribution_id = d.id
       where r.site_id = (select id from replication_sites where name = ${at.site})

@@ -44,17 +44,22 @@ export async function listDistributions(database: Database): Promise<string[]> {
   return rows.map((row) => row.name);
 }
 
+/** Of a distribution that is looked at less often than this, workflow and rows may differ long. */
+const RESTS_MS = 10 * 60_000;
+
 /**
  * Distributions whose workflow should run, and whether it has yet to see what an apply changed:
  * then also one that was removed.
  */
 export const listWantedDistributions = (
   database: Database,
-): Promise<{ name: string; isUnseen: boolean }[]> =>
+): Promise<{ name: string; isUnseen: boolean; rests: boolean }[]> =>
   all(
     database.read,
-    sql<{ name: string; isUnseen: boolean }>`
-      select name, changed_rev > seen_rev as "isUnseen"
+    sql<{ name: string; isUnseen: boolean; rests: boolean }>`
+      select name,
+        changed_rev > seen_rev as "isUnseen",
+        poll_interval_ms > ${RESTS_MS} as rests
       from debian_distributions
       where not removed
         or changed_rev > seen_rev
