@@ -45,6 +45,8 @@ export type ContentOf = (
 const NOTHING: RecordedName = { sha256: null, etag: null, lastModified: null };
 const SECOND_MS = 1_000;
 
+const isUnknown = ({ isTombstone, isDoubted }: RecordedName): boolean =>
+  isTombstone === true || isDoubted === true;
 const nothingAt = (path: RepoPath): PublishedName => ({ path, sha256: null, size: 0 });
 
 interface SettleOptions {
@@ -93,8 +95,7 @@ export class NamesPublisher {
     ];
     const askedFirst =
       order.inRelease.sha256 === null && order.release !== null ? order.release : order.inRelease;
-    // Most of a needed wait is taken here, before the first write, so that it does not lengthen the
-    // window.
+    // Most of a needed wait is taken here, so that it does not lengthen the window.
     if (this.#isOpen(askedFirst))
       await this.#waitOut(this.#recordOf(askedFirst).lastModified, signal);
 
@@ -130,19 +131,20 @@ export class NamesPublisher {
   }
 
   /**
-   * Indices that were deleted lately and are not wanted: a worker that froze before it wrote one
-   * may do so now, when nothing is there that contradicts its condition.
+   * Indices that were deleted lately, or that a publication which was given up may have written,
+   * and that are not wanted: a worker that froze before it wrote one may do so now.
    */
   #tombstonesOf({ indices, releaseGpg, release, inRelease }: PublicationOrder): RepoPath[] {
     const ordered = [...indices, releaseGpg, release, inRelease].map((name) => name?.path);
     return [...this.#publication.names]
-      .filter(([path, recorded]) => recorded.isTombstone && !ordered.includes(path))
+      .filter(([, recorded]) => recorded.sha256 === null && isUnknown(recorded))
+      .filter(([path]) => !ordered.includes(path))
       .map(([path]) => path);
   }
 
   #isOpen(name: PublishedName): boolean {
     const recorded = this.#recordOf(name);
-    return this.#verifying || recorded.sha256 !== name.sha256 || recorded.isTombstone === true;
+    return this.#verifying || isUnknown(recorded) || recorded.sha256 !== name.sha256;
   }
 
   /**
@@ -159,25 +161,30 @@ export class NamesPublisher {
     const { book = (settled) => this.#record([settled]) } = options;
     const place = this.#step.placeOf(name.path);
     const before = this.#recordOf(name);
-    const after = options.increasing ? before.lastModified : null;
+    let after = options.increasing ? before.lastModified : null;
     let recorded = before;
     let expected: Expected = before.etag === null ? 'nothing' : { etag: before.etag };
-    let isToReadBack = this.#verifying || this.#publication.resumed || before.isTombstone === true;
+    let isToReadBack = this.#verifying || this.#publication.resumed || isUnknown(before);
+    // A late write of what was given up may be bound to the ETag there: so that is made another.
+    const isExposed = this.#publication.afterGivenUp && before.isDoubted && name.sha256 !== null;
 
     for (let writes = 0; writes <= LIMITS.conflictsMax;) {
       if (isToReadBack) {
         const seen = await readBack(this.#step.store, place, signal);
         const verdict = await this.#judge(name, recorded, seen);
-        if (verdict === 'left') return;
+        if (verdict === 'left')
+          return before.isDoubted ? book({ path: name.path, ...NOTHING }) : undefined;
         // If we die before this commits, the name is right at the site, and the rows hold what was
         // there before: the next attempt reads the wanted bytes back, and books them. Once it is
         // committed, the next attempt does not ask the site for this name again.
         const isRight = verdict.is === 'right';
-        if (isRight && !isHidden(seen, before, after)) return book(settledOf(name, seen, after));
+        const isToWriteAgain = isHidden(seen, before, after) || (isExposed && writes === 0);
+        if (isRight && !isToWriteAgain) return book(settledOf(name, seen, after));
         // If we die after this, the incident is open and the name is wrong still: the next attempt
         // finds it again, and counts it in the same incident.
         if (!isRight && verdict.corrupt) await this.#reportCorrupt(name, recorded, seen);
         expected = isRight ? { etag: seen!.etag } : verdict.expected;
+        if (options.increasing && seen !== null) after = Math.max(after ?? 0, seen.lastModified);
       }
       isToReadBack = true;
       const written = await this.#write(name, place, expected, after, signal);
@@ -220,8 +227,10 @@ export class NamesPublisher {
     } catch (error) {
       if (!isForeign(error) || seen === null) throw error;
       const { read } = this.#database;
-      if (await wasWanted(read, this.#publication.lane, name.path, seen.sha256))
-        return { is: 'to write', expected: { etag: seen.etag }, corrupt: recorded.sha256 !== null };
+      const { lane, afterGivenUp } = this.#publication;
+      const corrupt = recorded.sha256 !== null && !afterGivenUp;
+      if (await wasWanted(read, lane, name.path, seen.sha256))
+        return { is: 'to write', expected: { etag: seen.etag }, corrupt };
       if (name.sha256 === null && recorded.isTombstone) return 'left';
       throw error;
     }
