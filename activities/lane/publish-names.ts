@@ -10,6 +10,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { holdClaim } from '../../src/database/claims.ts';
 import type { Database } from '../../src/database/orm.ts';
 import {
   recordCorruptName,
@@ -33,10 +34,7 @@ import { readBack } from '../read-back.ts';
 import { isForeign, isHidden, judgeName, settledOf, type NameVerdict } from './judge-name.ts';
 import type { SiteStep } from './step.ts';
 
-/**
- * The bytes of a published name, from one place after the other; each is hashed on its way to the
- * site.
- */
+/** The bytes of a published name, from one place after the other; hashed on their way there. */
 export type ContentOf = (
   name: PublishedName,
   signal: AbortSignal,
@@ -100,9 +98,9 @@ export class NamesPublisher {
       await this.#waitOut(this.#recordOf(askedFirst).lastModified, signal);
 
     await this.#settleAll(indices, signal);
-    // If we die up to here, some canonical indices are those of the new release, and the Release
-    // set is the one before. Readers that ask by hash get the release before, whole; to others some
-    // indices are a hash mismatch, and apt keeps its lists, until the next attempt is through.
+    // If we die up to here, some indices are those of the new release, and the Release set is the
+    // one before. Readers that ask by hash get the release before, whole; to others some indices
+    // are a hash mismatch, and apt keeps its lists, until the next attempt is through.
     if (order.releaseGpg !== null) await this.#settle(order.releaseGpg, signal);
     // If we die here, the new Release.gpg stands beside the Release before: a bad signature to a
     // reader that asks for these two. Readers of InRelease see nothing of it.
@@ -148,9 +146,8 @@ export class NamesPublisher {
   }
 
   /**
-   * Makes one name what the snapshot wants, by reading back and conditional writes; it ends only
-   * when the wanted bytes were read back. Where another attempt began the publication, the name is
-   * read back before it is written.
+   * Makes one name what the snapshot wants; it ends only when the wanted bytes were read back.
+   * Where another attempt began the publication, the name is read back before it is written.
    */
   async #settle(
     name: PublishedName,
@@ -185,6 +182,8 @@ export class NamesPublisher {
         if (!isRight && verdict.corrupt) await this.#reportCorrupt(name, recorded, seen);
         expected = isRight ? { etag: seen!.etag } : verdict.expected;
         if (options.increasing && seen !== null) after = Math.max(after ?? 0, seen.lastModified);
+        // Asked after it was read: what a newer attempt has written is never taken for old.
+        await holdClaim(this.#database.read, this.#publication.lane);
       }
       isToReadBack = true;
       const written = await this.#write(name, place, expected, after, signal);
@@ -272,8 +271,7 @@ export class NamesPublisher {
 
   /**
    * Waits until a write gets a later Last-Modified, which has whole seconds. apt asks with
-   * If-Modified-Since: it stays on an InRelease, or a Release where there is no InRelease, whose
-   * Last-Modified did not grow.
+   * If-Modified-Since: it stays on an InRelease, or else Release, whose time did not grow.
    */
   async #waitOut(lastModified: number | null, signal: AbortSignal): Promise<void> {
     if (lastModified === null) return;
