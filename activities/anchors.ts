@@ -97,7 +97,11 @@ export function judgeHead(
   if (found.pruned > prunes + LIMITS.prunesLost)
     throw unreadable(place, `prunes up to ${prunes}`, `${found.pruned}`);
   if (found.release !== lost && rank === null)
-    throw ahead('the site has a release that is unknown here', expected, `release ${found.release}`);
+    throw ahead(
+      'the site has a release that is unknown here',
+      expected,
+      `release ${found.release}`,
+    );
   if (found.pruned > prunes)
     throw ahead('files were deleted at the site', `${prunes} prunes`, `${found.pruned}`);
   if (rank !== null && head !== null && rank < head.releaseId)

@@ -132,10 +132,7 @@ const byPath = (one: SuiteAt, other: SuiteAt): number => (headPath(one) < headPa
  * @returns a suite that S names and this database does not know there
  * @throws SITE_TAKEN, SITE_BEHIND, ANCHOR_UNREADABLE
  */
-export async function confirmClaim(
-  claimant: Claimant,
-  etag: string,
-): Promise<SuiteAt | undefined> {
+export async function confirmClaim(claimant: Claimant, etag: string): Promise<SuiteAt | undefined> {
   const { store, signal } = claimant;
   const booked = await store.checksum(SITE_PATH, signal, etag);
   if (booked !== null && booked !== 'changed') return undefined;

@@ -79,7 +79,9 @@ async function confirm(run: Run): Promise<void> {
   } catch (error) {
     if (CancellationScope.current().consideredCancelled || !(error instanceof ActivityFailure))
       throw error;
-    log.warn('the site could not be asked whether it is as the rows say', { report: reportOf(error) });
+    log.warn('the site could not be asked whether it is as the rows say', {
+      report: reportOf(error),
+    });
   }
 }
 

@@ -15,7 +15,6 @@ import type { ReleaseAnchor } from '../../src/site-format/anchors.ts';
 import { decodeRelease } from '../../src/site-format/decode.ts';
 import { releasePath } from '../../src/site-format/paths.ts';
 import { readAnchor } from '../anchors.ts';
-import type { IsLost } from './publish-names.ts';
 import type { SiteStep } from './step.ts';
 
 /**
@@ -52,17 +51,13 @@ interface Visible {
 
 /** As apt takes it: InRelease, else Release. Null: nothing that a client accepts. */
 async function readVisible(step: SiteStep): Promise<Visible | null> {
-  const { distribution, placeOf } = step;
-  const [inRelease, release, releaseGpg] = releaseSetPaths(suiteFolder(distribution.suite));
-  const found = await readFile(step, placeOf(inRelease));
+  const read = (path: RepoPath) => readFile(step, step.placeOf(path));
+  const paths = releaseSetPaths(suiteFolder(step.distribution.suite));
+  const inRelease = await read(paths[0]);
   const releaseSet =
-    found === null
-      ? {
-          inRelease: null,
-          release: await readFile(step, placeOf(release)),
-          releaseGpg: await readFile(step, placeOf(releaseGpg)),
-        }
-      : { inRelease: found, release: null, releaseGpg: null };
+    inRelease === null
+      ? { inRelease, release: await read(paths[1]), releaseGpg: await read(paths[2]) }
+      : { inRelease, release: null, releaseGpg: null };
   return judged(releaseSet, step);
 }
 
@@ -91,6 +86,9 @@ const isSame = (one: ReleaseSet, other: ReleaseSet): boolean =>
 
 const isSameFile = (one: Uint8Array | null, other: Uint8Array | null): boolean =>
   one !== null && other !== null && Buffer.compare(one, other) === 0;
+
+/** Whether a release that this database lost had these bytes at the path. */
+export type IsLost = (path: RepoPath, sha256: Sha256) => boolean;
 
 const NOTHING_LOST: IsLost = () => false;
 

@@ -2,14 +2,15 @@
  * The published names of one generation at one site, in the order in which no reader sees a Release
  * before what it lists.
  *
- * A worker may die anywhere in here, and an attempt that it believes dead may still write. What the
- * site and the rows then hold, and what the next attempt does, stands at each such place ("If we
- * die here"). All of it rests on three rules: every write is conditional on the ETag that was there
- * before, so that a late one changes nothing; a name is booked only after it was read back; and an
- * attempt that takes over an open intent reads a name back before it writes it.
+ * A worker may die anywhere in here, and an attempt that it believes dead may still write. What is
+ * so then, and what the next attempt does, stands at each such place ("If we die here"). It rests on
+ * three rules: every write is conditional on the ETag that was there before, so that a late one
+ * changes nothing; a name is booked only after it was read back; and an attempt that takes over an
+ * open intent reads a name back before it writes it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { holdClaim } from '../../src/database/claims.ts';
 import type { Database } from '../../src/database/orm.ts';
 import {
   recordCorruptName,
@@ -18,13 +19,12 @@ import {
   type RecordedName,
   type SettledName,
 } from '../../src/database/publications/names.ts';
-import { type Publication } from '../../src/database/publications/publications.ts';
+import type { Publication } from '../../src/database/publications/publications.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { PublicationOrder } from '../../src/domain/publication-order.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
-import type { Sha256 } from '../../src/domain/sha256.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
 import type { Expected, Written } from '../../src/site/site-store.ts';
 import { headersOf } from '../blob-headers.ts';
@@ -32,15 +32,10 @@ import { inParallel } from '../in-parallel.ts';
 import { Ledger } from '../ledger.ts';
 import { readBack } from '../read-back.ts';
 import { isForeign, isHidden, judgeName, settledOf, type NameVerdict } from './judge-name.ts';
+import type { IsLost } from './lost-release.ts';
 import type { SiteStep } from './step.ts';
 
-/** Whether a release that this database lost had these bytes at the path. */
-export type IsLost = (path: RepoPath, sha256: Sha256) => boolean;
-
-/**
- * The bytes of a published name, from one place after the other; each is hashed on its way to the
- * site.
- */
+/** The bytes of a published name, from one place after the other; hashed on their way there. */
 export type ContentOf = (
   name: PublishedName,
   signal: AbortSignal,
@@ -49,6 +44,8 @@ export type ContentOf = (
 const NOTHING: RecordedName = { sha256: null, etag: null, lastModified: null };
 const SECOND_MS = 1_000;
 
+const isUnknown = ({ isTombstone, isDoubted }: RecordedName): boolean =>
+  isTombstone === true || isDoubted === true;
 const nothingAt = (path: RepoPath): PublishedName => ({ path, sha256: null, size: 0 });
 
 interface SettleOptions {
@@ -99,15 +96,14 @@ export class NamesPublisher {
     ];
     const askedFirst =
       order.inRelease.sha256 === null && order.release !== null ? order.release : order.inRelease;
-    // Most of a needed wait is taken here, before the first write, so that it does not lengthen the
-    // window.
+    // Most of a needed wait is taken here, so that it does not lengthen the window.
     if (this.#isOpen(askedFirst))
       await this.#waitOut(this.#recordOf(askedFirst).lastModified, signal);
 
     await this.#settleAll(indices, signal);
-    // If we die up to here, some canonical indices are those of the new release, and the Release
-    // set is the one before. Readers that ask by hash get the release before, whole; to others some
-    // indices are a hash mismatch, and apt keeps its lists, until the next attempt is through.
+    // If we die up to here, some indices are those of the new release, and the Release set is the
+    // one before. Readers that ask by hash get the release before, whole; to others some indices
+    // are a hash mismatch, and apt keeps its lists, until the next attempt is through.
     if (order.releaseGpg !== null) await this.#settle(order.releaseGpg, signal);
     // If we die here, the new Release.gpg stands beside the Release before: a bad signature to a
     // reader that asks for these two. Readers of InRelease see nothing of it.
@@ -136,25 +132,25 @@ export class NamesPublisher {
   }
 
   /**
-   * Indices that were deleted lately and are not wanted: a worker that froze before it wrote one
-   * may do so now, when nothing is there that contradicts its condition.
+   * Indices that were deleted lately, or that a publication which was given up may have written,
+   * and that are not wanted: a worker that froze before it wrote one may do so now.
    */
   #tombstonesOf({ indices, releaseGpg, release, inRelease }: PublicationOrder): RepoPath[] {
     const ordered = [...indices, releaseGpg, release, inRelease].map((name) => name?.path);
     return [...this.#publication.names]
-      .filter(([path, recorded]) => recorded.isTombstone && !ordered.includes(path))
+      .filter(([, recorded]) => recorded.sha256 === null && isUnknown(recorded))
+      .filter(([path]) => !ordered.includes(path))
       .map(([path]) => path);
   }
 
   #isOpen(name: PublishedName): boolean {
     const recorded = this.#recordOf(name);
-    return this.#verifying || recorded.sha256 !== name.sha256 || recorded.isTombstone === true;
+    return this.#verifying || isUnknown(recorded) || recorded.sha256 !== name.sha256;
   }
 
   /**
-   * Makes one name what the snapshot wants, by reading back and conditional writes; it ends only
-   * when the wanted bytes were read back. Where another attempt began the publication, the name is
-   * read back before it is written.
+   * Makes one name what the snapshot wants; it ends only when the wanted bytes were read back.
+   * Where another attempt began the publication, the name is read back before it is written.
    */
   async #settle(
     name: PublishedName,
@@ -165,25 +161,32 @@ export class NamesPublisher {
     const { book = (settled) => this.#record([settled]) } = options;
     const place = this.#step.placeOf(name.path);
     const before = this.#recordOf(name);
-    const after = options.increasing ? before.lastModified : null;
+    let after = options.increasing ? before.lastModified : null;
     let recorded = before;
     let expected: Expected = before.etag === null ? 'nothing' : { etag: before.etag };
-    let isToReadBack = this.#verifying || this.#publication.resumed || before.isTombstone === true;
+    let isToReadBack = this.#verifying || this.#publication.resumed || isUnknown(before);
+    // A late write of what was given up may be bound to the ETag there: so that is made another.
+    const isExposed = this.#publication.afterGivenUp && before.isDoubted && name.sha256 !== null;
 
     for (let writes = 0; writes <= LIMITS.conflictsMax;) {
       if (isToReadBack) {
         const seen = await readBack(this.#step.store, place, signal);
         const verdict = await this.#judge(name, recorded, seen);
-        if (verdict === 'left') return;
+        if (verdict === 'left')
+          return before.isDoubted ? book({ path: name.path, ...NOTHING }) : undefined;
         // If we die before this commits, the name is right at the site, and the rows hold what was
         // there before: the next attempt reads the wanted bytes back, and books them. Once it is
         // committed, the next attempt does not ask the site for this name again.
         const isRight = verdict.is === 'right';
-        if (isRight && !isHidden(seen, before, after)) return book(settledOf(name, seen, after));
+        const isToWriteAgain = isHidden(seen, before, after) || (isExposed && writes === 0);
+        if (isRight && !isToWriteAgain) return book(settledOf(name, seen, after));
         // If we die after this, the incident is open and the name is wrong still: the next attempt
         // finds it again, and counts it in the same incident.
         if (!isRight && verdict.corrupt) await this.#reportCorrupt(name, recorded, seen);
         expected = isRight ? { etag: seen!.etag } : verdict.expected;
+        if (options.increasing && seen !== null) after = Math.max(after ?? 0, seen.lastModified);
+        // Asked after it was read: what a newer attempt has written is never taken for old.
+        await holdClaim(this.#database.read, this.#publication.lane);
       }
       isToReadBack = true;
       const written = await this.#write(name, place, expected, after, signal);
@@ -226,10 +229,11 @@ export class NamesPublisher {
     } catch (error) {
       if (!isForeign(error) || seen === null) throw error;
       const { read } = this.#database;
-      if (this.#isLost(name.path, seen.sha256))
-        return { is: 'to write', expected: { etag: seen.etag }, corrupt: false };
-      if (await wasWanted(read, this.#publication.lane, name.path, seen.sha256))
-        return { is: 'to write', expected: { etag: seen.etag }, corrupt: recorded.sha256 !== null };
+      const { lane, afterGivenUp } = this.#publication;
+      const isLost = this.#isLost(name.path, seen.sha256);
+      const corrupt = recorded.sha256 !== null && !afterGivenUp && !isLost;
+      if (isLost || (await wasWanted(read, lane, name.path, seen.sha256)))
+        return { is: 'to write', expected: { etag: seen.etag }, corrupt };
       if (name.sha256 === null && recorded.isTombstone) return 'left';
       throw error;
     }
@@ -271,8 +275,7 @@ export class NamesPublisher {
 
   /**
    * Waits until a write gets a later Last-Modified, which has whole seconds. apt asks with
-   * If-Modified-Since: it stays on an InRelease, or a Release where there is no InRelease, whose
-   * Last-Modified did not grow.
+   * If-Modified-Since: it stays on an InRelease, or else Release, whose time did not grow.
    */
   async #waitOut(lastModified: number | null, signal: AbortSignal): Promise<void> {
     if (lastModified === null) return;

@@ -21,11 +21,13 @@ import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { Ledger } from '../ledger.ts';
 import { createOrigins, isOfOneFile } from '../origins.ts';
+import { clearDoubtedConflicts } from './doubted-conflicts.ts';
 import { plan } from './plan-sync.ts';
 import {
   atSite,
   inStep,
   type SiteStep,
+  type Step,
   type StepAnswer,
   type StepInput,
   type Unanswered,
@@ -50,7 +52,7 @@ export const createSyncBlobs =
   async (input: StepInput): Promise<StepAnswer | Unanswered> => {
     try {
       return await inStep(deps, input, async (begun) => {
-        if (input.plan) await plan(deps, begun);
+        if (input.plan) await planWhatIsTrue(deps, begun);
         const answer = await copySlice(deps, await atSite(deps, begun));
         return input.plan ? { ...answer, planned: true } : answer;
       });
@@ -61,6 +63,17 @@ export const createSyncBlobs =
       return { more: true, repair: 0 };
     }
   };
+
+/** What is in the way of the generation, and not believed to be there, is looked at first. */
+async function planWhatIsTrue(deps: Deps, begun: Step): Promise<void> {
+  try {
+    await plan(deps, begun);
+  } catch (error) {
+    const isConflict = error instanceof DebgeoError && error.code === 'PATH_CONFLICT';
+    if (!isConflict || !(await clearDoubtedConflicts(deps, await atSite(deps, begun)))) throw error;
+    await plan(deps, begun);
+  }
+}
 
 const waitForDatabase = (): Promise<void> => {
   const context = activityContext();

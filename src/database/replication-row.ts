@@ -55,7 +55,8 @@ const IS_PUBLISHING = sql<boolean>`exists (
     select from publications p
     where p.distribution_id = r.distribution_id
       and p.site_id = r.site_id
-      and p.published_at is null)`;
+      and p.published_at is null
+      and p.given_up_at is null)`;
 
 const ofClaims = (column: 'files' | 'bytes') => sql`
   coalesce((

@@ -274,13 +274,12 @@ export const RULES = {
       '`debgeo release SITE` at the other deployment, delete the InRelease and Release that the ' +
       'message names, then `debgeo retry DIST`',
   ),
-  SITE_AHEAD: parked(
-    'the site has a release that this database does not know: the database was restored from an ' +
-      'older backup',
-    'find out whether there is a newer backup of PostgreSQL: restore it, then ' +
-      '`debgeo retry DIST`; without one, choose a new place for the site, under another name in ' +
-      'the configuration, and `debgeo apply`: the old one serves what it serves, and nothing is ' +
-      'deleted there',
+  SITE_AHEAD: transient(
+    'the site has a release that this database does not know, or files were deleted there since: ' +
+      'the database was restored from an older backup',
+    'nothing: debgeo reads the site back, and publishes over the lost release as soon as that of ' +
+      'the archive is not older; nothing is deleted there until then; if it stays, ask the archive ' +
+      'for a release, or `debgeo apply` the distribution that the message names',
   ),
   SITE_BEHIND: transient(
     'what debgeo keeps below `.debgeo/` of the site is gone or older than it was, or a verified ' +

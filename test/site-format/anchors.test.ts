@@ -23,7 +23,7 @@ const deployment = { id: '6d1f7c56-3f44-4b0e-9d67-1d0f5b0a7c11', epoch: 2 };
 const digest = (letter: string): Sha256 => sha256Of(Buffer.from(letter));
 
 const SITE: SiteAnchor = { deployment, heads: [{ mount: 'debian', suite: 'sub/' }] };
-const HEAD: HeadAnchor = { deployment, release: digest('b'), previous: digest('a') };
+const HEAD: HeadAnchor = { deployment, release: digest('b'), previous: digest('a'), pruned: 3 };
 const RELEASE: ReleaseAnchor = {
   mount: 'debian',
   suite: 'bookworm',

@@ -3,7 +3,7 @@ import type { Activities } from '../../activities/index.ts';
 import type { SiteScrub } from '../../src/domain/replication.ts';
 import { HOUR, siteQueue } from './scripted-rows.ts';
 
-type Names = 'loadScrub' | 'scrubSlice' | 'recordScrubFailure';
+type Names = 'confirmSite' | 'loadScrub' | 'scrubSlice' | 'recordScrubFailure';
 
 export class ScriptedScrubs {
   readonly activities: Pick<Activities, Names>;
@@ -20,6 +20,7 @@ export class ScriptedScrubs {
       return this.row(site);
     };
     this.activities = {
+      confirmSite: async (input) => void (await at('confirmSite', input)),
       loadScrub: (input) => at('loadScrub', input),
       scrubSlice: async (input) => {
         const { files, filesTotal } = await at('scrubSlice', input);

@@ -27,7 +27,7 @@ export async function replicateTo(
         (distribution_id, site_id, desired_generation, served_generation, pinned_generation)
       select d.id, s.id, d.latest_generation,
         coalesce(max(p.generation) filter (where p.published_at is not null), 0),
-        max(p.generation) filter (where p.published_at is null)
+        max(p.generation) filter (where p.published_at is null and p.given_up_at is null)
       from debian_distributions d
       cross join replication_sites s
       left join publications p on p.distribution_id = d.id and p.site_id = s.id

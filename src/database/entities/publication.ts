@@ -16,6 +16,8 @@ const schema = defineEntity({
     replaces: p.json<Readonly<Record<string, string | null>>>(),
     startedAt: p.datetime().columnType('timestamptz').defaultRaw('now()'),
     publishedAt: p.datetime().columnType('timestamptz').nullable(),
+    /** A newer generation took its place before it was finished. Open: neither this nor that. */
+    givenUpAt: p.datetime().columnType('timestamptz').nullable(),
     /** Grace runs from here, at this site. */
     replacedAt: p.datetime().columnType('timestamptz').nullable(),
   },

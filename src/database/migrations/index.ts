@@ -9,6 +9,7 @@ import { Migration20261130Deployments } from './2026-11-30-deployments.ts';
 import { Migration20261130Scrubs } from './2026-11-30-scrubs.ts';
 import { Migration20261130SeenRev } from './2026-11-30-seen-rev.ts';
 import { Migration20261130Tombstones } from './2026-11-30-tombstones.ts';
+import { Migration20261201GivenUp } from './2026-12-01-given-up.ts';
 import { Migration20261201Restores } from './2026-12-01-restores.ts';
 
 /** In order; the name is what the database remembers: never rename one that was released. */
@@ -24,5 +25,6 @@ export const MIGRATIONS = [
   { name: '2026-11-30-tombstones', class: Migration20261130Tombstones },
   { name: '2026-11-30-deployments', class: Migration20261130Deployments },
   { name: '2026-11-30-scrubs', class: Migration20261130Scrubs },
+  { name: '2026-12-01-given-up', class: Migration20261201GivenUp },
   { name: '2026-12-01-restores', class: Migration20261201Restores },
 ];

@@ -10,9 +10,9 @@ import { one } from '../sql.ts';
  * Of every distribution:
  * - the newest captured generation;
  * - what the site serves, works on or shall serve;
- * - what it publishes or has not replaced, also where it is disabled or does not replicate the
- *   distribution any more: what was copied stays;
- * - what it stopped serving less than its grace ago;
+ * - what it publishes, gave up or has not replaced, also where it is disabled or does not replicate
+ *   the distribution any more: what was copied stays, and what may be visible;
+ * - what it stopped serving, or showing in part, less than its grace ago;
  * - the newest that it served, as many as it keeps: so a clock that jumps forward does not end
  *   every grace at once.
  *
@@ -35,10 +35,9 @@ export const keptGenerations = (siteId: number | null): RawBuilder<unknown> => s
     ) g (generation)
     where ${ofSite('r', siteId)}
     union all
-    select p.distribution_id, p.generation, p.published_at is null or p.replaced_at is null
+    select p.distribution_id, p.generation, p.replaced_at is null
     from (${rankedPublications(siteId)}) p
-    where p.published_at is null
-      or p.replaced_at is null
+    where p.replaced_at is null
       or ${isKept}
   ) needed
   where generation > 0
@@ -60,7 +59,7 @@ export const rankedPublications = (siteId: number | null): RawBuilder<unknown> =
 export const isKept = sql<boolean>`
   (
     p.replaced_at > now() - p.grace_ms * interval '1 millisecond'
-    or p.place <= p.kept_generations
+    or p.published_at is not null and p.place <= p.kept_generations
   )`;
 
 const ofSite = (table: 'r' | 'p', siteId: number | null): RawBuilder<boolean> =>

@@ -149,8 +149,7 @@ const prunePublications = (tx: Tx): Promise<unknown> =>
       where id in (
         select p.id
         from (${rankedPublications(null)}) p
-        where p.published_at is not null
-          and p.replaced_at is not null
+        where p.replaced_at is not null
           and not ${isKept}
         order by p.id
         limit ${LIMITS.pruneCatalogRows}

@@ -22,6 +22,8 @@ export interface RecordedName {
   readonly lastModified: number | null;
   /** What we had there was deleted less than LIMITS.tombstoneMs ago. */
   readonly isTombstone?: boolean;
+  /** It is not known what stands there: a scrub or a publication that was given up left it so. */
+  readonly isDoubted?: boolean;
 }
 
 /** What the site has at the published names of the lane's distribution. */
@@ -34,11 +36,13 @@ export async function readNames(tx: Tx, lane: LaneKey): Promise<Map<RepoPath, Re
       etag: string | null;
       lastModified: number | null;
       isTombstone: boolean;
+      isDoubted: boolean;
     }>`
       select path, sha256 as digest, etag, ${ms('last_modified')} as "lastModified",
         deleted_at is not null
           and deleted_at > now() - ${LIMITS.tombstoneMs} * interval '1 millisecond'
-          as "isTombstone"
+          as "isTombstone",
+        verified_at is null as "isDoubted"
       from published_names
       where site_id = ${lane.siteId}
         and distribution_id = ${lane.distributionId}`,

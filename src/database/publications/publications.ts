@@ -27,6 +27,8 @@ export interface Publication {
   readonly lane: LaneKey;
   /** Another attempt began it: each name is read back before anything is written there. */
   readonly resumed: boolean;
+  /** A publication was given up since the last one ended: its late writes may still come. */
+  readonly afterGivenUp: boolean;
   /** By path relative to the archive's root. */
   readonly names: ReadonlyMap<RepoPath, RecordedName>;
 }
@@ -63,25 +65,29 @@ export function openPublication(
     const names = await readNames(tx, lane);
     const resumed = await resume(tx, lane);
     if (resumed === null && served < lane.generation)
-      return { id: await begin(tx, lane, names, release), lane, resumed: false, names };
+      return { ...(await begin(tx, lane, names, release)), lane, resumed: false, names };
     if (release !== null) await run(tx, bookingRelease(lane, release));
-    return { id: resumed, lane, resumed: resumed !== null, names };
+    if (resumed === null) return { id: null, afterGivenUp: false, lane, resumed: false, names };
+    return { ...resumed, lane, resumed: true, names };
   });
 }
+
+type Open = Pick<Publication, 'afterGivenUp'> & { readonly id: number };
 
 /**
  * Takes over the open publication of the lane; null: there is none. In SQL: it is locked.
  * @throws FENCED it is of another generation
  */
-async function resume(tx: Tx, lane: LaneKey): Promise<number | null> {
+async function resume(tx: Tx, lane: LaneKey): Promise<Open | null> {
   const open = await one(
     tx,
-    sql<{ id: number; generation: number }>`
-      select id, generation
+    sql<Open & { generation: number }>`
+      select id, generation, ${afterGivenUp(lane)}
       from publications
       where distribution_id = ${lane.distributionId}
         and site_id = ${lane.siteId}
         and published_at is null
+        and given_up_at is null
       for update`,
   );
   if (open === null) return null;
@@ -91,7 +97,7 @@ async function resume(tx: Tx, lane: LaneKey): Promise<number | null> {
       found: `generation ${lane.generation}`,
     });
   await tx.em.nativeUpdate(PublicationRow, { id: open.id }, { fence: lane.ticket });
-  return open.id;
+  return { id: open.id, afterGivenUp: open.afterGivenUp };
 }
 
 /** In SQL: one statement books the intent and R. */
@@ -100,21 +106,31 @@ async function begin(
   lane: LaneKey,
   names: Publication['names'],
   release: Sha256 | null,
-): Promise<number> {
+): Promise<Open> {
   if (release === null) throw fenced(`generation ${lane.generation} is not served any more`);
   const replaces = Object.fromEntries([...names].map(([path, name]) => [path, name.etag]));
   const begun = await one(
     tx,
-    sql<{ id: number }>`
+    sql<Open>`
       with release as (${bookingRelease(lane, release)})
       insert into publications (distribution_id, site_id, generation, fence, replaces)
       values (
         ${lane.distributionId}, ${lane.siteId}, ${lane.generation}, ${lane.ticket},
         ${JSON.stringify(replaces)}::jsonb)
-      returning id`,
+      returning id, ${afterGivenUp(lane)}`,
   );
-  return begun!.id;
+  return begun!;
 }
+
+const afterGivenUp = ({ distributionId, siteId }: LaneKey) => sql`
+  exists (
+    select
+    from publications g
+    where g.distribution_id = ${distributionId}
+      and g.site_id = ${siteId}
+      and g.given_up_at is not null
+      and g.replaced_at is null
+  ) as "afterGivenUp"`;
 
 /**
  * The generation is served from now on, and the grace of the one before begins. Idempotent.
@@ -133,7 +149,7 @@ export function finishPublication(
   return db.transaction(async (tx) => {
     await holdLane(tx, lane);
     const { em } = tx;
-    const open = { id, publishedAt: null };
+    const open = { id, publishedAt: null, givenUpAt: null };
     const isOpen =
       id !== null && (await em.nativeUpdate(PublicationRow, open, { publishedAt: now() })) === 1;
     if (isOpen) {

@@ -37,7 +37,8 @@ export const notPublishing = (): Record<string, readonly unknown[]> => ({
     select from publications p
     where p.distribution_id = distribution_replications.distribution_id
       and p.site_id = distribution_replications.site_id
-      and p.published_at is null)`)]: [],
+      and p.published_at is null
+      and p.given_up_at is null)`)]: [],
 });
 
 /**
@@ -46,7 +47,8 @@ export const notPublishing = (): Record<string, readonly unknown[]> => ({
  */
 export async function isPublishing({ em }: Tx, lane: LaneIds): Promise<boolean> {
   const { distributionId: distribution, siteId: site } = lane;
-  return (await em.count(Publication, { distribution, site, publishedAt: null })) > 0;
+  const open = { distribution, site, publishedAt: null, givenUpAt: null };
+  return (await em.count(Publication, open)) > 0;
 }
 
 /** Columns that take over what claims had settled that have ended. */

@@ -103,6 +103,7 @@ export function namesToScrub(
           where p.distribution_id = n.distribution_id
             and p.site_id = n.site_id
             and p.published_at is null
+            and p.given_up_at is null
         )
       order by n.distribution_id, n.path
       limit ${limit}`,

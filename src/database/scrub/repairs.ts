@@ -124,6 +124,7 @@ const rottenRows = (siteId: number): RawBuilder<unknown> => sql`
           where p.distribution_id = l.distribution_id
             and p.site_id = l.site_id
             and p.published_at is null
+            and p.given_up_at is null
         )
     )`;
 

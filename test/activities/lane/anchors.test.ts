@@ -309,4 +309,4 @@ test('of two deployments that claim an empty site at once, one has it', async (t
 
 const UNKNOWN = sha256Of(Buffer.from('unknown'));
 const head = (of: Partial<Parameters<typeof encodeHead>[0]>): Encoded =>
-  encodeHead({ deployment: OTHER, release: UNKNOWN, previous: null, ...of });
+  encodeHead({ deployment: OTHER, release: UNKNOWN, previous: null, pruned: 0, ...of });
