@@ -3,7 +3,7 @@
  * each batch that it deletes, a scrub before each slice. A database that was restored from an older
  * backup knows no better what the site serves; its objects below `.debgeo/` do.
  */
-import { distrustSite } from '../src/database/anchors/distrust.ts';
+import { bookBehind } from '../src/database/anchors/distrust.ts';
 import { readSiteClaim } from '../src/database/anchors/site-anchors.ts';
 import { listHeads, type HeadOfSite } from '../src/database/anchors/site-heads.ts';
 import { DebgeoError } from '../src/domain/errors.ts';
@@ -25,7 +25,7 @@ export async function confirmSite(site: Claimant): Promise<SuiteAt | undefined> 
     return await confirm(site);
   } catch (error) {
     if (error instanceof DebgeoError && error.code === 'SITE_BEHIND')
-      await site.database.transaction((tx) => distrustSite(tx, site.siteId));
+      await bookBehind(site.database, site.siteId, error.report);
     throw error;
   }
 }

@@ -1,11 +1,20 @@
 /** A site that is another one than the rows say: nothing on record about it is believed any more. */
 import { sql } from 'kysely';
 
-import type { Tx } from '../orm.ts';
+import type { ErrorReport } from '../../domain/errors.ts';
+import { recordIncident } from '../incidents.ts';
+import type { Database, Tx } from '../orm.ts';
 import { UNVERIFIED } from '../registry/lane-sql.ts';
 import { rollUp } from '../replications/roll-up.ts';
 import { all, run } from '../sql.ts';
 import { bookSite } from './site-anchors.ts';
+
+/** The site is older than it was: on record for each lane that has to read everything back. */
+export const bookBehind = (db: Database, siteId: number, report: ErrorReport): Promise<void> =>
+  db.transaction(async (tx) => {
+    for (const distributionId of await distrustSite(tx, siteId))
+      await recordIncident(tx, { distributionId, siteId, report });
+  });
 
 /**
  * Nothing at the site is verified any more, no published name is known, S is claimed anew, and each
@@ -14,11 +23,12 @@ import { bookSite } from './site-anchors.ts';
  * A failure that comes again begins nothing anew: where every lane was asked already, nothing
  * changes, unless `anew`. Lanes that another transaction changes at this moment are left out, so
  * that this waits for none of them: they find out behind their next barrier.
+ * @returns distributions of the lanes that have to read everything back now
  */
-export async function distrustSite(tx: Tx, siteId: number, anew = false): Promise<void> {
+export async function distrustSite(tx: Tx, siteId: number, anew = false): Promise<number[]> {
   await bookSite(tx, siteId, null);
   const asked = await askLanes(tx, siteId, anew);
-  if (asked.length === 0 && !anew) return;
+  if (asked.length === 0 && !anew) return [];
   await run(
     tx,
     sql`
@@ -46,9 +56,9 @@ export async function distrustSite(tx: Tx, siteId: number, anew = false): Promis
         and verified_at is not null`,
   );
   for (const distributionId of asked) await rollUp(tx, distributionId);
+  return asked;
 }
 
-/** @returns distributions of the lanes that have to read everything back now */
 async function askLanes(tx: Tx, siteId: number, anew: boolean): Promise<number[]> {
   const asked = await all(
     tx,

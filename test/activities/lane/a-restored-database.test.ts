@@ -214,6 +214,8 @@ test('a path that was given other bytes since the backup is in the way of nothin
   await serve(lanes, [ALPHA!, other]);
 
   const generation = await backup.capture([ALPHA!, other, BRAVO!]);
+  // as its workflow does when a worker starts
+  await inActivity(() => backup.activities().confirmSite({ site: 'fra' }));
   assert.equal(await go(backup, generation), 'done');
   await assertWhole(backup, 3);
 });

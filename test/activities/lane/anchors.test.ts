@@ -175,8 +175,13 @@ test('so does H of this database after it was restored once more', async () => {
 });
 
 test('so does an unknown release, of a database that was restored', async () => {
-  const deployment = await deploymentOf(lanes);
-  await refusedWhile('SITE_AHEAD', HEAD, head({ deployment }).bytes);
+  const generation = await verified(lanes, '4.0');
+  const before = await served(lanes);
+  await write(lanes, HEAD, head({ deployment: await deploymentOf(lanes) }).bytes);
+  assert.equal(await publish(lanes, generation).then(() => 'published', code), 'SITE_AHEAD');
+  assert.deepEqual(await served(lanes), before, 'no published name was changed');
+  assert.equal((await lanes.replicate(generation)).row.served, generation);
+  await publish(lanes, await verified(lanes, '4.1'));
 });
 
 test('so does a release that was published before, of an older copy of the site', async () => {

@@ -9,7 +9,10 @@ import test, { type TestContext } from 'node:test';
 import { sql } from 'kysely';
 
 import type { Activities } from '../../../activities/index.ts';
+import { once } from '../../../activities/once.ts';
+import { readHead } from '../../../src/database/anchors/heads.ts';
 import type { Package } from '../../../src/made-archive/deb-package.ts';
+import { encodeHead } from '../../../src/site-format/anchors.ts';
 import type { SiteStore } from '../../../src/site/site-store.ts';
 import { walkSite } from '../../../src/witness/walk-site.ts';
 import { aPackage, code, inActivity, startLanes, type Lanes } from '../lane/lanes.ts';
@@ -145,15 +148,33 @@ const claimingElsewhere: Planted = (lanes) =>
 
 /** A prune that takes S for the one that it knows. */
 function believingSite(lanes: Lanes): Activities {
-  return believing(lanes, '.debgeo/site.json');
+  return lanes.activities({ stores: new Map([['fra', believed(lanes, '.debgeo/site.json')]]) });
 }
 
-/** A prune that takes every H for the one that it knows. */
-const believingHeads: Planted = (lanes) => believing(lanes, '.debgeo/heads/');
+/** A prune that takes every H for the one that it knows, also where it writes it anew. */
+const believingHeads: Planted = (lanes) => {
+  const { database } = lanes;
+  const store = believed(lanes, '.debgeo/heads/');
+  const reading: SiteStore = {
+    ...store,
+    open: async (path, signal) => {
+      const found = await store.open(path, signal);
+      if (found === null || !path.startsWith('.debgeo/heads/')) return found;
+      const { head, deployment, prunes } = await readHead(database.read, {
+        siteId: 1,
+        distributionId: 1,
+      });
+      const known = { deployment, release: head!.release, previous: null, pruned: prunes };
+      const { bytes } = encodeHead(known);
+      return { ...found, size: bytes.length, bytes: once(bytes) };
+    },
+  };
+  return lanes.activities({ stores: new Map([['fra', reading]]) });
+};
 
-function believing(lanes: Lanes, prefix: string): Activities {
+function believed(lanes: Lanes, prefix: string): SiteStore {
   const { store } = lanes.site();
-  const believed: SiteStore = {
+  return {
     site: store.site,
     open: (...args) => store.open(...args),
     put: (...args) => store.put(...args),
@@ -161,7 +182,6 @@ function believing(lanes: Lanes, prefix: string): Activities {
     checksum: (path, signal, etag) =>
       store.checksum(path, signal, path.startsWith(prefix) ? undefined : etag),
   };
-  return lanes.activities({ stores: new Map([['fra', believed]]) });
 }
 
 test('it would be seen if a lane claimed the site where no other looks', (t) =>

@@ -63,7 +63,8 @@ const found = async (lanes: Lanes): Promise<string[]> =>
 
 const fra = async ({ database, suite }: Lanes) => {
   const [status] = await readStatus(database, suite);
-  return { status: status!.status, ...status!.sites[0]! };
+  const incidents = status!.incidents.map((incident) => incident.code);
+  return { status: status!.status, incidents, ...status!.sites[0]! };
 };
 
 const names = Array.from({ length: FILES }, (_, index) => `p${index}`);
@@ -159,17 +160,10 @@ test('an emptied container is seen: nothing of it is verified, and all comes bac
     await container.deleteBlob(name);
   }
 
-  const { row } = await pass(lanes);
+  await pass(lanes);
 
-  const { status, verified, members } = await fra(lanes);
-  assert.deepEqual([status, verified], ['pending', 0]);
-  assert.ok(row.wrong >= members);
-  // H is gone, too, so the lane reads everything back before it publishes.
-  await assert.rejects(lanes.replicate(generation), (error) => code(error) === 'SITE_BEHIND');
-  const report = { code: 'SITE_BEHIND', message: 'as the lane says' } as const;
-  await inActivity(() =>
-    lanes.activities().recordFailure({ distribution: 'bookworm', site: 'fra', report }),
-  );
+  const { status, verified, incidents } = await fra(lanes);
+  assert.deepEqual([status, verified, incidents], ['pending', 0, ['SITE_BEHIND']]);
   await lanes.replicate(generation);
   const after: string[] = [];
   for await (const { name } of container.listBlobsFlat()) after.push(name);
