@@ -13,14 +13,12 @@ import type { SiteStep } from './step.ts';
  * what is settled is not read again.
  * @returns whether something is not in the way any more
  */
-export async function clearDoubtedConflicts(
-  { database }: Deps,
-  { key, store, placeOf, context }: SiteStep,
-): Promise<boolean> {
+export async function clearDoubtedConflicts({ database }: Deps, step: SiteStep): Promise<boolean> {
+  const { key, store, context } = step;
   const conflicts = await listDoubtedConflicts(database.read, key);
   const read = new Map<number, Awaited<ReturnType<typeof readBack>>>();
   await inParallel(conflicts, LIMITS.laneConcurrency, context.signal, async (one, signal) => {
-    read.set(one.pathId, await readBack(store, placeOf(one.path), signal));
+    read.set(one.pathId, await readBack(store, step.placeOf(one.path), signal));
   });
   const found = conflicts.map((one) => ({ ...one, checksum: read.get(one.pathId) ?? null }));
   return found.length > 0 && (await bookDoubtedConflicts(database.read, key, found)) > 0;

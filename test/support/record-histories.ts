@@ -15,7 +15,7 @@ import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { reconcile } from '../../src/temporal/reconcile.ts';
 import { sendCommand, sendDistributionChanged, sendVerify } from '../../src/temporal/signals.ts';
 import { askPrune, look } from '../../src/temporal/updates.ts';
-import { siteWorkflowId, workflowId } from '../../workflows/messages.ts';
+import { siteChanged, siteWorkflowId, workflowId } from '../../workflows/messages.ts';
 import { eventually } from '../workflows/eventually.ts';
 import { startHarness, type Harness } from '../workflows/harness.ts';
 
@@ -230,6 +230,9 @@ const SCENARIOS: Readonly<Record<string, (h: Harness, name: string) => Promise<s
     h.world.scrubs.row('gru', { nextAt: Date.now(), filesTotal: 1 });
     return scrubbed(h, 'gru');
   },
+  // of the version before sites were confirmed
+  'site-changed': (h) => changed(h, 'lhr'),
+  'confirmed-site': (h) => changed(h, 'ord'),
 };
 
 /** Those that are not of a distribution. */
@@ -238,6 +241,8 @@ const WORKFLOWS: Readonly<Record<string, string>> = {
   'prune-failure': siteWorkflowId('sin'),
   scrub: siteWorkflowId('ams'),
   'scrub-failure': siteWorkflowId('gru'),
+  'site-changed': siteWorkflowId('lhr'),
+  'confirmed-site': siteWorkflowId('ord'),
 };
 
 /** The run in which a pass ends, and then a prune. */
@@ -246,6 +251,19 @@ async function scrubbed(h: Harness, site: string): Promise<string> {
   await reconcile(h.client, [], [site]);
   const { runId } = await h.client.workflow.getHandle(siteWorkflowId(site)).describe();
   await eventually('the pass has ended', () => h.world.scrubs.row(site).endedAt !== null);
+  await askPrune(h.client, site);
+  return runId;
+}
+
+/** The run in which rows are read again, and then a prune. */
+async function changed(h: Harness, site: string): Promise<string> {
+  h.world.addPruned(site, 1);
+  await reconcile(h.client, [], [site]);
+  const handle = h.client.workflow.getHandle(siteWorkflowId(site));
+  const { runId } = await handle.describe();
+  await eventually('it waits', () => h.world.count('loadScrub', '', site) === 1);
+  await handle.signal(siteChanged);
+  await eventually('the rows are read again', () => h.world.count('loadScrub', '', site) === 2);
   await askPrune(h.client, site);
   return runId;
 }
@@ -302,7 +320,7 @@ const wanted = process.argv.slice(2);
 
 // A test, because the servers stop behind the last one; its file name keeps it from `npm test`.
 test('histories are recorded', async () => {
-  const h = await startHarness(['fra', 'sin', 'ams', 'gru']);
+  const h = await startHarness(['fra', 'sin', 'ams', 'gru', 'lhr', 'ord']);
   await mkdir(FOLDER, { recursive: true });
   for (const [name, scenario] of Object.entries(SCENARIOS)) {
     if (wanted.length > 0 && !wanted.includes(name)) continue;

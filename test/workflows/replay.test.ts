@@ -275,6 +275,20 @@ const CHANGES: readonly Change[] = [
     '((..._: unknown[]) => Promise.resolve(run.scrub!))(',
   ),
   change(
+    'site-changed',
+    'confirms a site in a run that began before it did',
+    'site-scrub',
+    'run.row!.enabled && patched(PATCHES.confirmedSites)',
+    'run.row!.enabled && PATCHES !== null',
+  ),
+  change(
+    'confirmed-site',
+    'believes the rows of a site that it reads again',
+    'site-scrub',
+    'await confirm(run);',
+    'void confirm;',
+  ),
+  change(
     'refused-record',
     'does not record the bare code of a report that PostgreSQL refuses',
     'record',

@@ -12,7 +12,7 @@ import type { Checksum } from '../../domain/checksum.ts';
 import { holdClaim } from '../claims.ts';
 import type { Database, Tx } from '../orm.ts';
 import { bigints, digests, isRight, recordCorrupt, texts } from '../registry/judgements.ts';
-import { blobOf, from, pathOf, to, UNVERIFIED } from '../registry/lane-sql.ts';
+import { blobOf, from, pathOf, SUCCEEDED, to, UNVERIFIED } from '../registry/lane-sql.ts';
 import { all, run } from '../sql.ts';
 import type { BlobToScrub, NameToScrub } from './pages.ts';
 import { namerOf } from './readers.ts';
@@ -52,6 +52,8 @@ export function bookBlobs(
     const lanes = seen.length === 0 ? [] : await lockLanesOf(tx, scrub, seen);
     await advance(tx, scrub, cursor, read);
     const wrong = seen.length === 0 ? [] : await bookWrong(tx, scrub, read);
+    const doubted = read.filter(({ isDoubted }) => isDoubted);
+    if (doubted.length > 0) await bookRight(tx, scrub, doubted);
     await countWrong(tx, scrub, wrong.length);
     const rotten: string[] = [];
     const named = new Set<number>();
@@ -111,7 +113,9 @@ const readRows = (read: readonly ReadBlob[]): RawBuilder<unknown> => sql`
 
 /** Of `r` and `u`: that the row is as it was when the site was asked. */
 const IS_AS_READ = sql<boolean>`(
-  r.settled and ${from('corrupt')} and r.etag is not distinct from u.handed_etag)`;
+  ${from('corrupt')}
+  and r.verified_at is not null
+  and r.etag is not distinct from u.handed_etag)`;
 
 const WRONG = sql`
   r.path_id as "pathId",
@@ -156,6 +160,25 @@ const bookWrong = (
         and ${IS_AS_READ}
         and not ${isRight}
       returning ${WRONG}`,
+  );
+
+/** What was not believed any more is there, as it was. */
+const bookRight = (tx: Tx, { siteId }: ScrubClaim, read: readonly ReadBlob[]): Promise<number> =>
+  run(
+    tx,
+    sql`
+      update blob_registry r
+      set etag = u.etag,
+        verification_state = ${SUCCEEDED},
+        verified_at = now()
+      from ${readRows(read)}
+      cross join ${blobOf(sql`u.blob_id`)}
+      where r.site_id = (select ${siteId}::int)
+        and r.path_id = u.path_id
+        and r.blob_id = u.blob_id
+        and ${IS_AS_READ}
+        and not r.settled
+        and ${isRight}`,
   );
 
 /** Those of the names that are as they were when the site was asked. */

@@ -4,8 +4,9 @@ import { sql } from 'kysely';
 import type { RepoPath } from '../../domain/repo-path.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
-import { blobOf, pathOf } from '../registry/lane-sql.ts';
+import { blobOf, pathOf, SYNCED } from '../registry/lane-sql.ts';
 import { all } from '../sql.ts';
+import { IS_OF_NO_LANE } from './repairs.ts';
 import type { Cursor } from './scrubs.ts';
 
 interface Placed {
@@ -21,6 +22,8 @@ export interface BlobToScrub extends Placed {
   readonly blobId: number;
   readonly size: number;
   readonly sha256: Sha256;
+  /** It was verified, and is not believed any more (anchors/distrust.ts). */
+  readonly isDoubted: boolean;
 }
 
 /** The same of a published name. */
@@ -30,8 +33,8 @@ export interface NameToScrub extends Placed {
 }
 
 /**
- * Blobs that the site is to have, verified before the pass began; in the order of their path ids.
- * Others are the work of a lane or of prune.
+ * Blobs that the site is to have, verified before the pass began, or not believed any more and of no
+ * lane; in the order of their path ids. Others are the work of a lane or of prune.
  */
 export function blobsToScrub(
   tx: Tx,
@@ -44,19 +47,20 @@ export function blobsToScrub(
     tx,
     sql<BlobToScrub>`
       with page as materialized (
-        select r.path_id, r.blob_id, r.etag
+        select r.path_id, r.blob_id, r.etag, not r.settled as is_doubted
         from blob_registry r
         join scrubs c on c.site_id = r.site_id
         where r.site_id = (select ${siteId}::int)
           and r.path_id > ${pathId}
-          and r.settled
           and r.verified_at < c.started_at
+          and (r.settled or r.state = ${SYNCED} and ${IS_OF_NO_LANE})
         order by r.path_id
         limit ${limit}
       )
       select page.path_id as "pathId",
         page.blob_id as "blobId",
         page.etag,
+        page.is_doubted as "isDoubted",
         b.size,
         encode(b.sha256, 'hex') as sha256,
         ${pathOf(sql`page.path_id`)} as path,

@@ -105,28 +105,32 @@ const rottenRows = (siteId: number): RawBuilder<unknown> => sql`
   where r.site_id = ${siteId}
     and not r.settled
     and r.verified_at is not null
-    and not exists (
-      select
-      from distribution_replications l
-      join debian_distributions d on d.id = l.distribution_id and not d.removed
-      join snapshot_blobs m on m.distribution_id = l.distribution_id and m.blob_id = r.blob_id
-      where l.site_id = r.site_id
-        and coalesce(l.pinned_generation, l.desired_generation) >= m.from_generation
-        and coalesce(l.pinned_generation, l.desired_generation) < m.to_generation
-        and not l.paused
-        and (
-          l.state in ('pending', 'started')
-          or l.state = 'failed' and l.retry_at is not null
-        )
-        and not exists (
-          select
-          from publications p
-          where p.distribution_id = l.distribution_id
-            and p.site_id = l.site_id
-            and p.published_at is null
-            and p.given_up_at is null
-        )
-    )`;
+    and ${IS_OF_NO_LANE}`;
+
+/** Of `r`: no lane takes its blob, as none works or shall work on a generation that names it. */
+export const IS_OF_NO_LANE = sql<boolean>`
+  not exists (
+    select
+    from distribution_replications l
+    join debian_distributions d on d.id = l.distribution_id and not d.removed
+    join snapshot_blobs m on m.distribution_id = l.distribution_id and m.blob_id = r.blob_id
+    where l.site_id = r.site_id
+      and coalesce(l.pinned_generation, l.desired_generation) >= m.from_generation
+      and coalesce(l.pinned_generation, l.desired_generation) < m.to_generation
+      and not l.paused
+      and (
+        l.state in ('pending', 'started')
+        or l.state = 'failed' and l.retry_at is not null
+      )
+      and not exists (
+        select
+        from publications p
+        where p.distribution_id = l.distribution_id
+          and p.site_id = l.site_id
+          and p.published_at is null
+          and p.given_up_at is null
+      )
+  )`;
 
 /**
  * Books blobs that were written and read back; those that are right now are no incident any more.

@@ -174,6 +174,30 @@ test('an emptied container is seen: nothing of it is verified, and all comes bac
   assert.equal((await pass(lanes)).row.wrong, 0);
 });
 
+test('what is not believed any more, and of no lane, is read back', async (t) => {
+  const lanes = await startLanes(t);
+  for (const version of ['1.0', '2.0'])
+    await lanes.replicate(await lanes.capture([aPackage('hello', version)]));
+  const { container } = lanes.site();
+  await container.deleteBlob('.debgeo/heads/debian/bookworm.json');
+  await inActivity(() => lanes.activities().confirmSite({ site: 'fra' }));
+  await lanes.replicate(2);
+  const unsettled = async () => {
+    const { rows } = await sql<{ path: string }>`
+      select p.path
+      from blob_registry r
+      join paths p on p.id = r.path_id
+      where not r.settled
+        and p.path like 'pool/%'`.execute(lanes.database.read.kysely);
+    return rows.map(({ path }) => path);
+  };
+  assert.deepEqual(await unsettled(), [poolOf('hello').replace('2.0', '1.0')]);
+
+  assert.equal((await pass(lanes)).row.wrong, 0);
+
+  assert.deepEqual(await unsettled(), []);
+});
+
 test('a published name that rots is found, and its lane writes it anew', async (t) => {
   const lanes = await startLanes(t);
   const generation = await lanes.capture([aPackage('hello', '1.0')]);
