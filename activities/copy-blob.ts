@@ -17,6 +17,11 @@ export interface Place {
   readonly store: SiteStore;
   /** Where a path of the archive stands at the site. */
   placeOf(path: RepoPath): RepoPath;
+  /**
+   * Asked before bytes at an immutable path of the pool are replaced: they may be those of a
+   * release that this database lost. Throws where they may.
+   */
+  beforeReplacing?(): Promise<void>;
 }
 
 /**
@@ -44,6 +49,7 @@ export async function copyBlob(
   let badEtag = blob.badEtag;
   for (let conflicts = 0; conflicts < LIMITS.conflictsMax;) {
     const expected = badEtag === null ? 'nothing' : { etag: badEtag };
+    if (badEtag !== null && !isByHash(blob.path)) await at.beforeReplacing?.();
     const outcome = await writeFromAny(at, source, { ...blob, badEtag }, expected, signal);
     const found = await readBack(at.store, place, signal);
 

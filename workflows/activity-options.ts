@@ -133,7 +133,7 @@ export const pruneStepsFor = (
   return { planPrune, pruneBlobs, pruneCatalog: wholeSnapshot.pruneCatalog };
 };
 
-/** The one step of a scrub, and the question before it; what is said of pruneBlobs is true of both. */
+/** The step of a scrub, and the question before it; what is said of pruneBlobs is true of both. */
 export const scrubStepOn = (
   siteQueue: string,
 ): Pick<ActivityInterfaceFor<Activities>, 'scrubSlice' | 'confirmSite'> => atSite(siteQueue);

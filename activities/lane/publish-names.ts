@@ -2,11 +2,10 @@
  * The published names of one generation at one site, in the order in which no reader sees a Release
  * before what it lists.
  *
- * A worker may die anywhere in here, and an attempt that it believes dead may still write. What is
- * so then, and what the next attempt does, stands at each such place ("If we die here"). It rests on
- * three rules: every write is conditional on the ETag that was there before, so that a late one
- * changes nothing; a name is booked only after it was read back; and an attempt that takes over an
- * open intent reads a name back before it writes it.
+ * A worker may die anywhere in here, and an attempt that it believes dead may still write. What the
+ * next attempt does then stands at each such place ("If we die here"). It rests on three rules:
+ * every write is conditional on the ETag that was there before; a name is booked only after it was
+ * read back; and an attempt that takes over an open intent reads a name back before it writes it.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -105,8 +104,7 @@ export class NamesPublisher {
     // one before. Readers that ask by hash get the release before, whole; to others some indices
     // are a hash mismatch, and apt keeps its lists, until the next attempt is through.
     if (order.releaseGpg !== null) await this.#settle(order.releaseGpg, signal);
-    // If we die here, the new Release.gpg stands beside the Release before: a bad signature to a
-    // reader that asks for these two. Readers of InRelease see nothing of it.
+    // If we die here, the new Release.gpg stands beside the Release before: readers of both stop.
     if (order.release !== null)
       await this.#settle(order.release, signal, { increasing: order.release === askedFirst });
     // If we die here, Release is the new one and InRelease the one before: what either lists is

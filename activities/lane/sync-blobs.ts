@@ -15,8 +15,9 @@ import type { Checksum } from '../../src/domain/checksum.ts';
 import { DebgeoError, type ErrorReport } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { BlobSource } from '../blob-source.ts';
+import { confirmSite } from '../confirm-site.ts';
 import { activityContext, withHeartbeat } from '../context.ts';
-import { copyBlob, type OnCorrupt } from '../copy-blob.ts';
+import { copyBlob, type OnCorrupt, type Place } from '../copy-blob.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { Ledger } from '../ledger.ts';
@@ -111,11 +112,21 @@ interface Done {
 const isOfOneBlob = (error: DebgeoError): boolean =>
   error.code === 'BLOB_MISSING' || error.code === 'BLOB_MISMATCH';
 
+/** An older copy of the site is read back and repaired. @throws SITE_AHEAD, SITE_TAKEN */
+async function confirmNotAhead({ database }: Deps, { store, key, context }: SiteStep) {
+  try {
+    await confirmSite({ database, store, siteId: key.siteId, signal: context.signal });
+  } catch (error) {
+    if (!(error instanceof DebgeoError && error.code === 'SITE_BEHIND')) throw error;
+  }
+}
+
 class Slice {
   readonly #deps: Deps;
   readonly #step: SiteStep;
   readonly #source: BlobSource;
   readonly #onCorrupt: OnCorrupt;
+  readonly #place: Place;
   #firstFailure: ErrorReport | null = null;
   /**
    * Why the archive does not give out some blobs, which stay claimed: the slice goes on without
@@ -127,6 +138,9 @@ class Slice {
     this.#deps = deps;
     this.#step = step;
     this.#source = createOrigins(deps, step);
+    let confirmed: Promise<void> | undefined;
+    const beforeReplacing = () => (confirmed ??= confirmNotAhead(deps, step));
+    this.#place = { store: step.store, placeOf: (path) => step.placeOf(path), beforeReplacing };
     this.#onCorrupt = (blob, found) =>
       recordCorrupt(deps.database.read, step.key, {
         path: blob.path,
@@ -153,7 +167,7 @@ class Slice {
     const copyOne = async (blob: WantedBlob, signal: AbortSignal): Promise<void> => {
       claimed += 1;
       try {
-        const checksum = await copyBlob(this.#step, this.#source, blob, signal, this.#onCorrupt);
+        const checksum = await copyBlob(this.#place, this.#source, blob, signal, this.#onCorrupt);
         await done.add({ pathId: blob.pathId, blobId: blob.blobId, checksum });
       } catch (error) {
         if (!(error instanceof DebgeoError)) throw error;

@@ -17,8 +17,8 @@ export interface WantedDistribution {
  * Starts what should run and does not, and signals what has not seen its rows. One call per
  * distribution and per site; a workflow that runs and has seen everything notices nothing. One that
  * should not run any more ends by itself: its row says so.
- * @param atStart of a worker: the database may have been restored while none ran. Each site is asked
- *   whether it is as the rows say, and workflows that would not look soon compare rows
+ * @param atStart of a worker: the database may have been restored while none ran. Each site is
+ *   asked whether it is as the rows say, and workflows that would not look soon compare rows
  */
 export async function reconcile(
   client: Client,

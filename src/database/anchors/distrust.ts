@@ -1,4 +1,4 @@
-/** A site that is another one than the rows say: nothing on record about it is believed any more. */
+/** A site that is another one than the rows say: no row about it is believed any more. */
 import { sql } from 'kysely';
 
 import type { ErrorReport } from '../../domain/errors.ts';

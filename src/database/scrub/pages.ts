@@ -33,8 +33,8 @@ export interface NameToScrub extends Placed {
 }
 
 /**
- * Blobs that the site is to have, verified before the pass began, or not believed any more and of no
- * lane; in the order of their path ids. Others are the work of a lane or of prune.
+ * Blobs that the site is to have, verified before the pass began, or not believed any more and of
+ * no lane; in the order of their path ids. Others are the work of a lane or of prune.
  */
 export function blobsToScrub(
   tx: Tx,

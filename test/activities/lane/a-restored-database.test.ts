@@ -17,6 +17,7 @@ import type { Package } from '../../../src/made-archive/deb-package.ts';
 import { encodeHead } from '../../../src/site-format/anchors.ts';
 import { decodeHead, decodeSite } from '../../../src/site-format/decode.ts';
 import { headPath, SITE_PATH } from '../../../src/site-format/paths.ts';
+import type { SiteStore } from '../../../src/site/site-store.ts';
 import { walkSite } from '../../../src/witness/walk-site.ts';
 import { replicationOf } from '../../support/replication-of.ts';
 import { meddling } from '../stores.ts';
@@ -95,7 +96,7 @@ async function prune(lanes: Lanes): Promise<string> {
   );
 }
 
-test('a lane goes forward over what the database lost, and no publication stays open', async (t) => {
+test('a lane goes forward over what the database lost; no publication stays open', async (t) => {
   const { backup } = await restored(t);
   const generation = await backup.capture([ALPHA!, BRAVO!, aPackage('hello', '1.0')]);
 
@@ -203,7 +204,7 @@ test('what was deleted since the backup is not believed to be there', (t) => pru
 test('it would be torn if H did not say that files were deleted', (t) =>
   assert.rejects(prunedSince(t, true), { code: 'ERR_ASSERTION' }));
 
-test('a path that was given other bytes since the backup is in the way of nothing', async (t) => {
+test('a path with other bytes since the backup is in the way of nothing', async (t) => {
   const lanes = await startLanes(t);
   for (const packages of [[ALPHA!, FOXTROT!], [ALPHA!]]) await serve(lanes, packages);
   const backup = await lanes.backUp(t);
@@ -219,6 +220,43 @@ test('a path that was given other bytes since the backup is in the way of nothin
   assert.equal(await go(backup, generation), 'done');
   await assertWhole(backup, 3);
 });
+
+/** The same path; and the archive has the release of the backup again. */
+async function otherBytesThere(t: TestContext, believing = false): Promise<void> {
+  const lanes = await startLanes(t);
+  await serve(lanes, [ALPHA!, FOXTROT!]);
+  const backup = await lanes.backUp(t);
+  await serve(lanes, [ALPHA!]);
+  await withoutGrace(lanes);
+  assert.equal(await prune(lanes), 'done');
+  await rm(join(lanes.folder, 'pool/main/f/foxtrot'), { recursive: true });
+  await serve(lanes, [ALPHA!, aPackage('foxtrot', '1.0')]);
+  await sql`
+    update distribution_replications
+    set verify_requested_at = now()`.execute(backup.database.read.kysely);
+  await sql`update blob_registry set verification_state = 0`.execute(backup.database.read.kysely);
+  const store = backup.site().store;
+  const known = meddling(
+    store,
+    () => false,
+    async () => undefined,
+  );
+  const checksum: SiteStore['checksum'] = (path, signal, etag) =>
+    store.checksum(path, signal, path.startsWith('.debgeo/') ? undefined : etag);
+  const stores = new Map([['fra', believing ? { ...known, checksum } : store]]);
+
+  const outcome = await outcomeOf(backup.replicate(1, 'fra', backup.activities({ stores })));
+
+  await assertWhole(lanes, 2);
+  assert.equal((await rowsOf(backup)).lost, true);
+  // the attempt is over with what it had claimed
+  assert.equal(outcome, 'FENCED');
+}
+
+test('bytes that only a lost release names are not taken for rot', (t) => otherBytesThere(t));
+
+test('they would be, if a lane did not ask before it replaces them', (t) =>
+  assert.rejects(otherBytesThere(t, true), { code: 'ERR_ASSERTION' }));
 
 test('the database that was restored meanwhile stops the one that it was', async (t) => {
   const { lanes, backup } = await restored(t);
@@ -250,7 +288,7 @@ test('a backup of before the site was claimed leads forward, too', async (t) => 
   assert.equal(heads.length, 1);
 });
 
-test('an H that names what no key signed leads to no other site, and never to the catalog', async (t) => {
+test('an H that names what no key signed reaches no other site, and not the catalog', async (t) => {
   const lanes = await startLanes(t, { sites: ['fra', 'ams'] });
   const generation = await lanes.capture([ALPHA!]);
   for (const site of ['fra', 'ams']) await lanes.replicate(generation, site);
