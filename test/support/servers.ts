@@ -108,6 +108,23 @@ export async function copyOfDatabase(url: string): Promise<string> {
   });
 }
 
+/**
+ * A restore: the database at `url` is as its backup is. Ends the connections to both, which pools
+ * open anew.
+ */
+export async function restoreDatabase(url: string, backup: string): Promise<void> {
+  const [name, from] = [url, backup].map((one) => new URL(one).pathname.slice(1));
+  await onServer(async (server) => {
+    const end = sql`
+      select pg_terminate_backend(pid)
+      from pg_stat_activity
+      where datname in (${name}, ${from})`;
+    await run(server.read, end);
+    await run(server.read, sql`drop database ${sql.id(name!)} with (force)`);
+    await run(server.read, sql`create database ${sql.id(name!)} template ${sql.id(from!)}`);
+  });
+}
+
 const TEMPLATE = 'migrated';
 
 async function createTemplate(server: Database): Promise<void> {
