@@ -70,7 +70,8 @@ test(
 /** Workflows that say nothing of the rows that they hold. */
 const silent: Planted = (real) => ({
   ...real,
-  captureSnapshot: ({ seenRev: _, ...input }) => real.captureSnapshot(input),
+  captureSnapshot: ({ distribution, unconditional }) =>
+    real.captureSnapshot({ distribution, unconditional }),
 });
 
 test(
