@@ -194,8 +194,9 @@ export class Servers {
 
   async stop(): Promise<void> {
     await Promise.all(WORKERS.map((name) => this.stopWorker(name)));
-    const servers = [this.#postgres, this.#temporal, ...this.#azurites.values()];
-    await Promise.all(servers.map((one) => one?.server.stop()));
+    const started = [this.#postgres, this.#temporal, ...this.#azurites.values()];
+    const servers = started.filter((one) => one !== null);
+    await Promise.all(servers.map(({ server }) => server.stop()));
   }
 
   /**
