@@ -8,7 +8,14 @@ import { sendDistributionChanged } from '../../src/temporal/signals.ts';
 import { ask, digest } from '../../src/witness/ask-as-apt.ts';
 import { Backups } from './backups.ts';
 import { cycle, type ClientCounts } from './clients.ts';
-import { decisionsOf, WORKERS, type Decisions, type SiteName, type Victim } from './decisions.ts';
+import {
+  decisionsOf,
+  WORKERS,
+  type Decisions,
+  type SiteName,
+  type Suite,
+  type Victim,
+} from './decisions.ts';
 import { corruptionsOf, endSoak, type EndOptions } from './ending.ts';
 import type { Journal } from './journal.ts';
 import type { SoakDid } from './judge-failure.ts';
@@ -55,6 +62,7 @@ export class Soak {
   readonly #signal: AbortSignal;
   readonly #stops: { readonly site: SiteName; readonly from: number; to: number }[] = [];
   readonly #onRecord = new Set<string>();
+  readonly #telling = new Set<Suite>();
   readonly #ended: string[] = [];
   readonly #kills: Record<string, number> = {};
   #azuriteStops = 0;
@@ -164,11 +172,20 @@ export class Soak {
       if (decision === null || !(await this.#pause(decision.afterMs))) return;
       await this.#stage.releases.release(decision);
       this.#journal.note('release', { ...decision });
-      // As the archive's own job tells; the poll sees what the signal does not reach.
-      await this.#stage
-        .temporal()
-        .then((client) => sendDistributionChanged(client, decision.suite))
-        .catch((error: unknown) => this.#journal.note('no signal', { error: String(error) }));
+      void this.#tell(decision.suite);
+    }
+  }
+
+  /** As the archive's own job does; the poll sees what the signal does not reach. */
+  async #tell(suite: Suite): Promise<void> {
+    if (this.#telling.has(suite)) return;
+    this.#telling.add(suite);
+    try {
+      await sendDistributionChanged(await this.#stage.temporal(), suite);
+    } catch (error) {
+      this.#journal.note('no signal', { suite, error: String(error) });
+    } finally {
+      this.#telling.delete(suite);
     }
   }
 
