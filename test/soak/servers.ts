@@ -4,7 +4,7 @@
  * ends them, by their processes.
  */
 import type { ChildProcess } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -124,8 +124,11 @@ export class Servers {
 
   startWorker(name: WorkerName): void {
     const environment = { ...process.env, ...this.environment };
-    const child = forkWorker(join(this.#logs, `worker-${name}.log`), { environment });
-    this.#workers.set(name, child);
+    this.#workers.set(name, forkWorker(this.#logOf(name), { environment }));
+  }
+
+  #logOf(name: WorkerName): string {
+    return join(this.#logs, `worker-${name}.log`);
   }
 
   /** kill -9, and the next one starts. */
@@ -136,6 +139,16 @@ export class Servers {
       await exitOf(worker);
     }
     this.startWorker(name);
+  }
+
+  /** Whether one of the workers has begun to poll: it says so of each queue. */
+  get isAnyUp(): boolean {
+    return [...this.#workers].some(
+      ([name, { pid }]) =>
+        pid !== undefined &&
+        existsSync(this.#logOf(name)) &&
+        readFileSync(this.#logOf(name), 'utf8').includes(`"pid":${pid},`),
+    );
   }
 
   /** As systemd stops it. @returns whether it had to be killed */

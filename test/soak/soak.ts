@@ -44,6 +44,7 @@ export interface SoakOptions {
 /** A worker that starts while a server is away says so, and leaves it to its supervisor. */
 const UNREACHABLE = /exit code 4$/;
 const CHECK_MS = 700;
+const WORKER_UP_MS = 60_000;
 const BACKUP_MS = 45_000;
 const WALK_MS = 5_000;
 /** Some of the grace is for the reading itself. */
@@ -201,12 +202,21 @@ export class Soak {
       const decision = this.#decisions.kill();
       if (decision === null || !(await this.#pause(decision.afterMs))) return;
       const { victim } = decision;
+      if (victim.startsWith('worker')) await this.#untilAnyUp();
       await this.#alone(async () => {
         this.#journal.note('kill -9', { victim });
         await ways[victim]();
         this.#journal.note('started again', { victim });
         this.#kills[victim] = (this.#kills[victim] ?? 0) + 1;
       });
+    }
+  }
+
+  /** Where machines are slow, workers that are always killed at their start would do nothing. */
+  async #untilAnyUp(): Promise<void> {
+    const deadline = Date.now() + WORKER_UP_MS;
+    while (!this.#stage.servers.isAnyUp && Date.now() < deadline) {
+      if (!(await this.#pause(200))) return;
     }
   }
 
