@@ -88,9 +88,25 @@ export class Soak {
 
   /** @throws what ended an actor that no fault of the soak explains */
   async run(): Promise<SoakReport> {
-    const { ms, faults, plant, script } = this.#options;
     const before = this.#stage.releases.count;
     const readers = this.#startReaders();
+    try {
+      await this.#untilFaultsEnd();
+      const { end, signal } = this.#options;
+      const ending = await endSoak(this.#stage, { ...end, signal });
+      this.#journal.note('the end', { ending });
+      await this.#lookAtIncidents();
+      readers.stop.abort();
+      const read = { clients: await readers.clients, walks: await readers.walks };
+      return { ...this.#counts(), releases: this.#stage.releases.count - before, ...read, ending };
+    } finally {
+      readers.stop.abort();
+      await Promise.allSettled([readers.clients, readers.walks]);
+    }
+  }
+
+  async #untilFaultsEnd(): Promise<void> {
+    const { ms, faults, plant, script } = this.#options;
     const scripted = [this.#release(), ...(faults ? this.#faults() : [])];
     const actors = [...scripted, this.#watch()];
     if (plant !== undefined) actors.push(sleep(ms / 3).then(plant));
@@ -102,17 +118,12 @@ export class Soak {
     await failed;
     this.#options.signal.throwIfAborted();
     this.#journal.note('the faults are over');
-    const { end, signal } = this.#options;
-    const ending = await endSoak(this.#stage, { ...end, signal });
-    await this.#lookAtIncidents();
-    readers.stop.abort();
-    const clients = await readers.clients;
-    const walks = await readers.walks;
-    this.#journal.note('the end', { ending });
+  }
+
+  #counts(): Omit<SoakReport, 'releases' | 'clients' | 'walks' | 'ending'> {
     return {
       seed: this.#options.seed,
-      minutes: ms / 60_000,
-      releases: this.#stage.releases.count - before,
+      minutes: this.#options.ms / 60_000,
       publications: this.#publications,
       kills: this.#kills,
       azuriteStops: this.#azuriteStops,
@@ -122,9 +133,6 @@ export class Soak {
       ended: this.#ended,
       refusedStarts: this.#refusedStarts,
       corruptions: corruptionsOf(this.#stage.rot.files, this.#onRecord),
-      clients,
-      walks,
-      ending,
     };
   }
 
