@@ -28,7 +28,8 @@ interface Failed {
   readonly reason: string;
 }
 
-const CONNECTION = /connect|connection|timed out|reset|closed|EPIPE|data socket|read error|select/i;
+const CONNECTION =
+  /connect|timed out|hang up|reset|closed|EPIPE|data socket|read error|select|terminated/i;
 const NOT_FOUND = /\b404\b/;
 
 /** @param output what apt printed @param mountUrl root of the archive at the site */
