@@ -294,8 +294,8 @@ export class Soak {
     const { servers } = this.#stage;
     if (this.#backups.oldest === undefined) await this.#takeBackup();
     const backup = this.#backups.oldest!;
-    const seconds = (Date.now() - backup.at) / 1_000;
-    this.#journal.note('restore', { ...backup, seconds });
+    const ageSeconds = (Date.now() - backup.at) / 1_000;
+    this.#journal.note('restore', { ...backup, ageSeconds });
     const { hotRestores } = this.#options;
     if (!hotRestores) await Promise.all(WORKERS.map((name) => servers.stopWorker(name)));
     await this.#backups.restore(backup);
@@ -308,7 +308,7 @@ export class Soak {
   async #watch(): Promise<void> {
     while (await this.#pause(CHECK_MS)) {
       for (const { site, path, how, end, since } of await this.#stage.rot.check())
-        this.#journal.note(end!, { site, path, how, seconds: (Date.now() - since) / 1_000 });
+        this.#journal.note(end!, { site, path, how, afterSeconds: (Date.now() - since) / 1_000 });
       await this.#lookAtIncidents().catch(() => {});
       await this.#lookAtSites();
       await this.#alone(async () => {
