@@ -295,7 +295,7 @@ export class Soak {
     if (this.#backups.oldest === undefined) await this.#takeBackup();
     const backup = this.#backups.oldest!;
     const ageSeconds = (Date.now() - backup.at) / 1_000;
-    this.#journal.note('restore', { ...backup, ageSeconds });
+    this.#journal.note('restore', { name: backup.name, ageSeconds });
     const { hotRestores } = this.#options;
     if (!hotRestores) await Promise.all(WORKERS.map((name) => servers.stopWorker(name)));
     await this.#backups.restore(backup);
