@@ -46,13 +46,18 @@ export class Backups {
     return backup;
   }
 
-  /** The database is as it was; backups that are newer than it are of a time that never was. */
+  /**
+   * The database is as it was. A backup is restored once, as is every one that is older: a second
+   * time its sites know that it was restored before, and leave it to a person.
+   */
   async restore(backup: Backup): Promise<void> {
     await this.#onServer(async (server) => {
       await run(server.read, sql`drop database if exists ${sql.id(DEBGEO)} with (force)`);
       await copy(server, backup.name, DEBGEO);
+      for (const { name } of this.#taken)
+        await run(server.read, sql`drop database ${sql.id(name)} with (force)`);
     });
-    this.#taken = this.#taken.filter(({ at }) => at <= backup.at);
+    this.#taken = [];
   }
 
   async #onServer<T>(work: (server: Database) => Promise<T>): Promise<T> {

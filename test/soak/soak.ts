@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { sql } from 'kysely';
 
-import { all } from '../../src/database/sql.ts';
+import { all, one } from '../../src/database/sql.ts';
 import { sendDistributionChanged } from '../../src/temporal/signals.ts';
 import { ask, digest } from '../../src/witness/ask-as-apt.ts';
 import { Backups } from './backups.ts';
@@ -44,6 +44,7 @@ export interface SoakOptions {
 /** A worker that starts while a server is away says so, and leaves it to its supervisor. */
 const UNREACHABLE = /exit code 4$/;
 const CHECK_MS = 700;
+const TRIES = 20;
 const WORKER_UP_MS = 60_000;
 const BACKUP_MS = 45_000;
 const WALK_MS = 5_000;
@@ -271,10 +272,11 @@ export class Soak {
     const { restores, ms, script } = this.#options;
     if (script !== undefined && restores === 0) return;
     const start = Date.now();
+    const everyMs = Math.min(BACKUP_MS, ms / (restores + 1) / 3);
     for (let restored = 0; ;) {
       const nextRestore = start + ((restored + 1) * ms) / (restores + 1);
-      const isRestore = restored < restores && Date.now() + BACKUP_MS > nextRestore;
-      const wait = isRestore ? Math.max(0, nextRestore - Date.now()) : BACKUP_MS;
+      const isRestore = restored < restores && Date.now() + everyMs > nextRestore;
+      const wait = isRestore ? Math.max(0, nextRestore - Date.now()) : everyMs;
       if (!(await this.#pause(wait))) return;
       if (isRestore) {
         await this.#alone(() => this.#restore());
@@ -283,17 +285,36 @@ export class Soak {
     }
   }
 
+  /**
+   * None of a database that was restored before a worker has seen that it was: the backup would be
+   * the same again.
+   */
   async #takeBackup(): Promise<void> {
+    if ((await this.#epoch()) < this.#restores) return this.#journal.note('no backup yet');
     const { name } = await this.#backups.take();
     this.#backupCount += 1;
     this.#journal.note('backup', { name });
+  }
+
+  /** How often debgeo has seen that its database was restored. */
+  async #epoch(): Promise<number> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        const { read } = await this.#stage.database();
+        return (await one(read, sql<{ epoch: number }>`select epoch from deployment`))!.epoch;
+      } catch (error) {
+        if (attempt === TRIES) throw error; // connections of before a kill are closed one by one
+        await sleep(100);
+      }
+    }
   }
 
   /** As docs/operating.md says: the workers are stopped meanwhile. */
   async #restore(): Promise<void> {
     const { servers } = this.#stage;
     if (this.#backups.oldest === undefined) await this.#takeBackup();
-    const backup = this.#backups.oldest!;
+    const backup = this.#backups.oldest;
+    if (backup === undefined) return this.#journal.note('no restore: there is no backup');
     const ageSeconds = (Date.now() - backup.at) / 1_000;
     this.#journal.note('restore', { name: backup.name, ageSeconds });
     const { hotRestores } = this.#options;
