@@ -72,10 +72,10 @@ export class Rot {
   /** @returns null: there is no such file now, or the lane was faster */
   async corrupt(decision: RotDecision): Promise<RottenFile | null> {
     const { container } = this.#places.get(decision.site)!;
-    const path = await this.#choose(decision);
-    if (path === null) return null;
-    const blob = container.getBlockBlobClient(`${MOUNT}/${path}`);
     try {
+      const path = await this.#choose(decision);
+      if (path === null) return null;
+      const blob = container.getBlockBlobClient(`${MOUNT}/${path}`);
       const { etag } = await blob.getProperties();
       const before = await blob.downloadToBuffer();
       const { kind, site, how } = decision;
