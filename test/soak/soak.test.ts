@@ -70,7 +70,7 @@ describe('the soak in small', { ...NEEDS_APT, timeout: 280_000 }, () => {
     const report = await new Soak(
       stage,
       {
-        ...{ seed: 1, ms: 120_000, restores: 0, hotRestores: false, cyclesPerSecond: 4 },
+        ...{ seed: 1, ms: 120_000, restores: 0, hotRestores: false, cyclesPerSecond: 3 },
         ...{ faults: true, script: NOTHING },
         end: { wholeWithinMs: 120_000, scrubs: true },
         signal: given.signal,

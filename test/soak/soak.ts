@@ -46,6 +46,7 @@ const UNREACHABLE = /exit code 4$/;
 const CHECK_MS = 700;
 const TRIES = 20;
 const WORKER_UP_MS = 60_000;
+const SERVED_MS = 8_000;
 const BACKUP_MS = 45_000;
 const WALK_MS = 5_000;
 /** Some of the grace is for the reading itself. */
@@ -208,10 +209,12 @@ export class Soak {
       PostgreSQL: () => servers.killPostgres(),
     };
     for (;;) {
+      const served = this.#publications;
       const decision = this.#decisions.kill();
       if (decision === null || !(await this.#pause(decision.afterMs))) return;
       const { victim } = decision;
       if (victim.startsWith('worker')) await this.#untilAnyUp();
+      await this.#untilServed(served);
       await this.#alone(async () => {
         this.#journal.note('kill -9', { victim });
         await ways[victim]();
@@ -225,6 +228,14 @@ export class Soak {
   async #untilAnyUp(): Promise<void> {
     const deadline = Date.now() + WORKER_UP_MS;
     while (!this.#stage.servers.isAnyUp && Date.now() < deadline) {
+      if (!(await this.#pause(200))) return;
+    }
+  }
+
+  /** The next kill waits for something to break, but not long. @param before publications */
+  async #untilServed(before: number): Promise<void> {
+    const deadline = Date.now() + SERVED_MS;
+    while (this.#publications === before && Date.now() < deadline) {
       if (!(await this.#pause(200))) return;
     }
   }
