@@ -16,7 +16,7 @@ export interface Corruptions {
   readonly repaired: number;
   /** Of those that were repaired: as the incident BLOB_CORRUPT. */
   readonly onRecord: number;
-  /** No release that the site serves names them: pruned, or left by a database that was restored. */
+  /** No release of the site names them: pruned, or left by a database that was restored. */
   readonly pruned: number;
   readonly left: number;
 }

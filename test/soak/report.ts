@@ -77,7 +77,7 @@ export function linesOf(report: SoakReport, journal: string): string[] {
     `  not repaired        ${corruptions.left}`,
     `apt cycles            ${clients.cycles}, ${clients.files} packages with the right bytes`,
     `  failed              ${clients.failures.length}: ${named(failures)}`,
-    `walks in process      ${walks.walks}, ${walks.late} files looked at again before the grace ended`,
+    `walks in process      ${walks.walks}, ${walks.late} files read again before the grace ended`,
     `  failed              ${walks.faults.length}: ${named(walkFaults)}`,
     `torn ${torn}, lost ${lost}, deleted while served ${deletedWhileServed}, ` +
       `wrongly verified ${wronglyVerified}`,
