@@ -12,6 +12,7 @@ import type { PublishedName } from '../../src/domain/snapshot.ts';
 import { readPublic } from '../../src/site/read-public.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
+import { assertRightAtSite } from './assert-right-at-site.ts';
 import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
@@ -43,6 +44,7 @@ export interface Published {
  * With that the replication of this generation is finished. Given twice: reads again.
  * @throws SITE_NOT_PUBLIC what was written is not there for readers
  * @throws SITE_SERVES_OTHER readers get other bytes, or a file that should not be there
+ * @throws BLOB_CORRUPT so does the site itself, of an immutable file: the next attempt repairs it
  */
 export async function probe(
   deps: Deps,
@@ -73,16 +75,27 @@ async function readAsApt(deps: Deps, step: SiteStep, { names, untorn }: Publishe
   for (const name of ofReleaseSet)
     await assertShown(step, name, 'SITE_NOT_PUBLIC', step.context.signal);
   const blobs = [
-    ...(untorn ? await strongestByHash(deps, step, sampled) : sampled),
+    ...(untorn ? await strongestByHash(deps, step, sampled) : []),
     ...(await samplePool(read, step.key, LIMITS.probePoolFiles)),
   ];
   const absent = indices.filter((name) => name.sha256 === null).slice(0, LIMITS.probeIndices);
+  const { signal } = step.context;
   await inParallel(
-    [...blobs, ...absent],
+    [...(untorn ? [] : sampled), ...absent],
     LIMITS.laneConcurrency,
-    step.context.signal,
-    (name, signal) => assertShown(step, name, 'SITE_SERVES_OTHER', signal),
+    signal,
+    (name, ending) => assertShown(step, name, 'SITE_SERVES_OTHER', ending),
   );
+  await inParallel(blobs, LIMITS.laneConcurrency, signal, async (blob, ending) => {
+    if (await isShown(step, blob, ending)) return;
+    await assertRightAtSite(deps, step, blob);
+    await assertShown(step, blob, 'SITE_SERVES_OTHER', ending);
+  });
+}
+
+async function isShown(step: SiteStep, { path, size, sha256 }: Blob, signal: AbortSignal) {
+  const seen = await readPublic(step.publicUrl, step.placeOf(path), size, signal);
+  return seen?.sha256 === sha256;
 }
 
 /**

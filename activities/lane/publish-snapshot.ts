@@ -26,6 +26,7 @@ import { readPublic } from '../../src/site/read-public.ts';
 import type { Deps } from '../deps.ts';
 import { once } from '../once.ts';
 import { readBack } from '../read-back.ts';
+import { assertRightAtSite } from './assert-right-at-site.ts';
 import { readLost } from './lost-release.ts';
 import { probe, type Published } from './probe-site.ts';
 import { NamesPublisher, type ContentOf } from './publish-names.ts';
@@ -45,6 +46,7 @@ import { isHeadAsBooked, writeHead } from './write-head.ts';
  * @returns repair: immutable blobs that the barrier misses; nothing was written
  * @throws GENERATION_BACKWARDS, FOREIGN_WRITE, SITE_NOT_PUBLIC, SITE_SERVES_OTHER, RELEASE_EXPIRED,
  *   RELEASE_FUTURE, SIGNATURE_*
+ * @throws BLOB_CORRUPT what readers are shown is rot of the site: the next attempt repairs it
  * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND the publication stays open, and no published name was
  *   changed
  */
@@ -162,6 +164,7 @@ async function assertPublic(deps: Deps, step: SiteStep): Promise<void> {
       found: 'nothing',
       state: 'nothing was published',
     });
+  await assertRightAtSite(deps, step, sample);
   throw new DebgeoError(
     seen === null ? 'SITE_NOT_PUBLIC' : 'SITE_SERVES_OTHER',
     `${step.publicUrl} does not show what is at the site: ${sample.path}`,

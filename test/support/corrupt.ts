@@ -1,22 +1,13 @@
-/** Six ways in which a blob of an Azurite becomes another, or none. */
+/** Makes a blob of an Azurite another one, or none. */
 import { randomBytes } from 'node:crypto';
 import { open, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import type { ContainerClient } from '@azure/storage-blob';
 
+import type { Corruption } from './corruptions.ts';
 import { rotAt } from './rot.ts';
 import { servers } from './servers.ts';
-
-export const CORRUPTIONS = [
-  'bit flip',
-  'same-length swap',
-  'truncation',
-  'deletion',
-  'zero length',
-  'older version',
-] as const;
-export type Corruption = (typeof CORRUPTIONS)[number];
 
 /** @param azurite `fra` or `sin`, which holds the container @param path with the mount */
 export async function corrupt(

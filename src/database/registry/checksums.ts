@@ -2,10 +2,11 @@
 import { sql } from 'kysely';
 
 import type { Checksum } from '../../domain/checksum.ts';
+import type { RepoPath } from '../../domain/repo-path.ts';
 import type { Settled } from '../claims.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { type LaneKey } from '../replication-row.ts';
-import { timestamp, all } from '../sql.ts';
+import { all, one, timestamp } from '../sql.ts';
 import type { WantedBlob } from './claims.ts';
 import {
   bigints,
@@ -81,6 +82,26 @@ export async function blobsToChecksum(
   );
   const { distributionId, siteId, generation } = lane;
   return found.map((blob) => ({ ...blob, badEtag: null, distributionId, siteId, generation }));
+}
+
+/** A member that is at the site, by its path; null: it is not there, or no member. */
+export async function memberAtSite(
+  tx: Tx,
+  lane: LaneKey,
+  path: RepoPath,
+): Promise<Pick<BlobToChecksum, 'pathId' | 'blobId' | 'etag'> | null> {
+  const found = await one(
+    tx,
+    sql<Pick<BlobToChecksum, 'pathId' | 'blobId' | 'etag'>>`
+      select r.path_id as "pathId", r.blob_id as "blobId", r.etag
+      from debian_distributions d
+      join paths p on p.archive_id = d.archive_id and p.path = ${path}
+      join blob_registry r on ${atSite(lane)} and r.path_id = p.id
+      where d.id = ${lane.distributionId}
+        and r.state = ${SYNCED}
+        and ${isMember(lane)}`,
+  );
+  return found ?? null;
 }
 
 /**

@@ -18,7 +18,8 @@ import { readStatus } from '../../../src/database/views/status.ts';
 import type { Checksum } from '../../../src/domain/checksum.ts';
 import type { SiteScrub } from '../../../src/domain/replication.ts';
 import type { SiteStore } from '../../../src/site/site-store.ts';
-import { corrupt, CORRUPTIONS, type Corruption } from '../../support/corrupt.ts';
+import { corrupt } from '../../support/corrupt.ts';
+import { CORRUPTIONS, type Corruption } from '../../support/corruptions.ts';
 import { aPackage, code, inActivity, startLanes, type Lanes } from '../lane/lanes.ts';
 import { Killed, meddling, mortal } from '../stores.ts';
 
