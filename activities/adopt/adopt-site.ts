@@ -11,8 +11,8 @@ import { listReplicated } from '../../src/database/adopt/suites.ts';
  *    this database does anything at the site. Given again, the same releases have the same rows.
  * 2. H of each suite is written over the version that was read, then S. A lane that runs between is
  *    refused as before, or finds an H of its own database.
- * 3. The ETag of S is booked, and lanes are let go. Until then a lane that was parked stays so; given
- *    again, S and H are found as they should be, and this is all that is left to do.
+ * 3. The ETag of S is booked, and lanes are let go. Until then a lane that was parked stays so;
+ *    given again, S and H are found as they should be, and this is all that is left to do.
  */
 import { bookSite, readSiteClaim } from '../../src/database/anchors/site-anchors.ts';
 import { listHeads } from '../../src/database/anchors/site-heads.ts';

@@ -62,7 +62,7 @@ function describe({ site, deployment, suites, unknown }: Adopted, isDry: boolean
     ...suites.map(describeSuite),
     ...unknown.map(
       ({ mount, suite }) =>
-        `${suite} below ${mount}: replicated here by no distribution; its files are left as they are`,
+        `${suite} below ${mount}: no distribution is replicated here; its files stay`,
     ),
     isDry ? 'dry run: nothing changed' : 'everything is read back now; debgeo status shows how far',
   ].join('\n');

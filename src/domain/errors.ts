@@ -379,9 +379,9 @@ export const RULES = {
   ADOPT_REFUSED: refused(
     'what stands at a site cannot be adopted: its `.debgeo/` does not vouch for the release that ' +
       'is visible, or the archive was not looked at before',
-    'start a worker, wait until `debgeo status` shows a generation, then adopt again; a suite ' +
-      'whose visible release nothing vouches for is published anew once its InRelease and Release ' +
-      'were deleted at the site and `debgeo retry DIST` was given',
+    'start a worker, wait until `debgeo status` shows a generation, then adopt again; where ' +
+      'nothing vouches for what is visible, choose a container or a prefix of its own for the ' +
+      'site, under another name in the configuration, and `debgeo apply`',
   ),
 
   // Commands.

@@ -203,13 +203,13 @@ export const LIMITS = {
    */
   prunesLost: 1_000_000,
   /**
-   * Releases that one adopt takes over of a suite, each with all that its indices name. A site keeps
-   * those of a day and a half (graceMs): Debian's security archive has some ten in that time.
+   * Releases that one adopt takes over of a suite, each with all that its indices name. A site
+   * keeps those of a day and a half (graceMs): Debian's security archive has some ten in that time.
    */
   adoptedReleases: 100,
   /**
-   * An archive signs up to so long behind Date: Debian takes hours for a stable release. A signature
-   * whose key has expired since is judged as of then.
+   * An archive signs up to so long behind Date: Debian takes hours for a stable release. A
+   * signature whose key has expired since is judged as of then.
    */
   signingMs: 24 * 60 * 60_000,
   /** Index bytes kept in the database are stored in pieces of this size. */

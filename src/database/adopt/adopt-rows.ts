@@ -88,8 +88,8 @@ export async function adoptNames(
 
 /**
  * What the site published, in this order; the last generation is visible. The grace of the others
- * begins now, unless it began before. A publication that is open is given up: what it wrote is known
- * as a release of the catalog.
+ * begins now, unless it began before. A publication that is open is given up: what it wrote is
+ * known as a release of the catalog.
  */
 export async function adoptPublications(
   tx: Tx,

@@ -132,7 +132,7 @@ export async function newestFor(
     throw new DebgeoError('RELEASE_ROLLBACK', 'the site serves a later release than the archive', {
       expected: `${served.date!.toISOString()} or later`,
       found: `${newest.date!.toISOString()}, the newest that was captured`,
-      state,
+      state: `${state}: look again when the archive has it (debgeo update ${name}), then adopt`,
     });
   return newest;
 }

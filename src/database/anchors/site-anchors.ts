@@ -11,8 +11,8 @@ export interface SiteClaim {
   /** Of S, as it was written or read last; null: the site is not claimed. */
   readonly etag: string | null;
   /**
-   * Something that this database has written, or adopted, stands there, perhaps by a version without
-   * S.
+   * Something that this database has written, or adopted, stands there, perhaps by a version
+   * without S.
    */
   readonly hasWritten: boolean;
 }

@@ -35,7 +35,7 @@ const deploymentOf = async (lanes: Lanes) =>
     )
   )[0]!;
 
-test('what a site serves is known again, read back as a whole, and nothing is uploaded', async (t) => {
+test('what a site serves is known again and read back, and nothing is uploaded', async (t) => {
   const { before, lanes } = await lost(t);
   const served = await servedAt(lanes);
   await look(lanes);

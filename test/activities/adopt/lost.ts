@@ -27,7 +27,7 @@ export async function afterLoss(
   const database = await connectDatabase(databaseUrl);
   t.after(() => database.close());
   await run(database.read, sql`update deployment set id = gen_random_uuid()`);
-  const { archives, server, sites, folder } = lanes;
+  const { archives, server, sites } = lanes;
   const { keyring = lanes.keyring, suites = [...archives.keys()] } = options;
   const places: [string, object][] = [];
   for (const name of sites.keys()) {
@@ -40,15 +40,16 @@ export async function afterLoss(
     distributions: suites,
   });
   await applyConfiguration(database, configuration, false);
-  return new Lanes({
-    database,
-    databaseUrl,
-    keyring: lanes.keyring,
-    archives,
-    server,
-    sites,
-    folder,
-  });
+  return withDatabase(lanes, database, databaseUrl);
+}
+
+/** The same archive and sites. */
+export function withDatabase(
+  { keyring, archives, server, sites, folder }: Lanes,
+  database: Database,
+  databaseUrl = '',
+): Lanes {
+  return new Lanes({ database, databaseUrl, keyring, archives, server, sites, folder });
 }
 
 /** The worker looks at the archive. */
