@@ -1,5 +1,3 @@
-import { startAdopted } from '../../src/database/adopt/save-adopted.ts';
-import { listReplicated } from '../../src/database/adopt/suites.ts';
 /**
  * A site becomes that of this database, which was lost and begins anew: what the site serves, and
  * what it served until lately, is read from the site itself, judged as a release of the archive is,
@@ -9,11 +7,13 @@ import { listReplicated } from '../../src/database/adopt/suites.ts';
  *
  * 1. Rows of each suite are committed. S is another deployment's still: no lane and no prune of
  *    this database does anything at the site. Given again, the same releases have the same rows.
- * 2. H of each suite is written over the version that was read, then S. A lane that runs between is
- *    refused as before, or finds an H of its own database.
+ * 2. H of each suite is written over the version that was read, and booked, then S. A lane that runs
+ *    between is refused as before.
  * 3. The ETag of S is booked, and lanes are let go. Until then a lane that was parked stays so;
  *    given again, S and H are found as they should be, and this is all that is left to do.
  */
+import { bookAdoptedHead, startAdopted } from '../../src/database/adopt/save-adopted.ts';
+import { listReplicated } from '../../src/database/adopt/suites.ts';
 import { bookSite, readSiteClaim } from '../../src/database/anchors/site-anchors.ts';
 import { listHeads } from '../../src/database/anchors/site-heads.ts';
 import { readSite } from '../../src/database/configuration/sites.ts';
@@ -73,17 +73,22 @@ export async function adoptSite(deps: Deps, input: AdoptInput): Promise<Adopted>
       ...(await outcomeOf(() => adoptSuite(adopter, record))),
     });
   }
-  const isAdopted = outcomes.some(({ adopted }) => adopted !== null);
-  if (!input.dryRun && (isAdopted || found.heads.length === 0))
-    await takeOver(adopter, found, anchor, outcomes);
   const replicated = new Set(outcomes.map(headPath));
-  return {
-    site: input.site,
-    deployment: found.deployment,
-    suites: outcomes,
-    unknown: found.heads.filter((at) => !replicated.has(headPath(at))),
-  };
+  const unknown = found.heads.filter((at) => !replicated.has(headPath(at)));
+  const isAdopted = outcomes.some(({ adopted }) => adopted !== null);
+  const isRefused = outcomes.some(({ refusal }) => refusal !== null);
+  if (!isAdopted && !isRefused && unknown.length > 0) throw foreign(input.site, unknown);
+  // a site where nothing was published yet is taken over, too
+  if (!input.dryRun && (isAdopted || !isRefused)) await takeOver(adopter, found, anchor, outcomes);
+  return { site: input.site, deployment: found.deployment, suites: outcomes, unknown };
 }
+
+const foreign = (site: string, unknown: readonly SuiteAt[]): DebgeoError =>
+  new DebgeoError('ADOPT_REFUSED', `no suite of ${site} is one that is replicated there`, {
+    expected: 'the configuration of the database that was lost: the same mounts and suites',
+    found: unknown.map(({ mount, suite }) => `${suite} below ${mount}`),
+    state: 'nothing changed',
+  });
 
 /** One suite that is refused keeps no other from being adopted. */
 async function outcomeOf(
@@ -110,10 +115,9 @@ async function takeOver(
   const adopted = outcomes.flatMap(({ adopted: one, distribution }) =>
     one === null ? [] : [{ ...one, distribution }],
   );
-  const heads = new Map<string, string>();
   for (const { distribution, head } of adopted) {
-    const wanted = head.encode(deployment);
-    heads.set(distribution, await putOver(store, head.place, wanted, head.found, signal));
+    const etag = await putOver(store, head.place, head.encode(deployment), head.found, signal);
+    await bookAdoptedHead(deps.database, { distribution, site }, { ...head.release, etag });
   }
   // If we die here, each H is ours, and S is not: no lane comes as far as H.
 
@@ -129,9 +133,8 @@ async function takeOver(
   const etag = await putOver(store, SITE_PATH, wanted, anchor, signal);
   // If we die here, the site is ours, and lanes that were parked stay so until it is given again.
   await bookSite(read, siteId, etag);
-  for (const { distribution, head, releases } of adopted) {
-    const written = { ...head.release, etag: heads.get(distribution)! };
+  for (const { distribution, releases } of adopted) {
     const facts = { reason, by, releases: releases.length };
-    await startAdopted(deps.database, { distribution, site }, written, facts);
+    await startAdopted(deps.database, { distribution, site }, facts);
   }
 }

@@ -25,12 +25,11 @@ export async function adopt(name: string, options: AdoptOptions): Promise<number
   const { takeOver = false, dryRun = false } = options;
   const { createDeps } = await import('../deps.ts');
   const deps = await createDeps(configOf(options));
-  const stop = new AbortController();
-  process.once('SIGINT', () => stop.abort(new Error('interrupted')));
   let adopted: Adopted;
   try {
     const by = operatorName();
-    const { signal } = stop;
+    // each request has an end of its own
+    const { signal } = new AbortController();
     adopted = await adoptSite(deps, { site: name, takeOver, dryRun, reason, by, signal });
   } finally {
     await deps.close();
@@ -62,7 +61,7 @@ function describe({ site, deployment, suites, unknown }: Adopted, isDry: boolean
     ...suites.map(describeSuite),
     ...unknown.map(
       ({ mount, suite }) =>
-        `${suite} below ${mount}: no distribution is replicated here; its files stay`,
+        `${suite} below ${mount}: no distribution replicates it here; its files stay`,
     ),
     isDry ? 'dry run: nothing changed' : 'everything is read back now; debgeo status shows how far',
   ].join('\n');

@@ -2,7 +2,6 @@
 import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
-import type { Sha256 } from '../../domain/sha256.ts';
 import type { Snapshot } from '../../domain/snapshot.ts';
 import { insertIndices, insertSnapshot } from '../catalog/insert-snapshot.ts';
 import { membersOf } from '../catalog/save-snapshot.ts';
@@ -59,38 +58,49 @@ export async function placeReleases(
   return { generations, top };
 }
 
-/** Generations that the catalog has of the first releases, each not before the one before. */
+/**
+ * Generations that the catalog has of the first releases, none before the one before it: as many as
+ * there are, and the latest where it has a release twice.
+ */
 async function findKnown(
   tx: Tx,
   distributionId: number,
   releases: readonly Snapshot[],
 ): Promise<number[]> {
+  const choices: (readonly number[])[] = [];
+  let from = 0;
+  for (const snapshot of releases) {
+    const alike = await listAlike(tx, distributionId, snapshot);
+    const first = alike.find((generation) => generation >= from);
+    if (first === undefined) break;
+    choices.push(alike);
+    from = first;
+  }
+  let until = Infinity;
+  return choices
+    .toReversed()
+    .map((alike) => (until = alike.findLast((generation) => generation <= until)!))
+    .toReversed();
+}
+
+/** Generations with this very Release set and these indices. */
+async function listAlike(tx: Tx, distributionId: number, snapshot: Snapshot): Promise<number[]> {
   const stored = await all(
     tx,
-    sql<{ generation: number; body: Sha256 }>`
-      select generation, encode(body_sha256, 'hex') as body
+    sql<{ generation: number }>`
+      select generation
       from distribution_snapshots
       where distribution_id = ${distributionId}
-        and body_sha256 = any(${releases.map((one) => Buffer.from(one.bodySha256, 'hex'))}::bytea[])
+        and body_sha256 = ${Buffer.from(snapshot.bodySha256, 'hex')}
       order by generation`,
   );
-  const known: number[] = [];
-  for (const snapshot of releases) {
-    const found = await firstAlike(snapshot, known.at(-1) ?? 0);
-    if (found === null) break;
-    known.push(found);
+  const alike: number[] = [];
+  for (const { generation } of stored) {
+    const one = await readSnapshot(tx, distributionId, generation);
+    if (one !== null && (await isSameSnapshot(tx, distributionId, one, snapshot)))
+      alike.push(generation);
   }
-  return known;
-
-  async function firstAlike(snapshot: Snapshot, from: number): Promise<number | null> {
-    for (const { generation, body } of stored) {
-      if (generation < from || body !== snapshot.bodySha256) continue;
-      const one = await readSnapshot(tx, distributionId, generation);
-      if (one !== null && (await isSameSnapshot(tx, distributionId, one, snapshot)))
-        return generation;
-    }
-    return null;
-  }
+  return alike;
 }
 
 /** The same release, published twice. */

@@ -1,9 +1,10 @@
 import { sql } from 'kysely';
 
 /**
- * What a site serves becomes known to a database that lost it, in two transactions of each
+ * What a site serves becomes known to a database that lost it, in three transactions of each
  * distribution. The first one writes all that is there: S and H are another deployment's still, and
- * the lane can do nothing. The second one, once they are ours, lets the lane go.
+ * the lane can do nothing. The second one books H, and the last one, once S is ours, lets the lane
+ * go.
  */
 import { DebgeoError } from '../../domain/errors.ts';
 import { isOlder } from '../../domain/freshness.ts';
@@ -189,20 +190,23 @@ async function writeRows(
     await adoptNames(tx, lane, served, suiteFolder(record.suite), visible.shown);
 }
 
-/**
- * H is ours, and names what is visible: the lane reads everything back, and goes forward.
- * Idempotent.
- */
+/** H names what is visible, for this database. Before S is ours: no lane writes another one. */
+export function bookAdoptedHead(db: Database, at: LaneAt, head: WrittenHead): Promise<void> {
+  return db.transaction(async (tx) => {
+    const lane = await lockKnown(tx, at);
+    await run(tx, sql`with ${bookingHead(lane, head)} select`);
+  });
+}
+
+/** S is ours: the lane reads everything back, and goes forward. Idempotent. */
 export function startAdopted(
   db: Database,
   at: LaneAt,
-  head: WrittenHead,
   facts: { readonly reason: string; readonly by: string; readonly releases: number },
 ): Promise<void> {
   return db.transaction(async (tx) => {
     const lane = await lockKnown(tx, at);
     const { distributionId, siteId } = lane;
-    await run(tx, sql`with ${bookingHead(lane, head)} select`);
     const started = {
       ...counted(await dropClaims(tx, lane)),
       fence: laterFence(null),

@@ -170,6 +170,7 @@ test('killed behind any call of the site and any COMMIT, it is given again', asy
     );
     if (outcome === 'adopted') effects = at;
     else assert.ok(outcome instanceof Killed, `effect ${at}: ${String(outcome)}`);
+    await between(lanes, `effect ${at}`);
 
     const { suites } = await adopt(lanes);
 
@@ -190,6 +191,19 @@ test('killed behind any call of the site and any COMMIT, it is given again', asy
   assert.ok(effects > 10, `${effects} effects`);
   assert.deepEqual(await servedAt(fresh), served);
 });
+
+/** A lane and a prune that run before it is given again. */
+async function between(lanes: Lanes, what: string): Promise<void> {
+  const { target } = await replicationOf(lanes.database.read, {
+    distribution: 'bookworm',
+    site: 'fra',
+  });
+  const outcome = await lanes.replicate(target).then(() => 'served', code);
+  const { planPrune } = lanes.activities();
+  const pruned = await inActivity(() => planPrune({ site: 'fra' })).then(() => 'planned', code);
+  for (const one of [outcome, pruned])
+    assert.match(one, /^(?:SITE_TAKEN|served|planned)$/, `${what}: ${outcome}, ${pruned}`);
+}
 
 const readDeployment = async ({ database }: Lanes) =>
   (

@@ -235,6 +235,22 @@ test('it would be seen if what a site serves became the newest', async () => {
   await assert.rejects(believing, { code: 'ERR_ASSERTION', message: /newest release/ });
 });
 
+test('a site that serves a later release than the archive is left as it is', async () => {
+  const archive = installed.archives.get('bookworm')!;
+  await archive.write(installed.released[2]!.files);
+  lanes = await afterLoss(owner, installed);
+  await look(lanes);
+  await archive.write(installed.released[3]!.files);
+  await refused('RELEASE_ROLLBACK');
+});
+
+test('a site of other suites than those that are configured is left as it is', async () => {
+  lanes = await afterLoss(owner, installed, { suites: ['trixie'] });
+  const blobs = await blobsAt(lanes);
+  assert.equal(await adopt(lanes).then(() => 'adopted', code), 'ADOPT_REFUSED');
+  assert.deepEqual(await blobsAt(lanes), blobs);
+});
+
 /** R before the last one was signed by a key of the keyring that ended so long after its Date. */
 async function signedBefore(endsMs: number): Promise<void> {
   const [third, second] = await recorded();
