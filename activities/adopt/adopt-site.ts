@@ -7,8 +7,8 @@
  *
  * 1. Rows of each suite are committed. S is another deployment's still: no lane and no prune of
  *    this database does anything at the site. Given again, the same releases have the same rows.
- * 2. H of each suite is written over the version that was read, and booked, then S. A lane that runs
- *    between is refused as before.
+ * 2. H of each suite is written over the version that was read, and booked, then S. A lane that
+ *    runs between is refused as before.
  * 3. The ETag of S is booked, and lanes are let go. Until then a lane that was parked stays so;
  *    given again, S and H are found as they should be, and this is all that is left to do.
  */
@@ -31,6 +31,8 @@ export interface Adopted {
   readonly site: string;
   /** Whose S was found. */
   readonly deployment: Deployment;
+  /** S names this database from now on; of a dry run: would. */
+  readonly isTaken: boolean;
   readonly suites: readonly SuiteOutcome[];
   /** Named in S, and replicated there by no distribution: what is there of them stays. */
   readonly unknown: readonly SuiteAt[];
@@ -79,8 +81,9 @@ export async function adoptSite(deps: Deps, input: AdoptInput): Promise<Adopted>
   const isRefused = outcomes.some(({ refusal }) => refusal !== null);
   if (!isAdopted && !isRefused && unknown.length > 0) throw foreign(input.site, unknown);
   // a site where nothing was published yet is taken over, too
-  if (!input.dryRun && (isAdopted || !isRefused)) await takeOver(adopter, found, anchor, outcomes);
-  return { site: input.site, deployment: found.deployment, suites: outcomes, unknown };
+  const isTaken = isAdopted || !isRefused;
+  if (isTaken && !input.dryRun) await takeOver(adopter, found, anchor, outcomes);
+  return { site: input.site, deployment: found.deployment, isTaken, suites: outcomes, unknown };
 }
 
 const foreign = (site: string, unknown: readonly SuiteAt[]): DebgeoError =>

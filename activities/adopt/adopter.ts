@@ -1,11 +1,13 @@
 import { passEpoch } from '../../src/database/adopt/suites.ts';
 /** What an adopt works with, and how it writes over S and H. */
 import { readSiteClaim } from '../../src/database/anchors/site-anchors.ts';
+import { INT_MAX } from '../../src/database/sql.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of } from '../../src/domain/sha256.ts';
 import type { Encoded } from '../../src/site-format/anchors.ts';
+import { unreadable } from '../../src/site-format/decode.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
 import { assertOurs, putAnchor, readAnchor, type FoundAnchor } from '../anchors.ts';
 import type { Deps } from '../deps.ts';
@@ -30,6 +32,7 @@ export interface Adopter extends AdoptInput {
 /**
  * Where this database was restored from one backup twice, it becomes later than what is found.
  * @throws SITE_TAKEN
+ * @throws ANCHOR_UNREADABLE an epoch that no database has
  */
 export async function assertTakeable(
   { deps, siteId, takeOver, dryRun }: Adopter,
@@ -40,6 +43,8 @@ export async function assertTakeable(
   const { deployment } = await readSiteClaim(read, siteId);
   if (!takeOver) return assertOurs(found, deployment, place);
   const isLater = found.id === deployment.id && found.epoch > deployment.epoch;
+  if (isLater && found.epoch >= INT_MAX)
+    throw unreadable(place, `an epoch below ${INT_MAX}`, `${found.epoch}`);
   if (isLater && !dryRun) await passEpoch(read, found);
 }
 

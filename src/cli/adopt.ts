@@ -53,17 +53,19 @@ async function signalChanges(options: Options, { suites }: Adopted): Promise<voi
   }
 }
 
-function describe({ site, deployment, suites, unknown }: Adopted, isDry: boolean): string {
+function describe({ site, deployment, isTaken, suites, unknown }: Adopted, isDry: boolean): string {
   const { id, epoch } = deployment;
   const restored = epoch === 0 ? '' : `, restored ${epoch} times`;
+  const taken = isDry ? 'would be adopted' : 'is adopted';
+  const next = isDry ? 'dry run: nothing changed' : 'everything is read back now: debgeo status';
   return [
-    `${site}: ${isDry ? 'would be' : 'is'} taken over from deployment ${id}${restored}`,
+    `${site} ${isTaken ? taken : 'stays as it is'}; it was of deployment ${id}${restored}`,
     ...suites.map(describeSuite),
     ...unknown.map(
       ({ mount, suite }) =>
         `${suite} below ${mount}: no distribution replicates it here; its files stay`,
     ),
-    isDry ? 'dry run: nothing changed' : 'everything is read back now; debgeo status shows how far',
+    ...(isTaken || isDry ? [next] : []),
   ].join('\n');
 }
 

@@ -111,6 +111,7 @@ export async function adoptPublications(
         from publications p
         where ${ofLane}
           and p.generation = n.generation
+          and p.published_at is not null
       )
       order by place`,
   );
