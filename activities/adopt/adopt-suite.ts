@@ -79,7 +79,8 @@ export async function adoptSuite(
     const { releases, left } = read;
     const visible = shown === null ? null : { shown, place: placeOf(releases, shown) };
     if (visible?.place === -1 || releases.length === 0) throw refusalOf(place, head, left, shown);
-    const adoption = { site: adopter.site, record, releases, visible };
+    const { pruned } = head;
+    const adoption = { site: adopter.site, record, releases, visible, pruned };
     const { generations, served, top } = await saveAdopted(database, adoption);
     const named = visible === null ? releases.at(-1)! : releases[visible.place]!;
     return {

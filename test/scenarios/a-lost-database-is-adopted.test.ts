@@ -60,15 +60,6 @@ const lose = (world: World): Promise<unknown> =>
       end $$`,
   );
 
-/** Temporal's database is lost, too: no workflow holds rows of the database before. */
-const endWorkflows = (world: World): Promise<void> =>
-  world.withTemporal(async (client) => {
-    for await (const { workflowId, runId } of client.workflow.list({
-      query: "ExecutionStatus = 'Running'",
-    }))
-      await client.workflow.getHandle(workflowId, runId).terminate('lost');
-  });
-
 /** Writes that came as far as a site, but for those of what debgeo keeps for itself. */
 async function uploads(world: World): Promise<string[]> {
   const requests = await Promise.all(
@@ -93,7 +84,6 @@ async function promise(t: TestContext): Promise<void> {
   for (const site of world.sites.values()) await site.proxy.clear();
 
   await lose(world);
-  await endWorkflows(world);
   await ran(world, ['migrate']);
   await ran(world, ['apply', file]);
   await world.tune({ waits: TUNING });

@@ -88,8 +88,7 @@ export async function adoptNames(
 
 /**
  * What the site published, in this order; the last generation is visible. The grace of the others
- * begins now, unless it began before. A publication that is open is given up: what it wrote is
- * known as a release of the catalog.
+ * begins now, unless it began before.
  */
 export async function adoptPublications(
   tx: Tx,
@@ -98,7 +97,6 @@ export async function adoptPublications(
 ): Promise<void> {
   const ofLane = sql<boolean>`p.distribution_id = ${distributionId} and p.site_id = ${siteId}`;
   const visible = published.at(-1) ?? 0;
-  await run(tx, sql`delete from publications p where ${ofLane} and p.published_at is null`);
   await run(
     tx,
     sql`
@@ -121,6 +119,7 @@ export async function adoptPublications(
       update publications p
       set replaced_at = case when p.generation = ${visible} then null else now() end
       where ${ofLane}
+        and p.published_at is not null
         and (p.replaced_at is null) <> (p.generation = ${visible})`,
   );
 }

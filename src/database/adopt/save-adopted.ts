@@ -20,6 +20,7 @@ import { DebianDistribution } from '../entities/debian-distribution.ts';
 import { recordEvent } from '../incidents.ts';
 import { lockArchiveShared } from '../locks.ts';
 import type { Database, Tx } from '../orm.ts';
+import { giveUpPublication } from '../publications/give-up.ts';
 import type { LaneAt } from '../replication-row.ts';
 import { lockLane, type LockedLane } from '../replications/lock.ts';
 import { rollUp } from '../replications/roll-up.ts';
@@ -48,6 +49,8 @@ export interface Adoption {
   readonly releases: readonly AdoptedRelease[];
   /** What clients get, and which of the releases that is; null: nothing. */
   readonly visible: { readonly shown: Shown; readonly place: number } | null;
+  /** How often files had been deleted at the site, by its H. */
+  readonly pruned: number;
 }
 
 /** Generations of the releases; of what is served (0: nothing), and of the archive's newest. */
@@ -70,7 +73,15 @@ export function saveAdopted(db: Database, adoption: Adoption): Promise<Saved> {
     const archiveId = await lockArchiveShared(tx, record.id);
     const lane = await lockKnown(tx, { distribution: record.name, site: adoption.site });
     const newest = await newestFor(tx, record, adoption);
-    await distrustSite(tx, lane.siteId);
+    await distrustSite(tx, lane.siteId, true);
+    await giveUpPublication(tx, lane, 'the site is adopted');
+    await run(
+      tx,
+      sql`
+        update replication_sites
+        set prunes = greatest(prunes, ${adoption.pruned})
+        where id = ${lane.siteId}`,
+    );
 
     const byDate = releases.toSorted(({ snapshot: a }, { snapshot: b }) =>
       isOlder(a, b) ? -1 : isOlder(b, a) ? 1 : 0,
@@ -167,6 +178,7 @@ async function holdStill(tx: Tx, lane: LockedLane, { served }: Saved): Promise<v
     servedGeneration: Math.max(served, lane.served),
     verifyRequestedAt: now(),
     verifyTakenAt: null,
+    lostRelease: null,
   });
 }
 
