@@ -103,6 +103,12 @@ command('prune', 'delete now, at every site, what no kept snapshot names')
 command('release <site>', 'give a site back: another deployment may claim it; its files stay')
   .option('--reason <text>', 'also while it serves what is replicated; the reason is recorded')
   .action(run(async () => (await import('./cli/release.ts')).release));
+command('adopt <site>', 'know again, after the database was lost, what a site serves')
+  .requiredOption('--reason <text>', 'recorded')
+  .option('--take-over', 'from the lost database, which has claimed the site')
+  .option('--dry-run', 'read and judge, and say what would be adopted; change nothing')
+  .option('--json', 'print JSON')
+  .action(run(async () => (await import('./cli/adopt.ts')).adopt));
 command('scrub <site>', 'show what the scrub of a site has read back and found')
   .option('--now', 'begin a pass now, and read without pauses')
   .option('--json', 'print JSON')

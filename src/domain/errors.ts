@@ -270,9 +270,10 @@ export const RULES = {
     'another deployment of debgeo has claimed the site, or the site serves a release that this ' +
       'database did not write and has no `.debgeo/site.json`',
     'choose a container or a prefix of its own for the site, under another name in the ' +
-      'configuration, and `debgeo apply`; where this database shall have the place, run ' +
-      '`debgeo release SITE` at the other deployment, delete the InRelease and Release that the ' +
-      'message names, then `debgeo retry DIST`',
+      'configuration, and `debgeo apply`; where the other database is lost, ' +
+      '`debgeo adopt SITE --take-over --reason TEXT`; where it lives and this one shall have the ' +
+      'place, run `debgeo release SITE` there, delete the InRelease and Release that the message ' +
+      'names, then `debgeo retry DIST`',
   ),
   SITE_AHEAD: transient(
     'the site has a release that this database does not know, or files were deleted there since: ' +
@@ -374,6 +375,13 @@ export const RULES = {
       'serves: a database that was restored or cut, perhaps',
     'find out what happened to the database, restore it, or let the sites serve a new release: ' +
       'debgeo deletes nothing until the catalog is whole',
+  ),
+  ADOPT_REFUSED: refused(
+    'what stands at a site cannot be adopted: its `.debgeo/` does not vouch for the release that ' +
+      'is visible, or the archive was not looked at before',
+    'start a worker, wait until `debgeo status` shows a generation, then adopt again; where ' +
+      'nothing vouches for what is visible, choose a container or a prefix of its own for the ' +
+      'site, under another name in the configuration, and `debgeo apply`',
   ),
 
   // Commands.

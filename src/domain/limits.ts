@@ -202,6 +202,16 @@ export const LIMITS = {
    * ago, and whoever may write to the site cannot bring the count to its end.
    */
   prunesLost: 1_000_000,
+  /**
+   * Releases that one adopt takes over of a suite, each with all that its indices name. A site
+   * keeps those of a day and a half (graceMs): Debian's security archive has some ten in that time.
+   */
+  adoptedReleases: 100,
+  /**
+   * An archive signs up to so long behind Date: Debian takes hours for a stable release. A
+   * signature whose key has expired since is judged as of then.
+   */
+  signingMs: 24 * 60 * 60_000,
   /** Index bytes kept in the database are stored in pieces of this size. */
   chunkBytes: 1 * MiB,
 

@@ -185,6 +185,8 @@ export const REPLICATION_TRANSITIONS = {
   supersede: { from: ['pending', 'started'], to: 'pending' },
   /** A scrub found a file wrong that the served or the newest generation names. */
   rot: { from: ['synced'], to: 'pending' },
+  /** What the site serves was read from the site itself: all of it is to be read back. */
+  adopt: { from: ['pending', 'started', 'synced', 'failed'], to: 'pending' },
   cancel: { from: ['pending', 'started', 'failed'], to: 'cancelled' },
   retry: { from: ['failed', 'cancelled'], to: 'pending' },
 } as const satisfies Transitions<ReplicationState>;

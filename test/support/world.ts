@@ -101,7 +101,7 @@ export interface WorldOptions {
 }
 
 /** Failures are tried again after tens of milliseconds, not minutes: waits are parameters. */
-const TUNING = { gatherMs: 50, drainMs: 5_000, backoffInitialMs: 300, backoffCapMs: 2_000 };
+export const TUNING = { gatherMs: 50, drainMs: 5_000, backoffInitialMs: 300, backoffCapMs: 2_000 };
 const SETTLE_MS = 60_000;
 /** With a planted fault: what does not come within this does not come. */
 export const PLANTED_MS = 15_000;

@@ -3,13 +3,17 @@ import { sql } from 'kysely';
 
 import type { Deployment } from '../../domain/deployment.ts';
 import type { Tx } from '../orm.ts';
+import { SYNCED } from '../registry/lane-sql.ts';
 import { one, run } from '../sql.ts';
 
 export interface SiteClaim {
   readonly deployment: Deployment;
   /** Of S, as it was written or read last; null: the site is not claimed. */
   readonly etag: string | null;
-  /** Something that this database has written stands there, perhaps by a version without S. */
+  /**
+   * Something that this database has written, or adopted, stands there, perhaps by a version
+   * without S.
+   */
   readonly hasWritten: boolean;
 }
 
@@ -22,7 +26,7 @@ export async function readSiteClaim(tx: Tx, siteId: number): Promise<SiteClaim> 
           select
           from blob_registry r
           where r.site_id = s.id
-            and r.etag is not null
+            and (r.etag is not null or r.state = ${SYNCED})
         ) as "hasWritten"
       from deployment d
       cross join replication_sites s

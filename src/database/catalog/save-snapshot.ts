@@ -36,11 +36,7 @@ export async function saveSnapshot(
   basis?: number,
   olderAcceptance: number | null = null,
 ): Promise<{ generation: number }> {
-  const members = [snapshot.poolFiles, byHashOf(snapshot)];
-  const files = {
-    count: sumOf(members, (set) => set.size),
-    bytes: sumOf(members, (set) => set.bytes),
-  };
+  const { members, files } = membersOf(snapshot);
   return db.transaction(async (tx) => {
     const { latest, archiveId } = await lockForCapture(tx, distributionId);
     const generation = latest + 1;
@@ -131,6 +127,22 @@ const overtaken = (basis: number, latest: number): DebgeoError =>
     expected: `generation ${basis}`,
     found: `generation ${latest}`,
   });
+
+/**
+ * All files of a snapshot, and what they are together.
+ * @throws SNAPSHOT_EMPTY, INDEX_CONTRADICTION
+ */
+export function membersOf(snapshot: Snapshot): {
+  readonly members: readonly BlobSet[];
+  readonly files: { readonly count: number; readonly bytes: number };
+} {
+  const members = [snapshot.poolFiles, byHashOf(snapshot)];
+  const files = {
+    count: sumOf(members, (set) => set.size),
+    bytes: sumOf(members, (set) => set.bytes),
+  };
+  return { members, files };
+}
 
 const sumOf = (sets: readonly BlobSet[], what: (set: BlobSet) => number): number =>
   sets.reduce((sum, set) => sum + what(set), 0);
