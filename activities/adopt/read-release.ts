@@ -2,18 +2,16 @@
  * One release of a site, judged as a release of an archive is: R under its own name, a signature of
  * a pinned key, each index as Release lists it. Whoever may write to the site has chosen the bytes.
  */
-import { verifyReleaseSet, type Signature } from '../../src/archive/verify-signature.ts';
+import { verifyOnce } from '../../src/archive/verify-signature.ts';
 import type { AdoptedRelease } from '../../src/database/adopt/save-adopted.ts';
 import { KeptContents } from '../../src/database/catalog/index-contents.ts';
 import { indexDigestsOf, isSameReleaseSet } from '../../src/database/catalog/snapshots.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { judgeFreshness } from '../../src/domain/freshness.ts';
-import { LIMITS } from '../../src/domain/limits.ts';
-import { parseRelease } from '../../src/domain/release.ts';
 import { joinPath } from '../../src/domain/repo-path.ts';
 import { selectEntries } from '../../src/domain/select-entries.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
-import type { ReleaseSet, Snapshot } from '../../src/domain/snapshot.ts';
+import type { Snapshot } from '../../src/domain/snapshot.ts';
 import type { ReleaseAnchor } from '../../src/site-format/anchors.ts';
 import { decodeRelease, unreadable } from '../../src/site-format/decode.ts';
 import { releasePath } from '../../src/site-format/paths.ts';
@@ -66,10 +64,9 @@ export async function readRelease(
 async function readSnapshotOf(capture: Capture, anchor: ReleaseAnchor): Promise<Snapshot> {
   const { record, folder, newest, deps } = capture;
   const { releaseSet } = anchor;
-  const { body, signers, taken } = await verifyOnce(releaseSet, record.archive.keyring);
+  const { body, signers, taken, release } = await verifyOnce(releaseSet, record.archive.keyring);
   if (!isSameReleaseSet(taken, releaseSet))
     throw new DebgeoError('SIGNATURE_INVALID', 'Release or Release.gpg does not match InRelease');
-  const release = parseRelease(body);
   judgeFreshness(release, null, release.date ?? new Date(), record);
   const entries = selectEntries(release, anchor.selection).map((entry) => ({
     path: joinPath(folder, entry.path),
@@ -101,30 +98,4 @@ async function readSnapshotOf(capture: Capture, anchor: ReleaseAnchor): Promise<
     absent: entries.map(({ path }) => path).filter((path) => missing.has(path)),
     poolFiles: await readPoolFiles(capture, accepted, indices, kept),
   };
-}
-
-/**
- * A release that was accepted once: by what the keys are worth now, or were worth when it was
- * dated, or had been signed. Whether it has expired since is not asked: clients have it.
- * @throws SIGNATURE_*, RELEASE_* as of now
- */
-async function verifyOnce(set: ReleaseSet, keyring: Uint8Array | null): Promise<Signature> {
-  const now = new Date();
-  try {
-    return await verifyReleaseSet(set, keyring, now);
-  } catch (error) {
-    for (const then of await timesOf(set)) {
-      const at = new Date(Math.min(then, now.getTime()));
-      const verified = await verifyReleaseSet(set, keyring, at).catch(() => null);
-      if (verified !== null) return verified;
-    }
-    throw error;
-  }
-}
-
-/** Date of a Release set, whoever signed it, and when it had been signed; milliseconds. */
-async function timesOf(set: ReleaseSet): Promise<number[]> {
-  const { body } = await verifyReleaseSet(set, null, new Date());
-  const { date } = parseRelease(body);
-  return date === null ? [] : [date.getTime(), date.getTime() + LIMITS.signingMs];
 }

@@ -2,7 +2,7 @@
  * A release that is visible at a site, and that this database lost when it was restored. The lane
  * goes forward over it: with a release of the archive that is not older.
  */
-import { verifyAtItsDate } from '../../src/archive/verify-signature.ts';
+import { verifyOnce } from '../../src/archive/verify-signature.ts';
 import { readSnapshot } from '../../src/database/catalog/snapshots.ts';
 import type { Database } from '../../src/database/orm.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
@@ -63,7 +63,7 @@ async function readVisible(step: SiteStep): Promise<Visible | null> {
 
 async function judged(releaseSet: ReleaseSet, step: SiteStep): Promise<Visible | null> {
   try {
-    const { release } = await verifyAtItsDate(releaseSet, step.distribution.archive.keyring);
+    const { release } = await verifyOnce(releaseSet, step.distribution.archive.keyring);
     return { releaseSet, release };
   } catch (error) {
     if (error instanceof DebgeoError) return null;

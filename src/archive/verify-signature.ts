@@ -12,6 +12,7 @@ import type * as openpgp from 'openpgp';
 
 import { isSameText, splitClearsigned, splitSignatures } from '../domain/clearsigned.ts';
 import { DebgeoError, type ErrorCode } from '../domain/errors.ts';
+import { LIMITS } from '../domain/limits.ts';
 import { parseRelease, type Release } from '../domain/release.ts';
 import type { ReleaseSet } from '../domain/snapshot.ts';
 import {
@@ -73,19 +74,32 @@ export async function verifyReleaseSet(
 }
 
 /**
- * The same of a release that was authentic when it was made: keys may have expired since.
- * @throws those of verifyReleaseSet and of parseRelease
+ * The same of a release that was accepted once: by what the keys are worth now, or were worth when
+ * it was dated, or when it had been signed. Whether it has expired since is not asked: clients have
+ * it.
+ * @throws those of verifyReleaseSet, as of now, and of parseRelease
  */
-export async function verifyAtItsDate(
+export async function verifyOnce(
   set: ReleaseSet,
   keyring: Uint8Array | null,
 ): Promise<Signature & { readonly release: Release }> {
-  const inRelease = set.inRelease === null ? null : openInRelease(set.inRelease, keyring === null);
-  const body = inRelease?.body ?? set.release;
-  if (body === null) throw new DebgeoError('RELEASE_MISSING', 'neither InRelease nor Release');
-  const release = parseRelease(body);
-  return { ...(await verifyReleaseSet(set, keyring, release.date ?? new Date())), release };
+  const now = new Date();
+  const release = parseRelease((await verifyReleaseSet(set, null, now)).body);
+  try {
+    return { ...(await verifyReleaseSet(set, keyring, now)), release };
+  } catch (error) {
+    for (const then of timesOf(release)) {
+      const at = new Date(Math.min(then, now.getTime()));
+      const verified = await verifyReleaseSet(set, keyring, at).catch(() => null);
+      if (verified !== null) return { ...verified, release };
+    }
+    throw error;
+  }
 }
+
+/** Date of a release, and when it had been signed; milliseconds. */
+const timesOf = ({ date }: Release): number[] =>
+  date === null ? [] : [date.getTime(), date.getTime() + LIMITS.signingMs];
 
 /** What is signed in clear ends before the last LF of the text (RFC 9580, 7.1). */
 function openInRelease(

@@ -23,8 +23,8 @@ export const adoptBlobs = (
   run(
     tx,
     sql`
-      insert into blob_registry as r (site_id, path_id, blob_id, state)
-      select ${siteId}::int, b.path_id, b.id, ${SYNCED}
+      insert into blob_registry as r (site_id, path_id, blob_id, state, verified_at)
+      select ${siteId}::int, b.path_id, b.id, ${SYNCED}, now()
       from snapshot_blobs m
       join blobs b on b.id = m.blob_id
       where m.distribution_id = ${distributionId}
@@ -35,6 +35,7 @@ export const adoptBlobs = (
         blob_id = excluded.blob_id,
         state = excluded.state,
         verification_state = excluded.verification_state,
+        verified_at = coalesce(r.verified_at, excluded.verified_at),
         retry_count = 0,
         failure_code = null,
         claim = null
