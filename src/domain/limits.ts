@@ -234,6 +234,11 @@ export const LIMITS = {
   pruneSnapshots: 50,
   pruneCatalogRows: 10_000,
   /**
+   * What a site does not delete is asked for again so long after: policies of immutability and
+   * legal holds last for days to years, and there may be as many files as the site has.
+   */
+  heldMs: 24 * 60 * 60_000,
+  /**
    * Bytes of an index that no snapshot names are kept so long: a capture that began before may
    * still name them.
    */
@@ -283,5 +288,17 @@ export const LIMITS = {
 
   /** Geo's cap for retries; unreachable sites are asked once an hour, for ever. */
   backoffCapMs: 60 * 60_000,
+  /**
+   * What waits for a person tries again so soon, less a part of up to `parkedSpreadMs` that differs
+   * from lane to lane: as late as anything else that failed often. One attempt ends at the same
+   * place as the one before, after a request or two.
+   */
+  parkedMs: 60 * 60_000,
+  parkedSpreadMs: 5 * 60_000,
+  /**
+   * A lane that failed because of its site is woken by an answer of that site so long after that,
+   * not sooner: what one lane may do there, another may not, again and again.
+   */
+  wakeMs: 15 * 60_000,
   backoffInitialMs: 15_000,
 } as const;
