@@ -57,7 +57,11 @@ export async function watch(
 }
 
 const isHeld = (site: LaneProgress): boolean =>
-  site.paused || site.state === 'failed' || site.state === 'cancelled';
+  site.paused || site.state === 'cancelled' || (site.state === 'failed' && !isWoken(site));
+
+/** Parked, and about to try again: by a newer release, for one. */
+const isWoken = ({ failure, retryAt }: LaneProgress): boolean =>
+  failure !== null && needsPerson(failure.code) && retryAt !== null && retryAt <= Date.now();
 
 interface Rate {
   readonly since: number;
