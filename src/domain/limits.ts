@@ -288,16 +288,12 @@ export const LIMITS = {
 
   /** Geo's cap for retries; unreachable sites are asked once an hour, for ever. */
   backoffCapMs: 60 * 60_000,
-  /**
-   * What waits for a person tries again so soon, less a part of up to `parkedSpreadMs` that differs
-   * from lane to lane: as late as anything else that failed often. One attempt ends at the same
-   * place as the one before, after a request or two.
-   */
+  /** What waits for a person tries again so soon, less up to `parkedSpreadMs`: a cheap attempt. */
   parkedMs: 60 * 60_000,
   parkedSpreadMs: 5 * 60_000,
   /**
-   * A lane that failed because of its site is woken by an answer of that site so long after that,
-   * not sooner: what one lane may do there, another may not, again and again.
+   * An answer of its site wakes a lane not sooner after it failed there: what one lane may do at a
+   * site, another may not, again and again.
    */
   wakeMs: 15 * 60_000,
   backoffInitialMs: 15_000,
