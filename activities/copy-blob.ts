@@ -4,7 +4,7 @@
  */
 import type { WantedBlob } from '../src/database/registry/claims.ts';
 import type { Checksum } from '../src/domain/checksum.ts';
-import { DebgeoError } from '../src/domain/errors.ts';
+import { DebgeoError, type ErrorCode } from '../src/domain/errors.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import { isByHash, type RepoPath } from '../src/domain/repo-path.ts';
 import type { Expected, SiteStore, Written } from '../src/site/site-store.ts';
@@ -33,7 +33,8 @@ export type OnCorrupt = (blob: WantedBlob, found: Checksum) => Promise<void>;
 /**
  * Makes the blob stand at the site and answers with what was read back after the last write;
  * whether that is right is judged by the registry.
- * @throws BLOB_MISSING, BLOB_MISMATCH no origin has it, or none has it right
+ * @throws BLOB_MISSING, BLOB_MISMATCH every origin was asked: none has it, or none has it right
+ * @throws BLOB_UNREACHABLE the same, but for another site that has it and could not be asked
  * @throws ARCHIVE_*, HOSTILE_PATH the archive could not be asked, or is a folder whose links lead
  *   out of it, and no other origin has it
  * @throws SITE_* the site itself; FOREIGN_WRITE if another program keeps writing there
@@ -87,9 +88,8 @@ async function writeFromAny(
 
   const unasked = tried.find(({ error }) => error !== null && isUnasked(error));
   if (unasked?.error) throw unasked.error;
-  const differs = tried.some(({ error }) => error !== null && isMismatch(error));
   throw new DebgeoError(
-    differs ? 'BLOB_MISMATCH' : 'BLOB_MISSING',
+    codeOf(tried.flatMap(({ error }) => error ?? [])),
     `no origin has ${blob.path} as its index says`,
     {
       expected: `${blob.size} bytes, SHA-256 ${blob.sha256}`,
@@ -108,6 +108,11 @@ async function writeFromAny(
  */
 const isUnasked = (error: DebgeoError): boolean =>
   error.code.startsWith('ARCHIVE_') || error.code === 'HOSTILE_PATH';
+
+function codeOf(errors: readonly DebgeoError[]): ErrorCode {
+  if (errors.some(({ code }) => code.startsWith('SITE_'))) return 'BLOB_UNREACHABLE';
+  return errors.some(isMismatch) ? 'BLOB_MISMATCH' : 'BLOB_MISSING';
+}
 
 /** LIMIT_EXCEEDED: the origin sends more bytes than the index says. */
 const isMismatch = (error: DebgeoError): boolean =>

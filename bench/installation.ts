@@ -19,6 +19,7 @@ import {
 import { connectDatabase, type Database } from '../src/database/orm.ts';
 import { readDatabaseClock } from '../src/database/server/clock.ts';
 import { readProgress, type LaneProgress } from '../src/database/views/progress.ts';
+import { isParked } from '../src/domain/replication.ts';
 import { connectTemporal } from '../src/temporal/connection.ts';
 import { describePollers } from '../src/temporal/describe.ts';
 import { sendVerify } from '../src/temporal/signals.ts';
@@ -288,7 +289,9 @@ async function untilSettled(
   for (;;) {
     const lanes = await readProgress(database, distribution);
     if (lanes.length > 0 && lanes.every((lane) => lane.state === 'synced' && done(lane))) return;
-    const parked = lanes.find((lane) => lane.state === 'failed' && lane.retryAt === null);
+    const parked = lanes.find(({ state, failure }) =>
+      isParked({ state, code: failure?.code ?? null }),
+    );
     if (parked !== undefined)
       throw new Error(
         `${distribution} failed at ${parked.site}: ${JSON.stringify(parked.failure)}`,

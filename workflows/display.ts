@@ -15,6 +15,7 @@ import {
 import { LIMITS } from '../src/domain/limits.ts';
 import {
   isBehind,
+  isParked,
   type Replication,
   type ReplicationStatus,
   type Roster,
@@ -167,7 +168,7 @@ const URGENCIES: readonly {
 }[] = [
   {
     words: 'waiting for a person',
-    is: (row) => row.state === 'failed' && row.retryAt === null,
+    is: isParked,
   },
   { words: 'failed, and tried again', is: (row) => row.state === 'failed' },
   { words: 'cancelled', is: (row) => row.state === 'cancelled' },
@@ -212,9 +213,9 @@ const cellsOf = (row: Replication): (string | number)[] => [
 const stateOf = (row: Replication): string => {
   if (row.paused) return `${row.state}, paused`;
   if (row.state !== 'failed') return row.state;
-  return row.retryAt === null
-    ? 'failed, waits for a person'
-    : `failed, tried again at ${timeOf(row.retryAt)}`;
+  const isFor = isParked(row) ? ', waits for a person' : '';
+  const next = row.retryAt === null ? '' : `, tried again at ${timeOf(row.retryAt)}`;
+  return `failed${isFor}${next}`;
 };
 
 /** `2026-11-30 20:38:05 UTC` */

@@ -205,7 +205,7 @@ function madeProgress(began: Replication, now: Replication, generation: number):
   );
 }
 
-/** The activity decides whether the lane backs off or is parked, and says so in the row. */
+/** The activity decides when the lane tries again, and says so in the row. */
 async function recordFailure(lane: Lane, error: ActivityFailure | DebgeoError): Promise<void> {
   const report = error instanceof DebgeoError ? error.report : reportOf(error);
   const summary = `${lane.site}: record ${report.code}`;

@@ -8,18 +8,22 @@ import {
   readSnapshot,
   type StoredSnapshot,
 } from '../../src/database/catalog/snapshots.ts';
+import type { Database } from '../../src/database/orm.ts';
 import { hasDoubtedName } from '../../src/database/publications/names.ts';
 import {
   finishPublication,
   openPublication,
 } from '../../src/database/publications/publications.ts';
 import { assertSettled, barrier } from '../../src/database/registry/barrier.ts';
+import { doubtBlobs } from '../../src/database/registry/judgements.ts';
 import { endStep } from '../../src/database/registry/progress.ts';
+import type { LaneKey } from '../../src/database/replication-row.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { judgeFreshness } from '../../src/domain/freshness.ts';
 import { publicationOrder } from '../../src/domain/publication-order.ts';
 import { suiteFolder } from '../../src/domain/release.ts';
 import { releaseSetPaths, type RepoPath } from '../../src/domain/repo-path.ts';
+import type { Sha256 } from '../../src/domain/sha256.ts';
 import type { PublishedName, ReleaseSet } from '../../src/domain/snapshot.ts';
 import { encodeRelease, type Encoded } from '../../src/site-format/anchors.ts';
 import { readPublic } from '../../src/site/read-public.ts';
@@ -117,7 +121,11 @@ async function publish(deps: Deps, step: SiteStep): Promise<PublishAnswer> {
     contentsOf(deps, step, snapshot.releaseSet, folder),
     { isLost, verifying: isVerifying },
   );
-  const windowMs = await publisher.publish(publicationOrder(wanted, present, folder));
+  const windowMs = await publisher
+    .publish(publicationOrder(wanted, present, folder))
+    .catch((error: unknown) => doubtCopies(database, key, error));
+  // Copied again, the next attempt goes on; where no origin has them, the lane learns it there.
+  if (typeof windowMs === 'object') return windowMs;
   // If we die here, the site serves this generation, whole, and every name is booked, but the rows
   // still call the generation before it served, and the intent is open. The next attempt writes
   // nothing and finishes. The window that it books began with this attempt.
@@ -126,6 +134,23 @@ async function publish(deps: Deps, step: SiteStep): Promise<PublishAnswer> {
 
   if (written !== null) await finishPublication(database, publication, written, windowMs);
   return { repair: 0, published: { names: wanted, untorn: snapshot.untorn } };
+}
+
+/**
+ * The bytes of an index are not in the catalog, and its by-hash copies at this very site, which
+ * were verified, are gone: they are copied again from wherever they are.
+ * @throws the error itself where there are no such copies
+ */
+async function doubtCopies(
+  database: Database,
+  key: LaneKey,
+  error: unknown,
+): Promise<{ repair: number }> {
+  const isMissing = error instanceof DebgeoError && error.code === 'BLOB_MISSING';
+  const sha256 = isMissing ? (error.report.expected as Sha256 | undefined) : undefined;
+  const repair = sha256 === undefined ? 0 : await doubtBlobs(database.read, key, sha256);
+  if (repair === 0) throw error;
+  return { repair };
 }
 
 /** R: the same for every attempt of a publication, unless the selection was changed meanwhile. */

@@ -45,8 +45,8 @@ import {
  * Planning has its own patience: while the database cannot be reached, the step ends well and is
  * given again. Nothing else can be done without it, and three attempts would not outlast a restart.
  * @returns more: the slice ended first, also because its worker stops
- * @throws BLOB_MISSING, BLOB_MISMATCH, SITE_SERVES_OTHER; SUPERSEDED where a newer generation makes
- *   the missing blob pointless; with `plan` PATH_CONFLICT, SNAPSHOT_EMPTY
+ * @throws BLOB_MISSING, BLOB_MISMATCH, BLOB_UNREACHABLE, SITE_SERVES_OTHER; SUPERSEDED where a
+ *   newer generation makes the missing blob pointless; with `plan` PATH_CONFLICT, SNAPSHOT_EMPTY
  */
 export const createSyncBlobs =
   (deps: Deps) =>
@@ -109,8 +109,8 @@ interface Done {
   readonly checksum: Checksum;
 }
 
-const isOfOneBlob = (error: DebgeoError): boolean =>
-  error.code === 'BLOB_MISSING' || error.code === 'BLOB_MISMATCH';
+const isOfOneBlob = ({ code }: Pick<DebgeoError, 'code'>): boolean =>
+  ['BLOB_MISSING', 'BLOB_MISMATCH', 'BLOB_UNREACHABLE'].includes(code);
 
 /** An older copy of the site is read back and repaired. @throws SITE_AHEAD, SITE_TAKEN */
 async function confirmNotAhead({ database }: Deps, { store, key, context }: SiteStep) {
@@ -243,10 +243,7 @@ class Slice {
     const { key } = this.#step;
     const { generation } = key;
     const row = await readReplication(this.#deps.database.read, key);
-    const pointless =
-      (failed.code === 'BLOB_MISSING' || failed.code === 'BLOB_MISMATCH') &&
-      row.target > generation &&
-      !row.publishing;
+    const pointless = isOfOneBlob(failed) && row.target > generation && !row.publishing;
     const { expected, found } = this.#firstFailure ?? {};
     const { count, path } = failed;
     return new DebgeoError(

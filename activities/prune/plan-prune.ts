@@ -1,6 +1,7 @@
 import { readSite } from '../../src/database/configuration/sites.ts';
 import { markUnneeded } from '../../src/database/prune/mark-unneeded.ts';
 import { loadPrune, recordMarked, startPrune } from '../../src/database/prune/prunes.ts';
+import { wakeOfSite } from '../../src/database/replications/parked.ts';
 import type { SitePrune } from '../../src/domain/replication.ts';
 import { confirmKnown } from '../confirm-site.ts';
 import { activityContext, withHeartbeat } from '../context.ts';
@@ -24,6 +25,7 @@ export const createPlanPrune =
       await startPrune(deps.database, id);
       const { store } = await deps.siteOf(site);
       await confirmKnown({ database: deps.database, store, siteId: id, signal: context.signal });
+      await wakeOfSite(deps.database.read, id);
       const { more } = await markUnneeded(deps.database, id);
       return recordMarked(deps.database, site, more);
     };

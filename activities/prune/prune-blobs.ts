@@ -89,6 +89,8 @@ export const createPruneBlobs =
     }
   };
 
+const HELD = 'the file stays; prune asks again every day';
+
 class Pruner {
   readonly #deps: Deps;
   readonly #claim: PruneClaim;
@@ -140,16 +142,16 @@ class Pruner {
     for (let conflicts = 0; ; conflicts += 1) {
       const removed = etag === null ? 'conflict' : await this.#remove(place, etag, signal);
       if (removed === 'gone') return 'gone';
-      if (typeof removed === 'object') return { ...removed, state };
+      if (typeof removed === 'object') return { ...removed, state: HELD };
 
       // No ETag is on record, or another version is there: ours by its bytes, or another program's.
       const found = await readBack(this.#store, place, signal);
       if (found === null) return 'gone';
       if (found.etag === etag || conflicts > LIMITS.conflictsMax)
         return {
-          code: 'SITE_REFUSED',
+          code: 'BLOB_HELD',
           message: `the site does not delete ${place}: an immutability policy or a lease, perhaps`,
-          state,
+          state: HELD,
         };
       if (found.sha256 !== blob.sha256)
         return {
@@ -166,8 +168,7 @@ class Pruner {
   }
 
   /**
-   * A blob that the site keeps (a lease, a legal hold, a version that may not be deleted) holds up
-   * no other.
+   * A blob that the site keeps (a lease, a legal hold, a policy of immutability) holds up no other.
    */
   async #remove(
     place: RepoPath,
@@ -178,7 +179,7 @@ class Pruner {
       return await this.#store.remove(place, etag, signal);
     } catch (error) {
       if (!(error instanceof DebgeoError) || error.code !== 'SITE_REFUSED') throw error;
-      return { ...error.report, code: 'SITE_REFUSED' };
+      return { ...error.report, code: 'BLOB_HELD' };
     }
   }
 }

@@ -2,7 +2,11 @@
  * R of releases that the site keeps no more: deleted before the blobs that only R named, so that no
  * R names what is not there.
  */
-import { bookReleaseGone, listUnneededReleases } from '../../src/database/anchors/site-heads.ts';
+import {
+  bookReleaseGone,
+  bookReleaseHeld,
+  listUnneededReleases,
+} from '../../src/database/anchors/site-heads.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
@@ -14,14 +18,14 @@ import type { Claimant } from '../site-claim.ts';
 
 /**
  * Given twice, or killed anywhere: what is gone is gone. What the site refuses to delete holds up
- * nothing, and is asked for again by the next run.
+ * nothing, and is asked for again a day later.
  * @param confirm asked before each batch
  */
 export async function removeReleases(
   { database, store, siteId, signal }: Claimant,
   confirm: () => Promise<void>,
 ): Promise<void> {
-  for (let isRefused = false; !isRefused;) {
+  for (;;) {
     const batch = await listUnneededReleases(database.read, siteId, LIMITS.batchFiles);
     if (batch.length === 0) return;
     await confirm();
@@ -29,7 +33,7 @@ export async function removeReleases(
       const place = releasePath(release, release.digest);
       if (await removeRelease(store, place, release.etag, either))
         await bookReleaseGone(database.read, release.id);
-      else isRefused = true;
+      else await bookReleaseHeld(database.read, release.id);
     });
   }
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { wakeOfSite } from '../../src/database/replications/parked.ts';
 import { endPass } from '../../src/database/scrub/end-pass.ts';
 import {
   bookBlobs,
@@ -136,7 +137,9 @@ class Slice {
     const { siteId } = this.#begun.key;
     const { signal } = this.#context;
     try {
-      await confirmKnown({ database: this.#deps.database, store, siteId, signal });
+      const { database } = this.#deps;
+      await confirmKnown({ database, store, siteId, signal });
+      await wakeOfSite(database.read, siteId);
     } catch (error) {
       if (!(error instanceof DebgeoError && error.code === 'SITE_BEHIND')) throw error;
     }

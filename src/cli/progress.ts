@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Database } from '../database/orm.ts';
 import { readProgress, type LaneProgress } from '../database/views/progress.ts';
-import { DebgeoError } from '../domain/errors.ts';
+import { DebgeoError, needsPerson } from '../domain/errors.ts';
 import { bytes, duration } from './amount.ts';
 import { printLine, redrawing } from './terminal.ts';
 
@@ -57,7 +57,11 @@ export async function watch(
 }
 
 const isHeld = (site: LaneProgress): boolean =>
-  site.paused || site.state === 'failed' || site.state === 'cancelled';
+  site.paused || site.state === 'cancelled' || (site.state === 'failed' && !isWoken(site));
+
+/** Parked, and about to try again: by a newer release, for one. */
+const isWoken = ({ failure, retryAt }: LaneProgress): boolean =>
+  failure !== null && needsPerson(failure.code) && retryAt !== null && retryAt <= Date.now();
 
 interface Rate {
   readonly since: number;
@@ -114,11 +118,9 @@ const isCopying = (site: LaneProgress): boolean =>
 function stateOf(site: LaneProgress): string {
   if (site.paused) return 'paused';
   if (site.state === 'failed') {
-    const next =
-      site.retryAt === null
-        ? 'parked'
-        : `next attempt in ${duration(Math.max(0, site.retryAt - Date.now()))}`;
-    return `failed: ${site.failure?.code ?? 'UNKNOWN'}, ${next}`;
+    const code = site.failure?.code ?? 'UNKNOWN';
+    const next = duration(Math.max(0, (site.retryAt ?? Date.now()) - Date.now()));
+    return `failed: ${code}, ${needsPerson(code) ? 'parked, ' : ''}next attempt in ${next}`;
   }
   if (site.state === 'cancelled') return 'cancelled';
   if (site.state === 'pending') return 'waits';

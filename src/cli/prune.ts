@@ -3,6 +3,7 @@
  * would be.
  */
 import type { Database } from '../database/orm.ts';
+import { askForHeld } from '../database/prune/held-files.ts';
 import { readPrunes, type PruneStatus } from '../database/prune/prunes.ts';
 import { previewPrune, type Prunable } from '../database/prune/unneeded-blobs.ts';
 import { DebgeoError, ruleOf, type ErrorReport } from '../domain/errors.ts';
@@ -51,6 +52,7 @@ async function pruneNow(
   sites: readonly PruneStatus[],
 ): Promise<number> {
   const names = sites.map(({ site }) => site);
+  for (const { siteId } of sites) await askForHeld(database, siteId);
   const failures = await withTemporal(options, async (client) => {
     const asked = await Promise.allSettled(names.map((site) => askPrune(client, site)));
     const rejected = asked.find((one) => one.status === 'rejected');
@@ -62,7 +64,12 @@ async function pruneNow(
     );
   });
   const after = (await readPrunes(database)).filter(({ site }) => names.includes(site));
-  show(options, after, () => table(after.map((one) => [one.site, describeLast(one, Date.now())])));
+  show(options, after, () =>
+    [
+      table(after.map((one) => [one.site, describeLast(one, Date.now())])),
+      ...after.flatMap(describeHeld),
+    ].join('\n'),
+  );
   return exitCodeOf(failures);
 }
 
@@ -92,11 +99,18 @@ function describePreview(one: Prunable): string[] {
 
 /** What the last prune did, and what comes next. */
 export function describeLast(one: PruneStatus, now: number): string {
-  if (one.failure !== null)
-    return `failed: ${one.failure.code}, tries again in ${duration(Math.max(0, one.nextAt - now))}`;
+  const next = duration(Math.max(0, one.nextAt - now));
+  if (one.failure !== null) return `failed: ${one.failure.code}, tries again in ${next}`;
   if (one.endedAt === null) return 'never pruned';
-  const more = one.more ? '; more to delete, the next prune goes on' : '';
-  return `pruned ${ago(one.endedAt, now)}: ${one.blobs} blobs, ${bytes(one.bytes)} deleted${more}`;
+  const last = `pruned ${ago(one.endedAt, now)}: ${one.blobs} blobs, ${bytes(one.bytes)} deleted`;
+  return `${last}; ${one.more ? 'more to delete, ' : ''}next in ${next}`;
+}
+
+/** One line of its own, or none: what the site does not delete. */
+export function describeHeld({ site, held }: PruneStatus): string[] {
+  if (held === 0) return [];
+  const files = held === 1 ? '1 file is' : `${held} files are`;
+  return [`${site}: ${files} held by a policy, legal hold or lease; asked for again every day`];
 }
 
 function exitCodeOf(

@@ -7,11 +7,12 @@ import { readPrunes } from '../database/prune/prunes.ts';
 import { readScrubs } from '../database/views/scrubs.ts';
 import { readStatus, type DistributionStatus, type SiteStatus } from '../database/views/status.ts';
 import { DebgeoError } from '../domain/errors.ts';
+import { isParked } from '../domain/replication.ts';
 import { printable } from '../domain/text.ts';
 import { ago, bytes, duration, table } from './amount.ts';
 import { withDatabase, type Options } from './connect.ts';
 import { describeError } from './print-error.ts';
-import { describeLast } from './prune.ts';
+import { describeHeld, describeLast } from './prune.ts';
 import { describeScrubs } from './scrub.ts';
 import { print, printAsJson } from './terminal.ts';
 
@@ -43,14 +44,15 @@ async function describeSites(database: Database): Promise<string> {
 
 async function describePrunes(database: Database): Promise<string> {
   const prunes = (await readPrunes(database)).filter(
-    (one) => one.startedAt !== null || one.failure !== null,
+    (one) => one.startedAt !== null || one.failure !== null || one.held > 0,
   );
   if (prunes.length === 0) return '';
   const failures = prunes.flatMap(({ site, failure }) =>
     failure === null ? [] : [indented(`${site}: ${describeError(failure)}`)],
   );
   const rows = prunes.map((one) => [`  ${one.site}`, describeLast(one, Date.now())]);
-  return ['', '', 'prune', table(rows), ...failures].join('\n');
+  const held = prunes.flatMap(describeHeld).map(indented);
+  return ['', '', 'prune', table(rows), ...held, ...failures].join('\n');
 }
 
 function describe(one: DistributionStatus, now: number): string {
@@ -76,6 +78,7 @@ function describe(one: DistributionStatus, now: number): string {
     rows.length > 0 ? table(rows) : '  no sites',
     ...(one.failure === null ? [] : [indented(`archive: ${describeError(one.failure)}`)]),
     ...(one.stale === null ? [] : [indented(`archive: ${describeError(one.stale)}`)]),
+    ...publications(one.sites, now),
     ...one.sites.flatMap((site) =>
       site.failure === null ? [] : [indented(`${site.site}: ${describeError(site.failure)}`)],
     ),
@@ -86,6 +89,18 @@ function describe(one: DistributionStatus, now: number): string {
 const classOf = ({ class: kind, windowMs }: SiteStatus): string =>
   kind === 'windowed' && windowMs !== null ? `windowed (last ${windowMs} ms)` : (kind ?? '');
 
+/** Between its first published name and InRelease: seconds, unless something holds it up. */
+function publications(sites: readonly SiteStatus[], now: number): string[] {
+  return sites.flatMap(({ site, publication }) =>
+    publication === null
+      ? []
+      : [
+          `  ${site}: publication of ${publication.generation} open since ` +
+            duration(Math.max(0, now - publication.since)),
+        ],
+  );
+}
+
 function doing(site: SiteStatus, now: number): string {
   if (site.state === 'started') {
     const work = `works on ${site.pinned ?? site.target}`;
@@ -93,10 +108,11 @@ function doing(site: SiteStatus, now: number): string {
     const files = `${site.filesDone} of ${site.filesTotal} files`;
     return `${work}, ${files}, ${bytes(site.bytesDone)} of ${bytes(site.bytesTotal)}`;
   }
-  if (site.state === 'failed')
-    return site.retryAt === null
-      ? 'parked until debgeo retry'
-      : `tries again in ${duration(Math.max(0, site.retryAt - now))} (failure ${site.retryCount})`;
+  if (site.state === 'failed') {
+    const parked = isParked({ state: site.state, code: site.failure?.code ?? null });
+    const next = duration(Math.max(0, (site.retryAt ?? now) - now));
+    return `${parked ? 'parked, ' : ''}tries again in ${next} (failure ${site.retryCount})`;
+  }
   if (site.state === 'cancelled') return 'until debgeo retry, or the next generation';
   return site.verifyRequestedAt === null ? '' : 'verify asked for';
 }

@@ -51,7 +51,7 @@ export async function recordIncident(tx: Tx, incident: NewIncident): Promise<voi
 /**
  * Ends the open incidents of a distribution at one site, or those of its captures (site null). No
  * fine look ends that of a release's age; only a scrub ends that it is behind, and what it found
- * readers to get.
+ * readers to get; only a prune, that a site deletes nothing.
  */
 export async function resolveIncidents(
   tx: Tx,
@@ -62,7 +62,7 @@ export async function resolveIncidents(
     tx,
     sql<boolean>`distribution_id = ${of.distributionId}
       and site_id is not distinct from ${of.siteId}::int
-      and code not in ('RELEASE_STALE', 'SCRUB_BEHIND')
+      and code not in ('RELEASE_STALE', 'SCRUB_BEHIND', 'BLOB_HELD')
       and not ${OF_READERS}`,
     resolution,
   );
@@ -80,6 +80,10 @@ export const resolveOfReaders = (tx: Tx, siteId: number, since: RawBuilder<unkno
       and last_at < ${since}`,
     'a later scrub found readers to get no such file',
   );
+
+/** Ends that the site does not delete what nothing needs. */
+export const resolveHeld = (tx: Tx, siteId: number): Promise<void> =>
+  resolve(tx, sql<boolean>`site_id = ${siteId} and code = 'BLOB_HELD'`, 'the site has deleted it');
 
 /** Ends the open incidents of wrong bytes at this path of a site. */
 export const resolveCorrupt = (

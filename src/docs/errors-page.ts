@@ -4,7 +4,7 @@ import { GENERATED, item, paragraph } from './markdown.ts';
 
 const DID = {
   backoff: 'tries again by itself, ever slower, for ever',
-  person: 'stops there (a replication parks) until an operator acts',
+  person: 'stops there until an operator acts; a replication that it parks tries again every hour',
   'at-once': 'takes the next step without waiting; the replication has not failed',
 } as const;
 const EXIT = {

@@ -4,7 +4,8 @@
  * Absent, invalid and unreachable are three different answers and have different codes. A code says
  * what happens next:
  * - `backoff`: the lane or the capture loop tries again by itself, ever slower, for ever;
- * - `person`: nothing changes until an operator acts: parked, and `debgeo retry` starts it again;
+ * - `person`: an operator has to act: parked. The lane tries again by itself every hour, and when
+ *   what it waits for has changed; `debgeo retry` starts it at once;
  * - `at-once`: not a failure of the replication; the next step is taken without waiting.
  *
  * Import-safe for workflows: no builtin, no I/O. One file of more than 300 lines: one closed table.
@@ -43,11 +44,12 @@ const transient = (cause: string, remedy: string): Rule => ({
   cause,
   remedy,
 });
+/** @param remedy what has to change; what debgeo does then is the same for all of them */
 const parked = (cause: string, remedy: string): Rule => ({
   then: 'person',
   exit: 1,
   cause,
-  remedy,
+  remedy: `${remedy}; debgeo tries again by itself every hour, \`debgeo retry DIST\` at once`,
 });
 const usage = (cause: string, remedy: string): Rule => ({ then: 'person', exit: 2, cause, remedy });
 
@@ -210,6 +212,11 @@ export const RULES = {
     'ask the archive: the bytes that it serves differ from its own index; debgeo tries again by ' +
       'itself',
   ),
+  BLOB_UNREACHABLE: transient(
+    'another site that has the file cannot be asked, and no other origin has it',
+    'let the site that the message names answer again, or ask the archive for the file; debgeo ' +
+      'tries again by itself',
+  ),
   SUPERSEDED: {
     then: 'at-once',
     exit: 1,
@@ -235,7 +242,7 @@ export const RULES = {
   ),
   SITE_CREDENTIAL_MISSING: parked(
     'the variable or file that the credential names is not there or empty, where the worker runs',
-    'set the variable or file that the credential of the site names, then `debgeo retry DIST`',
+    'set the variable or file that the credential of the site names',
   ),
   SITE_IDENTITY_MISSING: unreachable(
     "the site has `credential: default`, and where the worker runs Azure's default identity " +
@@ -245,21 +252,19 @@ export const RULES = {
   ),
   SITE_DENIED: parked(
     'the site refuses the credential, or the credential lacks a right',
-    'give the credential of the site the right to read, write and delete blobs, then ' +
-      '`debgeo retry DIST`',
+    'give the credential of the site the right to read, write and delete blobs',
   ),
   SITE_CONTAINER_MISSING: parked(
     'the container of the site does not exist',
-    'create the container of the site, then `debgeo retry DIST`',
+    'create the container of the site',
   ),
   SITE_NOT_PUBLIC: parked(
     'what was published cannot be read anonymously at public_url',
-    'allow anonymous read of blobs at public_url of the site, then `debgeo retry DIST`',
+    'allow anonymous read of blobs at public_url of the site',
   ),
   SITE_REFUSED: parked(
     'the site answered with a refusal that trying again does not change',
-    'run `debgeo doctor`, remove what the answer of the site names as the reason, then ' +
-      '`debgeo retry DIST`',
+    'run `debgeo doctor`, and remove what the answer of the site names as the reason',
   ),
   SITE_SERVES_OTHER: transient(
     'the bytes at public_url are not those that were published',
@@ -270,10 +275,10 @@ export const RULES = {
     'another deployment of debgeo has claimed the site, or the site serves a release that this ' +
       'database did not write and has no `.debgeo/site.json`',
     'choose a container or a prefix of its own for the site, under another name in the ' +
-      'configuration, and `debgeo apply`; where the other database is lost, ' +
-      '`debgeo adopt SITE --take-over --reason TEXT`; where it lives and this one shall have the ' +
-      'place, run `debgeo release SITE` there, delete the InRelease and Release that the message ' +
-      'names, then `debgeo retry DIST`',
+      'configuration, and `debgeo apply`; where the other database is lost, or this one was ' +
+      'restored twice from one backup, `debgeo adopt SITE --take-over --reason TEXT`; where the ' +
+      'other lives and this one shall have the place, run `debgeo release SITE` there, and ' +
+      'delete the InRelease and Release that the message names',
   ),
   SITE_AHEAD: transient(
     'the site has a release that this database does not know, or files were deleted there since: ' +
@@ -292,13 +297,24 @@ export const RULES = {
     'an object below `.debgeo/` of a site is not what debgeo writes there: it was damaged, comes ' +
       'from another program, or from a newer version of debgeo',
     'start the version of debgeo that knows the format which was found; or else find out what ' +
-      'writes to the site, delete the object that the message names, then `debgeo retry DIST`',
+      'writes to the site, and delete the object that the message names',
   ),
   BLOB_CORRUPT: {
     then: 'at-once',
     exit: 1,
     cause: 'the bytes read back from a site differ from what the catalog says',
     remedy: 'nothing: debgeo repairs it from another source',
+  },
+  BLOB_HELD: {
+    then: 'at-once',
+    exit: 1,
+    cause:
+      'a site does not delete a file that nothing needs any more: an immutability policy, a ' +
+      'legal hold or a lease keeps it',
+    remedy:
+      'let it be, if that is meant: prune remembers the file and asks again every day; else end ' +
+      'the policy, hold or lease at the storage account, then `debgeo prune --site SITE` asks at ' +
+      'once',
   },
   SCRUB_BEHIND: {
     then: 'at-once',
@@ -313,13 +329,13 @@ export const RULES = {
   },
   FOREIGN_WRITE: parked(
     'a program other than debgeo changed a blob of ours at the site, or the blob keeps changing',
-    'find out which other program writes to this site, or give debgeo a prefix of its own, then ' +
-      '`debgeo retry DIST`',
+    'find out which other program writes to this site, or give debgeo a prefix of its own',
   ),
   PATH_CONFLICT: parked(
     'a snapshot needs other bytes at a pool path than an earlier one put there',
-    'give the archives different mounts; or, once nothing needs the old file and prune has ' +
-      'deleted it (`debgeo prune --dry-run`), `debgeo retry DIST`',
+    'ask the archive for a release that does not need it, under another version of the package ' +
+      'perhaps; or give the archives different mounts; else it waits until nothing needs the old ' +
+      'file and prune has deleted it (`debgeo prune --dry-run`). Each of the two wakes it',
   ),
 
   // The lane itself.
@@ -329,8 +345,8 @@ export const RULES = {
   ),
   GENERATION_BACKWARDS: parked(
     'the site serves a newer generation than the one to be published',
-    'find out whether the database was restored from a backup; `debgeo retry DIST` once a newer ' +
-      'release was captured, for a site never goes back',
+    'find out whether the database was restored from a backup; a newer release of the archive ' +
+      'is published, for a site never goes back',
   ),
   FENCED: {
     then: 'backoff',
@@ -524,6 +540,9 @@ export const isErrorCode = (value: unknown): value is ErrorCode =>
 
 /** A code of another version (in a row, say) is UNKNOWN. */
 export const ruleOf = (code: ErrorCode): Rule => RULES[isErrorCode(code) ? code : 'UNKNOWN'];
+
+/** An operator has to act, or something else to change: what failed with it is parked. */
+export const needsPerson = (code: ErrorCode): boolean => ruleOf(code).then === 'person';
 
 /**
  * A report that this process did not make, with texts as its own: of a worker of another version,

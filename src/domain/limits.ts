@@ -244,6 +244,11 @@ export const LIMITS = {
   pruneSnapshots: 50,
   pruneCatalogRows: 10_000,
   /**
+   * What a site does not delete is asked for again so long after: policies of immutability and
+   * legal holds last for days to years, and there may be as many files as the site has.
+   */
+  heldMs: 24 * 60 * 60_000,
+  /**
    * Bytes of an index that no snapshot names are kept so long: a capture that began before may
    * still name them.
    */
@@ -293,5 +298,13 @@ export const LIMITS = {
 
   /** Geo's cap for retries; unreachable sites are asked once an hour, for ever. */
   backoffCapMs: 60 * 60_000,
+  /** What waits for a person tries again so soon, less up to `parkedSpreadMs`: a cheap attempt. */
+  parkedMs: 60 * 60_000,
+  parkedSpreadMs: 5 * 60_000,
+  /**
+   * An answer of its site wakes a lane not sooner after it failed there: what one lane may do at a
+   * site, another may not, again and again.
+   */
+  wakeMs: 15 * 60_000,
   backoffInitialMs: 15_000,
 } as const;

@@ -2,7 +2,7 @@
  * States of a replication and of a blob at a site, and the rows that workflows decide on.
  * Import-safe for workflows: no builtin, no I/O; plain JSON (times are milliseconds since 1970).
  */
-import type { ErrorCode } from './errors.ts';
+import { needsPerson, type ErrorCode } from './errors.ts';
 
 /**
  * `debian_distributions.replication_status`: failed if anything is parked, refused or expired;
@@ -41,7 +41,10 @@ export interface Replication extends Ticketed {
    */
   readonly verifyRequestedAt: number | null;
   readonly retryCount: number;
-  /** When a failed lane tries again; null with state failed: parked until `retry`. */
+  /**
+   * When a failed lane tries again. Null with state failed, in rows of workers before 2026-12 only:
+   * not before `retry`.
+   */
   readonly retryAt: number | null;
   /** How long that was when the row was read; see byOurClock. */
   readonly retryInMs?: number | null;
@@ -213,7 +216,7 @@ export const BLOB_TRANSITIONS = {
 export type BlobEvent = keyof typeof BLOB_TRANSITIONS;
 
 /**
- * Whether a lane has something to do that is not held by pause, cancel or parking. Those hold
+ * Whether a lane has something to do that is not held by pause or cancel. Those hold
  * nothing while a publication is open: between the first published name and InRelease there is no
  * other way than through.
  */
@@ -224,7 +227,11 @@ export const isBehind = (r: Replication): boolean =>
     r.target > 0 &&
     (r.served < r.target || r.state !== 'synced' || r.verifyRequestedAt !== null));
 
-/** Whether the lane should work now. Failed without `retryAt` is parked. */
+/** Failed with what needs a person, or something else to change; it tries again all the same. */
+export const isParked = (r: Pick<Replication, 'state' | 'code'>): boolean =>
+  r.state === 'failed' && r.code !== null && needsPerson(r.code);
+
+/** Whether the lane should work now. */
 export const isDue = (r: Replication, now: number): boolean =>
   isBehind(r) && (r.state !== 'failed' || (r.retryAt !== null && now >= r.retryAt));
 

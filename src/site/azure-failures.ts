@@ -41,9 +41,10 @@ function refusalOf(error: unknown): Refusal | null {
 /**
  * 409 BlobAlreadyExists for If-None-Match, 412 for If-Match (Azurite: for both). InvalidBlockList:
  * another writer committed meanwhile, which throws away the staged blocks of all others. A lease
- * (412, too) is not ours to wait for.
+ * (412, too) is not ours to wait for; BlobImmutableDueToPolicy and BlobImmutableDueToLegalHold
+ * (409) neither: no condition that is true would help.
  */
 function isConflict({ status, code }: Refusal): boolean {
-  if (status === 412) return !code.startsWith('Lease');
+  if (status === 412) return !/^(?:Lease|BlobImmutable)/.test(code);
   return code === 'BlobAlreadyExists' || code === 'InvalidBlockList';
 }

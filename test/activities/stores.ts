@@ -1,5 +1,6 @@
 /** Stores around a real one, for what a test wants to see or to go wrong. */
 import type { Database } from '../../src/database/orm.ts';
+import { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { SiteStore } from '../../src/site/site-store.ts';
 
@@ -132,5 +133,35 @@ export function misplacingSite(store: SiteStore): SiteStore {
     checksum: (path, ...args) => store.checksum(placeOf(path), ...args),
     open: (path, ...args) => store.open(placeOf(path), ...args),
     remove: (path, ...args) => store.remove(placeOf(path), ...args),
+  };
+}
+
+/** A site whose policy of immutability keeps these paths: they are neither deleted nor replaced. */
+export function worm(
+  store: SiteStore,
+  isKept: (path: string) => boolean,
+): { store: SiteStore; asked: string[] } {
+  const asked: string[] = [];
+  const refuse = (path: string): void => {
+    asked.push(path);
+    throw new DebgeoError('SITE_REFUSED', `cannot change ${path} at ${store.site}`, {
+      found: '409 BlobImmutableDueToPolicy',
+    });
+  };
+  return {
+    asked,
+    store: {
+      site: store.site,
+      checksum: (...args) => store.checksum(...args),
+      open: (...args) => store.open(...args),
+      put: async (path, content, expected, signal) => {
+        if (isKept(path) && expected !== 'nothing') refuse(path);
+        return store.put(path, content, expected, signal);
+      },
+      remove: async (path, ...args) => {
+        if (isKept(path)) refuse(path);
+        return store.remove(path, ...args);
+      },
+    },
   };
 }

@@ -220,6 +220,41 @@ describe('AzureSiteStore', () => {
     );
   });
 
+  it('says what a policy, a legal hold or a lease keeps, after one request', async () => {
+    const container = await site.container();
+    const store = storeIn(container.containerName);
+    // As Azure answers; Azurite has no such policies.
+    const refusals = [
+      [409, 'BlobImmutableDueToPolicy', 'immutable due to a policy.'],
+      [409, 'BlobImmutableDueToLegalHold', 'immutable due to one or more legal holds.'],
+      [412, 'BlobImmutableDueToPolicy', 'immutable due to a policy.'],
+      [409, 'SnapshotsPresent', 'The blob has snapshots.'],
+      [412, 'LeaseIdMissing', 'There is currently a lease on the blob.'],
+    ] as const;
+    for (const [status, code, message] of refusals) {
+      const headers = { 'x-ms-error-code': code, 'content-type': 'application/xml' };
+      const body =
+        '\uFEFF<?xml version="1.0" encoding="utf-8"?><Error>' +
+        `<Code>${code}</Code><Message>It is not permitted: ${message}</Message></Error>`;
+      await site.proxy.setRules([{ fault: { kind: 'answer', status, headers, body } }]);
+      for (const call of [
+        () => store.remove(PATH, '"0x1"', NEVER),
+        () => store.put(PATH, contentOf(Buffer.from('x')), { etag: '"0x1"' }, NEVER),
+      ]) {
+        await site.proxy.clear();
+        const error = await call().then(
+          () => assert.fail(`${code} must fail`),
+          (failure: unknown) => failure,
+        );
+
+        assert.ok(refusesWith('SITE_REFUSED')(error), code);
+        assert.equal((error as DebgeoError).report.found, `${status} ${code}`);
+        assert.equal((await site.proxy.requests()).length, 1, 'nothing is read, or tried again');
+      }
+    }
+    await site.proxy.setRules([]);
+  });
+
   it('lets no part of a SAS into an error', async () => {
     const container = await site.container();
     const sas = sasFor(container);

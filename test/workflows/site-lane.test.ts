@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Replication } from '../../src/domain/replication.ts';
 import { queryStatus } from '../../src/temporal/describe.ts';
@@ -7,6 +8,7 @@ import { sendCommand, sendDistributionChanged, sendVerify } from '../../src/temp
 import { look } from '../../src/temporal/updates.ts';
 import { eventually } from './eventually.ts';
 import { startHarness, type Harness } from './harness.ts';
+import { HOUR } from './scripted-rows.ts';
 
 let h: Harness;
 before(async () => void (h = await startHarness(['fra', 'sin'])));
@@ -89,7 +91,7 @@ test('retry ends the backoff at once', async () => {
   assert.equal(h.world.count('applyOrder', 'backoff', 'sin'), 0);
 });
 
-test('a lane whose failure needs a person stays parked until retry', async () => {
+test('a lane whose failure needs a person waits for its hour, or until retry', async () => {
   h.world.add('parked', ['fra']);
   h.world.fail('syncBlobs', 'parked', 'fra', 'PATH_CONFLICT');
   await sendDistributionChanged(h.client, 'parked');
@@ -100,6 +102,41 @@ test('a lane whose failure needs a person stays parked until retry', async () =>
   assert.equal(h.world.row('parked', 'fra').state, 'failed');
   await sendCommand(h.client, 'retry', 'parked');
   await h.synced('parked', 'fra');
+});
+
+test('a parked lane tries again by itself, with nothing but the time in its row', async (t) => {
+  h.world.parkedMs = 500;
+  t.after(() => (h.world.parkedMs = HOUR));
+  h.world.add('waking', ['fra']);
+  h.world.fail('syncBlobs', 'waking', 'fra', 'PATH_CONFLICT');
+  h.world.fail('syncBlobs', 'waking', 'fra', 'SITE_DENIED');
+  await sendDistributionChanged(h.client, 'waking');
+  await h.synced('waking', 'fra');
+
+  assert.equal(h.world.count('recordFailure', 'waking', 'fra'), 2);
+  assert.equal(h.world.count('applyOrder', 'waking', 'fra'), 0, 'no operator acted');
+});
+
+test('a parked lane that is cancelled or paused does not try again', async (t) => {
+  h.world.parkedMs = 500;
+  t.after(() => (h.world.parkedMs = HOUR));
+  h.world.add('held', ['fra', 'sin']);
+  for (const site of ['fra', 'sin']) h.world.fail('syncBlobs', 'held', site, 'PATH_CONFLICT');
+  await sendDistributionChanged(h.client, 'held');
+  for (const site of ['fra', 'sin'])
+    await eventually('parked', () => h.world.row('held', site).state === 'failed');
+  await sendCommand(h.client, 'cancel', 'held', 'fra');
+  await sendCommand(h.client, 'pause', 'held', 'sin');
+  await eventually('cancelled', () => h.world.row('held', 'fra').state === 'cancelled');
+  await eventually('paused', () => h.world.row('held', 'sin').paused);
+  const tried = () => ['fra', 'sin'].map((site) => h.world.count('syncBlobs', 'held', site));
+  const before = tried();
+
+  await sleep(1_500);
+
+  assert.deepEqual(tried(), before);
+  await sendCommand(h.client, 'resume', 'held', 'sin');
+  await h.synced('held', 'sin');
 });
 
 test('cancel stops a slice in its middle; retry goes on with what was copied', async () => {

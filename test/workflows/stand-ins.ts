@@ -6,7 +6,7 @@
 import { Context } from '@temporalio/activity';
 
 import type { Activities } from '../../activities/index.ts';
-import { ruleOf, type ErrorCode } from '../../src/domain/errors.ts';
+import { needsPerson, type ErrorCode } from '../../src/domain/errors.ts';
 import type {
   Command,
   Replication,
@@ -49,6 +49,7 @@ export class ScriptedWorld {
   );
   /** How long a lane waits after a failure, and the capture loop after one of its own. */
   backoffMs = 100;
+  parkedMs = HOUR;
   pollMs = HOUR;
   /** The clock of the database, less Temporal's. */
   clockMs = 0;
@@ -441,7 +442,7 @@ export class ScriptedWorld {
     const unpinned = publishing ? pinned : null;
     if (code === 'SUPERSEDED' && target > (pinned ?? 0))
       return this.#set(at, { state: 'pending', pinned: unpinned });
-    const retryAt = ruleOf(code).then === 'person' ? null : Date.now() + this.backoffMs;
+    const retryAt = Date.now() + (needsPerson(code) ? this.parkedMs : this.backoffMs);
     const failed = { state: 'failed', code, pinned: unpinned, retryAt } as const;
     return this.#set(at, { ...failed, retryCount: retryCount + 1 });
   }

@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 
 import type { Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
+import { IS_TO_ASK } from '../prune/held-files.ts';
 import { keptGenerations } from '../prune/kept-generations.ts';
 import { all, one, run } from '../sql.ts';
 import type { BookedHead } from './heads.ts';
@@ -67,7 +68,7 @@ export interface ReleaseAtSite {
 
 /**
  * Those of generations that need not be kept at the site any more, the oldest first; never what H
- * names.
+ * names, nor what the site refused to delete of late.
  */
 export function listUnneededReleases(
   tx: Tx,
@@ -84,6 +85,7 @@ export function listUnneededReleases(
       join archives a on a.id = d.archive_id
       where r.site_id = ${siteId}
         and r.removed_at is null
+        and ${IS_TO_ASK}
         and not exists (
           select
           from kept k
@@ -135,5 +137,14 @@ export const bookReleaseGone = (tx: Tx, id: number): Promise<unknown> =>
     sql`
       update site_releases
       set removed_at = now()
+      where id = ${id}`,
+  );
+
+export const bookReleaseHeld = (tx: Tx, id: number): Promise<unknown> =>
+  run(
+    tx,
+    sql`
+      update site_releases
+      set refused_at = now()
       where id = ${id}`,
   );

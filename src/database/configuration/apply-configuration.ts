@@ -9,12 +9,14 @@ import {
   type EntityManager,
   type RequiredEntityData,
 } from '@mikro-orm/postgresql';
+import { sql } from 'kysely';
 
 import { Archive } from '../entities/archive.ts';
 import { DebianDistribution } from '../entities/debian-distribution.ts';
 import { ReplicationSite } from '../entities/replication-site.ts';
 import { lockForApply } from '../locks.ts';
 import type { Database, Tx } from '../orm.ts';
+import { wake } from '../replications/parked.ts';
 import type { AppliedConfiguration } from './applied-configuration.ts';
 import { columnsOfArchive, columnsOfDistribution, columnsOfSite } from './columns.ts';
 import { readKnown } from './known.ts';
@@ -93,9 +95,11 @@ async function apply(tx: Tx, configuration: AppliedConfiguration): Promise<Chang
   }
   const idsOf = (rows: ReadonlyMap<string, { readonly id: number }>): number[] =>
     [...rows.values()].filter((row) => written.has(row)).map(({ id }) => id);
+  const changedSites = idsOf(sites);
+  await wake(tx, sql<boolean>`r.site_id = any(${changedSites}::int[])`);
   await markChanged(tx, {
     archives: idsOf(archives),
-    sites: idsOf(sites),
+    sites: changedSites,
     distributions: idsOf(distributions),
   });
 

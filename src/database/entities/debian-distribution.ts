@@ -9,6 +9,7 @@ import { ReplicationSite } from './replication-site.ts';
 export interface StoredTuning extends Partial<Tuning> {
   readonly backoffInitialMs?: number;
   readonly backoffCapMs?: number;
+  readonly parkedMs?: number;
 }
 
 const schema = defineEntity({

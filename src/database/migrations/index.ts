@@ -10,7 +10,9 @@ import { Migration20261130Scrubs } from './2026-11-30-scrubs.ts';
 import { Migration20261130SeenRev } from './2026-11-30-seen-rev.ts';
 import { Migration20261130Tombstones } from './2026-11-30-tombstones.ts';
 import { Migration20261201GivenUp } from './2026-12-01-given-up.ts';
+import { Migration20261201HeldFiles } from './2026-12-01-held-files.ts';
 import { Migration20261201Restores } from './2026-12-01-restores.ts';
+import { Migration20261201Wake } from './2026-12-01-wake.ts';
 
 /** In order; the name is what the database remembers: never rename one that was released. */
 export const MIGRATIONS = [
@@ -26,5 +28,7 @@ export const MIGRATIONS = [
   { name: '2026-11-30-deployments', class: Migration20261130Deployments },
   { name: '2026-11-30-scrubs', class: Migration20261130Scrubs },
   { name: '2026-12-01-given-up', class: Migration20261201GivenUp },
+  { name: '2026-12-01-held-files', class: Migration20261201HeldFiles },
   { name: '2026-12-01-restores', class: Migration20261201Restores },
+  { name: '2026-12-01-wake', class: Migration20261201Wake },
 ];

@@ -45,12 +45,13 @@ export async function markUnneeded(db: Database, siteId: number): Promise<{ more
   return { more };
 }
 
-/** How many rows this run may still mark. */
+/** How many rows this run may still mark. What the site holds back takes nothing of its share. */
 async function openShare(tx: Tx, siteId: number): Promise<number> {
   const counted = await one(
     tx,
     sql<{ rows: number; marked: number }>`
-      select count(*) as rows, count(*) filter (where state = ${PRUNING}) as marked
+      select count(*) as rows,
+        count(*) filter (where state = ${PRUNING} and refused_at is null) as marked
       from blob_registry
       where site_id = ${siteId}`,
   );
@@ -114,7 +115,8 @@ export function markRows(
           claim = null,
           attempt = 0,
           retry_count = 0,
-          failure_code = null
+          failure_code = null,
+          refused_at = null
         from held
         where r.site_id = ${siteId}
           and r.path_id = held.path_id`,

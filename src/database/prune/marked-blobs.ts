@@ -8,7 +8,9 @@ import { holdClaim } from '../claims.ts';
 import { recordIncident } from '../incidents.ts';
 import { type Database, type Tx } from '../orm.ts';
 import { PRUNING } from '../registry/lane-sql.ts';
+import { awaitsPaths, wake } from '../replications/parked.ts';
 import { all, one, run } from '../sql.ts';
+import { IS_TO_ASK } from './held-files.ts';
 import { countDeleted } from './prunes.ts';
 
 /** An attempt that deletes at a site. */
@@ -33,7 +35,8 @@ export interface UnneededBlob {
 
 /**
  * Claims marked rows for this attempt, in the order of their path ids: also those that an earlier
- * attempt claimed, perhaps deleted at the site, and did not book.
+ * attempt claimed, perhaps deleted at the site, and did not book; not those that the site has
+ * refused to delete of late.
  * @throws FENCED
  */
 export function claimMarked(
@@ -52,6 +55,7 @@ export function claimMarked(
         where r.site_id = ${siteId}
           and not r.settled
           and r.state = ${PRUNING}
+          and ${IS_TO_ASK}
           and r.claim is distinct from ${claim}
         order by r.path_id
         limit ${limit}
@@ -106,15 +110,16 @@ export async function bookFound(
 export interface Undeleted {
   readonly blob: UnneededBlob;
   /**
-   * FOREIGN_WRITE: other bytes than ours. SITE_REFUSED: the site does not delete it; one incident
-   * counts them all, since a site may refuse every deletion.
+   * FOREIGN_WRITE: other bytes than ours, which are forgotten. BLOB_HELD: the site does not delete
+   * it, and is asked again; one incident counts them all, since a site may refuse every deletion.
    */
-  readonly report: ErrorReport & { readonly code: 'FOREIGN_WRITE' | 'SITE_REFUSED' };
+  readonly report: ErrorReport & { readonly code: 'FOREIGN_WRITE' | 'BLOB_HELD' };
 }
 
 /**
- * Deletes the rows of blobs that are gone, and of those that stay at the site, which become
- * incidents. The row of a blob that a lane needs meanwhile, and writes anew, stays.
+ * Deletes the rows of blobs that are gone, and of those where other bytes stand. Those that the
+ * site does not delete stay marked. Both become incidents. The row of a blob that a lane needs
+ * meanwhile, and writes anew, stays as the lane has it.
  */
 export function bookGone(
   db: Database,
@@ -122,7 +127,9 @@ export function bookGone(
   gone: readonly UnneededBlob[],
   undeleted: readonly Undeleted[] = [],
 ): Promise<void> {
-  const pathIds = [...gone, ...undeleted.map(({ blob }) => blob)].map((blob) => blob.pathId);
+  const held = undeleted.filter(({ report }) => report.code === 'BLOB_HELD');
+  const foreign = undeleted.filter((one) => !held.includes(one));
+  const pathIds = [...gone, ...foreign.map(({ blob }) => blob)].map((blob) => blob.pathId);
   return db.transaction(async (tx) => {
     const forgotten = await all(
       tx,
@@ -136,9 +143,33 @@ export function bookGone(
     const deleted = gone.filter((blob) => paths.has(blob.pathId));
     const bytes = deleted.reduce((sum, blob) => sum + blob.size, 0);
     await countDeleted(tx, of.siteId, { blobs: deleted.length, bytes });
-    for (const one of undeleted)
-      if (paths.has(one.blob.pathId)) await recordUndeleted(tx, of.siteId, one);
+    if (paths.size > 0) await wake(tx, awaitsPaths(of.siteId, [...paths]));
+    const kept = await bookHeld(tx, of, held);
+    for (const one of [...foreign.filter(({ blob }) => paths.has(blob.pathId)), ...kept])
+      await recordUndeleted(tx, of.siteId, one);
   });
+}
+
+/** @returns those that were marked still */
+async function bookHeld(
+  tx: Tx,
+  of: PruneClaim,
+  held: readonly Undeleted[],
+): Promise<readonly Undeleted[]> {
+  if (held.length === 0) return held;
+  const booked = await all(
+    tx,
+    sql<{ pathId: number }>`
+      update blob_registry r
+      set refused_at = now(),
+        failure_code = 'BLOB_HELD',
+        claim = null
+      where ${isOurs(of)}
+        and r.path_id = any(${held.map(({ blob }) => blob.pathId)}::bigint[])
+      returning r.path_id as "pathId"`,
+  );
+  const paths = new Set(booked.map((row) => row.pathId));
+  return held.filter(({ blob }) => paths.has(blob.pathId));
 }
 
 /** An incident of a distribution that names the blob, or else of one of the same archive. */

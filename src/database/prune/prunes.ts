@@ -5,7 +5,13 @@
 import { raw, type EntityData, type Loaded } from '@mikro-orm/postgresql';
 import { sql } from 'kysely';
 
-import { DebgeoError, printableReport, ruleOf, type ErrorReport } from '../../domain/errors.ts';
+import {
+  DebgeoError,
+  needsPerson,
+  printableReport,
+  type ErrorReport,
+} from '../../domain/errors.ts';
+import { LIMITS } from '../../domain/limits.ts';
 import type { SitePrune } from '../../domain/replication.ts';
 import { dropClaims, endClaim, laterFence, nextTicket, takeClaim } from '../claims.ts';
 import { Prune } from '../entities/prune.ts';
@@ -14,7 +20,8 @@ import type { Database, Tx } from '../orm.ts';
 import { bookkeeping } from '../patience.ts';
 import { queueOf } from '../replication-row.ts';
 import { backoffOf } from '../replications/waits.ts';
-import { later, msUntil, now, one, run } from '../sql.ts';
+import { all, later, msUntil, now, one, run } from '../sql.ts';
+import { countOfHeld, endHeld } from './held-files.ts';
 import type { PruneClaim } from './marked-blobs.ts';
 
 /**
@@ -168,7 +175,7 @@ export async function finishPrune(
   snapshots: number,
 ): Promise<SitePrune> {
   const prune = await findPrune(db.read, site);
-  if (prune !== null)
+  if (prune !== null) {
     await writePrune(db.read, prune.site.id, {
       endedAt: now(),
       snapshots: raw('snapshots + ?', [snapshots]),
@@ -177,12 +184,14 @@ export async function finishPrune(
       failureCount: 0,
       nextAt: later(prune.site.$.pruneIntervalMs),
     });
+    await endHeld(db.read, prune.site.id);
+  }
   return readPrune(db.read, site);
 }
 
 /**
- * The run failed and is tried again: sooner than the next one would come, unless a person has to
- * act first, and ever later.
+ * The run failed and is tried again, no later than the next one would come: ever later, or within
+ * the hour where a person has to act first.
  * @param ticket the newest that the workflow holds, null: none. Where the fence is beyond it,
  *   another run began, or this failure is on record: nothing changes
  */
@@ -200,14 +209,13 @@ export function recordPruneFailure(
     await dropClaims(tx, { siteId: locked.siteId, distributionId: null });
     const { pruneIntervalMs } = prune.site.$;
     const failureCount = prune.failureCount + 1;
-    const needsPerson = ruleOf(report.code).then === 'person';
-    const wait = needsPerson ? pruneIntervalMs : Math.min(pruneIntervalMs, backoffOf(failureCount));
+    const wait = needsPerson(report.code) ? LIMITS.parkedMs : backoffOf(failureCount);
     await writePrune(tx, prune.site.id, {
       fence: laterFence(ticket),
       failureCode: report.code,
       failure: printableReport(report),
       failureCount,
-      nextAt: later(wait),
+      nextAt: later(Math.min(pruneIntervalMs, wait)),
     });
     return readPrune(tx, site);
   });
@@ -217,6 +225,8 @@ export function recordPruneFailure(
 export interface PruneStatus extends SitePrune {
   readonly siteId: number;
   readonly failure: ErrorReport | null;
+  /** Files that nothing needs and that the site does not delete, now. */
+  readonly held: number;
 }
 
 /** Of each enabled site, by name. */
@@ -224,9 +234,18 @@ export async function readPrunes(db: Database): Promise<PruneStatus[]> {
   const { em } = db.read;
   const sites = await em.find(ReplicationSite, { enabled: true }, { orderBy: { name: 'asc' } });
   const prunes = await em.find(Prune, { site: { enabled: true } }, { populate: ['site'] });
+  const counts = await all(
+    db.read,
+    sql<{ id: number; held: number }>`
+      select s.id, ${countOfHeld(sql`s.id`)} as held
+      from replication_sites s
+      where s.enabled`,
+  );
+  const heldBy = new Map(counts.map(({ id, held }) => [id, held]));
   return sites.map((site) => {
     const prune = prunes.find((one) => one.site.id === site.id);
-    if (prune === undefined) return { ...noPrune(site.name), siteId: site.id, failure: null };
-    return { ...sitePruneOf(prune), siteId: site.id, failure: prune.failure ?? null };
+    const row = prune === undefined ? noPrune(site.name) : sitePruneOf(prune);
+    const held = heldBy.get(site.id) ?? 0;
+    return { ...row, siteId: site.id, failure: prune?.failure ?? null, held };
   });
 }

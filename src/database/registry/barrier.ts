@@ -13,6 +13,7 @@ export interface OpenBlobs {
   readonly claimable: number;
   /** Claimed by an attempt of another distribution at work: the lane waits for them. */
   readonly elsewhere: number;
+  /** The first of those that no origin has, if there is one. */
   readonly failed: {
     readonly count: number;
     readonly code: ErrorCode;
@@ -50,7 +51,7 @@ export async function openBlobs(tx: Tx, lane: LaneKey): Promise<OpenBlobs> {
         from open o
         join paths p on p.id = o.path_id
         where o.state = ${FAILED}
-        order by o.path_id
+        order by o.failure_code in ('BLOB_MISSING', 'BLOB_MISMATCH') desc nulls last, o.path_id
         limit 1
       ) f on true
       group by f.code, f.path`,

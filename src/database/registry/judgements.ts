@@ -6,13 +6,13 @@ import { sql, type RawBuilder } from 'kysely';
 
 import type { ErrorReport } from '../../domain/errors.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
-import type { Settled } from '../claims.ts';
+import { holdingClaim, type Settled } from '../claims.ts';
 import { overtaken } from '../fence.ts';
 import { recordIncident } from '../incidents.ts';
 import type { Tx } from '../orm.ts';
 import type { LaneIds, LaneKey } from '../replication-row.ts';
-import { one } from '../sql.ts';
-import { pathOf } from './lane-sql.ts';
+import { one, run } from '../sql.ts';
+import { atSite, isMember, pathOf, to, UNVERIFIED } from './lane-sql.ts';
 
 export interface CorruptBlob {
   readonly path: string;
@@ -114,6 +114,28 @@ export function recordCorrupt(
   const { distributionId, siteId, generation } = lane;
   return recordIncident(tx, { distributionId, siteId, generation, path: blob.path, report });
 }
+
+/**
+ * Verified members of the generation with these bytes are not what they were: they are copied
+ * again.
+ * @returns how many
+ */
+export const doubtBlobs = (tx: Tx, lane: LaneKey, sha256: Sha256): Promise<number> =>
+  run(
+    tx,
+    sql`
+      with claiming as materialized (${holdingClaim(lane)})
+      update blob_registry r
+      set state = ${to('corrupt')},
+        verification_state = ${UNVERIFIED}
+      from blobs b
+      where exists (select from claiming)
+        and ${atSite(lane)}
+        and r.settled
+        and b.id = r.blob_id
+        and b.sha256 = decode(${sha256}, 'hex')
+        and ${isMember(lane)}`,
+  );
 
 /**
  * Arrays to `unnest`. Each in a select of its own: so the planner expects ten rows and looks up

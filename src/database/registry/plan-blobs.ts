@@ -62,7 +62,9 @@ export async function planBlobs(tx: Tx, lane: LaneKey): Promise<Planned> {
 
 /**
  * Judges and writes in one statement: between two, another lane may verify what a row holds, and
- * publish it. What no row could be written for is a conflict, which the next statement finds.
+ * publish it. What no row could be written for is a conflict, which the next statement finds. What
+ * the site refused to delete may be taken as it is found, since it may not be written over either:
+ * its ETag is forgotten.
  * @returns how many rows were written: one per candidate, or there is a conflict
  */
 async function planCandidates(
@@ -78,6 +80,8 @@ async function planCandidates(
       update blob_registry r
       set blob_id = b.id,
         state = case when r.blob_id = b.id then ${to('plan')} else ${to('replace')} end,
+        etag = case when r.refused_at is null then r.etag end,
+        refused_at = null,
         failure_code = null,
         retry_count = 0
       from ${candidates}
@@ -189,6 +193,8 @@ interface Conflict {
   readonly others: string | null;
   /** Prune is deleting the held bytes, and nothing needs them. */
   readonly isGoing: boolean;
+  /** Nothing needs the held bytes, and the site does not delete them. */
+  readonly isHeld: boolean;
 }
 
 /**
@@ -212,7 +218,11 @@ async function refuseConflicts(
       `generation ${lane.generation} waits until prune has deleted other bytes at ${path}`,
       { expected, found: `${held}, which nothing needs any more`, state },
     );
-  const holder = others ?? 'a snapshot that was served or may be served here';
+  const holder =
+    others ??
+    (conflict.isHeld
+      ? 'a file that nothing needs and that the site does not delete (BLOB_HELD)'
+      : 'a snapshot that was served or may be served here');
   throw new DebgeoError(
     'PATH_CONFLICT',
     `generation ${lane.generation} needs other bytes at ${path} than the site holds there`,
@@ -236,7 +246,8 @@ const findConflict = (
         h.sha256 as held,
         b.sha256 as wanted,
         w.names as others,
-        r.state = ${PRUNING} and w.names is null as "isGoing"
+        r.state = ${PRUNING} and w.names is null and r.refused_at is null as "isGoing",
+        r.state = ${PRUNING} and r.refused_at is not null as "isHeld"
       from ${candidates}
       join blob_registry r on ${atSite(lane)} and r.path_id = b.path_id and r.blob_id <> b.id
       join blobs h on h.id = r.blob_id

@@ -17,6 +17,7 @@ import { isRotten } from '../registry/barrier.ts';
 import { readReplication, type LaneAt, type LaneKey } from '../replication-row.ts';
 import { now, one } from '../sql.ts';
 import { lockLane, type LockedLane } from './lock.ts';
+import { awaitsSite, waking } from './parked.ts';
 import { rollUp } from './roll-up.ts';
 import { counted, from, notPublishing, to, writeLane } from './write-lane.ts';
 
@@ -159,11 +160,11 @@ export function finishReplication(db: Database, at: LaneAt, key: LaneKey): Promi
   return db.transaction(async (tx) => {
     const lane = await lockKnownLane(tx, at);
     const { rotten, ...settled } = await endChain(tx, key);
-    const event = lane.desired > generation || rotten ? 'sync-behind' : 'sync';
-    const isCancelled = lane.cancelRequested && event === 'sync-behind';
+    const becomes = lane.desired > generation || rotten ? 'sync-behind' : 'sync';
+    const isCancelled = lane.cancelRequested && becomes === 'sync-behind';
     const finished = {
       ...counted(settled),
-      state: to(isCancelled ? 'cancel' : event),
+      state: to(isCancelled ? 'cancel' : becomes),
       cancelRequested: false,
       pinnedGeneration: null,
       retryCount: 0,
@@ -177,13 +178,14 @@ export function finishReplication(db: Database, at: LaneAt, key: LaneKey): Promi
     const held = {
       pinnedGeneration: generation,
       servedGeneration: generation,
-      ...from(event),
+      ...from(becomes),
       ...notPublishing(),
     };
     if (!(await writeLane(tx, lane, finished, held)))
       throw fenced(`generation ${generation} of ${nameOf(at)} is not served`);
     const { distributionId, siteId } = lane;
-    await recordEvent(tx, { distributionId, siteId, generation, what: 'synced' });
+    const event = { distributionId, siteId, generation, what: 'synced' };
+    await recordEvent(tx, event, waking(awaitsSite(siteId)));
     const resolution = `generation ${generation} is served, verified`;
     if (!rotten) await resolveIncidents(tx, { distributionId, siteId }, resolution);
     await rollUp(tx, distributionId);

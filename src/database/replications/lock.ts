@@ -38,6 +38,7 @@ export interface LockedLane extends LaneIds {
   readonly pinned: number | null;
   readonly served: number;
   readonly state: ReplicationState;
+  readonly paused: boolean;
   readonly cancelRequested: boolean;
   readonly fence: number;
   readonly retryCount: number;
@@ -67,8 +68,9 @@ export async function lockLane(tx: Tx, at: LaneAt): Promise<LockedLane | null> {
         d.tuning,
         r.distribution_id as "distributionId", r.site_id as "siteId",
         r.desired_generation as desired, r.pinned_generation as pinned,
-        r.served_generation as served, r.state, r.cancel_requested as "cancelRequested", r.fence,
-        r.retry_count as "retryCount", encode(r.lost_release, 'hex') as lost
+        r.served_generation as served, r.state, r.paused,
+        r.cancel_requested as "cancelRequested", r.fence, r.retry_count as "retryCount",
+        encode(r.lost_release, 'hex') as lost
       from d
       join distribution_replications r on r.distribution_id = d.id
       where r.site_id = (select id from replication_sites where name = ${at.site})

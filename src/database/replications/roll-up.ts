@@ -4,14 +4,16 @@ import { isErrorCode, RULES, ruleOf } from '../../domain/errors.ts';
 import type { Tx } from '../orm.ts';
 import { isOverdue } from '../scrub/overdue.ts';
 import { run } from '../sql.ts';
+import { awaitsPerson } from './parked.ts';
 
 /** Codes of a release that was refused. */
 const REFUSALS = Object.keys(RULES).filter((code) => isErrorCode(code) && ruleOf(code).exit === 3);
 
 /**
- * Computes `replication_status`, here and nowhere else: failed if anything is parked or the last
- * release was refused; success if there is an enabled site and all of them serve the newest
- * generation, verified, and none is overdue to be read back; else pending. The caller holds the
+ * Computes `replication_status`, here and nowhere else: failed if anything is parked (also while it
+ * tries again, until that went well) or the last release was refused; success if there is an
+ * enabled site and all of them serve the newest generation, verified, and none is overdue to be
+ * read back; else pending. The caller holds the
  * lock of the distribution, so that two lanes which finish together are counted one after the
  * other. In SQL: it counts rows and compares columns of two tables.
  */
@@ -29,7 +31,9 @@ export async function rollUp(tx: Tx, distributionId: number): Promise<void> {
         from debian_distributions d
         cross join lateral (
           select count(*) as enabled,
-            count(*) filter (where r.state = 'failed' and r.retry_at is null) as parked,
+            count(*) filter (
+              where r.state in ('failed', 'started')
+                and ${awaitsPerson()}) as parked,
             count(*) filter (
               where r.state = 'synced'
                 and not ${isOverdue(sql`s.id`)}

@@ -13,6 +13,10 @@ export const backoffOf = (failures: number, tuning: StoredTuning = {}): number =
     tuning.backoffCapMs ?? LIMITS.backoffCapMs,
   );
 
+/** Milliseconds until a lane that waits for a person tries again, less a random part. */
+export const parkedFor = (tuning: StoredTuning = {}): number =>
+  tuning.parkedMs ?? LIMITS.parkedMs - Math.random() * LIMITS.parkedSpreadMs;
+
 /** Milliseconds that the archive or site asked for, as far as that is believed. */
 export const retryAfterOf = (report: ErrorReport): number =>
   Math.min(report.retryAfterMs ?? 0, LIMITS.retryAfterMs);

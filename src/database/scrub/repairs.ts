@@ -11,6 +11,7 @@ import type { Database, Tx } from '../orm.ts';
 import { keptGenerations } from '../prune/kept-generations.ts';
 import { finishBlobs, type WantedBlob } from '../registry/claims.ts';
 import { blobOf, FAILED, from, pathOf, STARTED, to } from '../registry/lane-sql.ts';
+import { awaitsPerson } from '../replications/parked.ts';
 import { all, run } from '../sql.ts';
 import type { ScrubClaim } from './scrubs.ts';
 
@@ -120,7 +121,7 @@ export const IS_OF_NO_LANE = sql<boolean>`
       and not l.paused
       and (
         l.state in ('pending', 'started')
-        or l.state = 'failed' and l.retry_at is not null
+        or l.state = 'failed' and not ${awaitsPerson('l')}
       )
       and not exists (
         select

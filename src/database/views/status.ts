@@ -4,6 +4,7 @@ import { sql } from 'kysely';
 import type { ErrorCode, ErrorReport } from '../../domain/errors.ts';
 import type { ReplicationState, ReplicationStatus } from '../../domain/replication.ts';
 import { type Database, type Tx } from '../orm.ts';
+import { readPrunes, type PruneStatus } from '../prune/prunes.ts';
 import { SYNCED } from '../registry/lane-sql.ts';
 import { BYTES_DONE, FILES_DONE } from '../replication-row.ts';
 import { readStaleness } from '../replications/stale-releases.ts';
@@ -47,6 +48,14 @@ export interface SiteStatus {
   readonly verifiedAt: number | null;
   /** Of the whole site; null: it has none. Where it is overdue, `status` is not success. */
   readonly scrub: ScrubStatus | null;
+  /** Of the whole site: the last prune, and when the next one begins. */
+  readonly prune: PruneStatus | null;
+  /**
+   * The publication that is open: from its first possible write until InRelease is there, some
+   * published names may be of this generation and some of the served one.
+   */
+  readonly publication: { readonly generation: number; readonly since: number } | null;
+  /** When a failed lane tries again, milliseconds since 1970; null: it is not failed. */
   readonly retryAt: number | null;
   readonly retryCount: number;
   readonly failure: ErrorReport | null;
@@ -130,26 +139,31 @@ export async function readStatus(
       order by d.name`,
   );
   const statuses: DistributionStatus[] = [];
-  const scrubs = await readScrubs(db);
-  const scrubOf = (site: string): ScrubStatus | null =>
-    scrubs.find((one) => one.site === site) ?? null;
+  const scrubs = new Map((await readScrubs(db)).map((one) => [one.site, one]));
+  const prunes = new Map((await readPrunes(db)).map((one) => [one.site, one]));
+  const ofSite = ({ site }: OfLane): Pick<SiteStatus, 'scrub' | 'prune'> => ({
+    scrub: scrubs.get(site) ?? null,
+    prune: prunes.get(site) ?? null,
+  });
   for (const { id, ...row } of rows) {
     const stale = await readStaleness(tx, id, new Date());
     statuses.push({
       ...row,
       stale,
-      sites: (await readSites(tx, id)).map((one) => ({ ...one, scrub: scrubOf(one.site) })),
+      sites: (await readSites(tx, id)).map((one) => ({ ...one, ...ofSite(one) })),
       incidents: await readIncidents(tx, id),
     });
   }
   return statuses;
 }
 
+type OfLane = Omit<SiteStatus, 'scrub' | 'prune'>;
+
 /** Members are counted in `g`, the row of each in the registry. */
-const readSites = (tx: Tx, distributionId: number): Promise<Omit<SiteStatus, 'scrub'>[]> =>
+const readSites = (tx: Tx, distributionId: number): Promise<OfLane[]> =>
   all(
     tx,
-    sql<Omit<SiteStatus, 'scrub'>>`
+    sql<OfLane>`
       select s.name as site,
         s.id is not distinct from d.replication_site_id as "primary",
         s.public_url as "publicUrl",
@@ -167,6 +181,14 @@ const readSites = (tx: Tx, distributionId: number): Promise<Omit<SiteStatus, 'sc
         counts.members, counts.synced, counts.verified,
         ${ms(sql`case when counts.oldest is not null
           then greatest(counts.oldest, c.last_started_at) end`)} as "verifiedAt",
+        (
+          select json_build_object('generation', p.generation, 'since', ${ms('p.started_at')})
+          from publications p
+          where p.distribution_id = r.distribution_id
+            and p.site_id = r.site_id
+            and p.published_at is null
+            and p.given_up_at is null
+        ) as publication,
         ${ms('r.retry_at')} as "retryAt",
         r.retry_count as "retryCount",
         r.failure,

@@ -1,14 +1,18 @@
 /** A publication that was given up half way, and the release that takes its place at the site. */
 import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
 import test, { type TestContext } from 'node:test';
 
 import { sql } from 'kysely';
 
+import type { Activities } from '../../../activities/index.ts';
 import { giveUpPublication } from '../../../src/database/publications/give-up.ts';
 import { lockLane } from '../../../src/database/replications/lock.ts';
 import { one, run } from '../../../src/database/sql.ts';
+import { DebgeoError, type ErrorReport } from '../../../src/domain/errors.ts';
 import type { RepoPath } from '../../../src/domain/repo-path.ts';
 import { sha256Of } from '../../../src/domain/sha256.ts';
+import type { SiteStore } from '../../../src/site/site-store.ts';
 import { walkSite } from '../../../src/witness/walk-site.ts';
 import { replicationOf } from '../../support/replication-of.ts';
 import { Killed, meddling, mortal } from '../stores.ts';
@@ -16,6 +20,7 @@ import { aPackage, code, inActivity, startLanes, type Lanes } from './lanes.ts';
 
 const FRA = 'fra';
 const GZ = 'debian/dists/bookworm/main/binary-amd64/Packages.gz' as RepoPath;
+const IN_RELEASE = 'debian/dists/bookworm/InRelease';
 const never = new AbortController().signal;
 
 const giveUp = (lanes: Lanes, site = FRA): Promise<number | null> =>
@@ -134,4 +139,117 @@ test('it would be seen if what is right were not written once more', async (t) =
     site: FRA,
   });
   assert.equal(state, 'synced');
+});
+
+/**
+ * Generation 2 is half published at fra when a file of it, which a scrub found gone, is nowhere:
+ * not at the archive, which has released 3, and not at sin, which never had it.
+ */
+async function halfPublished(t: TestContext, options: { atSin: boolean }) {
+  const lanes = await startLanes(t, { sites: [FRA, 'sin'] });
+  const first = await lanes.capture([aPackage('hello', '1.0')]);
+  for (const site of [FRA, 'sin']) await lanes.replicate(first, site);
+  const second = await lanes.capture([aPackage('hello', '2.0')]);
+  if (options.atSin) await lanes.replicate(second, 'sin');
+  const victim = mortal(
+    { store: lanes.site().store, database: lanes.database },
+    { at: Infinity, when: 'after' },
+  );
+  const dying = meddling(
+    victim.store,
+    (call, path) => call === 'put' && path === IN_RELEASE,
+    () => Promise.reject(new Killed('killed')),
+  );
+  await assert.rejects(
+    lanes.replicate(second, FRA, lanes.activities({ stores: new Map([[FRA, dying]]) })),
+    Killed,
+  );
+  const third = await lanes.capture([aPackage('hello', '3.0')]);
+  const path = 'pool/main/h/hello/hello_2.0_amd64.deb';
+  await rm(`${lanes.folder}/${path}`);
+  await lanes.site().container.deleteBlob(`debian/${path}`);
+  await run(
+    lanes.database.read,
+    sql`
+      update blob_registry r
+      set state = 0, verification_state = 3
+      from paths p, replication_sites s
+      where p.id = r.path_id
+        and p.path = ${path}
+        and s.id = r.site_id
+        and s.name = ${FRA}`,
+  );
+  return { lanes, second, third };
+}
+
+/** What the workflow does: a chain, and where it fails, its record. */
+async function chain(lanes: Lanes, activities: Activities): Promise<string> {
+  const at = { distribution: lanes.suite, site: FRA };
+  const { pinned, target } = await replicationOf(lanes.database.read, at);
+  try {
+    await lanes.replicate(pinned ?? target, FRA, activities);
+    return 'synced';
+  } catch (error) {
+    const report = (error as { details: ErrorReport[] }).details[0]!;
+    await inActivity(() => activities.recordFailure({ ...at, report }));
+    return report.code;
+  }
+}
+
+test('a file of an open publication is nowhere: the lane goes on with the newest', async (t) => {
+  const { lanes, second, third } = await halfPublished(t, { atSin: false });
+  const at = { distribution: lanes.suite, site: FRA };
+  const before = await replicationOf(lanes.database.read, at);
+  assert.deepEqual([before.publishing, before.pinned], [true, second]);
+
+  assert.equal(await chain(lanes, lanes.activities()), 'BLOB_MISSING');
+  assert.equal(await chain(lanes, lanes.activities()), 'synced');
+
+  const { served, state } = await replicationOf(lanes.database.read, at);
+  assert.deepEqual([served, state], [third, 'synced']);
+  await assertWhole(lanes, FRA, third);
+});
+
+test('it waits for another site that has the file and cannot be asked', async (t) => {
+  const { lanes, second } = await halfPublished(t, { atSin: true });
+  const at = { distribution: lanes.suite, site: FRA };
+  const away: SiteStore = {
+    ...lanes.site('sin').store,
+    site: 'sin',
+    open: () => Promise.reject(new DebgeoError('SITE_UNREACHABLE', 'cannot read at sin')),
+  };
+  const stores = new Map([['sin', away]]);
+
+  assert.equal(await chain(lanes, lanes.activities({ stores })), 'BLOB_UNREACHABLE');
+  const waiting = await replicationOf(lanes.database.read, at);
+  assert.deepEqual([waiting.publishing, waiting.pinned, waiting.state], [true, second, 'failed']);
+
+  assert.equal(await chain(lanes, lanes.activities()), 'synced');
+  assert.equal((await replicationOf(lanes.database.read, at)).served, second);
+});
+
+test('an index that catalog and site have lost is copied from another site', async (t) => {
+  const lanes = await startLanes(t, { sites: [FRA, 'sin'] });
+  const first = await lanes.capture([aPackage('hello', '1.0')]);
+  for (const site of [FRA, 'sin']) await lanes.replicate(first, site);
+  const second = await lanes.capture([aPackage('hello', '2.0')]);
+  await lanes.replicate(second, 'sin');
+  const index = lanes.released[second]!.files.find(({ path }) => `debian/${path}` === GZ)!;
+  const digest = sha256Of(index.bytes);
+  const gone = async (): Promise<void> => {
+    await run(
+      lanes.database.read,
+      sql`delete from index_contents where sha256 = decode(${digest}, 'hex')`,
+    );
+    for await (const { name } of lanes.site().container.listBlobsFlat())
+      if (name.endsWith(digest)) await lanes.site().container.deleteBlob(name);
+    await rm(`${lanes.folder}/dists/bookworm/main/binary-amd64`, { recursive: true });
+  };
+  // Behind the barrier, and before the first published name.
+  const isHead = (call: string, path: string) =>
+    call === 'put' && path.startsWith('.debgeo/heads/');
+  const meddled = meddling(lanes.site().store, isHead, gone);
+  const activities = lanes.activities({ stores: new Map([[FRA, meddled]]) });
+  const { row } = await lanes.replicate(second, FRA, activities);
+  assert.deepEqual([row.served, row.state], [second, 'synced']);
 });

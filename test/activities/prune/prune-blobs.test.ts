@@ -423,7 +423,7 @@ test('a leased blob, which the site keeps, holds up no other and is on record', 
   const { rows } = await sql<{ code: string }>`select code from incidents`.execute(
     lanes.database.read.kysely,
   );
-  assert.deepEqual(rows, [{ code: 'SITE_REFUSED' }]);
+  assert.deepEqual(rows, [{ code: 'BLOB_HELD' }]);
 });
 
 test('a slice whose worker stops ends well, and the next one goes on', async (t) => {

@@ -20,6 +20,7 @@ import { wantGeneration } from '../../../src/database/replications/want-generati
 import { readDatabaseClock } from '../../../src/database/server/clock.ts';
 import { ms } from '../../../src/database/sql.ts';
 import type { ErrorCode, ErrorReport } from '../../../src/domain/errors.ts';
+import { LIMITS } from '../../../src/domain/limits.ts';
 import type { Replication } from '../../../src/domain/replication.ts';
 import { refusesWith } from '../../support/refuses-with.ts';
 import { replicationOf } from '../../support/replication-of.ts';
@@ -291,7 +292,7 @@ test('what needs a person parks the lane and fails the distribution until retry'
   const parked = await recordFailure(fixture.db, FRA, report('SITE_DENIED'), ticketOf(100));
   const retried = await applyCommand(fixture.db, FRA, { want: 'retry' }, ticketOf(200));
 
-  assert.equal(parked!.retryAt, null);
+  assert.ok(parked!.retryAt! - Date.now() > LIMITS.parkedMs - LIMITS.parkedSpreadMs - 10_000);
   assert.equal(parked!.distributionStatus, 'failed');
   assert.deepEqual(facts(retried!), { state: 'pending', pinned: null, retryCount: 0, code: null });
   assert.equal(retried!.distributionStatus, 'pending');
@@ -342,7 +343,7 @@ test('SUPERSEDED goes on to the newer generation, or is a failure without one', 
     state: 'pending',
     pinned: null,
     retryCount: 1,
-    code: 'SUPERSEDED',
+    code: null,
   });
   assert.deepEqual(await openIncidents(fixture), []);
 });
