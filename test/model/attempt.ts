@@ -50,9 +50,12 @@ export class Attempt {
   #inFlight = 0;
   #thawed: PromiseWithResolvers<void> | null = null;
 
-  constructor(fault: Fault | null, clock: SiteClock) {
+  readonly #onHit: () => void;
+
+  constructor(fault: Fault | null, clock: SiteClock, onHit: () => void) {
     this.fault = fault;
     this.clock = clock;
+    this.#onHit = onHit;
   }
 
   get isFrozen(): boolean {
@@ -104,6 +107,7 @@ export class Attempt {
     this.#seen += 1;
     if (fault.n !== this.#seen) return null;
     this.wasHit = true;
+    this.#onHit();
     return fault.how;
   }
 

@@ -112,7 +112,8 @@ export class Driver {
 
   #options(fault: Fault | null, tries: number) {
     const unblock = () => this.#unblock(this.frozen);
-    return { fault, tries, unblock, clock: this.#clock };
+    const onHit = (): void => void (this.faults += 1);
+    return { fault, tries, unblock, onHit, clock: this.#clock };
   }
 
   /** Null: the attempt is gone, or frozen; Temporal gives the next one. */
@@ -127,19 +128,14 @@ export class Driver {
     const outcome = await runAttempt(work, this.#options(fault, tries));
     if (outcome.is === 'frozen') {
       const { attempt, ended } = outcome;
-      this.faults += 1;
       this.frozen.push({ what, attempt, ended, since: this.#clock.now });
       return { is: 'killed' };
     }
-    if (outcome.is !== 'failed') {
-      if (outcome.is === 'killed') this.faults += 1;
-      return outcome;
-    }
+    if (outcome.is !== 'failed') return outcome;
     this.lastFailure = outcome.report;
     if (outcome.report !== null) return outcome;
     if (fault === null && frozenBefore === 0 && !isLostConnection(outcome.error))
       throw new Uncoded(`${what}: ${String(outcome.error)}`, { cause: outcome.error });
-    this.faults += 1;
     return { is: 'killed' };
   }
 

@@ -30,9 +30,11 @@ export async function runAttempt<T>(
     /** Of the sites. */
     readonly clock: SiteClock;
     readonly unblock: () => Promise<void>;
+    /** The fault came to pass. */
+    readonly onHit: () => void;
   },
 ): Promise<Outcome<T>> {
-  const attempt = new Attempt(options.fault, options.clock);
+  const attempt = new Attempt(options.fault, options.clock, options.onHit);
   let outcome: Outcome<T> | null = null;
   const ended = attempts
     .run(attempt, () => inActivity(work, options.tries))

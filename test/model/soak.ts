@@ -1,28 +1,35 @@
 /** Random schedules until the time is over, or a promise is broken. */
 import fc from 'fast-check';
 
+import type { Counts } from './commands.ts';
 import { newCounts, play, schedules, type Schedule } from './schedule.ts';
 import { System } from './system.ts';
 
 const MINUTE_MS = 60_000;
-const SECOND_MS = 1_000;
 
-interface SoakOptions {
+export interface SoakOptions {
+  /** Of databases with all tables: a schedule at a time in each. */
+  readonly urls: readonly string[];
+  /** Of the first database; each has its own. */
   readonly seed: number;
   readonly minutes: number;
   readonly isShrinking: boolean;
   /** Of a finding: that one alone, as fast-check names it. */
-  readonly path?: string;
+  readonly path?: string | undefined;
 }
 
-/** @returns whether every promise was kept */
-export async function soak(urls: readonly string[], options: SoakOptions): Promise<boolean> {
-  const { seed, minutes, isShrinking, path } = options;
+export interface Report {
+  readonly counts: Counts;
+  /** As they are printed. */
+  readonly findings: readonly string[];
+}
+
+export async function soak({ urls, seed, ...options }: SoakOptions): Promise<Report> {
+  const { minutes, isShrinking, path } = options;
   const systems = await Promise.all(urls.map((url) => System.start(url)));
   const counts = newCounts();
-  const began = performance.now();
   try {
-    const broken = await Promise.all(
+    const found = await Promise.all(
       systems.map((system, index) =>
         fc.check(
           schedules((work) => work(system), counts),
@@ -36,42 +43,33 @@ export async function soak(urls: readonly string[], options: SoakOptions): Promi
         ),
       ),
     );
-    const seconds = (performance.now() - began) / SECOND_MS;
-    const kinds = Object.entries(counts.kinds).toSorted(([one], [other]) => (one < other ? -1 : 1));
-    for (const [kind, count] of kinds) console.log(`${String(count).padStart(8)}  ${kind}`);
-    console.log(
-      `seed ${seed}: ${counts.schedules} schedules, ${counts.commands} commands, ` +
-        `${counts.faults} faults injected, ${counts.steps} activities, ${seconds.toFixed(0)} s`,
-    );
-    const findings = broken.filter(({ failed }) => failed);
-    for (const finding of findings) print(finding);
-    if (findings.length === 0) console.log('no finding');
-    return findings.length === 0;
+    return { counts, findings: found.filter(({ failed }) => failed).map(wordsOf) };
   } finally {
     for (const system of systems) await system.close();
   }
 }
 
-type Finding = fc.RunDetails<Parameters<ReturnType<typeof schedules>['run']>[0]>;
+type Found = fc.RunDetails<Parameters<ReturnType<typeof schedules>['run']>[0]>;
 
-function print({ seed, counterexamplePath, counterexample, errorInstance, numShrinks }: Finding) {
+function wordsOf(found: Found): string {
+  const { seed, counterexamplePath, counterexample, errorInstance, numShrinks } = found;
   const [start, commands] = counterexample!;
-  const lines = [...commands].map(String);
-  console.log(`--seed ${seed} --path ${counterexamplePath}, shrunk ${numShrinks} times:`);
-  console.log(String((errorInstance as Error | null)?.message ?? errorInstance));
-  console.log(`--schedule '[${[JSON.stringify(start), ...lines].join(',\n  ')}]'`);
+  const lines = [JSON.stringify(start), ...[...commands].map(String)];
+  return [
+    `--seed ${seed} --path ${counterexamplePath}, shrunk ${numShrinks} times:`,
+    errorInstance instanceof Error ? errorInstance.message : String(errorInstance),
+    `--schedule '[${lines.join(',\n  ')}]'`,
+  ].join('\n');
 }
 
-/** @returns whether every promise was kept */
-export async function playOnce(url: string, schedule: string): Promise<boolean> {
+/** @returns what broke, or null */
+export async function playOnce(url: string, schedule: string): Promise<string | null> {
   const system = await System.start(url);
   try {
     await play(system, newCounts(), JSON.parse(schedule) as Schedule);
-    console.log('no finding');
-    return true;
+    return null;
   } catch (error) {
-    console.log(error);
-    return false;
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
   } finally {
     await system.close();
   }
