@@ -2,6 +2,7 @@
 import type { Archive } from '../../src/archive/archive.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
+import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
 import { inReleasePath, type Release, type Suite } from './releases.ts';
 
 export class MemoryArchive implements Archive {
@@ -25,6 +26,11 @@ export class MemoryArchive implements Archive {
       if (path.startsWith(folder) && !path.includes('/by-hash/')) this.#files.delete(path);
     if (drops) this.#drop();
     for (const [path, bytes] of release.files) this.#files.set(path, bytes);
+  }
+
+  has(path: RepoPath, sha256: Sha256): boolean {
+    const bytes = this.#files.get(path);
+    return bytes !== undefined && sha256Of(bytes) === sha256;
   }
 
   #drop(): void {

@@ -98,16 +98,18 @@ async function judged(system: System, after: string): Promise<void> {
   if (findings.length > 0) throw new Broken(findings, after);
 }
 
-const differences = ({ sites, archive, rows }: System): Finding[] =>
-  [...sites].flatMap(([site, { watch, standIn }]) =>
-    [...archive.current.values()].flatMap((newest) =>
-      differencesOf(
-        watch,
-        standIn.blobs,
-        newest,
-        rows.lanes.find((row) => row.suite === newest.suite && row.site === site),
+const differences = (system: System): Finding[] =>
+  [...system.sites].flatMap(([site, { watch, standIn }]) =>
+    [...system.archive.current.values()]
+      .filter(({ suite }) => !system.isLost(suite))
+      .flatMap((newest) =>
+        differencesOf(
+          watch,
+          standIn.blobs,
+          newest,
+          system.rows.lanes.find((row) => row.suite === newest.suite && row.site === site),
+        ),
       ),
-    ),
   );
 
 /** How a schedule begins, and its commands. */
@@ -119,7 +121,8 @@ export async function play(
   [start, ...lines]: Schedule,
 ): Promise<void> {
   await playing(system, counts, start, async (model, real) => {
-    for (const line of lines) await new Command(line).run(model, real);
+    for (const command of lines.map((line) => new Command(line)))
+      if (command.check(model)) await command.run(model, real);
   });
 }
 

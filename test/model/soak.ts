@@ -54,11 +54,12 @@ type Found = fc.RunDetails<Parameters<ReturnType<typeof schedules>['run']>[0]>;
 function wordsOf(found: Found): string {
   const { seed, counterexamplePath, counterexample, errorInstance, numShrinks } = found;
   const [start, commands] = counterexample!;
-  const lines = [JSON.stringify(start), ...[...commands].map(String)];
+  // its text has those that were run
+  const lines = `${JSON.stringify(start)},${String(commands)}`.replace(/ *\/\*.*\*\/ *$/, '');
   return [
     `--seed ${seed} --path ${counterexamplePath}, shrunk ${numShrinks} times:`,
     errorInstance instanceof Error ? errorInstance.message : String(errorInstance),
-    `--schedule '[${lines.join(',\n  ')}]'`,
+    `--schedule '[${lines.replaceAll('],[', '],\n  [')}]'`,
   ].join('\n');
 }
 

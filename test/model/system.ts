@@ -75,7 +75,11 @@ export interface Rows {
   readonly lanes: readonly LaneRow[];
   readonly claims: readonly Claimed[];
   /** Publications that are open, by InRelease. */
-  readonly open: readonly { readonly site: string; readonly inRelease: Sha256 }[];
+  readonly open: readonly {
+    readonly site: string;
+    readonly suite: Suite;
+    readonly inRelease: Sha256;
+  }[];
 }
 
 export class System {
@@ -272,7 +276,7 @@ export class System {
       site.standIn.blobs.clear();
       for (const [path, blob] of blobs[index]!) site.standIn.blobs.set(path, blob);
       site.watch = this.#newWatch(name, site.standIn);
-      site.watch.lookAgain();
+      site.watch.servesFrom();
       site.copy = null;
     }
     this.rows = await this.readRows();
@@ -324,6 +328,22 @@ export class System {
     }
   }
 
+  /**
+   * A publication is open, and a blob that it needs is nowhere any more: debgeo has no way forward
+   * from there yet.
+   */
+  isLost(suite: Suite): boolean {
+    const places = [...this.sites.values()].map(({ standIn }) => standIn.blobs);
+    return this.rows.open
+      .filter((open) => open.suite === suite)
+      .flatMap(({ inRelease }) => [...(this.releases.byDigest.get(inRelease)?.members ?? [])])
+      .some(
+        ([path, sha256]) =>
+          !this.archive.has(path, sha256) &&
+          places.every((blobs) => blobs.get(at(path))?.sha256 !== sha256),
+      );
+  }
+
   /** Every promise that must hold after every command. */
   async judge(): Promise<Finding[]> {
     const before = this.rows;
@@ -368,9 +388,11 @@ export class System {
           ) as claims,
           (
             select coalesce(json_agg(json_build_object(
-              'site', s.name, 'inRelease', encode(sha256(n.in_release), 'hex'))), '[]')
+              'site', s.name, 'suite', d.name,
+              'inRelease', encode(sha256(n.in_release), 'hex'))), '[]')
             from publications p
             join replication_sites s on s.id = p.site_id
+            join debian_distributions d on d.id = p.distribution_id
             join distribution_snapshots n using (distribution_id, generation)
             where p.published_at is null
           ) as open`,

@@ -25,6 +25,8 @@ interface Served {
   readonly since: number;
   /** Infinity: it is visible. */
   until: number;
+  /** Rot, or an older copy of the container, shows it: no grace is promised of that. */
+  readonly isRot: boolean;
 }
 
 /** What one site showed and lost, and what rot has broken there that is not repaired. */
@@ -79,22 +81,35 @@ export class Watch {
     return blob === undefined ? null : (this.#known.get(blob.sha256) ?? null);
   }
 
-  /** Rot, or a copy of the container, changed what is visible: from here on that counts. */
-  lookAgain(): void {
+  /**
+   * Rot, or a copy of the container, changed what is visible: from here on that counts, but for
+   * what is not there now.
+   */
+  lookAgain(rotsAt: number): void {
     for (const suite of SUITES) {
       const release = this.visible(suite);
       const last = this.#lastOf(suite);
       if (release === last?.release) continue;
       if (last !== undefined) last.until = Math.min(last.until, this.#now());
-      if (release !== null) this.#show(release);
+      if (release !== null) this.#show(release, true);
+      for (const [path, sha256] of release?.members ?? [])
+        if (this.#blobs.get(at(path))?.sha256 !== sha256) this.rotten.set(at(path), rotsAt);
+    }
+  }
+
+  /** The site has what a schedule begins with. */
+  servesFrom(): void {
+    for (const suite of SUITES) {
+      const release = this.visible(suite);
+      if (release !== null) this.#show(release, false);
     }
   }
 
   #lastOf = (suite: Suite): Served | undefined =>
     this.served.findLast(({ release }) => release.suite === suite);
 
-  #show(release: Release): void {
-    this.served.push({ release, since: this.#now(), until: Infinity });
+  #show(release: Release, isRot: boolean): void {
+    this.served.push({ release, since: this.#now(), until: Infinity, isRot });
   }
 
   /** I3: what is visible, or was so last, is never newer than what is written over it. */
@@ -108,7 +123,7 @@ export class Watch {
       this.#report('I3', `${suite} goes back from release ${newest.number} to ${next.number}`);
     if (last?.release === next && last.until === Infinity) return;
     if (last !== undefined) last.until = Math.min(last.until, this.#now());
-    this.#show(next);
+    this.#show(next, false);
   }
 
   /** I1 and what reliability.md calls I6 and I7: nothing goes that a reader may still ask for. */
@@ -117,7 +132,7 @@ export class Watch {
       const visible = this.visible(suite);
       if (visible !== null && names(visible, path, before.sha256))
         this.#report('deleted while served', `${path}, of release ${visible.number} of ${suite}`);
-      const history = this.served.filter(({ release }) => release.suite === suite);
+      const history = this.served.filter(({ release, isRot }) => release.suite === suite && !isRot);
       const newest = new Set(history.slice(-this.#keeps.kept));
       for (const one of history)
         if (names(one.release, path, before.sha256) && one.release !== visible) {
