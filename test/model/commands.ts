@@ -82,6 +82,16 @@ const DEEDS = {
   copy: keepCopy,
   'restore copy': restoreCopy,
   empty: emptyContainer,
+  /** A look at a release that was not signed so (I8). */
+  forge: async (system: System, suite: Suite) => {
+    if (!system.configured.suites.has(suite)) return;
+    const before = await system.catalogAndSites();
+    system.archive.isForged = true;
+    await system.driver.capture(suite);
+    system.archive.isForged = false;
+    if ((await system.catalogAndSites()) === before) return;
+    throw new Broken([{ broken: 'I8', what: `a forgery of ${suite} changed something` }], 'forge');
+  },
   archive: ({ archive }: System, state: 'down' | 'up') => void (archive.isDown = state === 'down'),
 } satisfies Record<string, (system: System, ...args: never[]) => unknown>;
 
@@ -203,6 +213,7 @@ const COMMANDS: readonly (readonly [weight: number, of: fc.Arbitrary<Command>])[
   [1, line('copy', site)],
   [1, line('restore copy', site)],
   [1, line('empty', site)],
+  [1, line('forge', suite)],
   [1, line('archive', fc.constantFrom('down', 'up'))],
 ];
 

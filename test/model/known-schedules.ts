@@ -75,3 +75,13 @@ export const ROT: Schedule = [
   ['order', 'stable', 'fra', { verify: true }],
   ['chain', 'stable', 'fra'],
 ];
+
+/** A release that is not as it was signed, before and behind one that is. */
+export const A_FORGERY: Schedule = [
+  'served',
+  ['forge', 'stable'],
+  ['release', { ...ALONE, suite: 'stable', packages: 5 }, { drops: false, captured: false }],
+  ['forge', 'stable'],
+  ['capture', 'stable', null],
+  ['chain', 'stable', 'fra'],
+];

@@ -9,6 +9,8 @@ export class MemoryArchive implements Archive {
   readonly current = new Map<Suite, Release>();
   /** It answers nothing. */
   isDown = false;
+  /** Its Release sets are not as they were signed. */
+  isForged = false;
   #files = new Map<RepoPath, Buffer>();
 
   clone(): MemoryArchive {
@@ -49,12 +51,13 @@ export class MemoryArchive implements Archive {
     if (release === undefined) throw new DebgeoError('RELEASE_MISSING', 'nothing was released');
     const etag = `"${release.inRelease}"`;
     if (validator?.etag === etag) return 'unchanged';
+    const releaseSet = {
+      inRelease: at('InRelease'),
+      release: at('Release'),
+      releaseGpg: at('Release.gpg'),
+    };
     return {
-      releaseSet: {
-        inRelease: at('InRelease'),
-        release: at('Release'),
-        releaseGpg: at('Release.gpg'),
-      },
+      releaseSet: this.isForged ? forged(releaseSet) : releaseSet,
       validator: { etag, lastModified: null },
     };
   };
@@ -73,4 +76,12 @@ export class MemoryArchive implements Archive {
   #answer(): void {
     if (this.isDown) throw new DebgeoError('ARCHIVE_UNREACHABLE', 'the archive does not answer');
   }
+}
+
+type Files = Record<'inRelease' | 'release' | 'releaseGpg', Buffer | null>;
+
+function forged({ releaseGpg, ...signed }: Files): Files {
+  const change = (bytes: Buffer | null): Buffer | null =>
+    bytes && Buffer.from(bytes.toString().replace('Label: debgeo', 'Label: forged'));
+  return { inRelease: change(signed.inRelease), release: change(signed.release), releaseGpg };
 }

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { runNode } from '../support/child.ts';
 import { migratedDatabase } from '../support/servers.ts';
-import { A_LATE_NAME, A_PRUNE_AT_ONCE, ROT, TWO_PLANS } from './known-schedules.ts';
+import { A_FORGERY, A_LATE_NAME, A_PRUNE_AT_ONCE, ROT, TWO_PLANS } from './known-schedules.ts';
 import type { PLANTS } from './plants.ts';
 import type { Schedule } from './schedule.ts';
 
@@ -39,4 +39,8 @@ test('it would be seen if prune deleted what was served a moment ago', async () 
 
 test('it would be seen if checksum trusted what it reads', async () => {
   assert.match(await findingOf('trust', ROT), /I2: fra: .* is verified, and is not so/);
+});
+
+test('it would be seen if a forged release were believed', async () => {
+  assert.match(await findingOf('believed', A_FORGERY), /I8: a forgery of stable changed something/);
 });

@@ -55,6 +55,16 @@ export const PLANTS = {
       ['sql`(u.sha256 is not null and u.size = b.size and u.sha256 = b.sha256)`', 'sql`true`'],
     ],
   },
+  /** Whatever a key may have signed is authentic. */
+  believed: {
+    file: 'activities/capture/capture-snapshot.ts',
+    changes: [
+      [
+        'await verifyReleaseSet(fetched, record.archive.keyring, now)',
+        'await verifyReleaseSet(fetched, null, now)',
+      ],
+    ],
+  },
 } as const satisfies Record<string, Plant>;
 
 /** @throws Error the source is not as the plant takes it to be */

@@ -360,6 +360,18 @@ export class System {
     return found;
   }
 
+  /** What a refused release must not change. */
+  async catalogAndSites(): Promise<string> {
+    const { lanes, claims } = await this.readRows();
+    const newest = lanes.map((row) => `${row.suite} ${row.site} ${row.newest}`);
+    const blobs = [...this.sites].flatMap(([name, { standIn }]) =>
+      [...standIn.blobs].map(([path, { etag }]) => `${name} ${path} ${etag}`),
+    );
+    return [...newest, ...claims.map(({ site, path }) => `${site} ${path}`), ...blobs]
+      .toSorted()
+      .join('\n');
+  }
+
   async readRows(): Promise<Rows> {
     const found = await one(
       this.database.read,
