@@ -353,8 +353,9 @@ export class System {
       found.push(...watch.findings.splice(0));
       found.push(...tornAt(watch, standIn.blobs));
       found.push(...falseClaims(this.rows.claims, watch, standIn.blobs));
+      // a database that was restored gives up what it was publishing
       watch.inFlight = this.rows.open
-        .filter(({ site }) => site === watch.site)
+        .filter(({ site }) => site === watch.site && !this.isRestored)
         .flatMap(({ inRelease }) => this.releases.byDigest.get(inRelease) ?? []);
     }
     return found;
