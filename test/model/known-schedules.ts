@@ -6,7 +6,8 @@ const CAPTURED = { drops: false, captured: true };
 
 /**
  * A lane plans other bytes at a path that nothing needs, and freezes before it writes the plan. A
- * lane of the other suite needs what is there, verifies it and publishes it. Then the first goes on.
+ * lane of the other suite needs what is there, verifies it and publishes it. Then the first goes
+ * on.
  */
 export const TWO_PLANS: Schedule = [
   'served',

@@ -1,6 +1,7 @@
 /**
- * A slice of `npm run soak:model`: fixed seeds, so that it is the same every time, and the schedules
- * that once broke a promise. Each ends as quiet: every site is what its archive released last.
+ * A slice of `npm run soak:model`: fixed seeds, so that it is the same every time, and the
+ * schedules that once broke a promise. Each ends as quiet: every site is what its archive released
+ * last.
  */
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';

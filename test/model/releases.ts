@@ -134,8 +134,8 @@ export class Releases {
 const COMPRESSIONS = ['gz', 'xz'] as const;
 
 /**
- * Where Packages.xz is absent, Packages has a package more: an index that is listed as before is not
- * asked for again, though the archive lacks it by now (activities/capture/fetch-indices.ts).
+ * Where Packages.xz is absent, Packages has a package more: an index that is listed as before is
+ * not asked for again, though the archive lacks it by now (activities/capture/fetch-indices.ts).
  */
 const packagesOf = ({ packages, shared, xz }: Content): BinaryPackage[] => [
   ...PACKAGES.filter((_, bit) => (packages & (1 << bit)) !== 0),

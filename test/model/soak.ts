@@ -55,7 +55,11 @@ function wordsOf(found: Found): string {
   const { seed, counterexamplePath, counterexample, errorInstance, numShrinks } = found;
   const [start, commands] = counterexample!;
   // its text has those that were run
-  const lines = `${JSON.stringify(start)},${String(commands)}`.replace(/ *\/\*.*\*\/ *$/, '');
+  const lines =
+    `${JSON.stringify(start)},${(commands as { toString(): string }).toString()}`.replace(
+      / *\/\*.*\*\/ *$/,
+      '',
+    );
   return [
     `--seed ${seed} --path ${counterexamplePath}, shrunk ${numShrinks} times:`,
     errorInstance instanceof Error ? errorInstance.message : String(errorInstance),

@@ -392,7 +392,8 @@ export class System {
           (
             select coalesce(json_agg(json_build_object(
               'site', s.name, 'path', p.path, 'sha256', encode(b.sha256, 'hex'),
-              'verifiedAt', extract(epoch from r.verified_at) * 1000 + ${this.#passed}::bigint)), '[]')
+              'verifiedAt',
+              extract(epoch from r.verified_at) * 1000 + ${this.#passed}::bigint)), '[]')
             from blob_registry r
             join replication_sites s on s.id = r.site_id
             join paths p on p.id = r.path_id
