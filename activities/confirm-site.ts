@@ -42,24 +42,30 @@ async function confirm(site: Claimant): Promise<SuiteAt | undefined> {
 
 /**
  * As confirmSite; and this database knows all that the site serves, and served within its grace.
- * @throws SITE_AHEAD also where it does not: nothing may be deleted or repaired
+ * @throws SITE_AHEAD, SITE_BEHIND also where it does not: nothing may be deleted or repaired
  */
 export async function confirmKnown(site: Claimant): Promise<void> {
   const unknown = await confirmSite(site);
   const heads = await listHeads(site.database.read, site.siteId);
   const lost = unknown ?? heads.find(({ isLost }) => isLost);
-  if (lost === undefined) return;
-  const { suite, mount } = lost;
-  throw new DebgeoError(
-    'SITE_AHEAD',
-    `the site serves a release of ${suite} below ${mount} that this database lost, or did lately`,
-    {
-      expected: unknown
-        ? 'a distribution of that suite in the configuration'
-        : 'a release of the archive that is published over it, and the grace of the lost one over',
-      state: 'nothing is deleted or repaired there until then',
-    },
-  );
+  const spared = lost ?? heads.find(({ isSpared }) => isSpared);
+  if (spared === undefined) return;
+  const at = `${spared.suite} below ${spared.mount}`;
+  const state = 'nothing is deleted or repaired there until then';
+  if (unknown !== undefined)
+    throw new DebgeoError('SITE_AHEAD', `the site has ${at}, which is unknown here`, {
+      expected: 'a distribution of that suite in the configuration',
+      state,
+    });
+  if (lost !== undefined)
+    throw new DebgeoError('SITE_AHEAD', `the site shows a release of ${at} that is lost here`, {
+      expected: 'a release of the archive that is published over it, and its grace over',
+      state,
+    });
+  throw new DebgeoError('SITE_BEHIND', `clients may read another release of ${at} than is known`, {
+    expected: 'everything there read back, and the grace of what it showed over',
+    state,
+  });
 }
 
 async function confirmHead(

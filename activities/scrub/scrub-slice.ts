@@ -24,7 +24,6 @@ import {
   type Scrubbing,
 } from '../../src/database/scrub/scrubs.ts';
 import type { Checksum } from '../../src/domain/checksum.ts';
-import { DebgeoError } from '../../src/domain/errors.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
 import type { SiteScrub, Ticketed } from '../../src/domain/replication.ts';
 import { sitePath, type RepoPath } from '../../src/domain/repo-path.ts';
@@ -62,7 +61,7 @@ export interface ScrubAnswer {
  *
  * Given twice, or killed anywhere: the cursor moves in the transaction that books what was read, so
  * that at most a batch is read again. No transaction is open while the site is asked.
- * @throws SITE_TAKEN, SITE_AHEAD, ANCHOR_UNREADABLE nothing was read
+ * @throws SITE_TAKEN, SITE_AHEAD, SITE_BEHIND, ANCHOR_UNREADABLE nothing was read
  * @throws SITE_* the site itself; what was booked before stays booked
  */
 export const createScrubSlice =
@@ -128,28 +127,15 @@ class Slice {
     return [...this.#rotten].slice(0, LIMITS.shownSites);
   }
 
-  /**
-   * What another database writes to is not ours to judge or to repair, nor what this one wrote and
-   * lost. An older copy of the site is read all the same: what it lacks is booked, and its lanes
-   * find out the rest.
-   */
-  async #confirm(store: SiteStore): Promise<void> {
-    const { siteId } = this.#begun.key;
-    const { signal } = this.#context;
-    try {
-      const { database } = this.#deps;
-      await confirmKnown({ database, store, siteId, signal });
-      await wakeOfSite(database.read, siteId);
-    } catch (error) {
-      if (!(error instanceof DebgeoError && error.code === 'SITE_BEHIND')) throw error;
-    }
-  }
-
   async scrub(): Promise<SiteScrub> {
     const { key, row } = this.#begun;
     const { database } = this.#deps;
     const { store, publicUrl } = await this.#deps.siteOf(row.site);
-    await this.#confirm(store);
+    // What another database writes to is not ours to judge or to repair, nor what this one wrote and
+    // lost; and an older copy is read back by its lanes.
+    const { siteId } = key;
+    await confirmKnown({ database, store, siteId, signal: this.#context.signal });
+    await wakeOfSite(database.read, siteId);
     const repairer = new Repairer(this.#deps, key, store, this.#context);
     const isOver = (): boolean => this.#isOver();
     await repairer.repair(isOver); // what an earlier slice found and did not come to

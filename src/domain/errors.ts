@@ -289,9 +289,10 @@ export const RULES = {
   ),
   SITE_BEHIND: transient(
     'what debgeo keeps below `.debgeo/` of the site is gone or older than it was, or a verified ' +
-      'file is gone: the container was emptied, or an older copy of it was restored',
+      'file is gone: the container was emptied, or an older copy of it was restored; or that is ' +
+      'over, and clients may still read what it showed',
     'nothing: debgeo reads every file of the site back, copies what lacks, and publishes again; ' +
-      '`debgeo status` shows how far it is',
+      '`debgeo status` shows how far it is; prune and scrub wait for that, and for `grace`',
   ),
   ANCHOR_UNREADABLE: parked(
     'an object below `.debgeo/` of a site is not what debgeo writes there: it was damaged, comes ' +

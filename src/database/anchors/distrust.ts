@@ -1,10 +1,12 @@
 /** A site that is another one than the rows say: no row about it is believed any more. */
+import { raw } from '@mikro-orm/postgresql';
 import { sql } from 'kysely';
 
 import type { ErrorReport } from '../../domain/errors.ts';
 import { recordIncident } from '../incidents.ts';
 import type { Database, Tx } from '../orm.ts';
 import { UNVERIFIED } from '../registry/lane-sql.ts';
+import type { LaneIds } from '../replication-row.ts';
 import { rollUp } from '../replications/roll-up.ts';
 import { all, run } from '../sql.ts';
 import { bookSite } from './site-anchors.ts';
@@ -27,6 +29,7 @@ export const bookBehind = (db: Database, siteId: number, report: ErrorReport): P
  */
 export async function distrustSite(tx: Tx, siteId: number, anew = false): Promise<number[]> {
   await bookSite(tx, siteId, null);
+  await spareLanes(tx, siteId);
   const asked = await askLanes(tx, siteId, anew);
   if (asked.length === 0 && !anew) return [];
   await run(
@@ -58,6 +61,52 @@ export async function distrustSite(tx: Tx, siteId: number, anew = false): Promis
   for (const distributionId of asked) await rollUp(tx, distributionId);
   return asked;
 }
+
+/** As `spared_until`: until the lane has read everything back. The driver reads no infinity. */
+const FAR = sql`timestamptz '9999-01-01 00:00+00'`;
+
+/**
+ * Clients may read other releases than the newest ones that the rows know: nothing is deleted at
+ * the site before each lane has finished, and the grace behind that is over.
+ */
+const spareLanes = (tx: Tx, siteId: number): Promise<unknown> =>
+  run(
+    tx,
+    sql`
+      with held as (
+        select distribution_id
+        from distribution_replications
+        where site_id = ${siteId}
+        order by distribution_id
+        for no key update skip locked
+      )
+      update distribution_replications r
+      set spared_until = ${FAR}
+      from held
+      where r.site_id = ${siteId}
+        and r.distribution_id = held.distribution_id`,
+  );
+
+/** The same for one lane, which is about to write over an older release. */
+export const spareLane = (tx: Tx, { siteId, distributionId }: LaneIds): Promise<unknown> =>
+  run(
+    tx,
+    sql`
+      update distribution_replications
+      set spared_until = ${FAR}
+      where site_id = ${siteId}
+        and distribution_id = ${distributionId}`,
+  );
+
+/** A column, for the end of a chain: the grace begins. */
+export const GRACE_BEGINS = raw(`
+  case
+    when spared_until < timestamptz '9999-01-01 00:00+00' then spared_until
+    when spared_until is not null then now() + (
+      select s.grace_ms * interval '1 millisecond'
+      from replication_sites s
+      where s.id = distribution_replications.site_id)
+  end`);
 
 async function askLanes(tx: Tx, siteId: number, anew: boolean): Promise<number[]> {
   const asked = await all(

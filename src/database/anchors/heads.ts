@@ -130,10 +130,7 @@ export const bookingHead = (
   ),
   forward as (
     update distribution_replications
-    set lost_release = null,
-      lost_until = now() + s.grace_ms * interval '1 millisecond'
-    from replication_sites s
+    set lost_release = null
     where ${ofLane(lane)}
-      and s.id = site_id
       and lost_release is not null
   )`;

@@ -100,7 +100,6 @@ async function loseRelease(tx: Tx, lane: LaneIds, release: Sha256): Promise<void
     sql`
       update distribution_replications
       set lost_release = decode(${release}, 'hex'),
-        lost_until = null,
         pinned_generation = null,
         fence = greatest(nextval('ticket'), fence + 1),
         state = case when state = 'cancelled' then state else 'pending' end,

@@ -13,8 +13,10 @@ export interface HeadOfSite {
   readonly mount: string;
   readonly suite: string;
   readonly head: BookedHead | null;
-  /** A release that this database lost is visible there, or was published over within its grace. */
+  /** A release that this database lost is visible there. */
   readonly isLost: boolean;
+  /** Clients may read another release there than the rows say, or did within its grace. */
+  readonly isSpared: boolean;
 }
 
 /** Of every distribution that is, or was, replicated to the site; by mount and suite. */
@@ -29,8 +31,15 @@ export async function listHeads(tx: Tx, siteId: number): Promise<HeadOfSite[]> {
           from distribution_replications lost
           where lost.distribution_id = d.id
             and lost.site_id = ${siteId}
-            and (lost.lost_release is not null or lost.lost_until > now())
-        ) as "isLost"
+            and lost.lost_release is not null
+        ) as "isLost",
+        exists (
+          select
+          from distribution_replications spared
+          where spared.distribution_id = d.id
+            and spared.site_id = ${siteId}
+            and spared.spared_until > now()
+        ) as "isSpared"
       from debian_distributions d
       join archives a on a.id = d.archive_id
       left join site_heads h on h.distribution_id = d.id and h.site_id = ${siteId}

@@ -46,8 +46,8 @@ const schema = defineEntity({
     windowMs: p.integer().nullable(),
     /** R that H named and this database lost; null: it knows all that was published there. */
     lostRelease: p.blob().nullable(),
-    /** Until then what was published over is in its grace: nothing is deleted at the site. */
-    lostUntil: p.datetime().columnType('timestamptz').nullable(),
+    /** Nothing is deleted at the site until then (anchors/distrust.ts). */
+    sparedUntil: p.datetime().columnType('timestamptz').nullable(),
     /** Set by a trigger with every write: the larger is the newer. */
     rev: p.bigint('number').defaultRaw(`nextval('revision')`),
   },

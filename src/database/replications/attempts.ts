@@ -8,6 +8,7 @@ import { sql } from 'kysely';
 import { DebgeoError } from '../../domain/errors.ts';
 import type { Replication } from '../../domain/replication.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
+import { GRACE_BEGINS } from '../anchors/distrust.ts';
 import { readDistribution, type DistributionRecord } from '../catalog/distributions.ts';
 import { nextTicket, takeClaim, type Settled } from '../claims.ts';
 import { fenced, overtaken } from '../fence.ts';
@@ -172,6 +173,7 @@ export function finishReplication(db: Database, at: LaneAt, key: LaneKey): Promi
       failureCode: null,
       failure: null,
       ...answered(),
+      sparedUntil: GRACE_BEGINS,
       lastSyncedAt: now(),
       verifiedAt: now(),
     };

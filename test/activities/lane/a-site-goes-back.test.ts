@@ -125,5 +125,7 @@ test('an emptied container is seen by prune, and repaired without a release', as
   assert.equal(await outcomeOf(prune()), 'SITE_BEHIND', 'until it is repaired nothing is deleted');
   await lanes.replicate(generation);
   await assertWhole(lanes, '2.0');
+  assert.equal(await outcomeOf(prune()), 'SITE_BEHIND', 'clients may have read an older copy');
+  await lanes.endGrace();
   assert.equal(await outcomeOf(prune()), 'done');
 });

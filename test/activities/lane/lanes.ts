@@ -152,6 +152,11 @@ export class Lanes {
     return new Lanes({ database, databaseUrl, keyring, archives, server, sites, folder });
   }
 
+  /** What sites showed before they were read back is read by no client any more. */
+  async endGrace(): Promise<void> {
+    await run(this.database.read, sql`update distribution_replications set spared_until = now()`);
+  }
+
   activities(replaced?: Parameters<Lanes['deps']>[0]): Activities {
     return createActivities(this.deps(replaced));
   }
