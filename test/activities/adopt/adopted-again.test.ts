@@ -131,7 +131,7 @@ test('it would be seen if adopted files were believed', (t) =>
           set verification_state = 2, verified_at = now() + interval '1 hour'`,
       ),
     ),
-    { code: 'ERR_ASSERTION', actual: 'SITE_SERVES_OTHER' },
+    { code: 'ERR_ASSERTION', actual: 'BLOB_CORRUPT' },
   ));
 
 test('it would be seen if adopted files were to be copied', async (t) => {
