@@ -59,7 +59,7 @@ async function readOne(
   } catch (error) {
     if (!(error instanceof DebgeoError) || isOutside(error)) throw error;
     const { message, ...report } = error.report;
-    return { ...report, message: `release ${digest.slice(0, 12)} of the site: ${message}` };
+    return { ...report, message: `release ${digest} of the site: ${message}` };
   }
 }
 
