@@ -80,6 +80,15 @@ async function isNews(
       where id = ${distributionId}
       for no key update`,
   );
+  await run(
+    tx,
+    sql`
+      select
+      from distribution_replications
+      where distribution_id = ${distributionId}
+        and site_id = ${siteId}
+      for no key update`,
+  );
   const known = await one(
     tx,
     sql<{ lost: Sha256 | null; prunes: number }>`
