@@ -16,7 +16,8 @@ import { claimSite, confirmClaim, type Claimant } from './site-claim.ts';
 /**
  * One small request for S and one for each H, bound to the ETags that are booked. A site that no
  * chain has claimed yet is claimed here.
- * @returns a suite that S names and this database does not know there
+ * @returns a suite that S names and this database does not know there, or one that it does not
+ *   replicate there any more, and of which it has lost a release
  * @throws SITE_AHEAD, SITE_BEHIND nothing at the site is believed from here on
  * @throws SITE_TAKEN, ANCHOR_UNREADABLE
  */
@@ -36,8 +37,11 @@ async function confirm(site: Claimant): Promise<SuiteAt | undefined> {
   if (etag === null && !hasWritten) return undefined;
   const unknown = await (etag === null ? claimSite(site, []) : confirmClaim(site, etag));
   const heads = await listHeads(database.read, siteId);
-  await inParallel(heads, LIMITS.laneConcurrency, signal, (head) => confirmHead(site, head));
-  return unknown;
+  let lost: SuiteAt | undefined;
+  await inParallel(heads, LIMITS.laneConcurrency, signal, async (head) => {
+    if (!(await isKnown(site, head))) lost = head;
+  });
+  return unknown ?? lost;
 }
 
 /**
@@ -66,6 +70,18 @@ export async function confirmKnown(site: Claimant): Promise<void> {
     expected: 'everything there read back, and the grace of what it showed over',
     state,
   });
+}
+
+/** No lane can lead forward what is not replicated there: others go on, and nothing is deleted. */
+async function isKnown(site: Claimant, head: HeadOfSite): Promise<boolean> {
+  try {
+    await confirmHead(site, head);
+    return true;
+  } catch (error) {
+    const isAhead = error instanceof DebgeoError && error.code === 'SITE_AHEAD';
+    if (!isAhead || head.isReplicated) throw error;
+    return false;
+  }
 }
 
 async function confirmHead(

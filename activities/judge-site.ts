@@ -1,5 +1,4 @@
 /** H of a lane as it stands at the site, against what this database knows: read, judge, book. */
-import { spareLane } from '../src/database/anchors/distrust.ts';
 import { readFacts, type BookedHead } from '../src/database/anchors/heads.ts';
 import { bookAhead } from '../src/database/anchors/restored.ts';
 import type { Database } from '../src/database/orm.ts';
@@ -55,7 +54,6 @@ export async function readHeadAt(
       await bookAhead(database, lane, { epoch, release, pruned }, error.report);
     }
     if (!(error.code === 'SITE_BEHIND' && options.isReadBack)) throw error;
-    await spareLane(database.read, lane);
   }
   const found = named === null ? null : { ...named, etag: read!.etag };
   return { found, prunes: facts.prunes };

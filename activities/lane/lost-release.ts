@@ -6,7 +6,9 @@ import { verifyOnce } from '../../src/archive/verify-signature.ts';
 import { readSnapshot } from '../../src/database/catalog/snapshots.ts';
 import type { Database } from '../../src/database/orm.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
+import { HEX_DIGITS } from '../../src/domain/hashes.ts';
 import { LIMITS } from '../../src/domain/limits.ts';
+import { Measure } from '../../src/domain/measure.ts';
 import { suiteFolder, type Release } from '../../src/domain/release.ts';
 import { joinPath, releaseSetPaths, type RepoPath } from '../../src/domain/repo-path.ts';
 import { sha256Of, type Sha256 } from '../../src/domain/sha256.ts';
@@ -88,9 +90,12 @@ const isSameFile = (one: Uint8Array | null, other: Uint8Array | null): boolean =
   one !== null && other !== null && Buffer.compare(one, other) === 0;
 
 /** Whether a release that this database lost had these bytes at the path. */
-export type IsLost = (path: RepoPath, sha256: Sha256) => boolean;
+export type IsLost = (path: RepoPath, sha256: Sha256) => Promise<boolean>;
 
-const NOTHING_LOST: IsLost = () => false;
+const NOTHING_LOST: IsLost = () => Promise.resolve(false);
+
+/** SHA-256 of a file; or SHA512, where Release lists no other. By path. */
+type Listed = Map<string, Set<string>>;
 
 /**
  * What the lost release has at published names, and the one before it: the site may be between
@@ -99,20 +104,30 @@ const NOTHING_LOST: IsLost = () => false;
  */
 export async function readLost(step: SiteStep, lost: Sha256 | null): Promise<IsLost> {
   if (lost === null) return NOTHING_LOST;
-  const listed = new Set<string>();
+  const listed: Listed = new Map();
   const previous = await listNames(step, lost, listed);
   if (previous !== null) await listNames(step, previous, listed);
-  return (path, sha256) => listed.has(nameOf(path, sha256));
+  return async (path, seen) => {
+    const digests = listed.get(path) ?? new Set();
+    if (digests.has(seen)) return true;
+    const isToRead = [...digests].some((digest) => digest.length === HEX_DIGITS.SHA512);
+    const sha512 = isToRead ? await sha512At(step, path, seen) : null;
+    return sha512 !== null && digests.has(sha512);
+  };
 }
 
-const nameOf = (path: string, sha256: string): string => `${sha256} ${path}`;
+/** Null: other bytes than those that were seen stand there by now. */
+async function sha512At({ store, context, placeOf }: SiteStep, path: RepoPath, seen: Sha256) {
+  const found = await store.open(placeOf(path), context.signal);
+  if (found === null) return null;
+  const measure = new Measure({ SHA512: '' });
+  for await (const piece of found.bytes) measure.add(piece);
+  const { SHA256, SHA512 } = measure.end().hashes;
+  return SHA256 === seen ? SHA512! : null;
+}
 
 /** @returns R of the release before */
-async function listNames(
-  step: SiteStep,
-  digest: Sha256,
-  listed: Set<string>,
-): Promise<Sha256 | null> {
+async function listNames(step: SiteStep, digest: Sha256, listed: Listed): Promise<Sha256 | null> {
   const { distribution, store, context } = step;
   const at = { mount: distribution.archive.mount, suite: distribution.suite };
   const place = releasePath(at, digest);
@@ -129,9 +144,11 @@ async function listNames(
     [release, releaseSet.release],
     [releaseGpg, releaseSet.releaseGpg],
   ] as const;
-  for (const [path, bytes] of files) if (bytes !== null) listed.add(nameOf(path, sha256Of(bytes)));
+  const list = (path: RepoPath, one: string): unknown =>
+    listed.set(path, (listed.get(path) ?? new Set()).add(one));
+  for (const [path, bytes] of files) if (bytes !== null) list(path, sha256Of(bytes));
   for (const { path, hashes } of signed.release.entries.values())
-    if (hashes.SHA256 !== undefined) listed.add(nameOf(joinPath(folder, path), hashes.SHA256));
+    list(joinPath(folder, path), (hashes.SHA256 ?? hashes.SHA512)!);
   return previous;
 }
 

@@ -228,7 +228,7 @@ export class NamesPublisher {
       if (!isForeign(error) || seen === null) throw error;
       const { read } = this.#database;
       const { lane, afterGivenUp } = this.#publication;
-      const isLost = this.#isLost(name.path, seen.sha256);
+      const isLost = await this.#isLost(name.path, seen.sha256);
       const corrupt = recorded.sha256 !== null && !afterGivenUp && !isLost;
       if (isLost || (await wasWanted(read, lane, name.path, seen.sha256)))
         return { is: 'to write', expected: { etag: seen.etag }, corrupt };

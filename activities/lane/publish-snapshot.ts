@@ -153,19 +153,22 @@ async function doubtCopies(
   return { repair };
 }
 
-/** R: the same for every attempt of a publication, unless the selection was changed meanwhile. */
+/**
+ * R: the same for every attempt of a publication, unless the selection was changed meanwhile. What
+ * was visible before is what this database lost, where it lost something.
+ */
 function releaseOf(
   { archive, suite, selection }: DistributionRecord,
   { releaseSet }: StoredSnapshot,
   names: readonly PublishedName[],
-  { head }: LaneHead,
+  { head, lost }: LaneHead,
 ): Encoded {
   const ofReleaseSet = releaseSetPaths(suiteFolder(suite));
   const absent = names
     .filter(({ path, sha256 }) => sha256 === null && !ofReleaseSet.includes(path))
     .map(({ path }) => path)
     .toSorted();
-  const previous = head?.release ?? null;
+  const previous = lost ?? head?.release ?? null;
   return encodeRelease({ mount: archive.mount, suite, selection, releaseSet, absent, previous });
 }
 

@@ -1,12 +1,11 @@
 /** A site that is another one than the rows say: no row about it is believed any more. */
 import { raw } from '@mikro-orm/postgresql';
-import { sql } from 'kysely';
+import { sql, type RawBuilder } from 'kysely';
 
 import type { ErrorReport } from '../../domain/errors.ts';
 import { recordIncident } from '../incidents.ts';
 import type { Database, Tx } from '../orm.ts';
 import { UNVERIFIED } from '../registry/lane-sql.ts';
-import type { LaneIds } from '../replication-row.ts';
 import { rollUp } from '../replications/roll-up.ts';
 import { all, run } from '../sql.ts';
 import { bookSite } from './site-anchors.ts';
@@ -24,14 +23,16 @@ export const bookBehind = (db: Database, siteId: number, report: ErrorReport): P
  *
  * A failure that comes again begins nothing anew: where every lane was asked already, nothing
  * changes, unless `anew`. Lanes that another transaction changes at this moment are left out, so
- * that this waits for none of them: they find out behind their next barrier.
+ * that this waits for none of them: they find out behind their next barrier. H of a suite that no
+ * lane writes any more is not expected from now on: it would be missed for ever.
  * @returns distributions of the lanes that have to read everything back now
  */
 export async function distrustSite(tx: Tx, siteId: number, anew = false): Promise<number[]> {
   await bookSite(tx, siteId, null);
-  await spareLanes(tx, siteId);
+  await forgetHeads(tx, siteId);
   const asked = await askLanes(tx, siteId, anew);
   if (asked.length === 0 && !anew) return [];
+  await spareLanes(tx, siteId);
   await run(
     tx,
     sql`
@@ -62,22 +63,46 @@ export async function distrustSite(tx: Tx, siteId: number, anew = false): Promis
   return asked;
 }
 
+/** Of the site: H of suites that are not replicated there any more. */
+const forgetHeads = (tx: Tx, siteId: number): Promise<unknown> =>
+  run(
+    tx,
+    sql`
+      delete from site_heads h
+      where h.site_id = ${siteId}
+        and not exists (
+          select
+          from distribution_replications r
+          where r.site_id = h.site_id
+            and r.distribution_id = h.distribution_id
+        )`,
+  );
+
 /** As `spared_until`: until the lane has read everything back. The driver reads no infinity. */
 const FAR = sql`timestamptz '9999-01-01 00:00+00'`;
 
+/** Of a lane: it has not read everything back since the site was found to be another one. */
+export const isSpared = (lane: 'r' | 'lane'): RawBuilder<boolean> =>
+  sql<boolean>`(${sql.ref(`${lane}.spared_until`)} is not distinct from ${FAR})`;
+
+/** Of `r`, a lane: something was captured for it, or it has something to lead forward. */
+const HAS_SOMETHING = sql<boolean>`(r.desired_generation > 0 or r.lost_release is not null)`;
+
 /**
  * Clients may read other releases than the newest ones that the rows know: nothing is deleted at
- * the site before each lane has finished, and the grace behind that is over.
+ * the site before each lane has finished, and the grace behind that is over. A lane that has
+ * nothing to read back holds up nothing.
  */
 const spareLanes = (tx: Tx, siteId: number): Promise<unknown> =>
   run(
     tx,
     sql`
       with held as (
-        select distribution_id
-        from distribution_replications
-        where site_id = ${siteId}
-        order by distribution_id
+        select r.distribution_id
+        from distribution_replications r
+        where r.site_id = ${siteId}
+          and ${HAS_SOMETHING}
+        order by r.distribution_id
         for no key update skip locked
       )
       update distribution_replications r
@@ -85,17 +110,6 @@ const spareLanes = (tx: Tx, siteId: number): Promise<unknown> =>
       from held
       where r.site_id = ${siteId}
         and r.distribution_id = held.distribution_id`,
-  );
-
-/** The same for one lane, which is about to write over an older release. */
-export const spareLane = (tx: Tx, { siteId, distributionId }: LaneIds): Promise<unknown> =>
-  run(
-    tx,
-    sql`
-      update distribution_replications
-      set spared_until = ${FAR}
-      where site_id = ${siteId}
-        and distribution_id = ${distributionId}`,
   );
 
 /** A column, for the end of a chain: the grace begins. */
@@ -117,7 +131,12 @@ async function askLanes(tx: Tx, siteId: number, anew: boolean): Promise<number[]
         from distribution_replications r
         join debian_distributions d on d.id = r.distribution_id
         where r.site_id = ${siteId}
-          and (${anew} or r.verify_requested_at is null and r.verify_taken_at is null)
+          and ${HAS_SOMETHING}
+          and (
+            ${anew}
+            or not ${isSpared('r')}
+            or r.verify_requested_at is null and r.verify_taken_at is null
+          )
         order by r.distribution_id
         for no key update skip locked
       ),

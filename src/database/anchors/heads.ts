@@ -6,6 +6,7 @@ import type { Sha256 } from '../../domain/sha256.ts';
 import type { Tx } from '../orm.ts';
 import type { LaneIds } from '../replication-row.ts';
 import { one } from '../sql.ts';
+import { isSpared } from './distrust.ts';
 
 /** H, as it was written last. */
 export interface BookedHead {
@@ -27,7 +28,7 @@ export interface HeadFacts {
 export interface LaneHead extends HeadFacts {
   /** Null: none was written, or by a version that wrote none. */
   readonly head: BookedHead | null;
-  /** The lane answers a request to verify: its chain has read every blob back since. */
+  /** Since the site was found to be another one, the lane's chain has read every blob back. */
   readonly isReadBack: boolean;
 }
 
@@ -38,7 +39,8 @@ export async function readHead(tx: Tx, { siteId, distributionId }: LaneIds): Pro
       Omit<LaneHead, 'deployment' | 'head'> &
         Deployment & { [Key in keyof BookedHead]: BookedHead[Key] | null }
     >`
-      select d.id, d.epoch, s.prunes, lane.verify_taken_at is not null as "isReadBack",
+      select d.id, d.epoch, s.prunes,
+        lane.verify_taken_at is not null and ${isSpared('lane')} as "isReadBack",
         encode(lane.lost_release, 'hex') as lost,
         h.etag, h.release_id as "releaseId", encode(r.digest, 'hex') as release
       from deployment d

@@ -80,16 +80,28 @@ async function isNews(
       where id = ${distributionId}
       for no key update`,
   );
+  await run(
+    tx,
+    sql`
+      select
+      from distribution_replications
+      where distribution_id = ${distributionId}
+        and site_id = ${siteId}
+      for no key update`,
+  );
   const known = await one(
     tx,
-    sql<{ lost: Sha256 | null; prunes: number }>`
-      select encode(r.lost_release, 'hex') as lost, s.prunes
+    sql<{ lost: Sha256 | null; prunes: number; isReplicated: boolean }>`
+      select encode(r.lost_release, 'hex') as lost, s.prunes,
+        r.distribution_id is not null as "isReplicated"
       from replication_sites s
       left join distribution_replications r
         on r.site_id = s.id and r.distribution_id = ${distributionId}
       where s.id = ${siteId}`,
   );
-  return known !== null && (pruned > known.prunes || (release !== null && release !== known.lost));
+  if (known === null) return false;
+  const isLost = known.isReplicated && release !== null && release !== known.lost;
+  return isLost || pruned > known.prunes;
 }
 
 async function loseRelease(tx: Tx, lane: LaneIds, release: Sha256): Promise<void> {

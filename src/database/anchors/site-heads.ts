@@ -13,6 +13,8 @@ export interface HeadOfSite {
   readonly mount: string;
   readonly suite: string;
   readonly head: BookedHead | null;
+  /** A lane publishes there. */
+  readonly isReplicated: boolean;
   /** A release that this database lost is visible there. */
   readonly isLost: boolean;
   /** Clients may read another release there than the rows say, or did within its grace. */
@@ -26,6 +28,12 @@ export async function listHeads(tx: Tx, siteId: number): Promise<HeadOfSite[]> {
     sql<Omit<HeadOfSite, 'head'> & { [Key in keyof BookedHead]: BookedHead[Key] | null }>`
       select d.id as "distributionId", a.mount, d.suite,
         h.etag, h.release_id as "releaseId", encode(r.digest, 'hex') as release,
+        exists (
+          select
+          from distribution_replications own
+          where own.distribution_id = d.id
+            and own.site_id = ${siteId}
+        ) as "isReplicated",
         exists (
           select
           from distribution_replications lost

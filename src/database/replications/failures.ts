@@ -23,7 +23,7 @@ import { counted, from, isPublishing, to, writeLane } from './write-lane.ts';
  * unpinned unless a publication is open. SUPERSEDED with a newer generation at hand: on to that one
  * at once, not counted as a failure. An open publication is given up where it can never be finished
  * and a newer generation is at hand. A cancelled lane stays cancelled. SITE_BEHIND has every lane
- * of the site read everything back.
+ * of the site read everything back; once more where this one just did.
  * @param ticket the newest that the workflow holds, null: none. The fence moves beyond it, so that
  *   what still runs changes nothing. Where the fence is beyond it already, another step began, or
  *   this failure is on record: nothing changes
@@ -51,7 +51,7 @@ export function recordFailure(
     };
     if (isGivenUp || isPointless) await supersede(tx, lane, released);
     else await fail(tx, lane, report, released);
-    if (report.code === 'SITE_BEHIND') await distrustSite(tx, lane.siteId);
+    if (report.code === 'SITE_BEHIND') await distrustSite(tx, lane.siteId, lane.isVerifying);
     await rollUp(tx, lane.distributionId);
     return readReplication(tx, lane);
   });

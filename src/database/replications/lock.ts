@@ -42,6 +42,8 @@ export interface LockedLane extends LaneIds {
   readonly cancelRequested: boolean;
   readonly fence: number;
   readonly retryCount: number;
+  /** It answers a request to verify. */
+  readonly isVerifying: boolean;
   /** R that H named at the site and this database lost, hex; null: there is none. */
   readonly lost: Sha256 | null;
 }
@@ -70,6 +72,7 @@ export async function lockLane(tx: Tx, at: LaneAt): Promise<LockedLane | null> {
         r.desired_generation as desired, r.pinned_generation as pinned,
         r.served_generation as served, r.state, r.paused,
         r.cancel_requested as "cancelRequested", r.fence, r.retry_count as "retryCount",
+        r.verify_taken_at is not null as "isVerifying",
         encode(r.lost_release, 'hex') as lost
       from d
       join distribution_replications r on r.distribution_id = d.id
