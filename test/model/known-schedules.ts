@@ -85,27 +85,6 @@ export const AN_OLDER_COPY: Schedule = [
   ['prune', 'fra', null],
 ];
 
-/**
- * Other bytes at a path of the pool are copied behind a backup, and nothing is published: only a
- * workflow knows of them when the database is restored.
- */
-export const AN_UNSEEN_COPY: Schedule = [
-  'served',
-  ['release', { ...ALONE, suite: 'stable', shared: 'one' }, CAPTURED],
-  ['step', 'stable', 'fra', null],
-  ['step', 'stable', 'fra', null],
-  ['order', 'stable', 'fra', { want: 'cancel' }],
-  ['order', 'stable', 'fra', { want: 'retry' }],
-  ['release', { ...ALONE, suite: 'stable' }, CAPTURED],
-  ['release', { ...ALONE, suite: 'testing', shared: 'two' }, CAPTURED],
-  ['backup'],
-  ['step', 'testing', 'fra', null],
-  ['restore', 'live'],
-  ['release', { ...ALONE, suite: 'testing', packages: 1 }, CAPTURED],
-  ['release', { ...ALONE, suite: 'stable', packages: 5, shared: 'one' }, CAPTURED],
-  ['chain', 'stable', 'fra'],
-];
-
 /** A blob rots, and an operator asks for all to be read. */
 export const ROT: Schedule = [
   'served',

@@ -10,7 +10,6 @@ import {
   A_LATE_NAME,
   A_PRUNE_AT_ONCE,
   AN_OLDER_COPY,
-  AN_UNSEEN_COPY,
   ROT,
   TWO_PLANS,
 } from './known-schedules.ts';
@@ -47,11 +46,6 @@ test('it would be seen if prune deleted what was served a moment ago', async () 
 
 test('it would be seen if an older copy of a container had no grace', async () => {
   assert.match(await findingOf('spared', AN_OLDER_COPY), /R6: fra: .* in grace/);
-});
-
-test('it would be seen if workflows did not say that a database was restored', async () => {
-  const found = await findingOf('seen', AN_UNSEEN_COPY);
-  assert.match(found, /I1: fra: pool\/main\/s\/shared\/.* of stable is other bytes/);
 });
 
 test('it would be seen if checksum trusted what it reads', async () => {

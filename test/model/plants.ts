@@ -53,11 +53,6 @@ export const PLANTS = {
     file: 'activities/confirm-site.ts',
     changes: [['lost ?? heads.find(({ isSpared }) => isSpared)', 'lost']],
   },
-  /** What a workflow holds of a database that was restored is not asked for. */
-  seen: {
-    file: 'src/database/anchors/restored.ts',
-    changes: [['if (seenRev === undefined ||', 'if (seenRev !== null ||']],
-  },
   /** Whatever was read back is right. */
   trust: {
     file: 'src/database/registry/judgements.ts',
