@@ -139,6 +139,31 @@ async function playing(
   }
 }
 
+/** Schedules of one system, each when the one before is over, also where its time was. */
+export class Turns {
+  /** What the last schedule failed with; null: nothing. */
+  broken: unknown = null;
+  readonly #system: System;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(system: System) {
+    this.#system = system;
+  }
+
+  take = <T>(work: (system: System) => Promise<T>): Promise<T> => {
+    const turn = this.over().then(() => work(this.#system));
+    this.#last = turn;
+    return turn;
+  };
+
+  /** Never rejects. */
+  over = (): Promise<void> =>
+    this.#last.then(
+      () => void (this.broken = null),
+      (error: unknown) => void (this.broken = error),
+    );
+}
+
 /** @param take a system that is free, until its schedule is over */
 export const schedules = (
   take: <T>(work: (system: System) => Promise<T>) => Promise<T>,
