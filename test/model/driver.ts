@@ -13,6 +13,7 @@ import {
   ticketOf,
   type Command,
   type Replication,
+  type Roster,
 } from '../../src/domain/replication.ts';
 import type { Attempt, Fault } from './attempt.ts';
 import { runAttempt, type Outcome } from './in-attempt.ts';
@@ -34,6 +35,8 @@ interface Chain {
   bad: number;
   repairs: number;
   tries: number;
+  /** The database was restored since: its generation may not be there. */
+  isLost: boolean;
 }
 
 /** A prune of a site: its steps, each until it is through. */
@@ -72,6 +75,8 @@ export class Driver {
   readonly #chains = new Map<string, Chain>();
   readonly #prunes = new Map<string, Prune>();
   readonly #captures = new Map<Suite, number>();
+  /** The highest `rev` of the rows of a suite that its workflow holds (seenRevOf). */
+  readonly #seen = new Map<Suite, number>();
 
   constructor(
     activities: { readonly lanes: Activities; readonly scrubs: Activities },
@@ -84,11 +89,22 @@ export class Driver {
     this.#clock = clock;
   }
 
-  /** All workflows begin anew, as after their termination. */
+  /** What works is given up, and rows are read again. */
   forget(): void {
     this.#chains.clear();
     this.#prunes.clear();
     this.#captures.clear();
+  }
+
+  /** Workflows go on with what they hold of a database that was restored. */
+  restored(): void {
+    for (const chain of this.#chains.values()) chain.isLost = true;
+  }
+
+  /** All workflows begin anew, as after their termination. */
+  terminate(): void {
+    this.forget();
+    this.#seen.clear();
   }
 
   async killFrozen(): Promise<void> {
@@ -122,6 +138,7 @@ export class Driver {
     work: () => Promise<T>,
     fault: Fault | null,
     tries: number,
+    isLost = false,
   ): Promise<Exclude<Outcome<T>, { is: 'frozen' }>> {
     this.steps += 1;
     const frozenBefore = this.frozen.length;
@@ -134,7 +151,8 @@ export class Driver {
     if (outcome.is !== 'failed') return outcome;
     this.lastFailure = outcome.report;
     if (outcome.report !== null) return outcome;
-    if (fault === null && frozenBefore === 0 && !isLostConnection(outcome.error))
+    const isOdd = fault !== null || frozenBefore > 0 || isLost;
+    if (!isOdd && !isLostConnection(outcome.error))
       throw new Uncoded(`${what}: ${String(outcome.error)}`, { cause: outcome.error });
     return { is: 'killed' };
   }
@@ -148,16 +166,33 @@ export class Driver {
   async capture(suite: Suite, fault: Fault | null = null): Promise<void> {
     const tries = (this.#captures.get(suite) ?? 0) + 1;
     this.#captures.set(suite, tries);
-    const input = { distribution: suite, unconditional: true };
-    const look = (): Promise<unknown> => this.#activities.captureSnapshot(input);
+    const input = { distribution: suite, unconditional: true, ...this.#seenOf(suite) };
+    const look = async (): Promise<void> =>
+      this.#saw(suite, (await this.#activities.captureSnapshot(input)).roster);
     const outcome = await this.#run(`capture ${suite}`, look, fault, tries);
     if (outcome.is === 'killed' && tries < TRIES_MAX) return;
     this.#captures.delete(suite);
     if (outcome.is === 'done') return;
     const report = outcome.is === 'failed' ? outcome.report! : UNKNOWN;
-    await this.#record('recordCaptureFailure', () =>
-      this.#activities.recordCaptureFailure({ distribution: suite, report }),
-    );
+    const given = { distribution: suite, report };
+    const record = () => this.#activities.recordCaptureFailure(given);
+    this.#saw(suite, await this.#record('recordCaptureFailure', record));
+  }
+
+  #seenOf(suite: Suite): { seenRev?: number } {
+    const seenRev = this.#seen.get(suite);
+    return seenRev === undefined ? {} : { seenRev };
+  }
+
+  #saw(suite: Suite, { rev, replications }: Pick<Roster, 'rev' | 'replications'>): void {
+    const revs = [rev, ...replications.map((row) => row.rev)];
+    this.#seen.set(suite, Math.max(this.#seen.get(suite) ?? 0, ...revs));
+  }
+
+  /** As a worker has the workflow of a site do when it starts. */
+  async confirm(site: string, fault: Fault | null = null): Promise<void> {
+    const ask = (): Promise<void> => this.#scrubbing.confirmSite({ site });
+    await this.#run(`confirmSite ${site}`, ask, fault, 1);
   }
 
   command(suite: Suite, site: string, command: Command): Promise<unknown> {
@@ -195,7 +230,8 @@ export class Driver {
     };
     chain.tries += 1;
     const step = (): Promise<StepAnswer | Unanswered> => this.#activities[chain.step](input);
-    const outcome = await this.#run(`${chain.step} ${name}`, step, fault, chain.tries);
+    const { tries, isLost } = chain;
+    const outcome = await this.#run(`${chain.step} ${name}`, step, fault, tries, isLost);
     if (outcome.is === 'killed' && chain.tries < TRIES_MAX) return 'lost';
     if (outcome.is === 'done') return this.#goOn(name, chain, outcome.answer);
     await this.#recordFailure(suite, site, outcome.is === 'failed' ? outcome.report! : UNKNOWN);
@@ -203,14 +239,16 @@ export class Driver {
   }
 
   async #beginChain(suite: Suite, site: string): Promise<Chain | null> {
-    const load = () => this.#activities.loadRoster({ distribution: suite });
-    const { replications } = await this.#record('loadRoster', load);
-    const found = replications.find((one) => one.site === site);
+    const input = { distribution: suite, ...this.#seenOf(suite) };
+    const roster = await this.#record('loadRoster', () => this.#activities.loadRoster(input));
+    this.#saw(suite, roster);
+    const found = roster.replications.find((one) => one.site === site);
     if (found === undefined) return null;
     const row = byOurClock(found, Date.now());
     if (!isDue(row, Date.now())) return null;
     const generation = generationOf(row);
-    return { row, generation, step: STEPS[0], planned: false, bad: 0, repairs: 0, tries: 0 };
+    const counts = { bad: 0, repairs: 0, tries: 0 };
+    return { row, generation, step: STEPS[0], planned: false, isLost: false, ...counts };
   }
 
   async #goOn(
@@ -220,6 +258,8 @@ export class Driver {
   ): Promise<'went on' | 'failed'> {
     chain.tries = 0;
     const { row } = answer;
+    const [suite, site] = name.split('/') as [Suite, string];
+    if (row !== undefined) this.#saw(suite, { rev: row.rev, replications: [] });
     if (answer.stale) {
       this.#chains.delete(name);
       return 'went on';
@@ -230,7 +270,6 @@ export class Driver {
     chain.bad += answer.repair;
     if (answer.more) return 'went on';
     if (chain.bad > 0 && ++chain.repairs > REPAIRS_MAX) {
-      const [suite, site] = name.split('/') as [Suite, string];
       await this.#recordFailure(suite, site, { code: 'NOT_VERIFIED', message: 'wrong again' });
       return 'failed';
     }

@@ -69,6 +69,22 @@ export const A_PRUNE_AT_ONCE: Schedule = [
   ['prune', 'fra', null],
 ];
 
+/** An older copy of a container is restored, and its grace is not over when a prune comes. */
+export const AN_OLDER_COPY: Schedule = [
+  'served',
+  ['copy', 'fra'],
+  ['release', { ...ALONE, suite: 'stable', packages: 1 }, CAPTURED],
+  ['chain', 'stable', 'fra'],
+  ['release', { ...ALONE, suite: 'stable', packages: 5 }, CAPTURED],
+  ['chain', 'stable', 'fra'],
+  ['pass', 3],
+  ['restore copy', 'fra'],
+  ['confirm', 'fra', null],
+  ['chain', 'stable', 'fra'],
+  ['chain', 'testing', 'fra'],
+  ['prune', 'fra', null],
+];
+
 /** A blob rots, and an operator asks for all to be read. */
 export const ROT: Schedule = [
   'served',

@@ -10,7 +10,7 @@ import fc from 'fast-check';
 
 import { migratedDatabase } from '../support/servers.ts';
 import * as known from './known-schedules.ts';
-import { newCounts, play, schedules } from './schedule.ts';
+import { newCounts, play, schedules, Turns } from './schedule.ts';
 import { System } from './system.ts';
 
 const SEEDS = [1, 2, 3];
@@ -19,7 +19,11 @@ const RANDOM_MS = 45_000;
 
 describe('whatever happens, in whatever order', () => {
   let system: System;
-  before(async () => (system = await System.start(await migratedDatabase())));
+  let turns: Turns;
+  before(async () => {
+    system = await System.start(await migratedDatabase());
+    turns = new Turns(system);
+  });
   after(() => system?.close());
 
   for (const [name, schedule] of Object.entries(known))
@@ -30,18 +34,19 @@ describe('whatever happens, in whatever order', () => {
   for (const seed of SEEDS)
     it(`keeps every promise in random schedules of seed ${seed}`, async (t) => {
       const counts = newCounts();
-      const found = await fc.check(
-        schedules((work) => work(system), counts),
-        {
-          seed,
-          numRuns: 40,
-          interruptAfterTimeLimit: RANDOM_MS / SEEDS.length,
-          endOnFailure: true,
-        },
-      );
+      const found = await fc.check(schedules(turns.take, counts), {
+        seed,
+        numRuns: 40,
+        interruptAfterTimeLimit: RANDOM_MS / SEEDS.length,
+        endOnFailure: true,
+      });
+      await turns.over();
       const { schedules: played, commands, faults } = counts;
       t.diagnostic(`${played} schedules, ${commands} commands, ${faults} faults injected`);
-      assert.ok(!found.failed, `${fc.defaultReportMessage(found)}\n${String(found.errorInstance)}`);
-      assert.ok(played > 0 && faults > 0);
+      // a slow machine may have ended none in time, and the last one later
+      const isBroken = found.counterexample !== null;
+      assert.ok(!isBroken, `${fc.defaultReportMessage(found)}\n${String(found.errorInstance)}`);
+      assert.equal(turns.broken, null, String(turns.broken));
+      assert.ok(played > 0);
     });
 });

@@ -5,7 +5,14 @@ import { test } from 'node:test';
 
 import { runNode } from '../support/child.ts';
 import { migratedDatabase } from '../support/servers.ts';
-import { A_FORGERY, A_LATE_NAME, A_PRUNE_AT_ONCE, ROT, TWO_PLANS } from './known-schedules.ts';
+import {
+  A_FORGERY,
+  A_LATE_NAME,
+  A_PRUNE_AT_ONCE,
+  AN_OLDER_COPY,
+  ROT,
+  TWO_PLANS,
+} from './known-schedules.ts';
 import type { PLANTS } from './plants.ts';
 import type { Schedule } from './schedule.ts';
 
@@ -35,6 +42,10 @@ test('it would be seen if nothing remembered when a name was deleted', async () 
 
 test('it would be seen if prune deleted what was served a moment ago', async () => {
   assert.match(await findingOf('grace', A_PRUNE_AT_ONCE), /R6: fra: .* in grace/);
+});
+
+test('it would be seen if an older copy of a container had no grace', async () => {
+  assert.match(await findingOf('spared', AN_OLDER_COPY), /R6: fra: .* in grace/);
 });
 
 test('it would be seen if checksum trusted what it reads', async () => {

@@ -48,6 +48,11 @@ export const PLANTS = {
     file: 'src/database/prune/kept-generations.ts',
     changes: [['or ${isKept}', 'or false']],
   },
+  /** A site that was read back has shown nothing else. */
+  spared: {
+    file: 'activities/confirm-site.ts',
+    changes: [['lost ?? heads.find(({ isSpared }) => isSpared)', 'lost']],
+  },
   /** Whatever was read back is right. */
   trust: {
     file: 'src/database/registry/judgements.ts',

@@ -29,7 +29,7 @@ export function corrupt(system: System, site: SiteName, nth: number, how: Corrup
   else standIn.blobs.set(path, corrupted(system, site, path, blob, how));
   if (standIn.blobs.get(path)?.sha256 === blob.sha256) return;
   watch.rotten.set(path, system.rotsAt());
-  watch.lookAgain(system.rotsAt());
+  watch.lookAgain(system.rotsAt(), 'nothing');
 }
 
 function corrupted(
@@ -101,5 +101,5 @@ export function restoreCopy(system: System, site: SiteName): void {
   for (const [path, blob] of copy.blobs)
     standIn.blobs.set(path, standIn.versionOf(blob.bytes, blob));
   watch.served = [];
-  watch.lookAgain(system.rotsAt());
+  watch.lookAgain(system.rotsAt(), 'grace');
 }

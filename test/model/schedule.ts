@@ -33,8 +33,7 @@ export const newCounts = (): Counts => ({
 /**
  * Faults stop. Where the sites are not what the archive released last, each suite releases once
  * more, without the path on which they may disagree for ever. Within a bounded number of rounds
- * each site is what is released, and the rows say so (I10, I11). Not claimed of a database that was
- * restored.
+ * each site is what is released, and the rows say so (I10, I11).
  */
 export async function becomeQuiet(system: System): Promise<void> {
   while (system.driver.frozen.length > 0) await system.driver.thaw(0);
@@ -68,7 +67,7 @@ async function isQuietAfter(system: System, round: number): Promise<boolean> {
   const { driver } = system;
   const isOver = async (): Promise<boolean> => {
     await judged(system, `quiet, round ${round}`);
-    return differences(system).length === 0 || system.isRestored;
+    return differences(system).length === 0;
   };
   if (round < 2) for (const suite of SUITES) await driver.capture(suite);
   await replicateAll(system);
@@ -87,8 +86,7 @@ async function replicateAll({ driver, rows, sites }: System): Promise<void> {
     // as its remedy says: rot under an ETag of its own is another program's for debgeo
     if (code === 'FOREIGN_WRITE') deleteRottenNames(sites.get(site as SiteName)!);
     if (paused) await driver.command(suite, site, { paused: false });
-    if (state === 'failed' || state === 'cancelled')
-      await driver.command(suite, site, { want: 'retry' });
+    if (state === 'cancelled') await driver.command(suite, site, { want: 'retry' });
     await driver.chain(suite, site);
   }
 }
@@ -100,16 +98,14 @@ async function judged(system: System, after: string): Promise<void> {
 
 const differences = (system: System): Finding[] =>
   [...system.sites].flatMap(([site, { watch, standIn }]) =>
-    [...system.archive.current.values()]
-      .filter(({ suite }) => !system.isLost(suite))
-      .flatMap((newest) =>
-        differencesOf(
-          watch,
-          standIn.blobs,
-          newest,
-          system.rows.lanes.find((row) => row.suite === newest.suite && row.site === site),
-        ),
+    [...system.archive.current.values()].flatMap((newest) =>
+      differencesOf(
+        watch,
+        standIn.blobs,
+        newest,
+        system.rows.lanes.find((row) => row.suite === newest.suite && row.site === site),
       ),
+    ),
   );
 
 /** How a schedule begins, and its commands. */
@@ -141,6 +137,31 @@ async function playing(
     counts.faults += system.driver.faults;
     counts.steps += system.driver.steps;
   }
+}
+
+/** Schedules of one system, each when the one before is over, also where its time was. */
+export class Turns {
+  /** What the last schedule failed with; null: nothing. */
+  broken: unknown = null;
+  readonly #system: System;
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(system: System) {
+    this.#system = system;
+  }
+
+  take = <T>(work: (system: System) => Promise<T>): Promise<T> => {
+    const turn = this.over().then(() => work(this.#system));
+    this.#last = turn;
+    return turn;
+  };
+
+  /** Never rejects. */
+  over = (): Promise<void> =>
+    this.#last.then(
+      () => void (this.broken = null),
+      (error: unknown) => void (this.broken = error),
+    );
 }
 
 /** @param take a system that is free, until its schedule is over */

@@ -2,7 +2,7 @@
 import fc from 'fast-check';
 
 import type { Counts } from './commands.ts';
-import { newCounts, play, schedules, type Schedule } from './schedule.ts';
+import { newCounts, play, schedules, Turns, type Schedule } from './schedule.ts';
 import { System } from './system.ts';
 
 const MINUTE_MS = 60_000;
@@ -30,18 +30,18 @@ export async function soak({ urls, seed, ...options }: SoakOptions): Promise<Rep
   const counts = newCounts();
   try {
     const found = await Promise.all(
-      systems.map((system, index) =>
-        fc.check(
-          schedules((work) => work(system), counts),
-          {
-            seed: seed + index,
-            numRuns: Number.MAX_SAFE_INTEGER,
-            interruptAfterTimeLimit: minutes * MINUTE_MS,
-            endOnFailure: !isShrinking,
-            ...(path === undefined ? {} : { path }),
-          },
-        ),
-      ),
+      systems.map(async (system, index) => {
+        const turns = new Turns(system);
+        const result = await fc.check(schedules(turns.take, counts), {
+          seed: seed + index,
+          numRuns: Number.MAX_SAFE_INTEGER,
+          interruptAfterTimeLimit: minutes * MINUTE_MS,
+          endOnFailure: !isShrinking,
+          ...(path === undefined ? {} : { path }),
+        });
+        await turns.over();
+        return result;
+      }),
     );
     return { counts, findings: found.filter(({ failed }) => failed).map(wordsOf) };
   } finally {

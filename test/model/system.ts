@@ -43,6 +43,7 @@ import {
   type Claimed,
   type Finding,
   type LaneRow,
+  type Served,
 } from './watch.ts';
 
 export const SITES = ['fra', 'sin'] as const;
@@ -64,6 +65,15 @@ interface Copy {
   readonly rotten: ReadonlySet<RepoPath>;
 }
 
+/** Of the database; its rows are in tables of their own. */
+interface Backup {
+  readonly epoch: number;
+  readonly passed: number;
+  /** What it may know that its sites served. */
+  readonly served: ReadonlySet<Served>;
+  readonly configured: System['configured'];
+}
+
 export interface ModelSite {
   readonly standIn: StandIn;
   watch: Watch;
@@ -80,6 +90,7 @@ export interface Rows {
     readonly suite: Suite;
     readonly inRelease: Sha256;
   }[];
+  readonly epoch: number;
 }
 
 export class System {
@@ -90,13 +101,13 @@ export class System {
   readonly sites: ReadonlyMap<SiteName, ModelSite>;
   archive = new MemoryArchive();
   driver: Driver;
-  rows: Rows = { lanes: [], claims: [], open: [] };
-  /** A database that was restored knows less than its sites. */
-  isRestored = false;
+  rows: Rows = { lanes: [], claims: [], open: [], epoch: 0 };
+  #backup: Backup | null = null;
   numbers = 0;
   /** Time that passed at once, and not by itself; milliseconds. */
   #passed = 0;
-  #passedAtBackup = 0;
+  /** Of this schedule. */
+  #epochMax = 0;
   configured: { readonly sites: Set<SiteName>; readonly suites: Set<Suite> };
   readonly #deps: Omit<Deps, 'sliceMs'>;
   readonly #create: CreateActivities;
@@ -268,7 +279,8 @@ export class System {
     await this.tables.restore(`start_${start}`);
     this.archive = archive.clone();
     this.numbers = SUITES.length;
-    this.isRestored = false;
+    this.#backup = null;
+    this.#epochMax = 0;
     this.#passed = 0;
     this.configured = { sites: new Set(SITES), suites: new Set(SUITES) };
     for (const [index, name] of SITES.entries()) {
@@ -310,52 +322,67 @@ export class System {
   }
 
   async backUp(): Promise<void> {
-    this.#passedAtBackup = this.#passed;
+    const served = new Set([...this.sites.values()].flatMap(({ watch }) => watch.served));
+    const { sites, suites } = this.configured;
+    const configured = { sites: new Set(sites), suites: new Set(suites) };
+    this.#backup = { epoch: this.rows.epoch, passed: this.#passed, served, configured };
     await this.tables.keep('backup');
   }
 
-  /** Machines and workflows do not outlive their database. */
-  async restore(): Promise<void> {
+  /**
+   * Machines do not outlive their database; workflows may. A backup of before the database was last
+   * known to be restored is left alone: sites then are for a person (SITE_TAKEN, `debgeo adopt`).
+   */
+  async restore(workflows: 'live' | 'begin anew'): Promise<void> {
+    const backup = this.#backup!;
+    if (backup.epoch < this.#epochMax) return;
     await this.driver.killFrozen();
     await this.tables.restore('backup');
-    await this.tables.age(this.#passed - this.#passedAtBackup);
-    this.driver.forget();
-    this.isRestored = true;
+    await this.tables.age(this.#passed - backup.passed);
+    const { sites, suites } = backup.configured;
+    this.configured = { sites: new Set(sites), suites: new Set(suites) };
+    await this.#findStrays();
+    this.driver.restored();
+    if (workflows === 'begin anew') {
+      this.driver.terminate();
+      for (const site of SITES) await this.driver.confirm(site);
+    }
     this.rows = await this.readRows();
+    for (const { watch } of this.sites.values()) watch.loses(backup.served);
     for (const claim of this.rows.claims) {
       const { watch, standIn } = this.sites.get(claim.site as SiteName)!;
       if (!isClaimTrue(claim, standIn.blobs)) watch.outdated.add(at(claim.path));
     }
   }
 
-  /**
-   * A publication is open, and a blob that it needs is nowhere any more: debgeo has no way forward
-   * from there yet.
-   */
-  isLost(suite: Suite): boolean {
-    const places = [...this.sites.values()].map(({ standIn }) => standIn.blobs);
-    return this.rows.open
-      .filter((open) => open.suite === suite)
-      .flatMap(({ inRelease }) => [...(this.releases.byDigest.get(inRelease)?.members ?? [])])
-      .some(
-        ([path, sha256]) =>
-          !this.archive.has(path, sha256) &&
-          places.every((blobs) => blobs.get(at(path))?.sha256 !== sha256),
-      );
+  /** Published names at the sites that the rows know nothing of. */
+  async #findStrays(): Promise<void> {
+    const known = await all(
+      this.database.read,
+      sql<{ name: string }>`
+        select s.name || ' ' || n.path as name
+        from published_names n
+        join replication_sites s on s.id = n.site_id`,
+    );
+    const names = new Set(known.map(({ name }) => name));
+    for (const [site, { watch, standIn }] of this.sites)
+      for (const place of standIn.blobs.keys())
+        if (!names.has(`${site} ${place.slice(MOUNT.length)}`)) watch.strays.add(place);
   }
 
   /** Every promise that must hold after every command. */
   async judge(): Promise<Finding[]> {
     const before = this.rows;
     this.rows = await this.readRows();
+    this.#epochMax = Math.max(this.#epochMax, this.rows.epoch);
     const found = backwards(before.lanes, this.rows.lanes);
     for (const { watch, standIn } of this.sites.values()) {
       found.push(...watch.findings.splice(0));
       found.push(...tornAt(watch, standIn.blobs));
       found.push(...falseClaims(this.rows.claims, watch, standIn.blobs));
-      // a database that was restored gives up what it was publishing
+      watch.excuseLess(this.rows.claims);
       watch.inFlight = this.rows.open
-        .filter(({ site }) => site === watch.site && !this.isRestored)
+        .filter(({ site }) => site === watch.site)
         .flatMap(({ inRelease }) => this.releases.byDigest.get(inRelease) ?? []);
     }
     return found;
@@ -409,7 +436,9 @@ export class System {
             join debian_distributions d on d.id = p.distribution_id
             join distribution_snapshots n using (distribution_id, generation)
             where p.published_at is null
-          ) as open`,
+              and p.given_up_at is null
+          ) as open,
+          (select epoch from deployment) as epoch`,
     );
     return found!;
   }

@@ -84,13 +84,16 @@ export class Tables {
     ]);
   }
 
-  /** As if so much time had passed. */
+  /** As if so much time had passed; what is far (`spared_until`) stays so. */
   age(ms: number): Promise<void> {
     return this.#run(
       this.#tables
         .filter(({ times }) => times.length > 0)
         .map(({ name, times }) => {
-          const past = times.map((time) => `${time} = ${time} - interval '${ms} milliseconds'`);
+          const past = times.map(
+            (time) =>
+              `${time} = ${time} - interval '${ms} milliseconds' * (${time} < '${FAR}')::int`,
+          );
           return `update ${name} set ${past.join(', ')}`;
         }),
     );
@@ -109,6 +112,8 @@ export class Tables {
       .execute((session) => sql.raw(text).execute(session));
   }
 }
+
+const FAR = '9000-01-01Z';
 
 const fill = (into: string, from: string, { name, columns }: Table): string[] => {
   const list = columns.map((column) => `"${column}"`).join(', ');

@@ -174,6 +174,39 @@ describe('the checks of the model', () => {
     assert.deepEqual(findings(), ['R6']);
   });
 
+  it('claim the grace of what an older copy shows, or a database lost, and no more', () => {
+    for (const isLost of [true, false]) {
+      const { watch, site, clock, publish, remove, findings } = aSite();
+      publish(older);
+      if (isLost) watch.loses(new Set());
+      else {
+        watch.served = [];
+        watch.lookAgain(1, 'grace');
+      }
+      publish(newer);
+      const [early, late] = [...older.members.keys()].filter((path) => !newer.members.has(path));
+      remove(at(early!));
+      assert.deepEqual(findings(), ['R6']);
+      clock.tick(2 * HOUR_MS);
+      remove(at(late!));
+      assert.deepEqual([findings(), tornAt(watch, site.blobs)], [[], []]);
+    }
+  });
+
+  it('excuse what a database that was restored claims, until it claims that no more', () => {
+    const { watch, site, publish } = aSite();
+    publish(older);
+    const path = [...older.members.keys()][0]!;
+    const claim = { site: 'fra', path, sha256: sha256Of(Buffer.from('other')), verifiedAt: 1 };
+    watch.outdated.add(at(path));
+
+    for (const claims of [[claim], []]) {
+      assert.deepEqual(falseClaims(claims, watch, site.blobs), []);
+      watch.excuseLess(claims);
+    }
+    assert.deepEqual(kindsOf(falseClaims([claim], watch, site.blobs)), ['I2']);
+  });
+
   it('see a site that does not become what was released (I10, I11)', () => {
     const row: LaneRow = {
       suite: 'stable',
@@ -195,7 +228,10 @@ describe('the checks of the model', () => {
     assert.equal(differences({ ...row, status: 'failed' }), 1);
     assert.equal(differences({ ...row, state: 'failed' }), 1);
     assert.ok(differences(row, other) > 0);
-    site.blobs.set(at('dists/stable/main/stray'), site.versionOf(Buffer.from('x'), HEADERS));
+    const stray = at('dists/stable/main/stray');
+    site.blobs.set(stray, site.versionOf(Buffer.from('x'), HEADERS));
     assert.equal(differences(row), 1);
+    watch.strays.add(stray);
+    assert.equal(differences(row), 0);
   });
 });

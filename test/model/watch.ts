@@ -20,13 +20,16 @@ export interface Finding {
 }
 
 /** A release that a site served, from when until when. */
-interface Served {
+export interface Served {
   readonly release: Release;
   readonly since: number;
   /** Infinity: it is visible. */
   until: number;
-  /** Rot, or an older copy of the container, shows it: no grace is promised of that. */
-  readonly isRot: boolean;
+  /**
+   * `kept`: debgeo published it and knows so. `grace`: an older copy of the container shows it, or
+   * the database lost it; it has its grace and is not kept. `nothing`: rot shows it.
+   */
+  promised: 'kept' | 'grace' | 'nothing';
 }
 
 /** What one site showed and lost, and what rot has broken there that is not repaired. */
@@ -39,6 +42,11 @@ export class Watch {
   readonly rotten = new Map<RepoPath, number>();
   /** What a database that was restored says of blobs that are gone; see `isClaimExcused`. */
   readonly outdated = new Set<RepoPath>();
+  /**
+   * What only releases had that a restored database lost: nothing deletes a name that no Release
+   * lists any more.
+   */
+  readonly strays = new Set<RepoPath>();
   /** What the rows hold in publications that are open, as the rows were before this command. */
   inFlight: readonly Release[] = [];
   served: Served[] = [];
@@ -74,6 +82,7 @@ export class Watch {
     else if (after === undefined) this.#deleting(path, before!);
     this.rotten.delete(path);
     this.outdated.delete(path);
+    this.strays.delete(path);
   }
 
   visible(suite: Suite): Release | null {
@@ -85,13 +94,13 @@ export class Watch {
    * Rot, or a copy of the container, changed what is visible: from here on that counts, but for
    * what is not there now.
    */
-  lookAgain(rotsAt: number): void {
+  lookAgain(rotsAt: number, promised: 'grace' | 'nothing'): void {
     for (const suite of SUITES) {
       const release = this.visible(suite);
       const last = this.#lastOf(suite);
       if (release === last?.release) continue;
       if (last !== undefined) last.until = Math.min(last.until, this.#now());
-      if (release !== null) this.#show(release, true);
+      if (release !== null) this.#show(release, promised);
       for (const [path, sha256] of release?.members ?? [])
         if (this.#blobs.get(at(path))?.sha256 !== sha256) this.rotten.set(at(path), rotsAt);
     }
@@ -101,15 +110,30 @@ export class Watch {
   servesFrom(): void {
     for (const suite of SUITES) {
       const release = this.visible(suite);
-      if (release !== null) this.#show(release, false);
+      if (release !== null) this.#show(release, 'kept');
     }
   }
 
   #lastOf = (suite: Suite): Served | undefined =>
     this.served.findLast(({ release }) => release.suite === suite);
 
-  #show(release: Release, isRot: boolean): void {
-    this.served.push({ release, since: this.#now(), until: Infinity, isRot });
+  #show(release: Release, promised: Served['promised']): void {
+    this.served.push({ release, since: this.#now(), until: Infinity, promised });
+  }
+
+  /** The database was restored, and knows of nothing else that was served. */
+  loses(known: ReadonlySet<Served>): void {
+    for (const one of this.served)
+      if (one.promised === 'kept' && !known.has(one)) one.promised = 'grace';
+  }
+
+  /** What a database that was restored claims no more, it has to read before it claims it again. */
+  excuseLess(claims: readonly Claimed[]): void {
+    const claimed = new Set(
+      claims.filter(({ site }) => site === this.site).map(({ path }) => path),
+    );
+    for (const place of this.outdated)
+      if (!claimed.has(place.slice(MOUNT.length) as RepoPath)) this.outdated.delete(place);
   }
 
   /** I3: what is visible, or was so last, is never newer than what is written over it. */
@@ -123,7 +147,7 @@ export class Watch {
       this.#report('I3', `${suite} goes back from release ${newest.number} to ${next.number}`);
     if (last?.release === next && last.until === Infinity) return;
     if (last !== undefined) last.until = Math.min(last.until, this.#now());
-    this.#show(next, false);
+    this.#show(next, 'kept');
   }
 
   /** I1 and what reliability.md calls I6 and I7: nothing goes that a reader may still ask for. */
@@ -132,8 +156,11 @@ export class Watch {
       const visible = this.visible(suite);
       if (visible !== null && names(visible, path, before.sha256))
         this.#report('deleted while served', `${path}, of release ${visible.number} of ${suite}`);
-      const history = this.served.filter(({ release, isRot }) => release.suite === suite && !isRot);
-      const newest = new Set(history.slice(-this.#keeps.kept));
+      const history = this.served.filter(
+        ({ release, promised }) => release.suite === suite && promised !== 'nothing',
+      );
+      const kept = history.filter(({ promised }) => promised === 'kept');
+      const newest = new Set(kept.slice(-this.#keeps.kept));
       for (const one of history)
         if (names(one.release, path, before.sha256) && one.release !== visible) {
           const isInGrace = one.until > this.#now() - this.#keeps.graceMs;
@@ -230,8 +257,10 @@ export function differencesOf(
   if (visible !== newest) found.push(`release ${visible?.number ?? 'none'}, not ${number}`);
   for (const [path, sha256] of [...newest.members, ...newest.names])
     if ((blobs.get(at(path))?.sha256 ?? null) !== sha256) found.push(`${path} is not as released`);
+  const isStray = (path: RepoPath): boolean =>
+    !newest.names.has(path.slice(MOUNT.length) as RepoPath) && !watch.strays.has(path);
   for (const path of blobs.keys())
-    if (isNameOf(suite, path) && !newest.names.has(path.slice(MOUNT.length) as RepoPath))
+    if (isNameOf(suite, path) && isStray(path))
       found.push(`${path} is a name that the release has not`);
   return found.map((what) => ({ broken: 'I10, I11', what: `${where}: ${what}` }));
 }
