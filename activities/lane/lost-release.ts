@@ -117,8 +117,8 @@ export async function readLost(step: SiteStep, lost: Sha256 | null): Promise<IsL
 }
 
 /** Null: other bytes than those that were seen stand there by now. */
-async function sha512At({ store, context, placeOf }: SiteStep, path: RepoPath, seen: Sha256) {
-  const found = await store.open(placeOf(path), context.signal);
+async function sha512At(step: SiteStep, path: RepoPath, seen: Sha256) {
+  const found = await step.store.open(step.placeOf(path), step.context.signal);
   if (found === null) return null;
   const measure = new Measure({ SHA512: '' });
   for await (const piece of found.bytes) measure.add(piece);

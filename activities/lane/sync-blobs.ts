@@ -67,13 +67,14 @@ export const createSyncBlobs =
 
 /** What is in the way of the generation, and not believed to be there, is looked at first. */
 async function planWhatIsTrue(deps: Deps, begun: Step): Promise<void> {
-  try {
-    await plan(deps, begun);
-  } catch (error) {
-    const isConflict = error instanceof DebgeoError && error.code === 'PATH_CONFLICT';
-    if (!isConflict || !(await clearDoubtedConflicts(deps, await atSite(deps, begun)))) throw error;
-    await plan(deps, begun);
-  }
+  for (;;)
+    try {
+      return await plan(deps, begun);
+    } catch (error) {
+      const isConflict = error instanceof DebgeoError && error.code === 'PATH_CONFLICT';
+      if (!isConflict || !(await clearDoubtedConflicts(deps, await atSite(deps, begun))))
+        throw error;
+    }
 }
 
 const waitForDatabase = (): Promise<void> => {

@@ -285,7 +285,8 @@ export const RULES = {
       'the database was restored from an older backup',
     'nothing: debgeo reads the site back, and publishes over the lost release as soon as that of ' +
       'the archive is not older; nothing is deleted there until then; if it stays, ask the ' +
-      'archive for a release, or `debgeo apply` the distribution that the message names',
+      'archive for a release, or `debgeo apply` the distribution that the message names; where ' +
+      'releases have no Date, `debgeo adopt SITE --reason TEXT`',
   ),
   SITE_BEHIND: transient(
     'what debgeo keeps below `.debgeo/` of the site is gone or older than it was, or a verified ' +
