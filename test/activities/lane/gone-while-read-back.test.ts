@@ -10,7 +10,7 @@ import { aPackage, code, inActivity, startLanes, type Lanes } from './lanes.ts';
 
 const AT = { distribution: 'bookworm', site: 'fra' };
 /** More than a probe reads. */
-const PACKAGES = [...'abcdefghijklmnopqrst'].map((letter) => aPackage(`p${letter}`, '1.0'));
+const PACKAGES = Array.from({ length: 20 }, (_, index) => aPackage(`p${index}`, '1.0'));
 const outcomeOf = (work: Promise<unknown>): Promise<string> => work.then(() => 'done', code);
 
 const fail = (lanes: Lanes, failure: string) =>
