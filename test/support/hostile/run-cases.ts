@@ -2,6 +2,8 @@
  * Runs a table of hostile cases through one world, and says of each whether it was refused, and
  * what it changed.
  */
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { isDeepStrictEqual } from 'node:util';
 
@@ -156,6 +158,8 @@ function faultsOfRefusal(code: ErrorCode, failures: readonly Failure[]): string[
   ];
 }
 
+const ENDED_MS = 60_000;
+
 /**
  * Each site serves the generation, or has failed at it: a lane that still waits after another
  * failure is told to go on.
@@ -170,17 +174,18 @@ async function lanesEnded(world: World, generation: number): Promise<Ended[]> {
     }));
   const hasEnded = ({ isServed, failure }: Ended): boolean => isServed || failure !== undefined;
 
-  const now = await world.status();
-  for (const [position, ended] of endedOf(now).entries()) {
-    const { site, state } = now.sites[position]!;
-    if (state === 'failed' && !hasEnded(ended)) await world.command('retry', site);
+  for (const deadline = Date.now() + ENDED_MS; ; await sleep(500)) {
+    const now = await world.status();
+    const all = endedOf(now);
+    if (all.every(hasEnded)) return all;
+    if (Date.now() > deadline)
+      assert.fail(`no site serves or fails at ${generation}: ${JSON.stringify(now, null, 1)}`);
+    // again and again: what a newer release woke may fail at the older one meanwhile
+    for (const [position, ended] of all.entries()) {
+      const { site, state } = now.sites[position]!;
+      if (state === 'failed' && !hasEnded(ended)) await world.command('retry', site);
+    }
   }
-  return endedOf(
-    await world.until(
-      (status) => endedOf(status).every(hasEnded),
-      `each site serves generation ${generation} or has failed at it`,
-    ),
-  );
 }
 
 interface Ended {
