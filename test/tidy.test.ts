@@ -18,6 +18,7 @@ const CASES_LINES_MAX = 500;
 /** Files that may be longer, each with its reason. */
 const LONG_FILES: Readonly<Record<string, string>> = {
   'src/domain/errors.ts': 'one table: every code with its cause, remedy and exit code',
+  'src/domain/limits.ts': 'one table: every bound with its reason',
   'test/database/replications/replications.test.ts': 'every transition of the row of a lane',
 };
 /** Functions that may be longer: `file: first line`, each with its reason. */

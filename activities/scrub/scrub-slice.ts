@@ -131,7 +131,7 @@ class Slice {
     const { key, row } = this.#begun;
     const { database } = this.#deps;
     const { store, publicUrl } = await this.#deps.siteOf(row.site);
-    // What another database writes to is not ours to judge or to repair, nor what this one wrote and
+    // What another database writes is not ours to judge or to repair, nor what this one wrote and
     // lost; and an older copy is read back by its lanes.
     const { siteId } = key;
     await confirmKnown({ database, store, siteId, signal: this.#context.signal });

@@ -46,7 +46,7 @@ function dyingBehindHead(store: SiteStore): SiteStore {
   };
 }
 
-test('prune deletes nothing of an older release that a site shows while it is repaired', async (t) => {
+test('prune spares an older release that a site shows while it is repaired', async (t) => {
   const lanes = await startLanes(t);
   const { container } = lanes.site();
   const [stays, goes] = [aPackage('stays', '1.0'), aPackage('goes', '1.0')];

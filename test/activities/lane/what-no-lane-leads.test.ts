@@ -45,7 +45,7 @@ async function settled(lanes: Lanes): Promise<string> {
   return outcomeOf(inActivity(() => planPrune({ site: 'fra' })));
 }
 
-test('a lost release of a suite that is not replicated stops prune, and nothing else', async (t) => {
+test('a lost release of a suite that is not replicated stops prune alone', async (t) => {
   const lanes = await withoutTrixie(t);
   const { container } = lanes.site();
   const head = decodeHead(await container.getBlobClient(GONE).downloadToBuffer(), GONE);
