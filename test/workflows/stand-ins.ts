@@ -7,13 +7,14 @@ import { Context } from '@temporalio/activity';
 
 import type { Activities } from '../../activities/index.ts';
 import { needsPerson, type ErrorCode } from '../../src/domain/errors.ts';
-import type {
-  Command,
-  Replication,
-  ReplicationStatus,
-  Roster,
-  SitePrune,
-  Tuning,
+import {
+  isParked,
+  type Command,
+  type Replication,
+  type ReplicationStatus,
+  type Roster,
+  type SitePrune,
+  type Tuning,
 } from '../../src/domain/replication.ts';
 import {
   archiveQueue,
@@ -240,11 +241,7 @@ export class ScriptedWorld {
 
   #statusOf(distribution: Distribution): ReplicationStatus {
     const rows = [...distribution.places.values()].map(({ row }) => row);
-    if (
-      distribution.code !== null ||
-      rows.some((row) => row.state === 'failed' && row.retryAt === null)
-    )
-      return 'failed';
+    if (distribution.code !== null || rows.some((row) => isParked(row))) return 'failed';
     const done = (row: Replication): boolean =>
       row.state === 'synced' && row.served === distribution.generation && row.served > 0;
     return rows.length > 0 && rows.every(done) ? 'success' : 'pending';
