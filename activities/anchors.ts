@@ -28,10 +28,9 @@ export async function readAnchor(
 ): Promise<FoundAnchor | null> {
   const found = await store.open(place, signal);
   if (found === null) return null;
-  const pieces: Uint8Array[] = [];
-  if (found.size <= LIMITS.anchorBytes) for await (const piece of found.bytes) pieces.push(piece);
-  else throw unreadable(place, `at most ${LIMITS.anchorBytes} bytes`, `${found.size} bytes`);
-  return { etag: found.etag, bytes: Buffer.concat(pieces) };
+  if (found.size > LIMITS.anchorBytes)
+    throw unreadable(place, `at most ${LIMITS.anchorBytes} bytes`, `${found.size} bytes`);
+  return { etag: found.etag, bytes: Buffer.concat(await Array.fromAsync(found.bytes)) };
 }
 
 export const putAnchor = (

@@ -50,6 +50,7 @@ async function confirm(site: Claimant): Promise<SuiteAt | undefined> {
  */
 export async function confirmKnown(site: Claimant): Promise<void> {
   const unknown = await confirmSite(site);
+  // behind the questions: what another step has booked meanwhile counts
   const heads = await listHeads(site.database.read, site.siteId);
   const lost = unknown ?? heads.find(({ isLost }) => isLost);
   const spared = lost ?? heads.find(({ isSpared }) => isSpared);

@@ -1,5 +1,5 @@
-import { passEpoch } from '../../src/database/adopt/suites.ts';
 /** What an adopt works with, and how it writes over S and H. */
+import { passEpoch } from '../../src/database/adopt/suites.ts';
 import { readSiteClaim } from '../../src/database/anchors/site-anchors.ts';
 import type { Deployment } from '../../src/domain/deployment.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';

@@ -76,9 +76,7 @@ async function judged(releaseSet: ReleaseSet, step: SiteStep): Promise<Visible |
 async function readFile({ store, context }: SiteStep, place: RepoPath): Promise<Uint8Array | null> {
   const found = await store.open(place, context.signal);
   if (found === null || found.size > LIMITS.releaseBytes) return null;
-  const pieces: Uint8Array[] = [];
-  for await (const piece of found.bytes) pieces.push(piece);
-  return Buffer.concat(pieces);
+  return Buffer.concat(await Array.fromAsync(found.bytes));
 }
 
 const isSame = (one: ReleaseSet, other: ReleaseSet): boolean =>

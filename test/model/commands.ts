@@ -4,9 +4,10 @@
  */
 import fc from 'fast-check';
 
+import { CORRUPTIONS } from '../support/corruptions.ts';
 import { HOWS, PLACES, type Fault } from './attempt.ts';
 import { SUITES, type Content, type Suite } from './releases.ts';
-import { corrupt, CORRUPTIONS, emptyContainer, keepCopy, restoreCopy } from './rot.ts';
+import { corrupt, emptyContainer, keepCopy, restoreCopy } from './rot.ts';
 import { HOUR_MS, SITES, type SiteName, type System } from './system.ts';
 import type { Finding } from './watch.ts';
 

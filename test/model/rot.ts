@@ -1,18 +1,9 @@
 /** What happens to the bytes of a site behind the program's back. */
 import type { RepoPath } from '../../src/domain/repo-path.ts';
+import type { Corruption } from '../support/corruptions.ts';
 import type { StoredBlob } from './stand-in.ts';
 import type { ModelSite, SiteName, System } from './system.ts';
 import { at, MOUNT } from './watch.ts';
-
-export const CORRUPTIONS = [
-  'bit flip',
-  'same-length swap',
-  'truncation',
-  'deletion',
-  'zero length',
-  'older version',
-] as const;
-type Corruption = (typeof CORRUPTIONS)[number];
 
 /**
  * The nth blob that clients read, in the order of paths. Wrong bytes at a published name keep their

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 
 import { DebgeoError } from '../../domain/errors.ts';
 import type { Snapshot } from '../../domain/snapshot.ts';
-import { insertIndices, insertSnapshot } from '../catalog/insert-snapshot.ts';
+import { copyIndices, insertIndices, insertSnapshot } from '../catalog/insert-snapshot.ts';
 import { membersOf } from '../catalog/save-snapshot.ts';
 import {
   isSameReleaseSet,
@@ -141,15 +141,7 @@ async function copyOnTop(
       where distribution_id = ${distributionId}
         and generation = ${from}`,
   );
-  await run(
-    tx,
-    sql`
-      insert into snapshot_indices (distribution_id, generation, path, sha256, size)
-      select distribution_id, ${generation}, path, sha256, size
-      from snapshot_indices
-      where distribution_id = ${distributionId}
-        and generation = ${from}`,
-  );
+  await copyIndices(tx, distributionId, from, generation);
   const ofNewest = sql`
     select blob_id
     from snapshot_blobs

@@ -1,17 +1,18 @@
-import { sql } from 'kysely';
-
 /**
  * What a site serves becomes known to a database that lost it, in three transactions of each
  * distribution. The first one writes all that is there: S and H are another deployment's still, and
  * the lane can do nothing. The second one books H, and the last one, once S is ours, lets the lane
  * go.
  */
+import { sql } from 'kysely';
+
 import { DebgeoError } from '../../domain/errors.ts';
 import { isOlder } from '../../domain/freshness.ts';
 import { suiteFolder } from '../../domain/release.ts';
 import type { Snapshot } from '../../domain/snapshot.ts';
 import { distrustSite } from '../anchors/distrust.ts';
 import { bookingHead, type WrittenHead } from '../anchors/heads.ts';
+import { raisePrunes } from '../anchors/site-heads.ts';
 import type { DistributionRecord } from '../catalog/distributions.ts';
 import { readSnapshot, type StoredSnapshot } from '../catalog/snapshots.ts';
 import { dropClaims, laterFence } from '../claims.ts';
@@ -22,7 +23,7 @@ import { lockArchiveShared } from '../locks.ts';
 import type { Database, Tx } from '../orm.ts';
 import { giveUpPublication } from '../publications/give-up.ts';
 import type { LaneAt } from '../replication-row.ts';
-import { lockLane, type LockedLane } from '../replications/lock.ts';
+import { lockKnownLane, type LockedLane } from '../replications/lock.ts';
 import { rollUp } from '../replications/roll-up.ts';
 import { wantGeneration } from '../replications/want-generation.ts';
 import { counted, from, to, writeLane } from '../replications/write-lane.ts';
@@ -71,17 +72,11 @@ export function saveAdopted(db: Database, adoption: Adoption): Promise<Saved> {
   const { record, releases, visible } = adoption;
   return db.transaction(async (tx) => {
     const archiveId = await lockArchiveShared(tx, record.id);
-    const lane = await lockKnown(tx, { distribution: record.name, site: adoption.site });
+    const lane = await lockKnownLane(tx, { distribution: record.name, site: adoption.site });
     const newest = await newestFor(tx, record, adoption);
     await distrustSite(tx, lane.siteId, true);
     await giveUpPublication(tx, lane, 'the site is adopted');
-    await run(
-      tx,
-      sql`
-        update replication_sites
-        set prunes = greatest(prunes, ${adoption.pruned})
-        where id = ${lane.siteId}`,
-    );
+    await raisePrunes(tx, lane.siteId, adoption.pruned);
 
     const byDate = releases.toSorted(({ snapshot: a }, { snapshot: b }) =>
       isOlder(a, b) ? -1 : isOlder(b, a) ? 1 : 0,
@@ -106,12 +101,6 @@ export function saveAdopted(db: Database, adoption: Adoption): Promise<Saved> {
     await rollUp(tx, record.id);
     return saved;
   });
-}
-
-async function lockKnown(tx: Tx, at: LaneAt): Promise<LockedLane> {
-  const lane = await lockLane(tx, at);
-  if (lane !== null) return lane;
-  throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
 }
 
 /**
@@ -205,7 +194,7 @@ async function writeRows(
 /** H names what is visible, for this database. Before S is ours: no lane writes another one. */
 export function bookAdoptedHead(db: Database, at: LaneAt, head: WrittenHead): Promise<void> {
   return db.transaction(async (tx) => {
-    const lane = await lockKnown(tx, at);
+    const lane = await lockKnownLane(tx, at);
     await run(tx, sql`with ${bookingHead(lane, head)} select`);
   });
 }
@@ -217,7 +206,7 @@ export function startAdopted(
   facts: { readonly reason: string; readonly by: string; readonly releases: number },
 ): Promise<void> {
   return db.transaction(async (tx) => {
-    const lane = await lockKnown(tx, at);
+    const lane = await lockKnownLane(tx, at);
     const { distributionId, siteId } = lane;
     const started = {
       ...counted(await dropClaims(tx, lane)),

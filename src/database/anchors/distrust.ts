@@ -79,7 +79,8 @@ const forgetHeads = (tx: Tx, siteId: number): Promise<unknown> =>
   );
 
 /** As `spared_until`: until the lane has read everything back. The driver reads no infinity. */
-const FAR = sql`timestamptz '9999-01-01 00:00+00'`;
+const FAR_TIME = "timestamptz '9999-01-01 00:00+00'";
+const FAR = sql.raw(FAR_TIME);
 
 /** Of a lane: it has not read everything back since the site was found to be another one. */
 export const isSpared = (lane: 'r' | 'lane'): RawBuilder<boolean> =>
@@ -115,7 +116,7 @@ const spareLanes = (tx: Tx, siteId: number): Promise<unknown> =>
 /** A column, for the end of a chain: the grace begins. */
 export const GRACE_BEGINS = raw(`
   case
-    when spared_until < timestamptz '9999-01-01 00:00+00' then spared_until
+    when spared_until < ${FAR_TIME} then spared_until
     when spared_until is not null then now() + (
       select s.grace_ms * interval '1 millisecond'
       from replication_sites s

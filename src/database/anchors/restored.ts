@@ -15,6 +15,7 @@ import type { LaneIds } from '../replication-row.ts';
 import { rollUp } from '../replications/roll-up.ts';
 import { all, one, run } from '../sql.ts';
 import { distrustSite } from './distrust.ts';
+import { raisePrunes } from './site-heads.ts';
 
 /** What an H says that this database cannot have written as it is now. */
 export interface LostHead {
@@ -50,13 +51,7 @@ export function bookAhead(
         set epoch = epoch + 1
         where epoch = ${lost.epoch}`,
     );
-    await run(
-      tx,
-      sql`
-        update replication_sites
-        set prunes = greatest(prunes, ${lost.pruned})
-        where id = ${siteId}`,
-    );
+    await raisePrunes(tx, siteId, lost.pruned);
     if (lost.release !== null) await loseRelease(tx, lane, lost.release);
     await recordIncident(tx, { distributionId, siteId, report });
     const facts = { release: lost.release, pruned: lost.pruned };

@@ -130,6 +130,16 @@ export const countPrune = async (tx: Tx, siteId: number): Promise<number> =>
       returning prunes`,
   ))!.prunes;
 
+/** H says of more of them than this database knows. */
+export const raisePrunes = (tx: Tx, siteId: number, pruned: number): Promise<number> =>
+  run(
+    tx,
+    sql`
+      update replication_sites
+      set prunes = greatest(prunes, ${pruned})
+      where id = ${siteId}`,
+  );
+
 /** H was written anew, and names the same release. */
 export const bookHeadAgain = (
   tx: Tx,

@@ -56,3 +56,20 @@ export async function insertIndices(
       ) as t (path, sha256, size)`,
   );
 }
+
+/** A generation with the indices of another one. */
+export const copyIndices = (
+  tx: Tx,
+  distributionId: number,
+  from: number,
+  generation: number,
+): Promise<number> =>
+  run(
+    tx,
+    sql`
+      insert into snapshot_indices (distribution_id, generation, path, sha256, size)
+      select distribution_id, ${generation}, path, sha256, size
+      from snapshot_indices
+      where distribution_id = ${distributionId}
+        and generation = ${from}`,
+  );

@@ -12,7 +12,7 @@ import { useOlderAcceptance } from '../replications/older-acceptances.ts';
 import { rollUp } from '../replications/roll-up.ts';
 import { wantGeneration } from '../replications/want-generation.ts';
 import { one, run } from '../sql.ts';
-import { insertIndices, insertSnapshot } from './insert-snapshot.ts';
+import { copyIndices, insertIndices, insertSnapshot } from './insert-snapshot.ts';
 import { isSameSnapshot, readSnapshot } from './snapshots.ts';
 import { writeMembers } from './write-members.ts';
 
@@ -108,15 +108,7 @@ export async function saveResigned(
         where distribution_id = ${distributionId}
           and generation = ${latest}`,
     );
-    await run(
-      tx,
-      sql`
-        insert into snapshot_indices (distribution_id, generation, path, sha256, size)
-        select distribution_id, ${generation}, path, sha256, size
-        from snapshot_indices
-        where distribution_id = ${distributionId}
-          and generation = ${latest}`,
-    );
+    await copyIndices(tx, distributionId, latest, generation);
     await announce(tx, distributionId, generation, validator, { resigned: true });
     return { generation };
   });

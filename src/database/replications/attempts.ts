@@ -17,19 +17,12 @@ import type { Database, Tx } from '../orm.ts';
 import { isRotten } from '../registry/barrier.ts';
 import { readReplication, type LaneAt, type LaneKey } from '../replication-row.ts';
 import { now, one } from '../sql.ts';
-import { lockLane, type LockedLane } from './lock.ts';
+import { lockKnownLane, type LockedLane } from './lock.ts';
 import { awaitsSite, waking } from './parked.ts';
 import { rollUp } from './roll-up.ts';
 import { counted, from, notPublishing, to, writeLane } from './write-lane.ts';
 
 const nameOf = (at: LaneAt): string => `${at.distribution} at ${at.site}`;
-
-/** @throws NAME_UNKNOWN */
-async function lockKnownLane(tx: Tx, at: LaneAt): Promise<LockedLane> {
-  const lane = await lockLane(tx, at);
-  if (lane !== null) return lane;
-  throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
-}
 
 /** What a step brings. */
 export interface StepAttempt {

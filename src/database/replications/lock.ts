@@ -6,6 +6,7 @@
  */
 import { sql } from 'kysely';
 
+import { DebgeoError } from '../../domain/errors.ts';
 import type { ReplicationState } from '../../domain/replication.ts';
 import type { Sha256 } from '../../domain/sha256.ts';
 import type { StoredTuning } from '../entities/debian-distribution.ts';
@@ -82,4 +83,11 @@ export async function lockLane(tx: Tx, at: LaneAt): Promise<LockedLane | null> {
   if (found === null) return null;
   const { id, pollIntervalMs, failureCount, tuning, ...lane } = found;
   return { distribution: { id, pollIntervalMs, failureCount, tuning }, ...lane };
+}
+
+/** @throws NAME_UNKNOWN */
+export async function lockKnownLane(tx: Tx, at: LaneAt): Promise<LockedLane> {
+  const lane = await lockLane(tx, at);
+  if (lane !== null) return lane;
+  throw new DebgeoError('NAME_UNKNOWN', `${at.distribution} is not replicated to ${at.site}`);
 }
