@@ -158,7 +158,8 @@ const OWN = {
     form: 'a path',
     unset: '`$XDG_CACHE_HOME/debgeo`, else `~/.cache/debgeo`',
     meaning:
-      'Where the Temporal server of demo, dev and tests is kept once it was downloaded or built.',
+      'Where a worker keeps the code of its workflows for its next start, and demo, dev and tests' +
+      ' the Temporal server that they downloaded or built.',
     parse: path,
     fallback: cacheFolder,
   }),

@@ -8,7 +8,13 @@ import { bookkeeping } from '../patience.ts';
 import { ARCHIVE_QUEUE, failedSince, REPLICATION_COLUMNS } from '../replication-row.ts';
 import { all, ms, msUntil, one, run } from '../sql.ts';
 
-const TUNING: Tuning = { gatherMs: 1_000, drainMs: 60_000, historyEventsMax: 1e9 };
+/**
+ * A worker that takes a run over replays all of its events before it does anything: a second for
+ * 1,000 on an idle machine, ten times that on one that is busy, and the server waits for ten
+ * seconds. A change is about 30 events, and continuing as new about ten; lanes that copy for the
+ * first time need more.
+ */
+const eventsMax = (lanes: number): number => 1_000 + 100 * lanes;
 
 /** A distribution that is not there, or marked removed, is `removed` and has no lanes. */
 export function loadRoster(db: Database, distribution: string): Promise<Roster> {
@@ -57,9 +63,14 @@ export async function readRoster(tx: Tx, name: string): Promise<Roster> {
       where d.name = ${name}`,
   );
   if (row === null) return removedRoster(tx, name);
-  const { gatherMs, drainMs, historyEventsMax } = { ...TUNING, ...row.tuning };
-  return { ...row, tuning: { gatherMs, drainMs, historyEventsMax } };
+  return { ...row, tuning: tuningOf(row.replications.length, row.tuning) };
 }
+
+const tuningOf = (lanes: number, stored: StoredTuning): Tuning => ({
+  gatherMs: stored.gatherMs ?? 1_000,
+  drainMs: stored.drainMs ?? 60_000,
+  historyEventsMax: stored.historyEventsMax ?? eventsMax(lanes),
+});
 
 /** Newer than whatever was read of the distribution while it was there. */
 async function removedRoster(tx: Tx, distribution: string): Promise<Roster> {
@@ -71,7 +82,7 @@ async function removedRoster(tx: Tx, distribution: string): Promise<Roster> {
     status: 'pending',
     code: null,
     nextLookAt: 0,
-    tuning: TUNING,
+    tuning: tuningOf(0, {}),
     replications: [],
     rev: next!.rev,
   };
