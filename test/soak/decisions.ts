@@ -106,7 +106,7 @@ export function decisionsOf(seed: number): Decisions {
         between(releases, 0, CHANGING - 1),
       ),
     }),
-    kill: () => ({ afterMs: between(kills, 2_500, 7_500), victim: pick(kills, VICTIMS) }),
+    kill: () => ({ afterMs: between(kills, 2_000, 6_000), victim: pick(kills, VICTIMS) }),
     freeze: () => ({
       afterMs: between(freezes, 10_000, 25_000),
       worker: pick(freezes, WORKERS),

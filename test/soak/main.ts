@@ -1,5 +1,5 @@
 /**
- * `npm run soak -- [--minutes 3] [--seed 1] [--restores N] [--hot-restores] [--cycles 6]`: the
+ * `npm run soak -- [--minutes 3] [--seed 1] [--restores N] [--hot-restores] [--cycles 5]`: the
  * whole stack under apt while servers die, files rot and the database goes back. README.md beside
  * this file says how to read what it prints. Exit 1: a promise did not hold.
  */
@@ -21,7 +21,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: '1' },
     restores: { type: 'string' },
     'hot-restores': { type: 'boolean', default: false },
-    cycles: { type: 'string', default: '6' },
+    cycles: { type: 'string', default: '5' },
     'whole-within': { type: 'string', default: '900' },
   },
 });

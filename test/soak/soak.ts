@@ -46,7 +46,7 @@ const UNREACHABLE = /exit code 4$/;
 const CHECK_MS = 700;
 const TRIES = 20;
 const WORKER_UP_MS = 60_000;
-const SERVED_MS = 8_000;
+const SERVED_MS = 5_000;
 const BACKUP_MS = 45_000;
 const WALK_MS = 5_000;
 /** Some of the grace is for the reading itself. */
