@@ -322,7 +322,7 @@ export class Driver {
     }
   }
 
-  /** @returns whether the pass of the site is over */
+  /** @returns whether the pass of the site is over, or failed: the next slice would, too */
   async scrub(site: string, fault: Fault | null = null): Promise<boolean> {
     const row = await this.#record('loadScrub', () => this.#activities.loadScrub({ site }));
     if (row.nextAt === null) return true;
@@ -333,6 +333,7 @@ export class Driver {
     if (outcome.is === 'failed') {
       const failed = { ...input, report: outcome.report! };
       await this.#record('recordScrubFailure', () => this.#activities.recordScrubFailure(failed));
+      return true;
     }
     return false;
   }
