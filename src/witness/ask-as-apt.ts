@@ -7,8 +7,8 @@
  * node-liblzma: apt is the client that shares none.
  */
 import { createHash } from 'node:crypto';
-import { request as requestHttp, type IncomingMessage } from 'node:http';
-import { request as requestHttps } from 'node:https';
+import http, { type Agent, type IncomingMessage } from 'node:http';
+import https from 'node:https';
 
 import {
   readCleartextMessage,
@@ -73,17 +73,39 @@ export const weigh = (
     return { status: response.statusCode ?? 0, size, sha256: hash.digest('hex') };
   });
 
-function request<T>(
+/** Once more where the server had closed a kept connection meanwhile, as apt does. */
+async function request<T>(
   root: string,
   path: string,
   options: AskOptions,
   read: (response: IncomingMessage) => Promise<T>,
 ): Promise<T> {
+  try {
+    return await send(root, path, options, read, globalAgentOf(root));
+  } catch (error) {
+    if (!(error instanceof ClosedMeanwhile)) throw error;
+    return send(root, path, options, read, false);
+  }
+}
+
+class ClosedMeanwhile extends Error {}
+
+const globalAgentOf = (root: string): Agent =>
+  root.startsWith('https:') ? https.globalAgent : http.globalAgent;
+
+function send<T>(
+  root: string,
+  path: string,
+  options: AskOptions,
+  read: (response: IncomingMessage) => Promise<T>,
+  agent: Agent | false,
+): Promise<T> {
   const url = new URL(root);
-  const send = url.protocol === 'https:' ? requestHttps : requestHttp;
+  const { request: ask } = url.protocol === 'https:' ? https : http;
   return new Promise((resolve, reject) => {
-    const sent = send(
+    const sent = ask(
       {
+        agent,
         host: url.hostname,
         port: url.port,
         method: options.method ?? 'GET',
@@ -98,7 +120,10 @@ function request<T>(
       (response) => void read(response).then(resolve, reject),
     );
     sent.setTimeout(STALL_MS, () => sent.destroy(new Error(`no byte for ${STALL_MS} ms`)));
-    sent.on('error', reject);
+    sent.on('error', (error: NodeJS.ErrnoException) => {
+      const isClosed = sent.reusedSocket && error.code === 'ECONNRESET';
+      reject(isClosed ? new ClosedMeanwhile(error.message) : error);
+    });
     sent.end();
   });
 }
