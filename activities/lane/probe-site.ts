@@ -9,10 +9,10 @@ import { suiteFolder } from '../../src/domain/release.ts';
 import type { Replication } from '../../src/domain/replication.ts';
 import { releaseSetPaths } from '../../src/domain/repo-path.ts';
 import type { PublishedName } from '../../src/domain/snapshot.ts';
-import { readPublic } from '../../src/site/read-public.ts';
 import type { Deps } from '../deps.ts';
 import { inParallel } from '../in-parallel.ts';
 import { assertRightAtSite } from './assert-right-at-site.ts';
+import { NOT_FOUND, readShown } from './read-shown.ts';
 import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 
 /**
@@ -87,15 +87,10 @@ async function readAsApt(deps: Deps, step: SiteStep, { names, untorn }: Publishe
     (name, ending) => assertShown(step, name, 'SITE_SERVES_OTHER', ending),
   );
   await inParallel(blobs, LIMITS.laneConcurrency, signal, async (blob, ending) => {
-    if (await isShown(step, blob, ending)) return;
+    if ((await readShown(step, blob, ending)) === blob.sha256) return;
     await assertRightAtSite(deps, step, blob);
     await assertShown(step, blob, 'SITE_SERVES_OTHER', ending);
   });
-}
-
-async function isShown(step: SiteStep, { path, size, sha256 }: Blob, signal: AbortSignal) {
-  const seen = await readPublic(step.publicUrl, step.placeOf(path), size, signal);
-  return seen?.sha256 === sha256;
 }
 
 /**
@@ -108,14 +103,15 @@ async function assertShown(
   whenMissing: 'SITE_NOT_PUBLIC' | 'SITE_SERVES_OTHER',
   signal: AbortSignal,
 ): Promise<void> {
-  const seen = await readPublic(step.publicUrl, step.placeOf(name.path), name.size, signal);
-  if ((seen?.sha256 ?? null) === name.sha256) return;
+  const expected = name.sha256 ?? NOT_FOUND;
+  const found = await readShown(step, name, signal);
+  if (found === expected) return;
   throw new DebgeoError(
-    seen === null ? whenMissing : 'SITE_SERVES_OTHER',
+    found === NOT_FOUND ? whenMissing : 'SITE_SERVES_OTHER',
     `${step.publicUrl} does not show ${name.path} as it was published`,
     {
-      expected: name.sha256 ?? '404',
-      found: seen?.sha256 ?? '404',
+      expected,
+      found,
       state: `generation ${step.key.generation} was written; readers get something else`,
     },
   );

@@ -26,7 +26,6 @@ import { releaseSetPaths, type RepoPath } from '../../src/domain/repo-path.ts';
 import type { Sha256 } from '../../src/domain/sha256.ts';
 import type { PublishedName, ReleaseSet } from '../../src/domain/snapshot.ts';
 import { encodeRelease, type Encoded } from '../../src/site-format/anchors.ts';
-import { readPublic } from '../../src/site/read-public.ts';
 import type { Deps } from '../deps.ts';
 import { once } from '../once.ts';
 import { readBack } from '../read-back.ts';
@@ -34,6 +33,7 @@ import { assertRightAtSite } from './assert-right-at-site.ts';
 import { readLost } from './lost-release.ts';
 import { probe, type Published } from './probe-site.ts';
 import { NamesPublisher, type ContentOf } from './publish-names.ts';
+import { NOT_FOUND, readShown } from './read-shown.ts';
 import { atSite, inStep, type SiteStep, type StepAnswer, type StepInput } from './step.ts';
 import { isHeadAsBooked, writeHead } from './write-head.ts';
 
@@ -183,10 +183,11 @@ async function judgeAgain({ distribution }: SiteStep, snapshot: StoredSnapshot):
 async function assertPublic(deps: Deps, step: SiteStep): Promise<void> {
   const sample = await smallestMember(deps.database.read, step.key);
   if (sample === null) return;
+  const { signal } = step.context;
+  const found = await readShown(step, sample, signal);
+  if (found === sample.sha256) return;
   const place = step.placeOf(sample.path);
-  const seen = await readPublic(step.publicUrl, place, sample.size, step.context.signal);
-  if (seen?.sha256 === sample.sha256) return;
-  if (seen === null && (await readBack(step.store, place, step.context.signal)) === null)
+  if (found === NOT_FOUND && (await readBack(step.store, place, signal)) === null)
     throw new DebgeoError('SITE_BEHIND', `${sample.path} was verified, and is gone from the site`, {
       expected: sample.sha256,
       found: 'nothing',
@@ -194,11 +195,11 @@ async function assertPublic(deps: Deps, step: SiteStep): Promise<void> {
     });
   await assertRightAtSite(deps, step, sample);
   throw new DebgeoError(
-    seen === null ? 'SITE_NOT_PUBLIC' : 'SITE_SERVES_OTHER',
+    found === NOT_FOUND ? 'SITE_NOT_PUBLIC' : 'SITE_SERVES_OTHER',
     `${step.publicUrl} does not show what is at the site: ${sample.path}`,
     {
       expected: sample.sha256,
-      found: seen?.sha256 ?? '404',
+      found,
       state: 'nothing was published',
     },
   );
