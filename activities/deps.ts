@@ -13,7 +13,8 @@ export type IndexLimits = BlobSetLimits &
 /** All that activities reach outside of themselves. Joined in src/deps.ts only. */
 export interface Deps {
   readonly database: Database;
-  archiveOf(archive: DistributionRecord['archive']): Archive;
+  /** @throws ARCHIVE_LOGIN_MISSING, CONFIG_INVALID */
+  archiveOf(archive: DistributionRecord['archive']): Promise<Archive>;
   /**
    * @param archive whose blobs are copied or read back: archives take turns at a site
    * @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING, CONFIG_INVALID

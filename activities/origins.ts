@@ -60,7 +60,9 @@ export function createOrigins(
     },
   });
   const atArchive = (path: RepoPath, sizeMax: number): DirectOrigin =>
-    reachedOnce('archive', (signal) => deps.archiveOf(archive).open(path, sizeMax, signal));
+    reachedOnce('archive', async (signal) =>
+      (await deps.archiveOf(archive)).open(path, sizeMax, signal),
+    );
   const atSite = (site: string, path: RepoPath): DirectOrigin =>
     reachedOnce(`site ${site}`, async (signal) => {
       const { store } = await deps.siteOf(site);

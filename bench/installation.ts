@@ -238,14 +238,15 @@ async function configurationOf(
     accept_undated: false,
     state: 'present',
   });
+  const local = { redirect_origins: [], private_network: true };
   const neighbours = Object.entries(options.neighbours ?? {});
   const besides = neighbours.map(([name, { url, corpus }]) => [
     name,
-    { url, mount: name, keyring: readFileSync(corpus.keyring), redirect_origins: [] },
+    { ...local, url, mount: name, keyring: readFileSync(corpus.keyring) },
   ]);
   return {
     archives: {
-      bench: { url: archiveUrl, mount: MOUNT, keyring, redirect_origins: [] },
+      bench: { ...local, url: archiveUrl, mount: MOUNT, keyring },
       ...Object.fromEntries(besides),
     },
     sites,

@@ -51,7 +51,7 @@ export const createDeps = async (
     log,
     spool,
     sliceMs: environment.DEBGEO_SLICE_MS,
-    archiveOf: (archive) => {
+    archiveOf: async (archive) => {
       const key = JSON.stringify([archive.url, archive.redirectOrigins]);
       const known = archives.get(key) ?? createArchive(archive);
       archives.set(key, known);

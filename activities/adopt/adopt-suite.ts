@@ -113,7 +113,7 @@ async function captureOf(
     record,
     newest: await readSnapshot(database.read, record.id, record.latestGeneration),
     olderAcceptance: null,
-    archive: deps.archiveOf(record.archive),
+    archive: await deps.archiveOf(record.archive),
     folder: suiteFolder(record.suite),
     signal,
     counts: { listed: 0, fetched: 0, read: 0, poolFiles: 0 },

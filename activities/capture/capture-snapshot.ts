@@ -95,7 +95,7 @@ async function look(
     record,
     newest,
     olderAcceptance: await reserveOlderAcceptance(deps.database, record.id),
-    archive: deps.archiveOf(record.archive),
+    archive: await deps.archiveOf(record.archive),
     folder: suiteFolder(record.suite),
     signal,
     counts,

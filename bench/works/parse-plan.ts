@@ -106,7 +106,13 @@ const snapshotOf = (inRelease: Buffer, poolFiles: BlobSet): Snapshot => ({
 /** Neither the archive nor the site is read: port 9 answers nothing. */
 const CONFIGURATION: Parameters<typeof applyConfiguration>[1] = {
   archives: {
-    bench: { url: 'http://127.0.0.1:9', mount: 'debian', keyring: null, redirect_origins: [] },
+    bench: {
+      url: 'http://127.0.0.1:9',
+      mount: 'debian',
+      keyring: null,
+      redirect_origins: [],
+      private_network: true,
+    },
   },
   sites: {
     fra: {

@@ -23,8 +23,10 @@ export interface Section<T> {
   readonly names: ReadonlySet<string>;
 }
 
-export type ArchiveConfiguration = Omit<ArchiveEntry, 'keyring' | 'unsigned' | 'mount'> & {
+export type ArchiveConfiguration = Omit<ArchiveEntry, 'keyring' | 'unsigned' | 'mount' | 'ca'> & {
   readonly mount: string;
+  /** PEM. */
+  readonly ca: Uint8Array | null;
   /** Null: unsigned is accepted, on purpose. */
   readonly keyring: Uint8Array | null;
 };
@@ -50,22 +52,22 @@ export function completeArchives(
 ): Record<string, ArchiveConfiguration> {
   const tell = tellInto(faults);
   const archives: Record<string, ArchiveConfiguration> = {};
-  for (const [key, { keyring, unsigned, mount = key, ...rest }] of entries) {
+  for (const [key, { keyring, unsigned, ca, mount = key, ...rest }] of entries) {
+    const read = (name: 'keyring' | 'ca', path: string | undefined): Uint8Array | null => {
+      if (path === undefined) return null;
+      try {
+        return readFileSync(resolve(folder, path));
+      } catch (error) {
+        const found = (error as NodeJS.ErrnoException).code;
+        tell(['archives', key, name], `${path} cannot be read (${found})`);
+        return null;
+      }
+    };
     if ((keyring === undefined) === (unsigned === undefined))
       tell(['archives', key], 'either a keyring, or unsigned: true on purpose');
     if (rest.url.startsWith('file:') && rest.redirect_origins.length > 0)
       tell(['archives', key, 'redirect_origins'], 'a folder redirects nowhere');
-    let bytes: Uint8Array | null = null;
-    if (keyring !== undefined)
-      try {
-        bytes = readFileSync(resolve(folder, keyring));
-      } catch (error) {
-        tell(
-          ['archives', key, 'keyring'],
-          `${keyring} cannot be read (${(error as NodeJS.ErrnoException).code})`,
-        );
-      }
-    archives[key] = { ...rest, mount, keyring: bytes };
+    archives[key] = { ...rest, mount, keyring: read('keyring', keyring), ca: read('ca', ca) };
   }
   judgeMounts(archives, tell);
   return archives;

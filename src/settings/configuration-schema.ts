@@ -66,6 +66,23 @@ const duration = (least: string, most: string) =>
     .refine((ms) => ms >= msOf(least) && ms <= msOf(most), `between ${least} and ${most}`)
     .meta({ form: `duration from \`${least}\` to \`${most}\`: a number and s, m, h or d` });
 
+const secret = z.union(
+  [z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })],
+  { error: '{env: NAME} or {file: PATH}' },
+);
+const LOGIN_FORM =
+  '`{user, password}`, `{bearer}`, `{headers: {NAME: …}}` or `{client_certificate, key}`;' +
+  ' each secret is `{env: NAME}` or `{file: PATH}`';
+const login = z.union(
+  [
+    z.strictObject({ user: words, password: secret }),
+    z.strictObject({ bearer: secret }),
+    z.strictObject({ headers: z.record(z.string(), secret) }),
+    z.strictObject({ client_certificate: secret, key: secret }),
+  ],
+  { error: LOGIN_FORM.replaceAll('`', '') },
+);
+
 const archive = z.strictObject({
   url: archiveUrl.describe(
     'Where the archive is: the folder that has `dists/` and `pool/`. With `file:` it is a folder' +
@@ -102,6 +119,35 @@ const archive = z.strictObject({
     .array(httpUrl)
     .default([])
     .meta({ unset: '`[]`', description: 'Other origins that the archive may redirect to.' }),
+  login: login.optional().meta({
+    form: LOGIN_FORM,
+    unset: 'nobody is asked who we are',
+    description:
+      'Who reads the archive. It goes to the origin of `url` only, never along a redirect. The' +
+      ' worker reads the secret when it needs it and stores it nowhere.',
+  }),
+  ca: z
+    .string()
+    .min(1)
+    .optional()
+    .meta({
+      form: 'path, from the folder of this file',
+      unset: "the system's alone",
+      description:
+        'Certificates, PEM, that may have signed that of the archive, beside those of the system.' +
+        ' `apply` reads them.',
+    }),
+  private_network: z
+    .boolean()
+    .default(false)
+    .describe(
+      'The archive, and where it redirects to, may have a loopback or private address. Link-local' +
+        ' addresses and those of cloud metadata are refused always.',
+    ),
+  insecure: z
+    .boolean()
+    .default(false)
+    .describe('With `private_network`: the login may go over http, where everybody can read it.'),
 });
 
 const site = z.strictObject({

@@ -61,8 +61,8 @@ test('a capture whose worker stops says so, and the next one captures', async (t
   const { signal, stop } = stopping();
   const deps = lanes.deps();
   const activities = lanes.activities({
-    archiveOf: (record) => {
-      const archive = deps.archiveOf(record);
+    archiveOf: async (record) => {
+      const archive = await deps.archiveOf(record);
       return {
         close: () => archive.close(),
         fetchReleaseSet: (...args) => archive.fetchReleaseSet(...args),

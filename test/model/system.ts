@@ -130,7 +130,7 @@ export class System {
     this.#deps = {
       database: this.database,
       log: pino({ level: 'silent' }),
-      archiveOf: () => this.archive,
+      archiveOf: async () => this.archive,
       siteOf: async (name) => ({
         id: 0,
         name,

@@ -30,7 +30,7 @@ const overLine =
   (line: Line) =>
   (real: Deps): Deps => ({
     ...real,
-    archiveOf: (record) => damaged(real.archiveOf(record), line),
+    archiveOf: async (record) => damaged(await real.archiveOf(record), line),
   });
 
 /** No apt takes an armor whose checksum is cut, OpenPGP.js does. */

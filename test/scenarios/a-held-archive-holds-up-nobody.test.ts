@@ -100,7 +100,7 @@ async function besideSlowArchives(
   });
   const slow = SLOW.map((name, at) => [
     name,
-    { url: proxies[at]!.origin, mount: name, keyring, redirect_origins: [] },
+    { ...configuration.archives['debian']!, url: proxies[at]!.origin, mount: name },
   ]);
   await applyConfiguration(
     world.database,

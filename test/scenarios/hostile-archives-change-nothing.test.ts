@@ -62,7 +62,7 @@ async function aStage(
     // it compares digests, too: a site that does not would not be seen
     ...(spool === undefined || wrong.store !== undefined ? {} : { spool }),
     indexLimits: SMALL_INDICES,
-    archiveOf: (record) => {
+    archiveOf: async (record) => {
       if (record.url.startsWith('file:')) return real.archiveOf(record);
       const known = archives.get(record.url) ?? createHttpArchive({ ...record, limits: SLOW_IS });
       archives.set(record.url, known);

@@ -41,6 +41,7 @@ const ARCHIVE: Archive = {
   mount: 'debian',
   keyring: null,
   redirect_origins: [],
+  private_network: true,
 };
 const siteNamed = (name: string): Site => ({
   account_url: `http://127.0.0.1:1/${name}`,

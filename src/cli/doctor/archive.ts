@@ -48,7 +48,8 @@ async function authenticate(deps: JoinedDeps, name: string): Promise<readonly st
   const { archive, suite } = distribution;
   const found = await within(
     () => new DebgeoError('ARCHIVE_UNREACHABLE', `archive ${archive.name} did not answer in time`),
-    (signal) => deps.archiveOf(archive).fetchReleaseSet(suiteFolder(suite), null, signal),
+    async (signal) =>
+      (await deps.archiveOf(archive)).fetchReleaseSet(suiteFolder(suite), null, signal),
   );
   if (found === 'unchanged')
     throw new DebgeoError('UNKNOWN', 'an unconditional request was answered with 304');

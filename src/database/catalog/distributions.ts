@@ -1,6 +1,7 @@
 /** Distributions as configured, and what the looks at their archives found. */
 import { sql } from 'kysely';
 
+import type { ArchiveLogin } from '../../domain/archive-login.ts';
 import type { Selection, Validator } from '../../domain/snapshot.ts';
 import { type Tx } from '../orm.ts';
 import { one } from '../sql.ts';
@@ -16,6 +17,11 @@ export interface DistributionRecord {
     readonly mount: string;
     readonly keyring: Uint8Array | null;
     readonly redirectOrigins: readonly string[];
+    readonly login: ArchiveLogin | null;
+    /** Certificates beside those of the system, PEM. */
+    readonly ca: Uint8Array | null;
+    readonly privateNetwork: boolean;
+    readonly insecure: boolean;
   };
   readonly selection: Selection;
   readonly primarySite: string | null;
@@ -50,6 +56,10 @@ interface Columns {
   readonly mount: string;
   readonly keyring: Buffer | null;
   readonly redirectOrigins: readonly string[];
+  readonly login: ArchiveLogin | null;
+  readonly ca: Buffer | null;
+  readonly privateNetwork: boolean;
+  readonly insecure: boolean;
 }
 
 /**
@@ -76,6 +86,9 @@ export async function readDistribution(
         a.name as "archiveName",
         a.url, a.mount, a.keyring,
         a.redirect_origins as "redirectOrigins",
+        a.login, a.ca,
+        a.private_network as "privateNetwork",
+        a.insecure,
         (
           select count(*)
           from distribution_replications r
@@ -101,11 +114,26 @@ export async function readDistribution(
     mount,
     keyring,
     redirectOrigins,
+    login,
+    ca,
+    privateNetwork,
+    insecure,
     ...distribution
   } = row;
   return {
     ...distribution,
-    archive: { id: archiveId, name: archiveName, url, mount, keyring, redirectOrigins },
+    archive: {
+      id: archiveId,
+      name: archiveName,
+      url,
+      mount,
+      keyring,
+      redirectOrigins,
+      login,
+      ca,
+      privateNetwork,
+      insecure,
+    },
     selection: { components, architectures },
     validator: etag === null && lastModified === null ? null : { etag, lastModified },
   };

@@ -1,3 +1,4 @@
+import type { ArchiveLogin } from '../../domain/archive-login.ts';
 import type { StoredCredential } from '../entities/replication-site.ts';
 
 /**
@@ -15,6 +16,11 @@ export interface AppliedArchive {
   readonly mount: string;
   readonly keyring: Uint8Array | null;
   readonly redirect_origins: readonly string[];
+  readonly login?: ArchiveLogin | undefined;
+  /** PEM. */
+  readonly ca?: Uint8Array | null;
+  readonly private_network?: boolean;
+  readonly insecure?: boolean;
 }
 
 export interface AppliedSite {

@@ -10,6 +10,10 @@ export const columnsOfArchive = (name: string, archive: AppliedArchive) => ({
   mount: archive.mount,
   keyring: archive.keyring === null ? null : Buffer.from(archive.keyring),
   redirectOrigins: [...archive.redirect_origins],
+  login: archive.login ?? null,
+  ca: archive.ca ? Buffer.from(archive.ca) : null,
+  privateNetwork: archive.private_network ?? false,
+  insecure: archive.insecure ?? false,
 });
 
 export const columnsOfSite = (name: string, site: AppliedSite) => ({

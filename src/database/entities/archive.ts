@@ -1,5 +1,7 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
 
+import type { ArchiveLogin } from '../../domain/archive-login.ts';
+
 const schema = defineEntity({
   name: 'Archive',
   tableName: 'archives',
@@ -12,6 +14,14 @@ const schema = defineEntity({
     /** Null: unsigned is allowed, on purpose. */
     keyring: p.blob().nullable(),
     redirectOrigins: p.array<string>().default([]),
+    /** Names secrets, and holds none. */
+    login: p.json<ArchiveLogin>().nullable(),
+    /** Certificates beside those of the system, PEM. */
+    ca: p.blob().nullable(),
+    /** It, and where it redirects to, may have a loopback or private address. */
+    privateNetwork: p.boolean().default(false),
+    /** The login may go over http. */
+    insecure: p.boolean().default(false),
   },
 });
 

@@ -68,7 +68,7 @@ export async function anArchive(
   let around = options.around ?? ((one: Archive) => one);
   const capture = createCaptureSnapshot({
     database: fixture.db,
-    archiveOf: () => around(served),
+    archiveOf: async () => around(served),
     siteOf: () => Promise.reject(new Error('a capture asked a site')),
     log: pino({ level: 'silent' }),
     indexLimits: { ...LIMITS, ...(options.fetchMs !== undefined && { fetchMs: options.fetchMs }) },

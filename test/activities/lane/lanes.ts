@@ -131,7 +131,7 @@ export class Lanes {
       ...(replaced.sliceMs === undefined ? {} : { sliceMs: replaced.sliceMs }),
       archiveOf:
         replaced.archiveOf ??
-        ((archive) =>
+        (async (archive) =>
           createHttpArchive({ url: archive.url, redirectOrigins: archive.redirectOrigins })),
       siteOf: async (name) => ({
         id: 0,

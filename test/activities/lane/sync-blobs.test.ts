@@ -105,8 +105,8 @@ test('a file that the archive denies stops no other, of its batch or a later one
   const at = { distribution: 'bookworm', site: 'fra', generation };
   const forbidden = poolOf(lanes, generation, names[0]!);
   const deps = lanes.deps();
-  const archiveOf: typeof deps.archiveOf = (record) => {
-    const archive = deps.archiveOf(record);
+  const archiveOf: typeof deps.archiveOf = async (record) => {
+    const archive = await deps.archiveOf(record);
     return {
       fetchReleaseSet: (...args) => archive.fetchReleaseSet(...args),
       close: () => archive.close(),
