@@ -104,10 +104,12 @@ async function writeFromAny(
 }
 
 /**
- * The archive could not be asked, or is a folder whose links lead out of it: the file may be there.
+ * The archive could not be asked, or is a folder whose links lead out of it, or the worker does not
+ * read what its configuration names: the file may be there.
  */
 const isUnasked = (error: DebgeoError): boolean =>
-  error.code.startsWith('ARCHIVE_') || error.code === 'HOSTILE_PATH';
+  error.code.startsWith('ARCHIVE_') ||
+  ['HOSTILE_PATH', 'REFERENCE_REFUSED', 'CONFIG_INVALID'].includes(error.code);
 
 function codeOf(errors: readonly DebgeoError[]): ErrorCode {
   if (errors.some(({ code }) => code.startsWith('SITE_'))) return 'BLOB_UNREACHABLE';

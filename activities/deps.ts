@@ -17,7 +17,8 @@ export interface Deps {
   archiveOf(archive: DistributionRecord['archive']): Promise<Archive>;
   /**
    * @param archive whose blobs are copied or read back: archives take turns at a site
-   * @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING, CONFIG_INVALID
+   * @throws NAME_UNKNOWN, SITE_CREDENTIAL_MISSING, SITE_HOST_UNLISTED, REFERENCE_REFUSED,
+   *   CONFIG_INVALID
    */
   siteOf(
     name: string,

@@ -12,11 +12,12 @@ import { assertMigrated } from './database/server/migrate.ts';
 import { LIMITS } from './domain/limits.ts';
 import type { RepoPath } from './domain/repo-path.ts';
 import { createLog } from './log.ts';
+import { Secrets } from './secrets/secrets.ts';
 import { readEnvironment } from './settings/environment.ts';
 import type { Config } from './settings/servers.ts';
 import type { AzureSite } from './site/azure-container.ts';
 import { createAzureSiteStore, type AzureSiteStore } from './site/azure-site-store.ts';
-import { fingerprintOf, loadCredential } from './site/credentials.ts';
+import { type CredentialSource, fingerprintOf, loadCredential } from './site/credentials.ts';
 import { inspectAzureSite } from './site/inspect-site.ts';
 import { judgeSite, type SiteJudgement } from './site/judge-site.ts';
 import { Memory } from './site/memory.ts';
@@ -45,6 +46,10 @@ export const createDeps = async (
   const spool = new Spool(environment.DEBGEO_SPOOL_DIR, (error) =>
     log.warn({ error }, 'the spool takes nothing: each site reads for itself'),
   );
+  const source = {
+    secrets: new Secrets(process.env, environment.DEBGEO_SECRETS_DIR),
+    storageHosts: environment.DEBGEO_STORAGE_HOSTS,
+  };
   const archives = new Map<string, Archive>();
   return {
     database,
@@ -53,11 +58,11 @@ export const createDeps = async (
     sliceMs: environment.DEBGEO_SLICE_MS,
     archiveOf: async (archive) => {
       const key = JSON.stringify([archive.url, archive.redirectOrigins]);
-      const known = archives.get(key) ?? createArchive(archive);
+      const known = archives.get(key) ?? createArchive(archive, environment.DEBGEO_ARCHIVES_DIR);
       archives.set(key, known);
       return known;
     },
-    siteOf: createSites(database),
+    siteOf: createSites(database, source),
     inspectSite: async (name, path, signal) => {
       const row = await readSite(database.read, name);
       const place = placeOf(row);
@@ -65,7 +70,7 @@ export const createDeps = async (
         place,
         await inspectAzureSite(
           place,
-          await loadCredential(row.credential, row.accountUrl),
+          await loadCredential(row.credential, row.accountUrl, source),
           path,
           signal,
         ),
@@ -80,14 +85,14 @@ export const createDeps = async (
 };
 
 /** One store and one pace per site; all sites of the worker share its memory for bytes. */
-function createSites(database: Database): Deps['siteOf'] {
+function createSites(database: Database, source: CredentialSource): Deps['siteOf'] {
   const stores = new Map<string, { readonly key: string; readonly store: AzureSiteStore }>();
   const memory = new Memory(LIMITS);
   const paces = new Map<string, Pace>();
   return async (name, archive) => {
     const row = await readSite(database.read, name);
     // read each time: a rotated secret is used without a restart
-    const credential = await loadCredential(row.credential, row.accountUrl);
+    const credential = await loadCredential(row.credential, row.accountUrl, source);
     const key = JSON.stringify([
       row.accountUrl,
       row.container,
@@ -113,11 +118,13 @@ function createSites(database: Database): Deps['siteOf'] {
   };
 }
 
-const createArchive = (archive: {
-  readonly url: string;
-  readonly redirectOrigins: readonly string[];
-}): Archive =>
-  archive.url.startsWith('file:') ? createDirectoryArchive(archive) : createHttpArchive(archive);
+const createArchive = (
+  archive: { readonly url: string; readonly redirectOrigins: readonly string[] },
+  below: string | null,
+): Archive =>
+  archive.url.startsWith('file:')
+    ? createDirectoryArchive({ url: archive.url, below })
+    : createHttpArchive(archive);
 
 const placeOf = ({ name, accountUrl, container, prefix }: ReplicationSite): AzureSite => ({
   name,

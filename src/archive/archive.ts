@@ -11,7 +11,8 @@
  *
  * Errors of all calls: ARCHIVE_UNREACHABLE, ARCHIVE_SLOW, ARCHIVE_THROTTLED (with retryAfterMs),
  * ARCHIVE_DENIED, ARCHIVE_REDIRECT; of a folder HOSTILE_PATH, too (a link that leaves it, or no
- * regular file), and ARCHIVE_CHANGING (a file that changes in place while it is read).
+ * regular file), ARCHIVE_CHANGING (a file that changes in place while it is read) and
+ * REFERENCE_REFUSED (it lies elsewhere than the worker reads archives).
  */
 import type { RepoPath } from '../domain/repo-path.ts';
 import type { ReleaseSet, Validator } from '../domain/snapshot.ts';

@@ -15,7 +15,7 @@ import type { Validator } from '../domain/snapshot.ts';
 import { quoted } from '../domain/text.ts';
 import { aborted, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
 import type { Archive } from './archive.ts';
-import { fileError, letGo, openInside, type Opened } from './open-inside.ts';
+import { fileError, letGo, openInside, type Opened, type RootFolder } from './open-inside.ts';
 import { fetchReleaseSet } from './release-set.ts';
 
 /** Those of LIMITS that reading a folder keeps. A test sets smaller ones. */
@@ -29,13 +29,16 @@ const CHUNK_BYTES = 64 * 1024;
 
 /**
  * @param options.url `file:` URL of the root of the archive, an absolute path on this machine
+ * @param options.below the folder that archives lie in (DEBGEO_ARCHIVES_DIR); null: anywhere
  * @throws CONFIG_INVALID a URL that is none of that
  */
 export function createDirectoryArchive(options: {
   readonly url: string;
+  readonly below?: string | null;
   readonly limits?: Partial<DirectoryArchiveLimits>;
 }): Archive {
-  return new DirectoryArchive(folderOf(options.url), { ...LIMITS, ...options.limits });
+  const { url, below = null, limits } = options;
+  return new DirectoryArchive({ path: folderOf(url), below }, { ...LIMITS, ...limits });
 }
 
 /**
@@ -57,16 +60,16 @@ export function folderOf(url: string): string {
 }
 
 class DirectoryArchive implements Archive {
-  readonly #root: string;
+  readonly #root: RootFolder;
   readonly #limits: DirectoryArchiveLimits;
 
-  constructor(root: string, limits: DirectoryArchiveLimits) {
+  constructor(root: RootFolder, limits: DirectoryArchiveLimits) {
     this.#root = root;
     this.#limits = limits;
   }
 
   fetchReleaseSet(suiteFolder: string, validator: Validator | null, signal: AbortSignal) {
-    const wanted = { root: this.#root, suiteFolder, validator, fetchMs: this.#limits.fetchMs };
+    const wanted = { root: this.#root.path, suiteFolder, validator, fetchMs: this.#limits.fetchMs };
     return fetchReleaseSet((path, known, until) => this.#fetch(path, known, until), wanted, signal);
   }
 
@@ -99,7 +102,7 @@ class DirectoryArchive implements Archive {
 
   async #open(path: RepoPath, signal: AbortSignal): Promise<Opened | null> {
     throwIfAborted(signal);
-    const place = join(this.#root, path);
+    const place = join(this.#root.path, path);
     const opening = openInside(this.#root, path);
     try {
       return await within(opening, this.#limits.answerMs, place, signal);

@@ -14,6 +14,13 @@ import type { RepoPath } from '../domain/repo-path.ts';
 import { quoted } from '../domain/text.ts';
 import { unreachable } from './archive-error.ts';
 
+export interface RootFolder {
+  /** Absolute, on this machine. */
+  readonly path: string;
+  /** It lies in this one, also when links were followed; null: anywhere. */
+  readonly below: string | null;
+}
+
 export interface Opened {
   readonly handle: FileHandle;
   /** Of the file that the handle holds. */
@@ -31,12 +38,11 @@ const DENIED = ['EACCES', 'EPERM'];
 const ATTEMPTS = 5;
 
 /**
- * @param rootFolder absolute path on this machine
  * @returns null: the folder has no such file
- * @throws ARCHIVE_UNREACHABLE, ARCHIVE_DENIED, ARCHIVE_CHANGING, HOSTILE_PATH
+ * @throws ARCHIVE_UNREACHABLE, ARCHIVE_DENIED, ARCHIVE_CHANGING, HOSTILE_PATH, REFERENCE_REFUSED
  */
-export async function openInside(rootFolder: string, path: RepoPath): Promise<Opened | null> {
-  const place = join(rootFolder, path);
+export async function openInside(rootFolder: RootFolder, path: RepoPath): Promise<Opened | null> {
+  const place = join(rootFolder.path, path);
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
     const root = await resolveRoot(rootFolder);
     try {
@@ -82,15 +88,17 @@ export function fileError(place: string, error: unknown): DebgeoError {
 /**
  * @throws ARCHIVE_UNREACHABLE, ARCHIVE_DENIED there is no such folder: the archive is not there,
  *   which is not an archive without files
+ * @throws REFERENCE_REFUSED it lies elsewhere than it may
  */
-async function resolveRoot(rootFolder: string): Promise<string> {
+async function resolveRoot({ path, below }: RootFolder): Promise<string> {
   try {
-    const root = await realpath(rootFolder);
+    const root = await realpath(path);
+    if (below !== null && !isInside(await realpath(below), root)) throw elsewhere(path, below);
     if ((await stat(root)).isDirectory()) return root;
   } catch (error) {
-    throw fileError(rootFolder, error);
+    throw error instanceof DebgeoError ? error : fileError(path, error);
   }
-  throw unreachable(rootFolder, 'not a folder');
+  throw unreachable(path, 'not a folder');
 }
 
 /** @returns null: another file stands there now */
@@ -137,6 +145,12 @@ const leaves = (place: string, resolved: string): DebgeoError =>
   new DebgeoError('HOSTILE_PATH', `${place} leads out of the archive`, {
     expected: 'a file inside the folder of the archive',
     found: quoted(resolved),
+  });
+
+const elsewhere = (path: string, below: string): DebgeoError =>
+  new DebgeoError('REFERENCE_REFUSED', `the folder ${path} may not be read as an archive`, {
+    expected: `a folder in ${below} (DEBGEO_ARCHIVES_DIR)`,
+    found: 'a folder elsewhere',
   });
 
 const notRegular = (place: string): DebgeoError =>

@@ -39,7 +39,7 @@ ${Object.entries(SECTIONS)
 
 ${paragraph(
   'An empty variable counts as unset. Invalid ones end a command before it begins, all named at' +
-    ' once. The credential of a site is read from the variable that the site names, where the' +
+    ' once. Credentials of sites are read from the variables `DEBGEO_…` that they name, where the' +
     ' worker runs.',
 )}
 

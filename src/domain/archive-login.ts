@@ -1,7 +1,6 @@
 /** What an archive asks for before it answers. Secrets are named here, and never written. */
 
-/** Where a secret is, where the worker runs: a variable of its environment, or a file. */
-export type SecretReference = { readonly env: string } | { readonly file: string };
+import type { SecretReference } from './secret-reference.ts';
 
 /**
  * One of four: Basic (RFC 7617), Bearer (RFC 6750), headers that an archive made up

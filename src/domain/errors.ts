@@ -244,6 +244,13 @@ export const RULES = {
     'the variable or file that the credential names is not there or empty, where the worker runs',
     'set the variable or file that the credential of the site names',
   ),
+  SITE_HOST_UNLISTED: parked(
+    'a SAS or a token of an identity would go to a host that is no blob endpoint of Azure over ' +
+      'https, and that the worker does not list',
+    'correct `account_url` of the site and `debgeo apply`; or, where the host is meant (a proxy ' +
+      'or a custom domain), list it in DEBGEO_STORAGE_HOSTS of the worker, and start the worker ' +
+      'again',
+  ),
   SITE_IDENTITY_MISSING: unreachable(
     "the site has `credential: default`, and where the worker runs Azure's default identity " +
       'gives no token, or none in time',
@@ -338,6 +345,14 @@ export const RULES = {
     'ask the archive for a release that does not need it, under another version of the package ' +
       'perhaps; or give the archives different mounts; else it waits until nothing needs the old ' +
       'file and prune has deleted it (`debgeo prune --dry-run`). Each of the two wakes it',
+  ),
+
+  REFERENCE_REFUSED: parked(
+    'a credential or login names a variable or file that the worker does not give away, or the ' +
+      'folder of an archive lies where the worker reads none',
+    'give the variable a name that begins with DEBGEO_, in the environment of the worker and ' +
+      'in the file; or move the file below DEBGEO_SECRETS_DIR, the folder of the archive below ' +
+      'DEBGEO_ARCHIVES_DIR; then `debgeo apply`',
   ),
 
   // The lane itself.

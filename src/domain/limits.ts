@@ -74,6 +74,11 @@ export const LIMITS = {
    * be said of each.
    */
   configurationBytes: 1 * MiB,
+  /**
+   * What a reference to a secret names: a certificate with its chain has some kilobytes, and a
+   * server takes no header of more (8 to 16 KiB, all of them).
+   */
+  secretBytes: 64 * KiB,
   /** A message quotes an error page up to here. */
   quotedCharacters: 200,
   /**

@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { foldersOf, isReserved, placeOf } from '../domain/place.ts';
+import { faultOfVariable, type SecretReference } from '../domain/secret-reference.ts';
 import type { Fault } from './configuration-faults.ts';
 import {
   isRepoPath,
@@ -73,6 +74,12 @@ export function completeArchives(
   return archives;
 }
 
+/** Files are judged where they are: the worker may run elsewhere. */
+function judgeReference(reference: SecretReference, path: readonly string[], tell: Tell): void {
+  const fault = 'env' in reference ? faultOfVariable(reference.env) : null;
+  if (fault !== null) tell([...path, 'env'], fault);
+}
+
 function judgeMounts(archives: Readonly<Record<string, ArchiveConfiguration>>, tell: Tell): void {
   const byMount = Map.groupBy(Object.keys(archives), (key) => archives[key]!.mount);
   for (const [key, { mount }] of Object.entries(archives)) {
@@ -98,6 +105,8 @@ export function completeSites(
     if (isReserved(rest.prefix)) tell(['sites', key, 'prefix'], RESERVED);
     if ('identity' in rest.credential && !rest.account_url.startsWith('https:'))
       tell(['sites', key, 'credential'], 'an identity is used over https only');
+    if (!('identity' in rest.credential))
+      judgeReference(rest.credential, ['sites', key, 'credential'], tell);
     const { account_url, container, prefix } = rest;
     const folder = [account_url, container, prefix].filter((part) => part !== '').join('/');
     sites[key] = { ...rest, public_url: public_url ?? folder };

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { folderOf } from '../archive/directory-archive.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { parseRepoPath } from '../domain/repo-path.ts';
+import { login, LOGIN_FORM, secret } from './login-schema.ts';
 
 /** Names become workflow ids, task queues and folders. */
 const NAME = /^[a-z0-9][a-z0-9.-]{0,62}$/;
@@ -65,23 +66,6 @@ const duration = (least: string, most: string) =>
     .transform(msOf)
     .refine((ms) => ms >= msOf(least) && ms <= msOf(most), `between ${least} and ${most}`)
     .meta({ form: `duration from \`${least}\` to \`${most}\`: a number and s, m, h or d` });
-
-const secret = z.union(
-  [z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })],
-  { error: '{env: NAME} or {file: PATH}' },
-);
-const LOGIN_FORM =
-  '`{user, password}`, `{bearer}`, `{headers: {NAME: …}}` or `{client_certificate, key}`;' +
-  ' each secret is `{env: NAME}` or `{file: PATH}`';
-const login = z.union(
-  [
-    z.strictObject({ user: words, password: secret }),
-    z.strictObject({ bearer: secret }),
-    z.strictObject({ headers: z.record(z.string(), secret) }),
-    z.strictObject({ client_certificate: secret, key: secret }),
-  ],
-  { error: LOGIN_FORM.replaceAll('`', '') },
-);
 
 const archive = z.strictObject({
   url: archiveUrl.describe(
@@ -182,18 +166,14 @@ const site = z.strictObject({
     description: 'Where clients read the folder `prefix`: a front end, or the container itself.',
   }),
   credential: z
-    .union(
-      [
-        z.strictObject({ env: z.string().min(1) }),
-        z.strictObject({ file: z.string().min(1) }),
-        z.literal('default').transform((identity) => ({ identity })),
-      ],
-      { error: '{env: NAME}, {file: PATH} or default' },
-    )
+    .union([secret, z.literal('default').transform((identity) => ({ identity }))], {
+      error: '{env: NAME}, {file: PATH} or default',
+    })
     .meta({
       form: '`{env: NAME}`, `{file: PATH}` or `default`',
       description:
         'Where the worker finds a connection string, `AccountName=…;AccountKey=…` or a SAS.' +
+        ' NAME begins with `DEBGEO_`.' +
         " `default` is Azure's default identity (a managed identity, for one), over https." +
         ' The worker reads the secret when it needs it and stores it nowhere.',
     }),

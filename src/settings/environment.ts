@@ -1,22 +1,17 @@
 /**
  * The environment variables of debgeo, as one table and its only reader; docs/configuration.md
- * shows the table. Others reach the process in two ways only: the credential of a site names a
- * variable (`src/site/credentials.ts`), and libraries read their own.
+ * shows the table. Others reach the process in two ways only: the credential of a site or the login
+ * of an archive names a variable (`src/secrets/`), and libraries read their own.
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
+import { OF_AZURE, OF_TEMPORAL, type Variable } from './library-variables.ts';
+import { hosts, milliseconds, MILLISECONDS_MAX, path } from './variable-forms.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
-
-interface Variable {
-  readonly form: string;
-  /** What holds while it is unset or empty. */
-  readonly unset: string;
-  readonly meaning: string;
-}
 
 /** A variable that debgeo reads itself. */
 interface OwnVariable<T> extends Variable {
@@ -39,74 +34,7 @@ const DATABASE_URL: Variable = {
     ' are written as `%40` and the like.',
 };
 
-const variable = (form: string, unset: string, meaning: string): Variable => ({
-  form,
-  unset,
-  meaning,
-});
-
-/** `@temporalio/envconfig` reads these (servers.ts). */
-const OF_TEMPORAL: Readonly<Record<string, Variable>> = {
-  TEMPORAL_ADDRESS: variable('`host:port`', '`127.0.0.1:7233`', 'The frontend of Temporal.'),
-  TEMPORAL_NAMESPACE: variable('a name', '`default`', 'The namespace of Temporal; it must exist.'),
-  TEMPORAL_API_KEY: variable('a secret', 'none', 'API key of Temporal Cloud; turns TLS on.'),
-  TEMPORAL_TLS: variable('`true` or `false`', 'as the profile says', 'TLS to Temporal.'),
-  TEMPORAL_TLS_CLIENT_CERT_PATH: variable(
-    'a path',
-    'none',
-    'Certificate of the client (mTLS), PEM.',
-  ),
-  TEMPORAL_TLS_CLIENT_CERT_DATA: variable('PEM', 'none', 'The same, as text.'),
-  TEMPORAL_TLS_CLIENT_KEY_PATH: variable('a path', 'none', 'Key of the client (mTLS), PEM.'),
-  TEMPORAL_TLS_CLIENT_KEY_DATA: variable('PEM, a secret', 'none', 'The same, as text.'),
-  TEMPORAL_TLS_SERVER_CA_CERT_PATH: variable(
-    'a path',
-    "the system's",
-    'Certificates that the server is checked with, PEM.',
-  ),
-  TEMPORAL_TLS_SERVER_CA_CERT_DATA: variable('PEM', "the system's", 'The same, as text.'),
-  TEMPORAL_TLS_SERVER_NAME: variable(
-    'a host name',
-    'that of the address',
-    'The name that the certificate of the server must have.',
-  ),
-  TEMPORAL_GRPC_META_: variable(
-    'text',
-    'none',
-    'A prefix: each variable that begins with it adds one header to every call.',
-  ),
-  TEMPORAL_CONFIG_FILE: variable(
-    'a path',
-    "Temporal's usual place",
-    "Temporal's configuration file (TOML) with profiles. The variables above win over it.",
-  ),
-  TEMPORAL_PROFILE: variable('a name', '`default`', 'The profile of that file.'),
-};
-
-/** `@azure/identity` reads these. */
-const OF_AZURE: Readonly<Record<string, Variable>> = {
-  AZURE_TOKEN_CREDENTIALS: variable(
-    '`ManagedIdentityCredential` or another name of `@azure/identity`',
-    'all of its places are asked in turn',
-    'Where a site with `credential: default` gets its tokens. The other variables of' +
-      ' `@azure/identity` work, too.',
-  ),
-  AZURE_CLIENT_ID: variable(
-    'an id',
-    'the one identity of the system',
-    'The user-assigned managed identity, or the application of a service principal.',
-  ),
-  AZURE_TENANT_ID: variable('an id', 'none', 'The tenant of a service principal.'),
-  AZURE_CLIENT_SECRET: variable('a secret', 'none', 'The secret of a service principal.'),
-};
-
 const own = <T>(variable: OwnVariable<T>): OwnVariable<T> => variable;
-
-const MILLISECONDS_MAX = 999_999;
-const milliseconds = (text: string): number | undefined =>
-  /^\d{1,6}$/.test(text) ? Number(text) : undefined;
-
-const path = (text: string): string => text;
 
 const cacheFolder = (variables: Variables): string =>
   join(variables['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'debgeo');
@@ -137,6 +65,33 @@ const OWN = {
       ' For tests.',
     parse: milliseconds,
     fallback: () => LIMITS.sliceMs,
+  }),
+  DEBGEO_SECRETS_DIR: own<string | null>({
+    form: 'a path',
+    unset: 'any file may be named',
+    meaning:
+      'The folder that files of secrets lie in: a credential or login that names a file elsewhere' +
+      ' is refused, also through a link. Relative paths begin there.',
+    parse: path,
+    fallback: () => null,
+  }),
+  DEBGEO_ARCHIVES_DIR: own<string | null>({
+    form: 'a path',
+    unset: 'any folder may be an archive',
+    meaning:
+      'The folder that archives with `file:///PATH` lie in: one elsewhere is refused, also' +
+      ' through a link.',
+    parse: path,
+    fallback: () => null,
+  }),
+  DEBGEO_STORAGE_HOSTS: own<readonly string[]>({
+    form: '`host` or `host:port`, with commas between',
+    unset: 'none',
+    meaning:
+      'Hosts that a SAS or a token of an identity may go to, beside the blob endpoints of Azure' +
+      ' and this machine; a SAS over http, too.',
+    parse: hosts,
+    fallback: () => [],
   }),
   DEBGEO_SPOOL_DIR: own({
     form: 'a path',

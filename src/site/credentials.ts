@@ -3,21 +3,24 @@
  * error shows them.
  */
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 
 import { StorageSharedKeyCredential } from '@azure/storage-blob';
 
 import { DebgeoError } from '../domain/errors.ts';
+import { nameOf, type SecretReference } from '../domain/secret-reference.ts';
+import type { Secrets } from '../secrets/secrets.ts';
 import { DEFAULT_IDENTITY, Identity } from './identity.ts';
+import { assertTokenMayGoTo } from './token-hosts.ts';
 
-/**
- * Never the credential itself: the name of an environment variable, the path of a file, or Azure's
- * default identity.
- */
-export type CredentialReference =
-  | { readonly env: string }
-  | { readonly file: string }
-  | { readonly identity: 'default' };
+/** Never the credential itself: where a secret is, or Azure's default identity. */
+export type CredentialReference = SecretReference | { readonly identity: 'default' };
+
+/** What a worker has beside the configuration. */
+export interface CredentialSource {
+  readonly secrets: Secrets;
+  /** Those that a token may go to, beside Azure's (DEBGEO_STORAGE_HOSTS). */
+  readonly storageHosts: readonly string[];
+}
 
 /** A shared access signature. Private, so that neither a logger nor a serialiser can print it. */
 export class SasToken {
@@ -50,29 +53,39 @@ export function fingerprintOf(credential: SiteCredential): string {
  * an identity, which is asked when it is used.
  * @param accountUrl of the site; of the endpoints in a connection string nothing is used
  * @throws SITE_CREDENTIAL_MISSING the variable or file is not there or empty
+ * @throws REFERENCE_REFUSED as Secrets.read
+ * @throws SITE_HOST_UNLISTED a token would go to a host that is neither Azure's nor listed
  * @throws CONFIG_INVALID it is none of the three, or for another account than that of accountUrl;
- *   or a token would go over http
+ *   or a token of an identity would go over http
  */
 export async function loadCredential(
   reference: CredentialReference,
   accountUrl: string,
+  { secrets, storageHosts }: CredentialSource,
 ): Promise<SiteCredential> {
   if ('identity' in reference) {
-    if (new URL(accountUrl).protocol === 'https:') return DEFAULT_IDENTITY;
-    throw new DebgeoError('CONFIG_INVALID', 'an identity is used over https only', {
-      expected: 'https',
-      found: accountUrl,
-    });
+    if (new URL(accountUrl).protocol !== 'https:')
+      throw new DebgeoError('CONFIG_INVALID', 'an identity is used over https only', {
+        expected: 'https',
+        found: accountUrl,
+      });
+    assertTokenMayGoTo(accountUrl, storageHosts);
+    return DEFAULT_IDENTITY;
   }
-  const place = 'env' in reference ? `variable ${reference.env}` : `file ${reference.file}`;
-  const text = (
-    'env' in reference ? process.env[reference.env] : await readIfThere(reference.file)
-  )?.trim();
-  if (!text) throw new DebgeoError('SITE_CREDENTIAL_MISSING', `the ${place} is not there or empty`);
+  const place = nameOf(reference);
+  const text = (await secrets.read(reference))?.trim();
+  if (!text)
+    throw new DebgeoError(
+      'SITE_CREDENTIAL_MISSING',
+      `the ${place} is not there, not readable or empty`,
+    );
 
   const fields = fieldsOf(text);
   const sas = fields.get('SharedAccessSignature') ?? text;
-  if (isSas(sas)) return new SasToken(sas);
+  if (isSas(sas)) {
+    assertTokenMayGoTo(accountUrl, storageHosts);
+    return new SasToken(sas);
+  }
 
   const name = fields.get('AccountName');
   const key = fields.get('AccountKey');
@@ -90,14 +103,6 @@ export async function loadCredential(
     });
   }
   return withoutShowing(new StorageSharedKeyCredential(name, key));
-}
-
-async function readIfThere(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch {
-    return null;
-  }
 }
 
 function fieldsOf(text: string): Map<string, string> {

@@ -102,6 +102,27 @@ describe('an archive in a folder', () => {
     );
   });
 
+  it('is refused outside of the folder that archives lie in, whatever links say', async () => {
+    await put('root/pool/hello.deb');
+    await put('mirrors/ours/pool/hello.deb');
+    await symlink(root, join(folder, 'mirrors', 'leading-out'));
+    const at = (path: string, below: string | null) =>
+      createDirectoryArchive({ url: pathToFileURL(join(folder, path)).href, below });
+    const read = async (one: Archive) =>
+      String(await readAll(await one.open(parseRepoPath('pool/hello.deb'), 1000, never)));
+    const mirrors = join(folder, 'mirrors');
+
+    assert.equal(await read(at('mirrors/ours', mirrors)), 'hello');
+    for (const path of ['root', 'mirrors/../root', 'mirrors/leading-out', '.']) {
+      await assert.rejects(read(at(path, mirrors)), refusesWith('REFERENCE_REFUSED'), path);
+      await assert.rejects(
+        at(path, mirrors).fetchReleaseSet('dists/a', null, never),
+        refusesWith('REFERENCE_REFUSED'),
+      );
+    }
+    assert.equal(await read(at('mirrors/leading-out', null)), 'hello', 'else it would be read');
+  });
+
   it('says ARCHIVE_DENIED for what it may not read', async () => {
     await put('root/pool/hello.deb');
     await put('root/dists/a/InRelease');

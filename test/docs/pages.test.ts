@@ -112,7 +112,7 @@ test('every environment variable that debgeo reads is described, and no other', 
   }
 });
 
-test('the environment is read in one place; credentials alone name variables of their own', () => {
+test('the environment is read in one place; secrets alone have names of their own', () => {
   const elsewhere = sources.filter((path) => path !== 'src/settings/environment.ts');
 
   assert.deepEqual(
@@ -122,8 +122,8 @@ test('the environment is read in one place; credentials alone name variables of 
     [],
   );
   assert.deepEqual(
-    elsewhere.filter((path) => /process\.env\[(?!')/.test(read(path))),
-    ['src/site/credentials.ts'],
+    elsewhere.filter((path) => /process\.env\[(?!')|Secrets\(process\.env/.test(read(path))),
+    ['src/deps.ts'],
   );
   assert.deepEqual(namedIn("const ms = process.env['DEBGEO_MS'];"), ['DEBGEO_MS'], 'planted');
 });

@@ -30,6 +30,7 @@ import { loadCredential } from '../../src/site/credentials.ts';
 import { connectTemporal } from '../../src/temporal/connection.ts';
 import { environmentOf, runDebgeo } from '../support/debgeo.ts';
 import type { Fault } from '../support/fault-proxy.ts';
+import { SOURCE } from '../support/secrets.ts';
 import { servers } from '../support/servers.ts';
 import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
@@ -235,6 +236,7 @@ async function askSites(world: World): Promise<unknown[]> {
       await loadCredential(
         name === 'sin' ? { file: sasFileOf(world) } : { env: variable },
         accountUrl,
+        SOURCE,
       ),
     );
     for (const ask of [

@@ -20,7 +20,7 @@ const GOOD = `
 archives:
   debian: { url: 'http://archive.example.org/debian/', keyring: key.asc }
 sites:
-  fra: { account_url: 'https://a.blob.example.org', container: apt, credential: { env: FRA } }
+  fra: { account_url: 'https://a.blob.example.org', container: apt, credential: { env: DEBGEO_F } }
   sin:
     { account_url: 'https://b.blob.example.org', container: apt, prefix: some/place,
       public_url: 'https://apt.example.org', credential: { file: /run/sin } }
@@ -60,7 +60,7 @@ test('a file that says little gets the rest by default', () => {
 });
 
 test('a credential may be the default identity', () => {
-  assert.deepEqual(parse(GOOD.replace('{ env: FRA }', 'default')).sites['fra']!.credential, {
+  assert.deepEqual(parse(GOOD.replace('{ env: DEBGEO_F }', 'default')).sites['fra']!.credential, {
     identity: 'default',
   });
 });
@@ -82,8 +82,8 @@ test('every fault is told at once, each with its line and column', () => {
 archives:
   debian: { url: 'ftp://x', keyring: none.asc }
 sites:
-  Fra: { account_url: 'https://a.example.org', container: apt, credential: { env: FRA } }
-  sin: { account_url: 'https://b.example.org', container: apt, credentials: { env: SIN } }
+  Fra: { account_url: 'https://a.example.org', container: apt, credential: { env: DEBGEO_F } }
+  sin: { account_url: 'https://b.example.org', container: apt, credentials: { env: DEBGEO_SIN } }
 distributions:
   bookworm: { archive: debian, suite: bookworm, sites: [] }
 `);
@@ -138,11 +138,11 @@ for (const [what, change, where] of [
     [/suite: bookworm, components: \[main\]/, 'suite: ./'],
     'distributions.bookworm.suite',
   ],
-  ['an identity that is none of these', [/\{ env: FRA \}/, 'managed'], 'sites.fra.credential'],
+  ['an identity that is none of these', [/\{ env: DEBGEO_F \}/, 'managed'], 'sites.fra.credential'],
   [
     'an identity over http',
     [
-      /https:\/\/a.blob.example.org', container: apt, credential: \{ env: FRA \}/,
+      /https:\/\/a.blob.example.org', container: apt, credential: \{ env: DEBGEO_F \}/,
       "http://a.blob.example.org', container: apt, credential: default",
     ],
     'sites.fra.credential',
@@ -256,7 +256,10 @@ for (const [what, second] of Object.entries(SAME_PLACES))
     const text = GOOD.replace(
       'keyring: key.asc',
       'keyring: key.asc, mount: mirrors/debian',
-    ).replace('distributions:', `  ams: { ${second}, credential: { env: AMS } }\ndistributions:`);
+    ).replace(
+      'distributions:',
+      `  ams: { ${second}, credential: { env: DEBGEO_AMS } }\ndistributions:`,
+    );
 
     const faults = faultsOf(text).join('\n');
 

@@ -32,6 +32,9 @@ test('what is unset or empty has its default', () => {
     DEBGEO_DATA_DIR: '.debgeo',
     DEBGEO_CACHE_DIR: cache,
     DEBGEO_TEMPORAL_BINARY: null,
+    DEBGEO_SECRETS_DIR: null,
+    DEBGEO_ARCHIVES_DIR: null,
+    DEBGEO_STORAGE_HOSTS: [],
   };
   const empty = Object.fromEntries(Object.keys(defaults).map((name) => [name, '']));
 
@@ -50,6 +53,9 @@ test('what is set counts, and caches are below XDG_CACHE_HOME', () => {
     DEBGEO_SLICE_MS: '1500',
     DEBGEO_DATA_DIR: 'elsewhere',
     DEBGEO_TEMPORAL_BINARY: '/opt/temporal',
+    DEBGEO_SECRETS_DIR: '/run/secrets',
+    DEBGEO_ARCHIVES_DIR: '/srv/mirror',
+    DEBGEO_STORAGE_HOSTS: 'Azurite:10000, storage.example.org,[::1]:10000',
     XDG_CACHE_HOME: '/var/cache',
   });
 
@@ -62,8 +68,22 @@ test('what is set counts, and caches are below XDG_CACHE_HOME', () => {
     DEBGEO_DATA_DIR: 'elsewhere',
     DEBGEO_CACHE_DIR: '/var/cache/debgeo',
     DEBGEO_TEMPORAL_BINARY: '/opt/temporal',
+    DEBGEO_SECRETS_DIR: '/run/secrets',
+    DEBGEO_ARCHIVES_DIR: '/srv/mirror',
+    DEBGEO_STORAGE_HOSTS: ['azurite:10000', 'storage.example.org', '[::1]:10000'],
   });
 });
+
+for (const [name, text] of [
+  ['DEBGEO_STORAGE_HOSTS', 'https://storage.example.org'],
+  ['DEBGEO_STORAGE_HOSTS', 'storage.example.org/path'],
+  ['DEBGEO_STORAGE_HOSTS', 'a,,b'],
+] as const)
+  test(`${name}=${text} is refused`, () => {
+    const report = reportOf(() => readEnvironment({ [name]: text }));
+
+    assert.equal(report.message, `${name.toUpperCase()} is invalid`);
+  });
 
 for (const [name, text] of [
   ['DEBGEO_SLICE_MS', 'abc'],

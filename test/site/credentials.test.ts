@@ -15,6 +15,7 @@ import {
   type CredentialReference,
 } from '../../src/site/credentials.ts';
 import { refusesWith } from '../support/refuses-with.ts';
+import { SOURCE } from '../support/secrets.ts';
 
 const URL_OF_SITE = 'https://debfra.blob.core.windows.net';
 const KEY = Buffer.alloc(64, 'canary').toString('base64');
@@ -28,7 +29,7 @@ describe('loadCredential', () => {
 
   const load = (value: string, accountUrl = URL_OF_SITE) => {
     process.env[VARIABLE] = value;
-    return loadCredential({ env: VARIABLE }, accountUrl);
+    return loadCredential({ env: VARIABLE }, accountUrl, SOURCE);
   };
 
   it('tells a rotated secret from the one before, and does not show it', async () => {
@@ -90,7 +91,7 @@ describe('loadCredential', () => {
     try {
       await writeFile(join(folder, 'sas'), `${SAS}\n`);
 
-      const credential = await loadCredential({ file: join(folder, 'sas') }, URL_OF_SITE);
+      const credential = await loadCredential({ file: join(folder, 'sas') }, URL_OF_SITE, SOURCE);
 
       assert.ok(credential instanceof SasToken);
       assert.equal(credential.appendTo('u'), `u?${SAS}`);
@@ -107,7 +108,7 @@ describe('loadCredential', () => {
       { file: '/nonexistent/credential' },
     ];
     for (const reference of references) {
-      const attempt = loadCredential(reference, URL_OF_SITE);
+      const attempt = loadCredential(reference, URL_OF_SITE, SOURCE);
 
       await assert.rejects(attempt, (error) => {
         assert.ok(refusesWith('SITE_CREDENTIAL_MISSING')(error));

@@ -27,6 +27,7 @@ import { freePort } from '../../src/stack/free-port.ts';
 import { stopChild } from '../support/child.ts';
 import { NEEDS_OPENSSL } from '../support/needs.ts';
 import { refusesWith } from '../support/refuses-with.ts';
+import { SOURCE } from '../support/secrets.ts';
 import { contentOf } from './store-under-test.ts';
 
 const SCOPE = 'https://storage.azure.com/.default';
@@ -160,7 +161,7 @@ describe('the default identity', () => {
     async (t) => {
       const token = await managedIdentity(t);
       const accountUrl = await azuriteWithTls(t);
-      const credential = await loadCredential({ identity: 'default' }, accountUrl);
+      const credential = await loadCredential({ identity: 'default' }, accountUrl, SOURCE);
       const store = createAzureSiteStore(
         { name: 'fra', accountUrl, container: 'apt', prefix: '' },
         credential,
@@ -195,7 +196,7 @@ describe('the default identity', () => {
     }));
 
     await assert.rejects(
-      loadCredential({ identity: 'default' }, accountUrl),
+      loadCredential({ identity: 'default' }, accountUrl, SOURCE),
       refusesWith('CONFIG_INVALID'),
     );
     const store = createAzureSiteStore(

@@ -1,0 +1,19 @@
+/** References to secrets, and the logins of archives that are made of them. */
+import { z } from 'zod';
+
+export const secret = z.union(
+  [z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })],
+  { error: '{env: NAME} or {file: PATH}' },
+);
+export const LOGIN_FORM =
+  '`{user, password}`, `{bearer}`, `{headers: {NAME: …}}` or `{client_certificate, key}`;' +
+  ' each secret is `{env: NAME}` or `{file: PATH}`';
+export const login = z.union(
+  [
+    z.strictObject({ user: z.string().min(1), password: secret }),
+    z.strictObject({ bearer: secret }),
+    z.strictObject({ headers: z.record(z.string(), secret) }),
+    z.strictObject({ client_certificate: secret, key: secret }),
+  ],
+  { error: LOGIN_FORM.replaceAll('`', '') },
+);

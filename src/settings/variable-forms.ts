@@ -1,0 +1,17 @@
+/** What the text of a variable means; undefined: it is not of this form. */
+
+export const MILLISECONDS_MAX = 999_999;
+export const milliseconds = (text: string): number | undefined =>
+  /^\d{1,6}$/.test(text) ? Number(text) : undefined;
+
+export const path = (text: string): string => text;
+
+/** `host` or `host:port`, as a URL has them. */
+export const hosts = (text: string): readonly string[] | undefined => {
+  const found = text.split(',').map((host) => host.trim().toLowerCase());
+  const isHost = (host: string): boolean => {
+    const url = URL.parse(`https://${host}`);
+    return url !== null && host.replace(/:443$/, '') === url.host;
+  };
+  return found.every(isHost) ? found : undefined;
+};
