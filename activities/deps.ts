@@ -13,7 +13,7 @@ export type IndexLimits = BlobSetLimits &
 /** All that activities reach outside of themselves. Joined in src/deps.ts only. */
 export interface Deps {
   readonly database: Database;
-  /** @throws ARCHIVE_LOGIN_MISSING, CONFIG_INVALID */
+  /** @throws ARCHIVE_LOGIN_MISSING, REFERENCE_REFUSED, CONFIG_INVALID */
   archiveOf(archive: DistributionRecord['archive']): Promise<Archive>;
   /**
    * @param archive whose blobs are copied or read back: archives take turns at a site

@@ -1,10 +1,13 @@
 /** Joins archive, site, spool and database to what activities reach. No other file does. */
+import { createHash } from 'node:crypto';
+
 import type { Logger } from 'pino';
 
 import type { Deps } from '../activities/deps.ts';
 import type { Archive } from './archive/archive.ts';
 import { createDirectoryArchive } from './archive/directory-archive.ts';
 import { createHttpArchive } from './archive/http-archive.ts';
+import { loadLogin } from './archive/login.ts';
 import { readSite } from './database/configuration/sites.ts';
 import type { ReplicationSite } from './database/entities/replication-site.ts';
 import { connectDatabase, type Database } from './database/orm.ts';
@@ -13,7 +16,7 @@ import { LIMITS } from './domain/limits.ts';
 import type { RepoPath } from './domain/repo-path.ts';
 import { createLog } from './log.ts';
 import { Secrets } from './secrets/secrets.ts';
-import { readEnvironment } from './settings/environment.ts';
+import { type Environment, readEnvironment } from './settings/environment.ts';
 import type { Config } from './settings/servers.ts';
 import type { AzureSite } from './site/azure-container.ts';
 import { createAzureSiteStore, type AzureSiteStore } from './site/azure-site-store.ts';
@@ -50,18 +53,13 @@ export const createDeps = async (
     secrets: new Secrets(process.env, environment.DEBGEO_SECRETS_DIR),
     storageHosts: environment.DEBGEO_STORAGE_HOSTS,
   };
-  const archives = new Map<string, Archive>();
+  const archives = new Map<string, OpenArchive>();
   return {
     database,
     log,
     spool,
     sliceMs: environment.DEBGEO_SLICE_MS,
-    archiveOf: async (archive) => {
-      const key = JSON.stringify([archive.url, archive.redirectOrigins]);
-      const known = archives.get(key) ?? createArchive(archive, environment.DEBGEO_ARCHIVES_DIR);
-      archives.set(key, known);
-      return known;
-    },
+    archiveOf: createArchives(archives, source.secrets, environment),
     siteOf: createSites(database, source),
     inspectSite: async (name, path, signal) => {
       const row = await readSite(database.read, name);
@@ -78,11 +76,48 @@ export const createDeps = async (
     },
     close: async () => {
       spool.close();
-      await Promise.all([...archives.values()].map((archive) => archive.close()));
+      await Promise.all([...archives.values()].map(({ archive }) => archive.close()));
       await database.close();
     },
   };
 };
+
+interface OpenArchive {
+  readonly key: string;
+  readonly archive: Archive;
+}
+
+/** One per name: where its configuration or its secret changed, another one takes its place. */
+function createArchives(
+  open: Map<string, OpenArchive>,
+  secrets: Secrets,
+  environment: Environment,
+): Deps['archiveOf'] {
+  // asked for each file, with the one record of a step
+  const digests = new WeakMap<Uint8Array, string>();
+  const digestOf = (ca: Uint8Array): string => {
+    const digest = digests.get(ca) ?? createHash('sha256').update(ca).digest('hex');
+    digests.set(ca, digest);
+    return digest;
+  };
+  return async (record) => {
+    // read each time: a rotated secret is used without a restart
+    const login = record.login && (await loadLogin(record.login, record, secrets));
+    const { url, redirectOrigins, ca, privateNetwork, insecure } = record;
+    const trust = ca && digestOf(ca);
+    const as = [record.login, login?.fingerprint, privateNetwork, insecure];
+    const key = JSON.stringify([url, redirectOrigins, trust, ...as]);
+    const known = open.get(record.name);
+    if (known?.key === key) return known.archive;
+    const archive = url.startsWith('file:')
+      ? createDirectoryArchive({ url, below: environment.DEBGEO_ARCHIVES_DIR })
+      : createHttpArchive({ url, redirectOrigins, login, ca, proxies: environment });
+    open.set(record.name, { key, archive });
+    // What is being read of the one before is read to its end.
+    await known?.archive.close();
+    return archive;
+  };
+}
 
 /** One store and one pace per site; all sites of the worker share its memory for bytes. */
 function createSites(database: Database, source: CredentialSource): Deps['siteOf'] {
@@ -117,14 +152,6 @@ function createSites(database: Database, source: CredentialSource): Deps['siteOf
     };
   };
 }
-
-const createArchive = (
-  archive: { readonly url: string; readonly redirectOrigins: readonly string[] },
-  below: string | null,
-): Archive =>
-  archive.url.startsWith('file:')
-    ? createDirectoryArchive({ url: archive.url, below })
-    : createHttpArchive(archive);
 
 const placeOf = ({ name, accountUrl, container, prefix }: ReplicationSite): AzureSite => ({
   name,

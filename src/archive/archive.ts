@@ -44,6 +44,6 @@ export interface Archive {
     signal: AbortSignal,
   ): Promise<AsyncIterable<Uint8Array> | null>;
 
-  /** Frees kept connections. */
+  /** Frees the connections that rest; what is being read is read to its end. */
   close(): Promise<void>;
 }

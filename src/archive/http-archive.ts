@@ -15,10 +15,12 @@ import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Validator } from '../domain/snapshot.ts';
 import { quoted } from '../domain/text.ts';
-import { refusalError, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
+import { failed, refusalError, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
 import type { Archive } from './archive.ts';
 import { discard, type HttpArchiveLimits, readBody } from './http-answer.ts';
-import { fetchReleaseSet } from './release-set.ts';
+import { askedAs, type Login } from './login.ts';
+import { NO_PROXIES, OriginAgents, type Proxies } from './origin-agents.ts';
+import { fetchReleaseSet, hintOf } from './release-set.ts';
 
 /** `place`: where it came from, to be printed. */
 type Fetched = { readonly answer: http.IncomingMessage; readonly place: string };
@@ -31,33 +33,48 @@ const REDIRECTED = [301, 302, 303, 307, 308];
  * @param options.url root of the archive: http or https, without credentials, query and fragment
  * @param options.redirectOrigins origins besides that of `url` that a redirect may lead to
  *   (`https://cdn.example.org`)
+ * @param options.login goes to the origin of `url`, and to no other
+ * @param options.ca certificates that are trusted beside those of Node, PEM
+ * @param options.proxies through which archives are asked
  * @throws CONFIG_INVALID a URL that is none of that
  */
 export function createHttpArchive(options: {
   readonly url: string;
   readonly redirectOrigins: readonly string[];
+  readonly login?: Login | null;
+  readonly ca?: Uint8Array | null;
+  readonly proxies?: Proxies;
   readonly limits?: Partial<HttpArchiveLimits>;
 }): Archive {
+  const { login = null, ca = null, proxies = NO_PROXIES } = options;
   const root = parseRoot(options.url);
   const origins = new Set([
     root.origin,
     ...options.redirectOrigins.map((origin) => parseRoot(origin).origin),
   ]);
-  return new HttpArchive(root, origins, { ...LIMITS, rateWindowMs: 60_000, ...options.limits });
+  const limits = { ...LIMITS, rateWindowMs: 60_000, ...options.limits };
+  const agents = new OriginAgents({ ca, login, proxies, answerMs: limits.answerMs });
+  return new HttpArchive(root, origins, login, agents, limits);
 }
 
 class HttpArchive implements Archive {
   readonly #root: URL;
   readonly #origins: ReadonlySet<string>;
+  readonly #login: Login | null;
+  readonly #agents: OriginAgents;
   readonly #limits: HttpArchiveLimits;
-  readonly #agents = {
-    'http:': new http.Agent({ keepAlive: true }),
-    'https:': new https.Agent({ keepAlive: true }),
-  };
 
-  constructor(root: URL, origins: ReadonlySet<string>, limits: HttpArchiveLimits) {
+  constructor(
+    root: URL,
+    origins: ReadonlySet<string>,
+    login: Login | null,
+    agents: OriginAgents,
+    limits: HttpArchiveLimits,
+  ) {
     this.#root = root;
     this.#origins = origins;
+    this.#login = login;
+    this.#agents = agents;
     this.#limits = limits;
   }
 
@@ -67,6 +84,7 @@ class HttpArchive implements Archive {
       suiteFolder,
       validator,
       fetchMs: this.#limits.fetchMs,
+      absent: hintOf(this.#root),
     };
     return fetchReleaseSet((path, known, until) => this.#fetch(path, known, until), wanted, signal);
   }
@@ -105,8 +123,7 @@ class HttpArchive implements Archive {
   }
 
   close(): Promise<void> {
-    this.#agents['http:'].destroy();
-    this.#agents['https:'].destroy();
+    this.#agents.close();
     return Promise.resolve();
   }
 
@@ -130,7 +147,12 @@ class HttpArchive implements Archive {
         return { answer, place };
       await discard(answer, this.#limits);
       if (!REDIRECTED.includes(status))
-        throw refusalError(place, status, answer.headers['retry-after'], this.#limits.retryAfterMs);
+        throw refusalError(
+          { place, login: askedAs(this.#login, url) },
+          status,
+          answer.headers['retry-after'],
+          this.#limits.retryAfterMs,
+        );
       if (redirects === this.#limits.redirects) {
         throw new DebgeoError('ARCHIVE_REDIRECT', `${place} redirects too often`, {
           expected: `at most ${redirects} redirects`,
@@ -165,7 +187,7 @@ class HttpArchive implements Archive {
     headers: Record<string, string>,
     signal: AbortSignal,
   ): Promise<http.IncomingMessage> {
-    const request = (agent: http.Agent | false) => {
+    const request = (agent: http.Agent) => {
       throwIfAborted(signal);
       const module = url.protocol === 'https:' ? https : http;
       const host = url.hostname.replace(/^\[|\]$/g, '');
@@ -179,13 +201,13 @@ class HttpArchive implements Archive {
           'accept-encoding': 'identity',
           'user-agent': 'debgeo',
           ...headers,
+          ...this.#login?.headersFor(url),
         },
       });
     };
-    const kept = this.#agents[url.protocol === 'https:' ? 'https:' : 'http:'];
     return onceMoreAfterReset(
-      () => this.#head(request(kept), printed(url, target), signal),
-      () => this.#head(request(false), printed(url, target), signal),
+      () => this.#head(request(this.#agents.kept(url)), printed(url, target), signal),
+      () => this.#head(request(this.#agents.fresh(url)), printed(url, target), signal),
     );
   }
 
@@ -212,7 +234,7 @@ class HttpArchive implements Archive {
     } catch (error) {
       throwIfAborted(signal);
       if (request.reusedSocket && isReset(error)) throw error;
-      throw unreachable(place, error instanceof Error ? error.message : String(error), error);
+      throw failed(place, error);
     } finally {
       clearTimeout(timer);
     }

@@ -18,12 +18,20 @@ type FetchFile = (
   signal: AbortSignal,
 ) => Promise<'unchanged' | FetchedFile | null>;
 
+/** The Debian registry of a project or a group (GitLab, doc/api/packages/debian.md). */
+export const hintOf = (root: URL): string | null =>
+  /\/api\/v4\/(?:projects\/[^/]+|groups\/[^/]+\/-)\/packages\/debian\/?$/.test(root.pathname)
+    ? 'GitLab says so, too, to a login that may not read it, and where its registry is off'
+    : null;
+
 interface Wanted {
   /** The root of the archive as it may be printed. */
   readonly root: string;
   readonly suiteFolder: string;
   readonly validator: Validator | null;
   readonly fetchMs: number;
+  /** What it may mean besides that a file is absent. */
+  readonly absent?: string | null;
 }
 
 /** What Archive promises of fetchReleaseSet, for an archive that can fetch one file. */
@@ -52,7 +60,7 @@ export async function fetchReleaseSet(
  */
 async function fetchInOrder(
   fetch: FetchFile,
-  { root, suiteFolder, validator }: Wanted,
+  { root, suiteFolder, validator, absent }: Wanted,
   signal: AbortSignal,
 ) {
   const inRelease = await fetch(joinPath(suiteFolder, 'InRelease'), validator, signal);
@@ -68,7 +76,7 @@ async function fetchInOrder(
   if (decisive === null) {
     throw new DebgeoError('RELEASE_MISSING', `${root} has no Release set in ${suiteFolder}`, {
       expected: joinPath(suiteFolder, 'InRelease'),
-      found: 'no such file',
+      found: ['no such file', ...(absent ? [absent] : [])],
     });
   }
   const releaseGpg =

@@ -39,8 +39,8 @@ ${Object.entries(SECTIONS)
 
 ${paragraph(
   'An empty variable counts as unset. Invalid ones end a command before it begins, all named at' +
-    ' once. Credentials of sites are read from the variables `DEBGEO_…` that they name, where the' +
-    ' worker runs.',
+    ' once. Credentials of sites and logins of archives are read from the variables `DEBGEO_…`' +
+    ' that they name, where the worker runs.',
 )}
 
 ${table(

@@ -71,9 +71,16 @@ export const RULES = {
       'archive says',
   ),
   ARCHIVE_DENIED: unreachable(
-    'the archive answered 401, 402, 403, 407 or 451, or the worker may not read its folder',
-    'let the worker read the archive without credentials (a folder: as the user of the worker), ' +
-      'then `debgeo update DIST`',
+    'the archive, or a proxy before it (407), answered 401, 402, 403, 407 or 451; or the worker ' +
+      'may not read its folder',
+    'give the archive a `login` that may read it and `debgeo apply`, or correct the secret that ' +
+      'the message names (a folder: let the user of the worker read it), then `debgeo update DIST`',
+  ),
+  ARCHIVE_LOGIN_MISSING: unreachable(
+    'the variable or file that the login of an archive names is not there or empty, where the ' +
+      'worker runs',
+    'set the variable or file that the `login` of the archive names, then `debgeo update DIST`; ' +
+      'debgeo looks again by itself',
   ),
   ARCHIVE_REDIRECT: refused(
     'a redirect to an origin that the archive does not allow (`redirect_origins`), to nowhere, ' +

@@ -79,6 +79,8 @@ export const LIMITS = {
    * server takes no header of more (8 to 16 KiB, all of them).
    */
   secretBytes: 64 * KiB,
+  /** `ca` of an archive, which each look reads from the database: Debian's of all have 220 kB. */
+  caBytes: 512 * KiB,
   /** A message quotes an error page up to here. */
   quotedCharacters: 200,
   /**

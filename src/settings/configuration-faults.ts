@@ -11,6 +11,9 @@ export interface Fault {
   readonly offset?: number;
 }
 
+/** Takes a fault of what stands at a path. */
+export type Tell = (path: readonly PropertyKey[], message: string) => void;
+
 const EXPECTED = 'archives, sites and distributions as docs/configuration.md describes them';
 
 /** CONFIG_INVALID, with one line per fault: `file:line:column path: what is expected`. */

@@ -1,19 +1,16 @@
 /**
- * What the schema of an entry cannot say: references between entries, files that they name, and
- * entries that exclude each other.
+ * What the schema of an entry cannot say: references between entries, and entries that exclude each
+ * other.
  */
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-
 import { foldersOf, isReserved, placeOf } from '../domain/place.ts';
-import { faultOfVariable, type SecretReference } from '../domain/secret-reference.ts';
-import type { Fault } from './configuration-faults.ts';
+import type { Fault, Tell } from './configuration-faults.ts';
 import {
   isRepoPath,
   type ArchiveEntry,
   type DistributionEntry,
   type SiteEntry,
 } from './configuration-schema.ts';
+import { judgeArchive, judgeReference, readArchiveFiles } from './judge-archive.ts';
 
 /**
  * The entries that are right by themselves, and the names of all entries: a reference to an entry
@@ -38,14 +35,12 @@ export type DistributionConfiguration = Omit<DistributionEntry, 'primary'> & {
 
 const RESERVED = '.debgeo is reserved';
 
-type Tell = (path: readonly PropertyKey[], message: string) => void;
-
 const tellInto =
   (faults: Fault[]): Tell =>
   (path, message) =>
     void faults.push({ path, message });
 
-/** Reads the keyrings, from `folder`. */
+/** Reads the files that they name, from `folder`. */
 export function completeArchives(
   { entries }: Section<ArchiveEntry>,
   folder: string,
@@ -53,31 +48,14 @@ export function completeArchives(
 ): Record<string, ArchiveConfiguration> {
   const tell = tellInto(faults);
   const archives: Record<string, ArchiveConfiguration> = {};
-  for (const [key, { keyring, unsigned, ca, mount = key, ...rest }] of entries) {
-    const read = (name: 'keyring' | 'ca', path: string | undefined): Uint8Array | null => {
-      if (path === undefined) return null;
-      try {
-        return readFileSync(resolve(folder, path));
-      } catch (error) {
-        const found = (error as NodeJS.ErrnoException).code;
-        tell(['archives', key, name], `${path} cannot be read (${found})`);
-        return null;
-      }
-    };
-    if ((keyring === undefined) === (unsigned === undefined))
-      tell(['archives', key], 'either a keyring, or unsigned: true on purpose');
-    if (rest.url.startsWith('file:') && rest.redirect_origins.length > 0)
-      tell(['archives', key, 'redirect_origins'], 'a folder redirects nowhere');
-    archives[key] = { ...rest, mount, keyring: read('keyring', keyring), ca: read('ca', ca) };
+  for (const [key, entry] of entries) {
+    const tellHere: Tell = (path, message) => tell(['archives', key, ...path], message);
+    judgeArchive(entry, tellHere);
+    const { keyring, unsigned: _, ca, mount = key, ...rest } = entry;
+    archives[key] = { ...rest, mount, ...readArchiveFiles({ keyring, ca }, folder, tellHere) };
   }
   judgeMounts(archives, tell);
   return archives;
-}
-
-/** Files are judged where they are: the worker may run elsewhere. */
-function judgeReference(reference: SecretReference, path: readonly string[], tell: Tell): void {
-  const fault = 'env' in reference ? faultOfVariable(reference.env) : null;
-  if (fault !== null) tell([...path, 'env'], fault);
 }
 
 function judgeMounts(archives: Readonly<Record<string, ArchiveConfiguration>>, tell: Tell): void {

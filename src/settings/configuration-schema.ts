@@ -105,10 +105,11 @@ const archive = z.strictObject({
     .meta({ unset: '`[]`', description: 'Other origins that the archive may redirect to.' }),
   login: login.optional().meta({
     form: LOGIN_FORM,
-    unset: 'nobody is asked who we are',
+    unset: 'the archive is read without a login',
     description:
-      'Who reads the archive. It goes to the origin of `url` only, never along a redirect. The' +
-      ' worker reads the secret when it needs it and stores it nowhere.',
+      'Who reads the archive. It goes to the origin of `url` only, never along a redirect. NAME' +
+      ' begins with `DEBGEO_`. The worker reads the secret when it needs it and stores it' +
+      ' nowhere.',
   }),
   ca: z
     .string()
@@ -116,9 +117,10 @@ const archive = z.strictObject({
     .optional()
     .meta({
       form: 'path, from the folder of this file',
-      unset: "the system's alone",
+      unset: 'those alone that Node trusts',
       description:
-        'Certificates, PEM, that may have signed that of the archive, beside those of the system.' +
+        'Certificates, PEM, that may have signed those of the archive and of its redirects,' +
+        ' beside those that Node trusts (of Mozilla, and of `NODE_EXTRA_CA_CERTS`).' +
         ' `apply` reads them.',
     }),
   private_network: z

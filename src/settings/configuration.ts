@@ -3,7 +3,6 @@
  * fault is reported at once, each with its line and column, and nothing is changed while there is
  * one.
  */
-import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 
 import { z } from 'zod';
@@ -21,6 +20,7 @@ import {
   type SiteConfiguration,
 } from './configuration-references.ts';
 import { name, SECTIONS } from './configuration-schema.ts';
+import { readBounded } from './read-bounded.ts';
 
 export interface Configuration {
   readonly archives: Readonly<Record<string, ArchiveConfiguration>>;
@@ -34,26 +34,12 @@ const UNKNOWN_KEY = 'is not a key that debgeo knows';
 export function readConfiguration(path: string): Configuration {
   let text: string;
   try {
-    text = readText(path);
+    text = readBounded(path, LIMITS.configurationBytes).toString('utf8');
   } catch (error) {
     const found = error instanceof Error && 'code' in error ? String(error.code) : String(error);
     throw refused(`${path} cannot be read`, 'a YAML file', found, error);
   }
   return parseConfiguration(text, path);
-}
-
-/** No more of it than is refused as too long: it may be a device, or a file of another kind. */
-function readText(path: string): string {
-  const file = openSync(path, 'r');
-  try {
-    const bytes = Buffer.alloc(LIMITS.configurationBytes + 1);
-    let length = 0;
-    for (let read = -1; read !== 0 && length < bytes.length; length += read)
-      read = readSync(file, bytes, length, bytes.length - length, null);
-    return bytes.toString('utf8', 0, length);
-  } finally {
-    closeSync(file);
-  }
 }
 
 /**

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { OF_AZURE, OF_TEMPORAL, type Variable } from './library-variables.ts';
-import { hosts, milliseconds, MILLISECONDS_MAX, path } from './variable-forms.ts';
+import { hosts, milliseconds, MILLISECONDS_MAX, path, proxy } from './variable-forms.ts';
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
@@ -18,6 +18,10 @@ interface OwnVariable<T> extends Variable {
   /** Undefined: the text is not of this form. */
   readonly parse: (text: string) => T | undefined;
   readonly fallback: (variables: Variables) => T;
+  /** It may hold a password: what was found is not shown. */
+  readonly isSecret?: true;
+  /** Another spelling, which wins. */
+  readonly also?: string;
 }
 
 export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const;
@@ -35,6 +39,18 @@ const DATABASE_URL: Variable = {
 };
 
 const own = <T>(variable: OwnVariable<T>): OwnVariable<T> => variable;
+
+const proxyFor = (scheme: string, name: string): OwnVariable<string | null> => ({
+  form: '`http://host:port` or `http://user:password@host:port`',
+  unset: 'none',
+  meaning:
+    `The proxy for archives with ${scheme}; \`${name.toLowerCase()}\` wins over it. This machine` +
+    ' is asked straight. Special characters of a password are written as `%40` and the like.',
+  parse: proxy,
+  fallback: () => null,
+  isSecret: true,
+  also: name.toLowerCase(),
+});
 
 const cacheFolder = (variables: Variables): string =>
   join(variables['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'debgeo');
@@ -93,6 +109,16 @@ const OWN = {
     parse: hosts,
     fallback: () => [],
   }),
+  HTTP_PROXY: proxyFor('http', 'HTTP_PROXY'),
+  HTTPS_PROXY: proxyFor('https', 'HTTPS_PROXY'),
+  NO_PROXY: own<string | null>({
+    form: '`host`, `host:port`, `.domain` or `*`, with commas between',
+    unset: 'none',
+    meaning: 'Archives that are asked without a proxy; `no_proxy` wins over it.',
+    parse: (text) => text,
+    fallback: () => null,
+    also: 'no_proxy',
+  }),
   DEBGEO_SPOOL_DIR: own({
     form: 'a path',
     unset: '`$XDG_CACHE_HOME/debgeo/spool`, else `~/.cache/debgeo/spool`',
@@ -140,6 +166,8 @@ export type Environment = {
   readonly [Name in keyof typeof OWN]: ReturnType<(typeof OWN)[Name]['fallback']>;
 };
 
+const NOT_SHOWN = 'something else (not shown, it may hold a password)';
+
 interface Fault {
   readonly name: string;
   readonly problem: string;
@@ -178,7 +206,7 @@ export const setVariables = (variables: Variables = process.env): Record<string,
 
 function readOwn(variables: Variables, faults: Fault[]): Environment {
   const read = ([name, variable]: [string, OwnVariable<unknown>]): [string, unknown] => {
-    const text = variables[name];
+    const text = (variable.also && variables[variable.also]) || variables[name];
     if (!text) return [name, variable.fallback(variables)];
     const value = variable.parse(text);
     if (value === undefined)
@@ -186,7 +214,7 @@ function readOwn(variables: Variables, faults: Fault[]): Environment {
         name,
         problem: 'is invalid',
         expected: variable.form.replaceAll('`', ''),
-        found: text,
+        found: variable.isSecret ? NOT_SHOWN : text,
       });
     return [name, value];
   };
@@ -208,7 +236,7 @@ function readDatabaseUrl(variables: Variables, faults: Fault[]): string {
       name: 'DATABASE_URL',
       problem: 'is not the URL of a database',
       expected: `${form}; special characters of a password as %40 and the like`,
-      found: 'something else (not shown, it may hold a password)',
+      found: NOT_SHOWN,
     });
   return text;
 }

@@ -15,3 +15,20 @@ export const hosts = (text: string): readonly string[] | undefined => {
   };
   return found.every(isHost) ? found : undefined;
 };
+
+/** As Node takes it, which ignores other schemes without a word. */
+export function proxy(text: string): string | undefined {
+  const url = URL.parse(text);
+  const isPlain =
+    url !== null && /^https?:$/.test(url.protocol) && url.pathname + url.search + url.hash === '/';
+  return isPlain && isDecodable(url.username) && isDecodable(url.password) ? url.href : undefined;
+}
+
+function isDecodable(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

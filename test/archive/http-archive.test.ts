@@ -191,6 +191,26 @@ describe('an archive behind http', () => {
     wild.close();
   });
 
+  it('reads to its end what is being read when it is closed, and keeps no connection', async () => {
+    const { promise: closed, resolve: close } = Promise.withResolvers<void>();
+    let socket: net.Socket | undefined;
+    server.handle = (request, response) => {
+      if (request.url?.endsWith('resting')) return void response.end('rests');
+      ({ socket } = request);
+      response.write('hel');
+      void closed.then(() => response.end('lo'));
+    };
+    await readAll(await archive.open(parseRepoPath('pool/resting'), 10, never));
+    const opened = await archive.open(file, 10, never);
+    await archive.open(parseRepoPath('pool/resting'), 10, never).then(readAll);
+
+    await archive.close();
+    close();
+
+    assert.equal(String(await readAll(opened)), 'hello');
+    if (!socket!.destroyed) await once(socket!, 'close');
+  });
+
   it('asks once where a new connection is reset instead of an answer', async () => {
     server.handle = (request) => void request.socket.resetAndDestroy();
 

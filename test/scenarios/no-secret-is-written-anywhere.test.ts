@@ -1,7 +1,7 @@
 /**
- * What a log, a command, a table, a history or an error shows never holds a credential, whatever
- * goes wrong. Sites answer with what they were asked, as gateways do: the signed URL comes back in
- * bodies and in Location.
+ * What a log, a command, a table, a history or an error shows never holds a credential or a login,
+ * whatever goes wrong. Sites and archives answer with what they were asked, as gateways do: the
+ * signed URL comes back in bodies and in Location.
  */
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -28,6 +28,7 @@ import { createLog } from '../../src/log.ts';
 import { createAzureSiteStore } from '../../src/site/azure-site-store.ts';
 import { loadCredential } from '../../src/site/credentials.ts';
 import { connectTemporal } from '../../src/temporal/connection.ts';
+import { sufferLogins, withRefusingProxy } from '../support/canary-logins.ts';
 import { environmentOf, runDebgeo } from '../support/debgeo.ts';
 import type { Fault } from '../support/fault-proxy.ts';
 import { SOURCE } from '../support/secrets.ts';
@@ -46,11 +47,12 @@ test('no key, SAS or password is in logs, outputs, tables, histories and errors'
   const lines: string[] = [];
   const world = await aWorld(t, { sites: ['fra', 'sin'], worker: 'none', log: logInto(lines) });
   const secrets = await withSecrets(world);
+  t.after(await withRefusingProxy(secrets));
   await world.startWorker();
   await world.release([aPackage('hello', '1.0')]);
   await world.update();
 
-  const errors: unknown[] = [];
+  const errors: unknown[] = await sufferLogins(world, secrets);
   for (const fault of faultsThatSay(secrets)) errors.push(...(await suffer(world, fault)));
   await sufferCancel(world);
   await world.stopWorker();
@@ -68,7 +70,7 @@ test('no key, SAS or password is in logs, outputs, tables, histories and errors'
 
   assert.equal(denied.sites.length, 2);
   assert.ok(
-    lines.length > 50 && errors.length > 15 && outputs.length === 5,
+    lines.length > 50 && errors.length > 25 && outputs.length === 6,
     `${lines.length} ${errors.length} ${outputs.length}`,
   );
   assertNone(secrets, 'log of the worker', lines);
@@ -286,6 +288,7 @@ async function runCommands(world: World): Promise<string[]> {
     ['doctor', {}],
     ['status', { DATABASE_URL: wrongPassword.href }],
     ['status', { DATABASE_URL: `postgres:${DATABASE_PASSWORD}@${NOWHERE}/debgeo` }],
+    ['status', { HTTP_PROXY: `socks5://debgeo:${DATABASE_PASSWORD}@${NOWHERE}` }],
     [`update ${world.suite}`, { TEMPORAL_API_KEY: API_KEY }],
   ] as const;
   return Promise.all(

@@ -35,6 +35,9 @@ test('what is unset or empty has its default', () => {
     DEBGEO_SECRETS_DIR: null,
     DEBGEO_ARCHIVES_DIR: null,
     DEBGEO_STORAGE_HOSTS: [],
+    HTTP_PROXY: null,
+    HTTPS_PROXY: null,
+    NO_PROXY: null,
   };
   const empty = Object.fromEntries(Object.keys(defaults).map((name) => [name, '']));
 
@@ -56,6 +59,10 @@ test('what is set counts, and caches are below XDG_CACHE_HOME', () => {
     DEBGEO_SECRETS_DIR: '/run/secrets',
     DEBGEO_ARCHIVES_DIR: '/srv/mirror',
     DEBGEO_STORAGE_HOSTS: 'Azurite:10000, storage.example.org,[::1]:10000',
+    HTTP_PROXY: 'HTTP://proxy.example.org:3128',
+    HTTPS_PROXY: 'http://unused.example.org',
+    https_proxy: 'http://me:p%40ss@proxy.example.org:3128/',
+    NO_PROXY: '.example.org,10.0.0.1',
     XDG_CACHE_HOME: '/var/cache',
   });
 
@@ -71,18 +78,26 @@ test('what is set counts, and caches are below XDG_CACHE_HOME', () => {
     DEBGEO_SECRETS_DIR: '/run/secrets',
     DEBGEO_ARCHIVES_DIR: '/srv/mirror',
     DEBGEO_STORAGE_HOSTS: ['azurite:10000', 'storage.example.org', '[::1]:10000'],
+    HTTP_PROXY: 'http://proxy.example.org:3128/',
+    HTTPS_PROXY: 'http://me:p%40ss@proxy.example.org:3128/',
+    NO_PROXY: '.example.org,10.0.0.1',
   });
 });
 
 for (const [name, text] of [
+  ['HTTP_PROXY', 'me:hush@proxy.example.org:3128'],
+  ['http_proxy', 'socks5://me:hush@proxy.example.org'],
+  ['HTTPS_PROXY', 'http://me:hush%@proxy.example.org'],
+  ['https_proxy', 'http://me:hush@proxy.example.org/path'],
   ['DEBGEO_STORAGE_HOSTS', 'https://storage.example.org'],
   ['DEBGEO_STORAGE_HOSTS', 'storage.example.org/path'],
   ['DEBGEO_STORAGE_HOSTS', 'a,,b'],
 ] as const)
-  test(`${name}=${text} is refused`, () => {
+  test(`${name}=${text} is refused, and no password shown`, () => {
     const report = reportOf(() => readEnvironment({ [name]: text }));
 
     assert.equal(report.message, `${name.toUpperCase()} is invalid`);
+    assert.doesNotMatch(JSON.stringify(report), /hush/);
   });
 
 for (const [name, text] of [

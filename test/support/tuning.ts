@@ -2,6 +2,7 @@ import { sql } from 'kysely';
 
 import type { Database } from '../../src/database/orm.ts';
 import { run } from '../../src/database/sql.ts';
+import type { ArchiveLogin } from '../../src/domain/archive-login.ts';
 import type { CredentialReference } from '../../src/site/credentials.ts';
 
 /** Times in milliseconds. */
@@ -16,6 +17,8 @@ export interface Tuning {
   /** Of the archive. */
   readonly archiveUrl?: string;
   readonly keyring?: Uint8Array;
+  readonly login?: ArchiveLogin | null;
+  readonly redirectOrigins?: readonly string[];
   /** Of every site. */
   readonly graceMs?: number;
   readonly keptGenerations?: number;
@@ -30,6 +33,8 @@ const COLUMNS: Readonly<Record<keyof Tuning, readonly [table: string, column: st
   waits: ['debian_distributions', 'tuning'],
   archiveUrl: ['archives', 'url'],
   keyring: ['archives', 'keyring'],
+  login: ['archives', 'login'],
+  redirectOrigins: ['archives', 'redirect_origins'],
   graceMs: ['replication_sites', 'grace_ms'],
   keptGenerations: ['replication_sites', 'kept_generations'],
   credential: ['replication_sites', 'credential'],

@@ -2,6 +2,7 @@ import { verifyReleaseSet } from '../../archive/verify-signature.ts';
 import { readDistribution } from '../../database/catalog/distributions.ts';
 import { type ReleaseAge, readReleaseAge } from '../../database/replications/stale-releases.ts';
 import type { JoinedDeps } from '../../deps.ts';
+import { nameOfLogin } from '../../domain/archive-login.ts';
 import { DebgeoError } from '../../domain/errors.ts';
 import { judgeAge } from '../../domain/freshness.ts';
 import { suiteFolder } from '../../domain/release.ts';
@@ -17,7 +18,8 @@ export async function examineArchive(
   await findings.check(
     `archive of ${distribution}`,
     () => authenticate(deps, distribution),
-    (signers) => `answers, signed by ${signers.join(', ') || 'no key, which `unsigned` allows'}`,
+    ({ login, signers }) =>
+      `answers${login}, signed by ${signers.join(', ') || 'no key, which `unsigned` allows'}`,
   );
   await findings.check(`newest release of ${distribution}`, () => ageOf(deps, distribution), aged);
 }
@@ -41,7 +43,10 @@ function aged(age: ReleaseAge | null): string {
   return `generation ${age.generation}, from ${released}; ${limit}`;
 }
 
-async function authenticate(deps: JoinedDeps, name: string): Promise<readonly string[]> {
+async function authenticate(
+  deps: JoinedDeps,
+  name: string,
+): Promise<{ readonly login: string; readonly signers: readonly string[] }> {
   const distribution = await readDistribution(deps.database.read, name);
   if (distribution === null)
     throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
@@ -53,6 +58,7 @@ async function authenticate(deps: JoinedDeps, name: string): Promise<readonly st
   );
   if (found === 'unchanged')
     throw new DebgeoError('UNKNOWN', 'an unconditional request was answered with 304');
-  return (await verifyReleaseSet(found.releaseSet, distribution.archive.keyring, new Date()))
-    .signers;
+  const { signers } = await verifyReleaseSet(found.releaseSet, archive.keyring, new Date());
+  const login = archive.login === null ? '' : ` to the login of ${nameOfLogin(archive.login)}`;
+  return { login, signers };
 }

@@ -1,0 +1,98 @@
+/**
+ * The connections of one archive. Each origin has its own: what an origin is shown (a certificate
+ * of the client) is shown to no other that the archive redirects to.
+ */
+import http from 'node:http';
+import https from 'node:https';
+import tls from 'node:tls';
+
+import { isLoopback } from '../domain/loopback.ts';
+import { certificatesIn } from './certificates.ts';
+import type { Login } from './login.ts';
+
+/** As the environment names them; null: none. */
+export interface Proxies {
+  /** `http://user:password@host:port`, for archives with http and with https. */
+  readonly HTTP_PROXY: string | null;
+  readonly HTTPS_PROXY: string | null;
+  /** Hosts that are asked straight. */
+  readonly NO_PROXY: string | null;
+}
+
+export const NO_PROXIES: Proxies = { HTTP_PROXY: null, HTTPS_PROXY: null, NO_PROXY: null };
+
+interface AgentOptions {
+  /** Certificates that are trusted beside those of Node, PEM. */
+  readonly ca: Uint8Array | null;
+  readonly login: Login | null;
+  readonly proxies: Proxies;
+  /** How long a proxy may take to open a tunnel. */
+  readonly answerMs: number;
+}
+
+export class OriginAgents {
+  readonly #options: AgentOptions;
+  readonly #kept = new Map<string, http.Agent>();
+  readonly #trust = new Map<string, tls.SecureContext | null>();
+
+  constructor(options: AgentOptions) {
+    this.#options = options;
+  }
+
+  /** Keeps its connections. */
+  kept(url: URL): http.Agent {
+    const known = this.#kept.get(url.origin) ?? this.#create(url, { keepAlive: true });
+    this.#kept.set(url.origin, known);
+    return known;
+  }
+
+  /** Opens a connection, and the same way: for a request that a kept one did not take. */
+  fresh(url: URL): http.Agent {
+    return this.#create(url, {});
+  }
+
+  /** Frees the connections that rest; the others end with what is being read. */
+  close(): void {
+    for (const agent of this.#kept.values()) {
+      agent.maxFreeSockets = 0;
+      for (const resting of Object.values(agent.freeSockets).flat()) resting?.destroy();
+    }
+  }
+
+  #create(url: URL, keeping: http.AgentOptions): http.Agent {
+    const options = { ...keeping, ...this.#wayTo(url) };
+    if (url.protocol === 'http:') return new http.Agent(options);
+    const secureContext = this.#trustFor(url);
+    return new https.Agent({ ...options, ...(secureContext && { secureContext }) });
+  }
+
+  /** No proxy leads to this machine: a login that may go there over http would cross a network. */
+  #wayTo(url: URL): http.AgentOptions {
+    const { proxies, answerMs } = this.#options;
+    const name = url.protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
+    const proxy = proxies[name];
+    if (proxy === null || isLoopback(url)) return {};
+    const proxyEnv = { [name]: proxy, ...(proxies.NO_PROXY && { NO_PROXY: proxies.NO_PROXY }) };
+    // Without it a tunnel that the proxy never opens would stay when its request is given up.
+    return { proxyEnv, timeout: answerMs };
+  }
+
+  #trustFor(url: URL): tls.SecureContext | null {
+    const known = this.#trust.get(url.origin);
+    const found = known === undefined ? this.#createTrust(url) : known;
+    this.#trust.set(url.origin, found);
+    return found;
+  }
+
+  /** Null: what Node trusts, and shown nothing. */
+  #createTrust(url: URL): tls.SecureContext | null {
+    const { ca, login } = this.#options;
+    const certificate = login?.certificateFor(url) ?? null;
+    if (ca === null && certificate === null) return null;
+    const ours = ca === null ? [] : (certificatesIn(Buffer.from(ca).toString()) ?? []);
+    return tls.createSecureContext({
+      ca: [...tls.getCACertificates('default'), ...ours],
+      ...certificate,
+    });
+  }
+}
