@@ -10,9 +10,9 @@
  * (`name`), before and while reading.
  *
  * Errors of all calls: ARCHIVE_UNREACHABLE, ARCHIVE_SLOW, ARCHIVE_THROTTLED (with retryAfterMs),
- * ARCHIVE_DENIED, ARCHIVE_REDIRECT; of a folder HOSTILE_PATH, too (a link that leaves it, or no
- * regular file), ARCHIVE_CHANGING (a file that changes in place while it is read) and
- * REFERENCE_REFUSED (it lies elsewhere than the worker reads archives).
+ * ARCHIVE_DENIED, ARCHIVE_REDIRECT, ADDRESS_REFUSED; of a folder HOSTILE_PATH, too (a link that
+ * leaves it, or no regular file), ARCHIVE_CHANGING (a file that changes in place while it is read)
+ * and REFERENCE_REFUSED (it lies elsewhere than the worker reads archives).
  */
 import type { RepoPath } from '../domain/repo-path.ts';
 import type { ReleaseSet, Validator } from '../domain/snapshot.ts';

@@ -15,6 +15,7 @@ import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Validator } from '../domain/snapshot.ts';
 import { quoted } from '../domain/text.ts';
+import { type Agents, guardedAgents } from '../network/guarded-agents.ts';
 import { failed, refusalError, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
 import type { Archive } from './archive.ts';
 import { discard, type HttpArchiveLimits, readBody } from './http-answer.ts';
@@ -36,6 +37,8 @@ const REDIRECTED = [301, 302, 303, 307, 308];
  * @param options.login goes to the origin of `url`, and to no other
  * @param options.ca certificates that are trusted beside those of Node, PEM
  * @param options.proxies through which archives are asked
+ * @param options.privateNetwork it, and where it redirects to, may have a private address
+ * @param options.agents a test has its own
  * @throws CONFIG_INVALID a URL that is none of that
  */
 export function createHttpArchive(options: {
@@ -44,7 +47,9 @@ export function createHttpArchive(options: {
   readonly login?: Login | null;
   readonly ca?: Uint8Array | null;
   readonly proxies?: Proxies;
+  readonly privateNetwork: boolean;
   readonly limits?: Partial<HttpArchiveLimits>;
+  readonly agents?: Agents;
 }): Archive {
   const { login = null, ca = null, proxies = NO_PROXIES } = options;
   const root = parseRoot(options.url);
@@ -53,7 +58,9 @@ export function createHttpArchive(options: {
     ...options.redirectOrigins.map((origin) => parseRoot(origin).origin),
   ]);
   const limits = { ...LIMITS, rateWindowMs: 60_000, ...options.limits };
-  const agents = new OriginAgents({ ca, login, proxies, answerMs: limits.answerMs });
+  const reach = options.privateNetwork ? 'private-network' : 'internet';
+  const create = options.agents ?? guardedAgents(reach);
+  const agents = new OriginAgents({ create, ca, login, proxies, answerMs: limits.answerMs });
   return new HttpArchive(root, origins, login, agents, limits);
 }
 
@@ -76,6 +83,7 @@ class HttpArchive implements Archive {
     this.#login = login;
     this.#agents = agents;
     this.#limits = limits;
+    this.#agents = agents;
   }
 
   fetchReleaseSet(suiteFolder: string, validator: Validator | null, signal: AbortSignal) {
@@ -211,7 +219,7 @@ class HttpArchive implements Archive {
     );
   }
 
-  /** @throws ARCHIVE_UNREACHABLE; the reset of a kept connection as it is */
+  /** @throws ARCHIVE_UNREACHABLE, ADDRESS_REFUSED; the reset of a kept connection as it is */
   async #head(
     request: http.ClientRequest,
     place: string,
@@ -233,7 +241,7 @@ class HttpArchive implements Archive {
       return answer;
     } catch (error) {
       throwIfAborted(signal);
-      if (request.reusedSocket && isReset(error)) throw error;
+      if (error instanceof DebgeoError || (request.reusedSocket && isReset(error))) throw error;
       throw failed(place, error);
     } finally {
       clearTimeout(timer);

@@ -2,11 +2,11 @@
  * The connections of one archive. Each origin has its own: what an origin is shown (a certificate
  * of the client) is shown to no other that the archive redirects to.
  */
-import http from 'node:http';
-import https from 'node:https';
+import type http from 'node:http';
 import tls from 'node:tls';
 
 import { isLoopback } from '../domain/loopback.ts';
+import type { Agents } from '../network/guarded-agents.ts';
 import { certificatesIn } from './certificates.ts';
 import type { Login } from './login.ts';
 
@@ -22,6 +22,8 @@ export interface Proxies {
 export const NO_PROXIES: Proxies = { HTTP_PROXY: null, HTTPS_PROXY: null, NO_PROXY: null };
 
 interface AgentOptions {
+  /** Judges what is dialled: of a host behind a proxy, an address that stands in its URL. */
+  readonly create: Agents;
   /** Certificates that are trusted beside those of Node, PEM. */
   readonly ca: Uint8Array | null;
   readonly login: Login | null;
@@ -61,9 +63,8 @@ export class OriginAgents {
 
   #create(url: URL, keeping: http.AgentOptions): http.Agent {
     const options = { ...keeping, ...this.#wayTo(url) };
-    if (url.protocol === 'http:') return new http.Agent(options);
-    const secureContext = this.#trustFor(url);
-    return new https.Agent({ ...options, ...(secureContext && { secureContext }) });
+    const secureContext = url.protocol === 'https:' ? this.#trustFor(url) : null;
+    return this.#options.create(url.protocol, { ...options, ...(secureContext && { secureContext }) });
   }
 
   /** No proxy leads to this machine: a login that may go there over http would cross a network. */

@@ -8,7 +8,7 @@ import { listArchiveQueues, listDistributions, listSiteQueues } from '../databas
 import { createDeps, type JoinedDeps } from '../deps.ts';
 import { queryStatus } from '../temporal/describe.ts';
 import { configOf, withTemporal, type Options } from './connect.ts';
-import { examineArchive } from './doctor/archive.ts';
+import { examineArchive, tellPrivateArchives } from './doctor/archive.ts';
 import { examineClocks } from './doctor/clocks.ts';
 import { examineSettings } from './doctor/database.ts';
 import { Findings } from './doctor/findings.ts';
@@ -55,6 +55,7 @@ async function examineAll(
   }
   for (const { archive, queue } of hasTemporal ? await listArchiveQueues(deps.database) : [])
     await findings.check(`worker of ${archive}`, () => countPollers(options, queue), polling);
+  await tellPrivateArchives(findings, deps);
   for (const distribution of await listDistributions(deps.database)) {
     await examineArchive(findings, deps, distribution);
     if (!hasTemporal) continue;

@@ -145,7 +145,8 @@ async function writeConfiguration(
   if (keyring !== null) await writeFile(keyringFile, keyring);
   const trust = keyring === null ? { unsigned: true } : { keyring: keyringFile };
   const configuration = {
-    archives: { [mount]: { url: archiveUrl, mount, ...trust } },
+    // The demo's own archive is on this machine; any other is named by who starts the demo.
+    archives: { [mount]: { url: archiveUrl, mount, private_network: true, ...trust } },
     sites: Object.fromEntries(
       sites.map(({ name, url }) => [
         name,

@@ -88,6 +88,14 @@ export const RULES = {
     'if that host is meant, add it to `redirect_origins` of the archive, or make it the `url`, ' +
       'and `debgeo apply`',
   ),
+  ADDRESS_REFUSED: refused(
+    'an archive, or a redirect of it, has an address that is link-local or of the metadata of a ' +
+      'cloud, or without `private_network: true` a loopback, private or reserved one; or a site ' +
+      'or its `public_url` has one of such metadata. Nothing was sent there',
+    'if the archive is meant to be in a network of your own, set `private_network: true` for it ' +
+      'and `debgeo apply`; what is refused nevertheless needs another URL: find out who gave ' +
+      'that name this address',
+  ),
   ARCHIVE_CHANGING: transient(
     'the archive, or a file of its folder, changed again and again while it was read',
     '`debgeo update DIST` when the archive has finished its release; debgeo looks again by itself',

@@ -4,6 +4,7 @@
  */
 import { RestError } from '@azure/storage-blob';
 
+import { DebgeoError } from '../domain/errors.ts';
 import { Refused } from './blob-http.ts';
 import { brokenOff, refusalError, type Doing, type Refusal } from './site-error.ts';
 import type { Watchdog } from './watchdog.ts';
@@ -19,6 +20,9 @@ export function failureOf(
   signal: AbortSignal,
   doing: Doing,
 ): unknown {
+  // Of what a request failed with, the SDK keeps the message and the code.
+  if (error instanceof RestError && error.code === 'ADDRESS_REFUSED')
+    return new DebgeoError('ADDRESS_REFUSED', error.message);
   const refusal = refusalOf(error);
   if (refusal === null) return brokenOff(error, watchdog, signal, doing);
   if (isConflict(refusal)) return new Conflict();

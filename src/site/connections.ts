@@ -1,8 +1,8 @@
 /** The kept connections to one site. */
-import http from 'node:http';
-import https from 'node:https';
+import type http from 'node:http';
 
 import { onceMoreAfterReset } from '../domain/connection-reset.ts';
+import { guardedAgents } from '../network/guarded-agents.ts';
 
 /**
  * A kept connection is closed by us before the site does: after what its Keep-Alive header says,
@@ -14,10 +14,8 @@ export class Connections {
   readonly agent: http.Agent;
 
   constructor(accountUrl: string) {
-    const options = { keepAlive: true, timeout: IDLE_MS };
-    this.agent = accountUrl.startsWith('https:')
-      ? new https.Agent(options)
-      : new http.Agent(options);
+    const { protocol } = new URL(accountUrl);
+    this.agent = guardedAgents('site')(protocol, { keepAlive: true, timeout: IDLE_MS });
   }
 
   /**

@@ -14,6 +14,7 @@ import {
 
 import { DebgeoError } from '../domain/errors.ts';
 import type { RepoPath } from '../domain/repo-path.ts';
+import { guardedAgents } from '../network/guarded-agents.ts';
 import type { AzureSite } from './azure-container.ts';
 import { SasToken, type SiteCredential } from './credentials.ts';
 
@@ -55,9 +56,10 @@ export async function inspectAzureSite(
 ): Promise<SiteFacts> {
   const bySas = credential instanceof SasToken;
   const url = site.accountUrl.replace(/\/+$/, '');
-  const pipeline = newPipeline(bySas ? new AnonymousCredential() : credential, {
-    retryOptions: { maxTries: 1 },
-  });
+  const agent = guardedAgents('site')(new URL(url).protocol);
+  // The type leaves `agent` out; the SDK hands its options on to the pipeline, which takes it.
+  const pipelineOptions = { retryOptions: { maxTries: 1 }, agent };
+  const pipeline = newPipeline(bySas ? new AnonymousCredential() : credential, pipelineOptions);
   const service = new BlobServiceClient(bySas ? credential.appendTo(url) : url, pipeline);
   const container = service.getContainerClient(site.container);
   const blob = container.getBlobClient(site.prefix === '' ? path : `${site.prefix}/${path}`);

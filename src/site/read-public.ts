@@ -17,6 +17,7 @@ import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Sha256 } from '../domain/sha256.ts';
+import { guardedAgents } from '../network/guarded-agents.ts';
 import { brokenOff, refusalError } from './site-error.ts';
 import { Watchdog, type Patience } from './watchdog.ts';
 
@@ -28,9 +29,10 @@ export interface PublicBlob {
   readonly lastModified: number | null;
 }
 
-const agents = {
-  'http:': new http.Agent({ keepAlive: true }),
-  'https:': new https.Agent({ keepAlive: true }),
+const agents = guardedAgents('site');
+const kept = {
+  'http:': agents('http:', { keepAlive: true }),
+  'https:': agents('https:', { keepAlive: true }),
 };
 
 /**
@@ -40,7 +42,7 @@ const agents = {
  * @returns null for 404
  * @throws SITE_NOT_PUBLIC (401, 403, 409), SITE_THROTTLED, SITE_UNREACHABLE, SITE_STALLED;
  *   SITE_REFUSED for a redirect, which is not followed, and any other 4xx; SITE_SERVES_OTHER for
- *   more than sizeMax bytes
+ *   more than sizeMax bytes; ADDRESS_REFUSED
  */
 export async function readPublic(
   publicUrl: string,
@@ -69,10 +71,10 @@ export async function readPublic(
 }
 
 function get(base: URL, path: RepoPath, signal: AbortSignal): Promise<http.IncomingMessage> {
-  const kept = agents[base.protocol === 'https:' ? 'https:' : 'http:'];
+  const protocol = base.protocol === 'https:' ? 'https:' : 'http:';
   return onceMoreAfterReset(
-    () => getOver(kept, base, path, signal),
-    () => getOver(false, base, path, signal),
+    () => getOver(kept[protocol], base, path, signal),
+    () => getOver(agents(protocol), base, path, signal),
   );
 }
 
@@ -81,7 +83,7 @@ function get(base: URL, path: RepoPath, signal: AbortSignal): Promise<http.Incom
  * than apt.
  */
 function getOver(
-  agent: http.Agent | false,
+  agent: http.Agent,
   base: URL,
   path: RepoPath,
   signal: AbortSignal,

@@ -11,7 +11,7 @@
  * announced. Every request has a deadline and a stall watchdog, and ends with `signal`.
  *
  * Errors of all calls: SITE_UNREACHABLE, SITE_THROTTLED (with retryAfterMs), SITE_STALLED,
- * SITE_DENIED, SITE_CONTAINER_MISSING, SITE_REFUSED.
+ * SITE_DENIED, SITE_CONTAINER_MISSING, SITE_REFUSED, ADDRESS_REFUSED.
  */
 import type { Checksum } from '../domain/checksum.ts';
 import type { RepoPath } from '../domain/repo-path.ts';

@@ -22,7 +22,11 @@ describe('an archive behind http that redirects', () => {
   });
   beforeEach(async () => {
     await archive?.close();
-    archive = createHttpArchive({ url: `${server.url}/debian`, redirectOrigins: [] });
+    archive = createHttpArchive({
+      url: `${server.url}/debian`,
+      redirectOrigins: [],
+      privateNetwork: true,
+    });
     server.requests.length = other.requests.length = 0;
   });
   after(async () => {
@@ -46,7 +50,11 @@ describe('an archive behind http that redirects', () => {
   }
 
   it('follows a redirect to an allowed origin, and back', async () => {
-    archive = createHttpArchive({ url: server.url, redirectOrigins: [other.url] });
+    archive = createHttpArchive({
+      url: server.url,
+      redirectOrigins: [other.url],
+      privateNetwork: true,
+    });
     server.handle = (request, response) =>
       request.url === '/back'
         ? response.end('back')
@@ -110,7 +118,7 @@ describe('an archive behind http that redirects', () => {
   ]) {
     it(`refuses ${url} as an archive`, () => {
       assert.throws(
-        () => createHttpArchive({ url, redirectOrigins: [] }),
+        () => createHttpArchive({ url, redirectOrigins: [], privateNetwork: true }),
         (error) =>
           refusesWith('CONFIG_INVALID')(error) && !JSON.stringify(error.report).includes('secret'),
       );

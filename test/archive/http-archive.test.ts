@@ -34,6 +34,7 @@ async function startFiles(): Promise<ArchiveUnderTest> {
   const archive = createHttpArchive({
     url: `${server.url}/debian/`,
     redirectOrigins: [],
+    privateNetwork: true,
     limits: LIMITS,
   });
   return {
@@ -57,6 +58,7 @@ describe('an archive behind http', () => {
     (archive = createHttpArchive({
       url: server.url,
       redirectOrigins: [],
+      privateNetwork: true,
       limits: { ...IMPATIENT, ...limits },
     }));
   const get = async (sizeMax = MiB) => readAll(await archive.open(file, sizeMax, never));
@@ -69,6 +71,7 @@ describe('an archive behind http', () => {
     archive = createHttpArchive({
       url: `${server.url}/debian`,
       redirectOrigins: [],
+      privateNetwork: true,
       limits: LIMITS,
     });
     server.requests.length = 0;
@@ -180,6 +183,7 @@ describe('an archive behind http', () => {
     const kept = createHttpArchive({
       url: `http://127.0.0.1:${(wild.address() as net.AddressInfo).port}`,
       redirectOrigins: [],
+      privateNetwork: true,
       limits: LIMITS,
     });
 
@@ -278,7 +282,12 @@ describe('an archive behind http', () => {
   it('says ARCHIVE_UNREACHABLE where no server listens', async () => {
     const gone = await startServer();
     await gone.close();
-    archive = createHttpArchive({ url: gone.url, redirectOrigins: [], limits: LIMITS });
+    archive = createHttpArchive({
+      url: gone.url,
+      redirectOrigins: [],
+      privateNetwork: true,
+      limits: LIMITS,
+    });
 
     await assert.rejects(get(), refusesWith('ARCHIVE_UNREACHABLE'));
   });

@@ -48,7 +48,7 @@ describe('an archive behind https', NEEDS_OPENSSL, () => {
     url: string,
     options: { ca?: Uint8Array; login?: Login; times?: number } = {},
   ): Promise<string> => {
-    const archive = createHttpArchive({ url, redirectOrigins: [other.url], ...options });
+    const archive = createHttpArchive({ url, privateNetwork: true, redirectOrigins: [other.url], ...options });
     let text = '';
     try {
       for (let asked = 0; asked < (options.times ?? 1); asked += 1)

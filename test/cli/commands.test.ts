@@ -61,7 +61,9 @@ const configurationOf = async (world: World): Promise<File> => {
     from replication_sites
     order by id`.execute(world.database.read.kysely);
   return {
-    archives: { debian: { url: world.archiveServer.url, keyring: 'keyring.gpg' } },
+    archives: {
+      debian: { url: world.archiveServer.url, keyring: 'keyring.gpg', private_network: true },
+    },
     sites: Object.fromEntries(rows.map(({ name, ...site }) => [name, site])),
     distributions: {
       [world.suite]: {
@@ -330,6 +332,7 @@ test('with a worker', async (t) => {
     ])
       assert.match(fine.stdout, new RegExp(`^ok +${what}: `, 'm'));
     assert.match(fine.stdout, /^note +storage of fra: lifecycle(.|\n)*? not seen /m);
+    assert.match(fine.stdout, /^note +address of debian: may be a loopback or private one/m);
 
     await writeFile(
       join(world.folder, 'other.gpg'),
@@ -346,6 +349,20 @@ test('with a worker', async (t) => {
     assert.match(wrong.stdout, /^ok +site fra/m);
     assert.match(wrong.stdout, /^wrong +site sin: SITE_UNREACHABLE(.|\n)*? do: /m);
     assert.match(wrong.stdout, /^wrong +archive of bookworm: SIGNATURE_UNKNOWN_KEY(.|\n)*? do: /m);
+
+    await debgeo(
+      world,
+      `apply ${await fileOf(world, (file) => delete file.archives['debian']!['private_network'])}`,
+    );
+    const refused = await debgeo(world, 'doctor');
+
+    const [, report] = /^wrong +archive of bookworm: (ADDRESS_REFUSED(?:.|\n)*? do: .*)$/m.exec(
+      refused.stdout,
+    )!;
+    assert.match(report!, /found: +127\.0\.0\.1 \(loopback\)/);
+    assert.match(report!, /do: .*`private_network: true`/);
+    assert.doesNotMatch(refused.stdout, /address of debian/);
+    await debgeo(world, `apply ${await fileOf(world)}`);
   });
 
   await t.test('an archive that is gone ends update with 4', async () => {

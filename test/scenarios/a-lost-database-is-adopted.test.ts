@@ -32,7 +32,9 @@ async function fileOf(world: World): Promise<string> {
   await writeFile(keyring, world.key.publicArmored);
   const path = join(world.folder, 'debgeo.yaml');
   const file = {
-    archives: { debian: { url: world.archiveServer.url, mount: 'debian', keyring } },
+    archives: {
+      debian: { url: world.archiveServer.url, mount: 'debian', keyring, private_network: true },
+    },
     sites: Object.fromEntries([...world.sites].map(([name, site]) => [name, placeOf(site)])),
     distributions: {
       bookworm: { archive: 'debian', suite: 'bookworm', sites: [...world.sites.keys()] },

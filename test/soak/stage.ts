@@ -199,7 +199,7 @@ async function ran(stage: Stage, words: string): Promise<void> {
 }
 
 const configurationOf = ({ servers, releases }: Stage, keyring: string): unknown => ({
-  archives: { [MOUNT]: { url: releases.server.url, keyring } },
+  archives: { [MOUNT]: { url: releases.server.url, keyring, private_network: true } },
   sites: Object.fromEntries(
     SITES.map((site) => [
       site,

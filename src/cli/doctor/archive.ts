@@ -1,6 +1,7 @@
 import { verifyReleaseSet } from '../../archive/verify-signature.ts';
 import { readDistribution } from '../../database/catalog/distributions.ts';
 import { type ReleaseAge, readReleaseAge } from '../../database/replications/stale-releases.ts';
+import { listPrivateArchives } from '../../database/views/work.ts';
 import type { JoinedDeps } from '../../deps.ts';
 import { nameOfLogin } from '../../domain/archive-login.ts';
 import { DebgeoError } from '../../domain/errors.ts';
@@ -22,6 +23,16 @@ export async function examineArchive(
       `answers${login}, signed by ${signers.join(', ') || 'no key, which `unsigned` allows'}`,
   );
   await findings.check(`newest release of ${distribution}`, () => ageOf(deps, distribution), aged);
+}
+
+/** An upgrade permits what was configured before there was a rule; a file may not say so yet. */
+export async function tellPrivateArchives(findings: Findings, deps: JoinedDeps): Promise<void> {
+  for (const archive of await listPrivateArchives(deps.database))
+    findings.note(
+      `address of ${archive}`,
+      'may be a loopback or private one; where the configuration does not say ' +
+        '`private_network: true`, the next `debgeo apply` ends that',
+    );
 }
 
 /** Of the newest capture: an archive whose releases are held back answers as before. */

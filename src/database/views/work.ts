@@ -31,6 +31,20 @@ export const listArchiveQueues = (
       order by a.name`,
   );
 
+/** Archives behind http that may have a loopback or private address. */
+export async function listPrivateArchives(database: Database): Promise<string[]> {
+  const rows = await all(
+    database.read,
+    sql<{ name: string }>`
+      select name
+      from archives
+      where private_network
+        and url not like 'file:%'
+      order by name`,
+  );
+  return rows.map((row) => row.name);
+}
+
 /** Distributions that are not removed. */
 export async function listDistributions(database: Database): Promise<string[]> {
   const rows = await all(

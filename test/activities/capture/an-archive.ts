@@ -63,7 +63,7 @@ export async function anArchive(
     () => fixture.close(),
     () => origin.close(),
   );
-  const served = createHttpArchive({ url: server.url, redirectOrigins: [] });
+  const served = createHttpArchive({ url: server.url, redirectOrigins: [], privateNetwork: true });
   closers.push(() => served.close());
   let around = options.around ?? ((one: Archive) => one);
   const capture = createCaptureSnapshot({

@@ -129,10 +129,7 @@ export class Lanes {
       database,
       log: pino({ level: 'silent' }),
       ...(replaced.sliceMs === undefined ? {} : { sliceMs: replaced.sliceMs }),
-      archiveOf:
-        replaced.archiveOf ??
-        (async (archive) =>
-          createHttpArchive({ url: archive.url, redirectOrigins: archive.redirectOrigins })),
+      archiveOf: replaced.archiveOf ?? (async (archive) => createHttpArchive(archive)),
       siteOf: async (name) => ({
         id: 0,
         name,
