@@ -113,6 +113,9 @@ command('scrub <site>', 'show what the scrub of a site has read back and found')
   .option('--now', 'begin a pass now, and read without pauses')
   .option('--json', 'print JSON')
   .action(run(async () => (await import('./cli/scrub.ts')).scrub));
+command('keys <distribution>', 'show the keys that are pinned, until when, and who signed last')
+  .option('--json', 'print JSON')
+  .action(run(async () => (await import('./cli/keys.ts')).keys));
 command('worker', 'run workflows and the activities of the sites').action(
   run(async () => (await import('./cli/worker.ts')).worker),
 );

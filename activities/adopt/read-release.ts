@@ -64,7 +64,10 @@ export async function readRelease(
 async function readSnapshotOf(capture: Capture, anchor: ReleaseAnchor): Promise<Snapshot> {
   const { record, folder, newest, deps } = capture;
   const { releaseSet } = anchor;
-  const { body, signers, taken, release } = await verifyOnce(releaseSet, record.archive.keyring);
+  const { body, signers, good, taken, release } = await verifyOnce(
+    releaseSet,
+    record.archive.keyring,
+  );
   if (!isSameReleaseSet(taken, releaseSet))
     throw new DebgeoError('SIGNATURE_INVALID', 'Release or Release.gpg does not match InRelease');
   judgeFreshness(release, null, release.date ?? new Date(), record);
@@ -76,6 +79,7 @@ async function readSnapshotOf(capture: Capture, anchor: ReleaseAnchor): Promise<
     fetched: releaseSet,
     releaseSet,
     signers,
+    signatures: good,
     bodySha256: sha256Of(body),
     release,
     entries,

@@ -18,6 +18,7 @@ import { reserveOlderAcceptance } from '../../src/database/replications/older-ac
 import { loadRoster } from '../../src/database/replications/roster.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { isOlder, judgeFreshness } from '../../src/domain/freshness.ts';
+import type { GoodSignature } from '../../src/domain/key-expiry.ts';
 import { parseRelease, suiteFolder } from '../../src/domain/release.ts';
 import type { Roster } from '../../src/domain/replication.ts';
 import { joinPath, type RepoPath } from '../../src/domain/repo-path.ts';
@@ -103,23 +104,27 @@ async function look(
   const unconditional =
     input.unconditional || newest === null || record.looks + 1 >= UNCONDITIONAL_EVERY;
 
-  const { generation, validator } = await captureRelease(
-    capture,
-    unconditional ? null : record.validator,
-  );
+  const found = await captureRelease(capture, unconditional ? null : record.validator);
+  const { generation } = found;
   const outcome = generation > record.latestGeneration ? 'captured' : 'unchanged';
   deps.log.info(
     { distribution: record.name, outcome, generation, ...counts },
     'looked at the archive',
   );
-  const roster = await recordLook(deps.database, record.name, { validator, unconditional });
+  const facts = { validator: found.validator, unconditional, signatures: found.signatures };
+  const roster = await recordLook(deps.database, record.name, facts);
   return { outcome, generation, roster };
 }
 
-async function captureRelease(
-  capture: Capture,
-  known: Validator | null,
-): Promise<{ generation: number; validator: Validator }> {
+/** What a look found. */
+interface Saved {
+  readonly generation: number;
+  /** To begin the next look with. */
+  readonly validator: Validator;
+  readonly signatures: readonly GoodSignature[];
+}
+
+async function captureRelease(capture: Capture, known: Validator | null): Promise<Saved> {
   let asked = known;
   for (let start = 1; start <= STARTS_MAX; start += 1) {
     const { releaseSet, validator } = await fetchReleaseSet(capture, asked);
@@ -160,12 +165,13 @@ async function saveRelease(
   capture: Capture,
   fetched: ReleaseSet,
   asked: Validator,
-): Promise<{ readonly generation: number; readonly validator: Validator }> {
+): Promise<Saved> {
   const accepted = await acceptRelease(capture, fetched);
   // The validator is that of InRelease, which does not change when Release and Release.gpg match it
   // at last: while they do not, the next look asks without it.
   const validator = accepted.releaseSet === fetched ? asked : NO_VALIDATOR;
-  return { generation: await saveAccepted(capture, accepted, asked, validator), validator };
+  const generation = await saveAccepted(capture, accepted, asked, validator);
+  return { generation, validator, signatures: accepted.signatures };
 }
 
 /**
@@ -242,7 +248,11 @@ async function readIndices(
 async function acceptRelease(capture: Capture, fetched: ReleaseSet): Promise<AcceptedRelease> {
   const { record, newest, olderAcceptance, folder } = capture;
   const now = new Date();
-  const { body, signers, taken } = await verifyReleaseSet(fetched, record.archive.keyring, now);
+  const { body, signers, good, taken } = await verifyReleaseSet(
+    fetched,
+    record.archive.keyring,
+    now,
+  );
   const release = parseRelease(body);
   judgeFreshness(release, newest, now, {
     acceptUndated: record.acceptUndated,
@@ -256,6 +266,7 @@ async function acceptRelease(capture: Capture, fetched: ReleaseSet): Promise<Acc
     fetched,
     releaseSet: matchingFiles(capture, fetched, taken),
     signers,
+    signatures: good,
     bodySha256: sha256Of(body),
     release,
     entries,

@@ -2,6 +2,7 @@ import type { Archive } from '../../src/archive/archive.ts';
 import type { DistributionRecord } from '../../src/database/catalog/distributions.ts';
 import type { StoredSnapshot } from '../../src/database/catalog/snapshots.ts';
 import type { DebgeoError } from '../../src/domain/errors.ts';
+import type { GoodSignature } from '../../src/domain/key-expiry.ts';
 import type { Release, ReleaseEntry } from '../../src/domain/release.ts';
 import type { RepoPath } from '../../src/domain/repo-path.ts';
 import type { Sha256 } from '../../src/domain/sha256.ts';
@@ -30,6 +31,7 @@ export interface AcceptedRelease {
   /** What is saved, and served: without the files that do not match InRelease. */
   readonly releaseSet: ReleaseSet;
   readonly signers: readonly string[];
+  readonly signatures: readonly GoodSignature[];
   readonly bodySha256: Sha256;
   readonly release: Release;
   readonly entries: readonly { readonly path: RepoPath; readonly entry: ReleaseEntry }[];

@@ -8,6 +8,7 @@ import * as openpgp from 'openpgp';
 import { hasLongLine } from '../domain/clearsigned.ts';
 import { DebgeoError } from '../domain/errors.ts';
 import { FUTURE_MS } from '../domain/freshness.ts';
+import type { GoodSignature } from '../domain/key-expiry.ts';
 import { quoted } from '../domain/text.ts';
 import { type SignatureBytes, splitSignatureBlocks } from './signature-packets.ts';
 
@@ -33,6 +34,8 @@ export interface JudgedSignature {
    */
   readonly issuer: string;
   readonly reason: string;
+  /** There with the verdict `good`. */
+  readonly good?: GoodSignature;
 }
 
 const WEAK_HASHES: ReadonlySet<number> = new Set([
@@ -127,7 +130,8 @@ async function judgeSignature(
     for (const signing of primary.getKeys(packet.issuerKeyID)) {
       const [verdict, reason] = await judgeByKey(signature, signed, primary, signing, now);
       const judged = { verdict, reason, issuer: primary.getFingerprint().toUpperCase() };
-      if (verdict === 'good') return judged;
+      if (verdict === 'good')
+        return { ...judged, good: await lifeOf(packet, primary, signing, now) };
       refused ??= judged;
     }
   }
@@ -189,10 +193,8 @@ async function judgeKey(
   const subkey = signing instanceof openpgp.Subkey ? signing : null;
   if (await isRevoked(primary, subkey)) return ['revoked', 'revoked'];
 
-  const expiry = await primary.getExpirationTime();
-  const subkeyExpiry = subkey === null ? Infinity : await subkey.getExpirationTime(now);
-  for (const end of [expiry, subkeyExpiry]) {
-    if (end instanceof Date && end <= now) return ['expired', `expired ${end.toISOString()}`];
+  for (const end of await endsOf(primary, subkey, now)) {
+    if (end !== null && end <= now) return ['expired', `expired ${end.toISOString()}`];
   }
   try {
     const usable = await primary.getSigningKey(signing.getKeyID(), now);
@@ -203,8 +205,47 @@ async function judgeKey(
   }
 }
 
+/** When the certificate ends, and when the subkey; null: never, or there is none. */
+export async function endsOf(
+  primary: openpgp.Key,
+  subkey: openpgp.Subkey | null,
+  now: Date,
+): Promise<readonly [Date | null, Date | null]> {
+  const dateOf = (end: Date | number | null): Date | null => (end instanceof Date ? end : null);
+  return [
+    dateOf(await primary.getExpirationTime()),
+    subkey === null ? null : dateOf(await subkey.getExpirationTime(now)),
+  ];
+}
+
+async function lifeOf(
+  packet: openpgp.SignaturePacket,
+  primary: openpgp.Key,
+  signing: openpgp.Key | openpgp.Subkey,
+  now: Date,
+): Promise<GoodSignature> {
+  const subkey = signing instanceof openpgp.Subkey ? signing : null;
+  const [keyUntil, subkeyUntil] = await endsOf(primary, subkey, now);
+  const signatureUntil = packet.getExpirationTime();
+  return {
+    fingerprint: primary.getFingerprint().toUpperCase(),
+    keyUntil: keyUntil?.getTime() ?? null,
+    subkey:
+      subkey === null
+        ? null
+        : {
+            fingerprint: subkey.getFingerprint().toUpperCase(),
+            until: subkeyUntil?.getTime() ?? null,
+          },
+    signatureUntil: signatureUntil instanceof Date ? signatureUntil.getTime() : null,
+  };
+}
+
 /** Any revocation by the key itself counts, whatever its date and reason, as for gpgv. */
-async function isRevoked(primary: openpgp.Key, subkey: openpgp.Subkey | null): Promise<boolean> {
+export async function isRevoked(
+  primary: openpgp.Key,
+  subkey: openpgp.Subkey | null,
+): Promise<boolean> {
   const { keyRevocation, subkeyRevocation } = openpgp.enums.signature;
   const key = primary.keyPacket;
   for (const revocation of primary.revocationSignatures) {

@@ -12,6 +12,7 @@ import type * as openpgp from 'openpgp';
 
 import { isSameText, splitClearsigned, splitSignatures } from '../domain/clearsigned.ts';
 import { DebgeoError, type ErrorCode } from '../domain/errors.ts';
+import type { GoodSignature } from '../domain/key-expiry.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { parseRelease, type Release } from '../domain/release.ts';
 import type { ReleaseSet } from '../domain/snapshot.ts';
@@ -28,6 +29,8 @@ export interface Signature {
    * unsigned was allowed.
    */
   readonly signers: readonly string[];
+  /** Their signatures. */
+  readonly good: readonly GoodSignature[];
   /** The signed bytes: parse only these. */
   readonly body: Uint8Array;
   /** What of the set may be served: see `whatBelongsTogether`. */
@@ -54,15 +57,16 @@ export async function verifyReleaseSet(
   if (body === null) throw new DebgeoError('RELEASE_MISSING', 'neither InRelease nor Release');
 
   if (keyring === null)
-    return { signers: [], body, taken: await whatBelongsTogether(set, body, null, now) };
+    return { signers: [], good: [], body, taken: await whatBelongsTogether(set, body, null, now) };
   const keys = await readKeyring(keyring);
   if (inRelease !== null) {
-    const signers = acceptedSigners(
+    const good = acceptedSignatures(
       await judgeSignatures(inRelease.signed, inRelease.signatures, keys, now),
       keys,
       'InRelease',
     );
-    return { signers, body, taken: await whatBelongsTogether(set, body, keys, now) };
+    const taken = await whatBelongsTogether(set, body, keys, now);
+    return { signers: signersOf(good), good, body, taken };
   }
   if (set.releaseGpg === null) {
     throw new DebgeoError('RELEASE_UNSIGNED', 'there is neither InRelease nor Release.gpg', {
@@ -70,7 +74,8 @@ export async function verifyReleaseSet(
       found: 'none',
     });
   }
-  return { signers: await signersOfRelease(body, set.releaseGpg, keys, now), body, taken: set };
+  const good = await signaturesOfRelease(body, set.releaseGpg, keys, now);
+  return { signers: signersOf(good), good, body, taken: set };
 }
 
 /**
@@ -143,7 +148,7 @@ async function whatBelongsTogether(
     return { inRelease, release: null, releaseGpg: null };
   if (releaseGpg === null || keys === null) return set;
   try {
-    await signersOfRelease(release, releaseGpg, keys, now);
+    await signaturesOfRelease(release, releaseGpg, keys, now);
     return set;
   } catch (error) {
     if (error instanceof DebgeoError) return { inRelease, release, releaseGpg: null };
@@ -151,30 +156,34 @@ async function whatBelongsTogether(
   }
 }
 
-const signersOfRelease = async (
+const signersOf = (good: readonly GoodSignature[]): string[] => [
+  ...new Set(good.map(({ fingerprint }) => fingerprint)),
+];
+
+const signaturesOfRelease = async (
   release: Uint8Array,
   releaseGpg: Uint8Array,
   keys: readonly openpgp.Key[],
   now: Date,
-): Promise<string[]> =>
-  acceptedSigners(
+): Promise<GoodSignature[]> =>
+  acceptedSignatures(
     await judgeSignatures(release, splitSignatures(releaseGpg), keys, now),
     keys,
     'Release.gpg',
   );
 
-function acceptedSigners(
+function acceptedSignatures(
   judged: readonly JudgedSignature[],
   keys: readonly openpgp.Key[],
   file: string,
-): string[] {
+): GoodSignature[] {
   const has = (verdict: SignatureVerdict) =>
     judged.some((signature) => signature.verdict === verdict);
   if (has('bad')) throw refusal('SIGNATURE_INVALID', file, judged, keys);
   if (has('good'))
-    return [
-      ...new Set(judged.filter(({ verdict }) => verdict === 'good').map(({ issuer }) => issuer)),
-    ];
+    return judged.flatMap(({ verdict, good }) =>
+      verdict === 'good' && good !== undefined ? [good] : [],
+    );
   if (has('revoked')) throw refusal('SIGNATURE_KEY_REVOKED', file, judged, keys);
   if (has('expired')) throw refusal('SIGNATURE_KEY_EXPIRED', file, judged, keys);
   if (has('unusable')) throw refusal('SIGNATURE_INVALID', file, judged, keys);

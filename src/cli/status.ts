@@ -77,7 +77,9 @@ function describe(one: DistributionStatus, now: number): string {
     printable(head),
     rows.length > 0 ? table(rows) : '  no sites',
     ...(one.failure === null ? [] : [indented(`archive: ${describeError(one.failure)}`)]),
-    ...(one.stale === null ? [] : [indented(`archive: ${describeError(one.stale)}`)]),
+    ...[one.stale, one.expiring].flatMap((report) =>
+      report === null ? [] : [indented(`archive: ${describeError(report)}`)],
+    ),
     ...publications(one.sites, now),
     ...one.sites.flatMap((site) =>
       site.failure === null ? [] : [indented(`${site.site}: ${describeError(site.failure)}`)],
@@ -123,10 +125,11 @@ function incidents(one: DistributionStatus, now: number): string[] {
     one.sites.map((site) => [site.site, site.failure?.code]),
   );
   failures.set(null, one.failure?.code);
+  const saidAbove = [one.stale?.code, one.expiring?.code];
   return one.incidents
     .filter(
       ({ site, code }) =>
-        failures.get(site) !== code && !(site === null && code === one.stale?.code),
+        failures.get(site) !== code && !(site === null && saidAbove.includes(code)),
     )
     .map(({ site, code, message, times, lastAt }) => {
       const often = times === 1 ? 'once' : `${times} times`;

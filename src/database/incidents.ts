@@ -50,8 +50,8 @@ export async function recordIncident(tx: Tx, incident: NewIncident): Promise<voi
 
 /**
  * Ends the open incidents of a distribution at one site, or those of its captures (site null). No
- * fine look ends that of a release's age; only a scrub ends that it is behind, and what it found
- * readers to get; only a prune, that a site deletes nothing.
+ * fine look ends that of a release's age, or of a key's end; only a scrub ends that it is behind,
+ * and what it found readers to get; only a prune, that a site deletes nothing.
  */
 export async function resolveIncidents(
   tx: Tx,
@@ -62,7 +62,7 @@ export async function resolveIncidents(
     tx,
     sql<boolean>`distribution_id = ${of.distributionId}
       and site_id is not distinct from ${of.siteId}::int
-      and code not in ('RELEASE_STALE', 'SCRUB_BEHIND', 'BLOB_HELD')
+      and code not in ('RELEASE_STALE', 'KEY_EXPIRES', 'SCRUB_BEHIND', 'BLOB_HELD')
       and not ${OF_READERS}`,
     resolution,
   );
@@ -118,6 +118,17 @@ export async function resolveIncident(
     resolution,
   );
 }
+
+/** What a look judges of a distribution each time: on record while there is a report of it. */
+export const recordWhile = (
+  tx: Tx,
+  of: { readonly distributionId: number; readonly code: ErrorCode },
+  report: ErrorReport | null,
+  resolution: string,
+): Promise<void> =>
+  report === null
+    ? resolveIncident(tx, of, resolution)
+    : recordIncident(tx, { distributionId: of.distributionId, report });
 
 async function resolve(tx: Tx, which: RawBuilder<boolean>, resolution: string): Promise<void> {
   await run(

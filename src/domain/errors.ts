@@ -167,6 +167,17 @@ export const RULES = {
       'ask the archive by another way whether it released; if it rests, set a longer ' +
       '`stale_after` and `debgeo apply`; the incident ends with a newer release',
   },
+  KEY_EXPIRES: {
+    then: 'at-once',
+    exit: 1,
+    cause:
+      'the last of the pinned keys that signed the newest release expires within 30 days, or one ' +
+      'of its signatures does: no release is accepted from then on',
+    remedy:
+      'get the successor, or the extended key, from a source that you trust, put it into the ' +
+      'keyring of the archive and `debgeo apply`; the incident ends when a release is signed ' +
+      'with a key that lasts (`debgeo keys DIST`)',
+  },
   SELECTION_UNKNOWN: refused(
     'a component or architecture of the distribution is not named by the Release',
     'choose components and architectures that the Release names, and `debgeo apply`',

@@ -8,9 +8,11 @@ export const hasGnupg = (): boolean => spawnSync('gpg', ['--version']).status ==
 
 export interface Gnupg {
   /**
-   * A key that may sign, without a passphrase. @param algorithm as `--quick-generate-key` takes it
+   * A key that may sign, without a passphrase.
+   * @param algorithm as `--quick-generate-key` takes it
+   * @param expires the same: `20d`; never unless given
    */
-  makeKey(name: string, algorithm: string): void;
+  makeKey(name: string, algorithm: string, expires?: string): void;
   publicKeys(...names: string[]): Buffer;
   /** What gpg answers with when it is given these options and this text. */
   sign(text: string, ...options: string[]): Buffer;
@@ -40,13 +42,13 @@ export function openGnupg(): Gnupg {
       },
     );
   return {
-    makeKey: (name, algorithm) =>
+    makeKey: (name, algorithm, expires = 'never') =>
       void gpg([
         '--quick-generate-key',
         `${name} <${name}@example.org>`,
         algorithm,
         'sign',
-        'never',
+        expires,
       ]),
     publicKeys: (...names) => gpg(['--export', ...names]),
     sign: (text, ...options) => gpg(['--output', '-', ...options], text),

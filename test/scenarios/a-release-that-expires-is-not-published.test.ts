@@ -217,6 +217,7 @@ test(
             const roster = await recordLook(world.database, world.suite, {
               validator,
               unconditional: false,
+              signatures: [],
             });
             return { outcome: 'unchanged', generation: roster.generation, roster };
           },

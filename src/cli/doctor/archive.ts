@@ -1,11 +1,13 @@
 import { verifyReleaseSet } from '../../archive/verify-signature.ts';
 import { readDistribution } from '../../database/catalog/distributions.ts';
+import { readSignatures } from '../../database/replications/expiring-keys.ts';
 import { type ReleaseAge, readReleaseAge } from '../../database/replications/stale-releases.ts';
 import { listPrivateArchives } from '../../database/views/work.ts';
 import type { JoinedDeps } from '../../deps.ts';
 import { nameOfLogin } from '../../domain/archive-login.ts';
 import { DebgeoError } from '../../domain/errors.ts';
 import { judgeAge } from '../../domain/freshness.ts';
+import { endOfTrust, type GoodSignature, judgeKeyExpiry } from '../../domain/key-expiry.ts';
 import { suiteFolder } from '../../domain/release.ts';
 import { ago, duration } from '../amount.ts';
 import type { Findings } from './findings.ts';
@@ -23,6 +25,7 @@ export async function examineArchive(
       `answers${login}, signed by ${signers.join(', ') || 'no key, which `unsigned` allows'}`,
   );
   await findings.check(`newest release of ${distribution}`, () => ageOf(deps, distribution), aged);
+  await findings.check(`keys of ${distribution}`, () => signaturesOf(deps, distribution), lasting);
 }
 
 /** An upgrade permits what was configured before there was a rule; a file may not say so yet. */
@@ -42,6 +45,27 @@ async function ageOf(deps: JoinedDeps, name: string): Promise<ReleaseAge | null>
   const stale = age && judgeAge(age.releasedAt, age.staleAfterMs, new Date());
   if (stale !== null) throw DebgeoError.of(stale);
   return age;
+}
+
+/** Of the newest capture, at the last look that went well. */
+async function signaturesOf(
+  deps: JoinedDeps,
+  name: string,
+): Promise<readonly GoodSignature[] | null> {
+  const distribution = await readDistribution(deps.database.read, name);
+  const signatures = distribution && (await readSignatures(deps.database.read, distribution.id));
+  const expiring = signatures && judgeKeyExpiry(signatures, new Date());
+  if (expiring !== null) throw DebgeoError.of(expiring);
+  return signatures;
+}
+
+function lasting(signatures: readonly GoodSignature[] | null): string {
+  if (signatures === null) return 'no look at the archive went well yet';
+  if (signatures.length === 0) return 'none signed, which `unsigned` allows';
+  const end = endOfTrust(signatures);
+  return end === null
+    ? 'what signed the newest release never expires'
+    : `${end.what} expires in ${duration(end.at - Date.now())}`;
 }
 
 function aged(age: ReleaseAge | null): string {

@@ -1,6 +1,7 @@
 import { defineEntity, p } from '@mikro-orm/postgresql';
 
 import type { ErrorCode, ErrorReport } from '../../domain/errors.ts';
+import type { GoodSignature } from '../../domain/key-expiry.ts';
 import type { ReplicationStatus, Tuning } from '../../domain/replication.ts';
 import { Archive } from './archive.ts';
 import { ReplicationSite } from './replication-site.ts';
@@ -41,6 +42,8 @@ const schema = defineEntity({
     failureCode: p.text().$type<ErrorCode>().nullable(),
     failure: p.json<ErrorReport>().nullable(),
     failureCount: p.integer().default(0),
+    /** Of the newest release, at the last look that went well; null before the first. */
+    signatures: p.json<readonly GoodSignature[]>().nullable(),
     lookedAt: p.datetime().columnType('timestamptz').nullable(),
     nextLookAt: p.datetime().columnType('timestamptz').defaultRaw('now()'),
     /** Of the last apply that changed it, its archive or one of its sites. */

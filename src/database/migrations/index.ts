@@ -14,6 +14,7 @@ import { Migration20261201HeldFiles } from './2026-12-01-held-files.ts';
 import { Migration20261201Restores } from './2026-12-01-restores.ts';
 import { Migration20261201Wake } from './2026-12-01-wake.ts';
 import { Migration20261202ArchiveAccess } from './2026-12-02-archive-access.ts';
+import { Migration20261202KeyExpiry } from './2026-12-02-key-expiry.ts';
 
 /** In order; the name is what the database remembers: never rename one that was released. */
 export const MIGRATIONS = [
@@ -33,4 +34,5 @@ export const MIGRATIONS = [
   { name: '2026-12-01-restores', class: Migration20261201Restores },
   { name: '2026-12-01-wake', class: Migration20261201Wake },
   { name: '2026-12-02-archive-access', class: Migration20261202ArchiveAccess },
+  { name: '2026-12-02-key-expiry', class: Migration20261202KeyExpiry },
 ];

@@ -2,6 +2,7 @@
 import { raw } from '@mikro-orm/postgresql';
 
 import { printableReport, type ErrorReport } from '../../domain/errors.ts';
+import type { GoodSignature } from '../../domain/key-expiry.ts';
 import type { Roster } from '../../domain/replication.ts';
 import type { Validator } from '../../domain/snapshot.ts';
 import { DebianDistribution } from '../entities/debian-distribution.ts';
@@ -9,6 +10,7 @@ import { recordIncident, resolveIncidents } from '../incidents.ts';
 import type { Database } from '../orm.ts';
 import { bookkeeping } from '../patience.ts';
 import { later, now } from '../sql.ts';
+import { recordKeyExpiry } from './expiring-keys.ts';
 import { lockDistribution } from './lock.ts';
 import { endOlderAcceptances } from './older-acceptances.ts';
 import { rollUp } from './roll-up.ts';
@@ -23,7 +25,12 @@ const POLL_JITTER = 0.1;
 export function recordLook(
   db: Database,
   distribution: string,
-  facts: { readonly validator: Validator; readonly unconditional: boolean },
+  facts: {
+    readonly validator: Validator;
+    readonly unconditional: boolean;
+    /** Of the newest release. */
+    readonly signatures: readonly GoodSignature[];
+  },
 ): Promise<Roster> {
   return db.transaction(async (tx) => {
     const locked = await lockDistribution(tx, distribution);
@@ -36,6 +43,7 @@ export function recordLook(
           inReleaseEtag: facts.validator.etag,
           inReleaseLastModified: facts.validator.lastModified,
           looks: facts.unconditional ? 0 : raw<number>('looks + 1'),
+          signatures: [...facts.signatures],
           failureCode: null,
           failure: null,
           failureCount: 0,
@@ -51,6 +59,7 @@ export function recordLook(
         'a later look at the archive was fine',
       );
       await recordStaleness(tx, locked.id);
+      await recordKeyExpiry(tx, locked.id);
       await rollUp(tx, locked.id);
     }
     return readRoster(tx, distribution);
@@ -86,6 +95,7 @@ export function recordCaptureFailure(
       await endOlderAcceptances(tx, locked.id);
       await recordIncident(tx, { distributionId: locked.id, report });
       await recordStaleness(tx, locked.id);
+      await recordKeyExpiry(tx, locked.id);
       await rollUp(tx, locked.id);
     }
     return readRoster(tx, distribution);

@@ -6,7 +6,7 @@ import { sql } from 'kysely';
 
 import type { ErrorReport } from '../../domain/errors.ts';
 import { judgeAge } from '../../domain/freshness.ts';
-import { recordIncident, resolveIncident } from '../incidents.ts';
+import { recordWhile } from '../incidents.ts';
 import type { Tx } from '../orm.ts';
 import { ms, one } from '../sql.ts';
 
@@ -57,13 +57,10 @@ export async function readStaleness(
  * too old now? On record while it is; the state of the distribution stays as it is. The caller
  * holds the lock of the distribution.
  */
-export async function recordStaleness(tx: Tx, distributionId: number): Promise<void> {
-  const report = await readStaleness(tx, distributionId, new Date());
-  if (report === null)
-    await resolveIncident(
-      tx,
-      { distributionId, code: 'RELEASE_STALE' },
-      'the newest release is not too old any more',
-    );
-  else await recordIncident(tx, { distributionId, report });
-}
+export const recordStaleness = async (tx: Tx, distributionId: number): Promise<void> =>
+  recordWhile(
+    tx,
+    { distributionId, code: 'RELEASE_STALE' },
+    await readStaleness(tx, distributionId, new Date()),
+    'the newest release is not too old any more',
+  );

@@ -7,6 +7,7 @@ import { type Database, type Tx } from '../orm.ts';
 import { readPrunes, type PruneStatus } from '../prune/prunes.ts';
 import { SYNCED } from '../registry/lane-sql.ts';
 import { BYTES_DONE, FILES_DONE } from '../replication-row.ts';
+import { readKeyExpiry } from '../replications/expiring-keys.ts';
 import { readStaleness } from '../replications/stale-releases.ts';
 import { isOverdue } from '../scrub/overdue.ts';
 import { ms, all } from '../sql.ts';
@@ -92,6 +93,8 @@ export interface DistributionStatus {
   readonly failure: ErrorReport | null;
   /** RELEASE_STALE where the newest release is older than `stale_after`, else null. */
   readonly stale: ErrorReport | null;
+  /** KEY_EXPIRES where what signed the newest release expires within 30 days, else null. */
+  readonly expiring: ErrorReport | null;
   readonly sites: readonly SiteStatus[];
   /** Open ones, the latest first. */
   readonly incidents: readonly IncidentStatus[];
@@ -119,7 +122,7 @@ export async function readStatus(
   const tx = db.read;
   const rows = await all(
     tx,
-    sql<Omit<DistributionStatus, 'stale' | 'sites' | 'incidents'> & { id: number }>`
+    sql<Omit<DistributionStatus, 'stale' | 'expiring' | 'sites' | 'incidents'> & { id: number }>`
       select d.id,
         d.name as distribution,
         a.name as archive,
@@ -146,10 +149,11 @@ export async function readStatus(
     prune: prunes.get(site) ?? null,
   });
   for (const { id, ...row } of rows) {
-    const stale = await readStaleness(tx, id, new Date());
+    const now = new Date();
     statuses.push({
       ...row,
-      stale,
+      stale: await readStaleness(tx, id, now),
+      expiring: await readKeyExpiry(tx, id, now),
       sites: (await readSites(tx, id)).map((one) => ({ ...one, ...ofSite(one) })),
       incidents: await readIncidents(tx, id),
     });

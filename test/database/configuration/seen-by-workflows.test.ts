@@ -42,7 +42,7 @@ test('what was applied is unseen until its roster was given, however that happen
 
   await loadRoster(db, 'bookworm');
   const validator = { etag: null, lastModified: null };
-  await recordLook(db, 'trixie', { validator, unconditional: true });
+  await recordLook(db, 'trixie', { validator, unconditional: true, signatures: [] });
   await recordCaptureFailure(db, 'sid', { code: 'ARCHIVE_UNREACHABLE', message: 'x' });
   assert.deepEqual(await unseen(db), []);
 

@@ -28,7 +28,7 @@ const aFixture = async (): Promise<Fixture> => {
   fixtures.push(fixture);
   return fixture;
 };
-const endOfLook = { validator: NO_VALIDATOR, unconditional: true };
+const endOfLook = { validator: NO_VALIDATOR, unconditional: true, signatures: [] };
 const older = {
   ...aSnapshot([aBlob('pool/a.deb')], 'older'),
   date: new Date('2025-12-01T00:00:00Z'),

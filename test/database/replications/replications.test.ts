@@ -551,11 +551,13 @@ test('success needs an enabled site, and asks no disabled one', async () => {
   const alone = await recordLook(fixture.db, DISTRIBUTION, {
     validator: NO_VALIDATOR,
     unconditional: true,
+    signatures: [],
   });
   await sql`update replication_sites set enabled = false`.execute(fixture.db.read.kysely);
   const none = await recordLook(fixture.db, DISTRIBUTION, {
     validator: NO_VALIDATOR,
     unconditional: true,
+    signatures: [],
   });
 
   assert.equal(one.distributionStatus, 'pending');
@@ -605,6 +607,7 @@ test('a refused release fails the distribution, an unreachable archive does not'
   const fine = await recordLook(fixture.db, DISTRIBUTION, {
     validator: NO_VALIDATOR,
     unconditional: false,
+    signatures: [],
   });
 
   assert.deepEqual([unreachable.status, unreachable.code], ['pending', 'ARCHIVE_UNREACHABLE']);
