@@ -111,7 +111,14 @@ function createArchives(
     if (known?.key === key) return known.archive;
     const archive = url.startsWith('file:')
       ? createDirectoryArchive({ url, below: environment.DEBGEO_ARCHIVES_DIR })
-      : createHttpArchive({ url, redirectOrigins, privateNetwork, login, ca, proxies: environment });
+      : createHttpArchive({
+          url,
+          privateNetwork,
+          redirectOrigins,
+          as: login,
+          ca,
+          proxies: environment,
+        });
     open.set(record.name, { key, archive });
     // What is being read of the one before is read to its end.
     await known?.archive.close();

@@ -34,7 +34,7 @@ const REDIRECTED = [301, 302, 303, 307, 308];
  * @param options.url root of the archive: http or https, without credentials, query and fragment
  * @param options.redirectOrigins origins besides that of `url` that a redirect may lead to
  *   (`https://cdn.example.org`)
- * @param options.login goes to the origin of `url`, and to no other
+ * @param options.as the login; it goes to the origin of `url`, and to no other
  * @param options.ca certificates that are trusted beside those of Node, PEM
  * @param options.proxies through which archives are asked
  * @param options.privateNetwork it, and where it redirects to, may have a private address
@@ -44,14 +44,14 @@ const REDIRECTED = [301, 302, 303, 307, 308];
 export function createHttpArchive(options: {
   readonly url: string;
   readonly redirectOrigins: readonly string[];
-  readonly login?: Login | null;
+  readonly as?: Login | null;
   readonly ca?: Uint8Array | null;
   readonly proxies?: Proxies;
   readonly privateNetwork: boolean;
   readonly limits?: Partial<HttpArchiveLimits>;
   readonly agents?: Agents;
 }): Archive {
-  const { login = null, ca = null, proxies = NO_PROXIES } = options;
+  const { as: login = null, ca = null, proxies = NO_PROXIES } = options;
   const root = parseRoot(options.url);
   const origins = new Set([
     root.origin,

@@ -64,7 +64,10 @@ export class OriginAgents {
   #create(url: URL, keeping: http.AgentOptions): http.Agent {
     const options = { ...keeping, ...this.#wayTo(url) };
     const secureContext = url.protocol === 'https:' ? this.#trustFor(url) : null;
-    return this.#options.create(url.protocol, { ...options, ...(secureContext && { secureContext }) });
+    return this.#options.create(url.protocol, {
+      ...options,
+      ...(secureContext && { secureContext }),
+    });
   }
 
   /** No proxy leads to this machine: a login that may go there over http would cross a network. */

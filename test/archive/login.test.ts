@@ -50,7 +50,12 @@ describe('a login', () => {
   });
 
   const get = async (login: Login | null, url = server.url): Promise<string> => {
-    const archive = createHttpArchive({ url, privateNetwork: true, redirectOrigins: [other.url], login });
+    const archive = createHttpArchive({
+      url,
+      privateNetwork: true,
+      redirectOrigins: [other.url],
+      as: login,
+    });
     try {
       return String(await readAll(await archive.open(FILE, 1024, never)));
     } finally {
@@ -83,7 +88,12 @@ describe('a login', () => {
   it('is sent again on a new connection, where the kept one was closed', async () => {
     server.handle = answeringOnce('x');
     const login = await load(BASIC, at(server.url));
-    const archive = createHttpArchive({ url: server.url, privateNetwork: true, redirectOrigins: [], login });
+    const archive = createHttpArchive({
+      url: server.url,
+      privateNetwork: true,
+      redirectOrigins: [],
+      as: login,
+    });
 
     for (let asked = 0; asked < 2; asked += 1) await readAll(await archive.open(FILE, 10, never));
 
@@ -266,7 +276,11 @@ describe('a login', () => {
   it('may be what lacks where GitLab answers 404, and nowhere else', async () => {
     server.handle = (_, response) => void response.writeHead(404).end();
     const missing = async (path: string): Promise<string> => {
-      const archive = createHttpArchive({ url: server.url + path, privateNetwork: true, redirectOrigins: [] });
+      const archive = createHttpArchive({
+        url: server.url + path,
+        privateNetwork: true,
+        redirectOrigins: [],
+      });
       const report = await archive.fetchReleaseSet('dists/trixie', null, never).then(
         () => assert.fail('it was answered'),
         (error: DebgeoError) => error.report,

@@ -64,7 +64,15 @@ describe('an archive behind a proxy', NEEDS_OPENSSL, () => {
       new Secrets({ DEBGEO_TOKEN: TOKEN }, null),
     );
     const limits = options.answerMs === undefined ? {} : { answerMs: options.answerMs };
-    const archive = createHttpArchive({ url, privateNetwork: true, redirectOrigins: [], login, ca, proxies, limits });
+    const archive = createHttpArchive({
+      url,
+      privateNetwork: true,
+      redirectOrigins: [],
+      as: login,
+      ca,
+      proxies,
+      limits,
+    });
     let text = '';
     try {
       for (let asked = 0; asked < (options.times ?? 1); asked += 1)

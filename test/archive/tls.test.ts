@@ -46,9 +46,14 @@ describe('an archive behind https', NEEDS_OPENSSL, () => {
 
   const get = async (
     url: string,
-    options: { ca?: Uint8Array; login?: Login; times?: number } = {},
+    options: { ca?: Uint8Array; as?: Login; times?: number } = {},
   ): Promise<string> => {
-    const archive = createHttpArchive({ url, privateNetwork: true, redirectOrigins: [other.url], ...options });
+    const archive = createHttpArchive({
+      url,
+      privateNetwork: true,
+      redirectOrigins: [other.url],
+      ...options,
+    });
     let text = '';
     try {
       for (let asked = 0; asked < (options.times ?? 1); asked += 1)
@@ -60,7 +65,7 @@ describe('an archive behind https', NEEDS_OPENSSL, () => {
   };
   const refusal = async (
     url: string,
-    options?: { ca?: Uint8Array; login?: Login },
+    options?: { ca?: Uint8Array; as?: Login },
   ): Promise<DebgeoError['report']> =>
     get(url, options).then(
       () => assert.fail('it was answered'),
@@ -101,7 +106,7 @@ describe('an archive behind https', NEEDS_OPENSSL, () => {
     const without = await refusal(strict.url, { ca });
     strict.handle = answeringOnce('x');
 
-    assert.equal(await get(strict.url, { ca, login, times: 2 }), 'xx');
+    assert.equal(await get(strict.url, { ca, as: login, times: 2 }), 'xx');
 
     assert.deepEqual(
       strict.requests.map((request) => request.client),
@@ -116,7 +121,7 @@ describe('an archive behind https', NEEDS_OPENSSL, () => {
     server.handle = (_, response) =>
       void response.writeHead(302, { location: `${other.url}/there` }).end();
 
-    await get(server.url, { ca, login });
+    await get(server.url, { ca, as: login });
 
     assert.deepEqual([server.requests[0]!.client, other.requests[0]!.client], ['debgeo', null]);
   };

@@ -120,7 +120,7 @@ test('a client that keeps the login across the redirect is seen', async (t) => {
       archiveOf: async (record) => {
         const sent = { headers: { authorization: basic(registry.password) }, certificate: null };
         const login = new Kept(sent, record, 'kept');
-        const archive = createHttpArchive({ ...record, login });
+        const archive = createHttpArchive({ ...record, as: login });
         t.after(() => archive.close());
         return archive;
       },

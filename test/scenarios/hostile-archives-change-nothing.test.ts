@@ -64,9 +64,7 @@ async function aStage(
     indexLimits: SMALL_INDICES,
     archiveOf: async (record) => {
       if (record.url.startsWith('file:')) return real.archiveOf(record);
-      const { url, redirectOrigins } = record;
-      const known =
-        archives.get(url) ?? createHttpArchive({ url, redirectOrigins, limits: SLOW_IS });
+      const known = archives.get(record.url) ?? createHttpArchive({ ...record, limits: SLOW_IS });
       archives.set(record.url, known);
       return known;
     },
