@@ -162,11 +162,14 @@ async function fetchIndex(
     return sha256;
   };
   let mismatch: DebgeoError | null = null;
+  let isGone = false;
   for (const place of [...byHashPaths(path, entry.hashes).slice(0, 1), path]) {
     try {
       const found = await inTime(capture, place, (signal) => fetchFrom(place, signal));
       if (found !== null) return found;
+      isGone = true;
     } catch (error) {
+      if (isGone && isUnreachable(error)) await assertStillReleased(capture, releaseSet, null);
       if (!isOtherBytes(error)) throw error;
       mismatch = new DebgeoError(
         'INDEX_MISMATCH',
@@ -228,6 +231,13 @@ const isRead = (path: RepoPath): boolean => isPackages(path) || isSources(path);
 const isOtherBytes = (error: unknown): error is DebgeoError =>
   error instanceof DebgeoError &&
   (error.code === 'INDEX_MISMATCH' || error.code === 'LIMIT_EXCEEDED');
+
+/**
+ * What is gone by hash is of an older release, and its name may be answered in any way: GitLab says
+ * 204 there where the newer index is empty.
+ */
+const isUnreachable = (error: unknown): boolean =>
+  error instanceof DebgeoError && error.code === 'ARCHIVE_UNREACHABLE';
 
 async function closeStream(bytes: AsyncIterable<Uint8Array>): Promise<void> {
   for await (const _ of bytes) return;

@@ -36,7 +36,9 @@ export interface Archive {
   /**
    * Opens a file for streaming; null if the archive does not have it (404 or 410). The stream ends
    * with an error when the connection breaks, stalls or passes `sizeMax` bytes (LIMIT_EXCEEDED);
-   * what is in it is not checked here.
+   * what is in it is not checked here. Over HTTP a file that may have no byte may also be answered
+   * with 204; for any other file that is ARCHIVE_UNREACHABLE.
+   * @param sizeMax the size that an index lists; a longer file is another one
    */
   open(
     path: RepoPath,

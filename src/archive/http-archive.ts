@@ -28,6 +28,8 @@ type Fetched = { readonly answer: http.IncomingMessage; readonly place: string }
 
 /** Status codes by what they mean for us (RFC 9110 §15). */
 const ABSENT = [404, 410];
+/** The answer has no body, and so the file no byte: GitLab says so of an index without packages. */
+const NO_CONTENT = 204;
 const REDIRECTED = [301, 302, 303, 307, 308];
 
 /**
@@ -113,7 +115,7 @@ class HttpArchive implements Archive {
       bytes,
       validator: {
         etag: answer.headers.etag ?? null,
-        lastModified: answer.headers['last-modified'] ?? null,
+        lastModified: settledTime(answer.headers),
       },
     };
   }
@@ -123,7 +125,7 @@ class HttpArchive implements Archive {
     sizeMax: number,
     signal: AbortSignal,
   ): Promise<AsyncIterable<Uint8Array> | null> {
-    const fetched = await this.#get(path, {}, signal);
+    const fetched = await this.#get(path, {}, signal, sizeMax === 0);
     if (!ABSENT.includes(fetched.answer.statusCode ?? 0))
       return this.#body(fetched, sizeMax, signal);
     await discard(fetched.answer, this.#limits);
@@ -135,11 +137,15 @@ class HttpArchive implements Archive {
     return Promise.resolve();
   }
 
-  /** Answers with 200, 304, 404 or 410; everything else is thrown. */
+  /**
+   * Answers with 200, 304, 404 or 410; everything else is thrown.
+   * @param mayBeEmpty 204 is an answer, too: the file is listed with size 0
+   */
   async #get(
     path: RepoPath,
     headers: Record<string, string>,
     signal: AbortSignal,
+    mayBeEmpty = false,
   ): Promise<Fetched> {
     let url = this.#root;
     let target = `${url.pathname.replace(/\/$/, '')}/${aptQuote(path)}`;
@@ -149,6 +155,7 @@ class HttpArchive implements Archive {
       const status = answer.statusCode ?? 0;
       if (
         status === 200 ||
+        (status === NO_CONTENT && mayBeEmpty) ||
         (status === 304 && Object.keys(headers).length > 0) ||
         ABSENT.includes(status)
       )
@@ -265,6 +272,15 @@ class HttpArchive implements Archive {
     answer.once('close', () => clearTimeout(unread));
     return readBody(answer, stalled, unread, place, sizeMax, this.#limits, signal);
   }
+}
+
+/**
+ * Last-Modified, unless the file may change once more within the second that it names: "at least
+ * one second earlier" than Date (RFC 9110 §8.8.2.2). GitLab's own disk has no ETag.
+ */
+function settledTime({ date, 'last-modified': modified }: http.IncomingHttpHeaders): string | null {
+  if (modified === undefined) return null;
+  return Date.parse(date ?? '') - Date.parse(modified) >= 1000 ? modified : null;
 }
 
 function conditions(validator: Validator | null): Record<string, string> {

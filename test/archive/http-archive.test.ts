@@ -257,6 +257,34 @@ describe('an archive behind http', () => {
     assert.equal(answer, null);
   });
 
+  it('takes 204 for an empty file where one is listed, and nowhere else', async () => {
+    server.handle = (_, response) => void response.writeHead(204).end();
+
+    const empty = await get(0);
+
+    assert.deepEqual(empty, Buffer.alloc(0));
+    await assert.rejects(get(1), refusesWith('ARCHIVE_UNREACHABLE'));
+    await assert.rejects(
+      archive.fetchReleaseSet('dists/a', null, never),
+      refusesWith('ARCHIVE_UNREACHABLE'),
+    );
+  });
+
+  it('asks without a condition while the file may change within its second', async () => {
+    const now = Math.floor(Date.now() / 1000) * 1000;
+    const validatorOf = async (date: number, modified: number) => {
+      server.handle = (_, response) => {
+        response.setHeader('date', new Date(date).toUTCString());
+        response.setHeader('last-modified', new Date(modified).toUTCString()).end('x');
+      };
+      const answer = await archive.fetchReleaseSet('dists/a', null, never);
+      return answer === 'unchanged' ? null : answer.validator.lastModified;
+    };
+
+    assert.equal(await validatorOf(now, now), null);
+    assert.equal(await validatorOf(now + 1000, now), new Date(now).toUTCString());
+  });
+
   it('reads Retry-After as seconds or date, up to the bound', async () => {
     const waits: (number | undefined)[] = [];
     for (const retryAfter of [
