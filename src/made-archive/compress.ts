@@ -1,6 +1,6 @@
-import { gzipSync, zstdCompressSync } from 'node:zlib';
+import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 
-import { easyBufferEncode, initModule } from 'node-liblzma/wasm';
+import { easyBufferEncode, initModule, streamBufferDecode } from 'node-liblzma/wasm';
 
 await initModule();
 
@@ -12,4 +12,10 @@ export function compress(bytes: Uint8Array, compression: Compression): Buffer {
   if (compression === 'gz') return gzipSync(bytes, { level: 9 });
   if (compression === 'xz') return Buffer.from(easyBufferEncode(bytes, 0));
   return zstdCompressSync(bytes);
+}
+
+export function uncompress(bytes: Uint8Array, compression: Compression): Buffer {
+  if (compression === 'gz') return gunzipSync(bytes);
+  if (compression === 'xz') return Buffer.from(streamBufferDecode(bytes));
+  return zstdDecompressSync(bytes);
 }
