@@ -140,13 +140,13 @@ async function writeConfiguration(
   replicated: Replicated,
   sites: readonly DemoSite[],
 ): Promise<void> {
-  const { distribution, suite, archiveUrl, mount, keyring, settings } = replicated;
+  const { distribution, suite, archiveUrl, mount, keyring, access, settings } = replicated;
   const keyringFile = join(folder, 'archive-keyring.gpg');
   if (keyring !== null) await writeFile(keyringFile, keyring);
   const trust = keyring === null ? { unsigned: true } : { keyring: keyringFile };
   const configuration = {
-    // The demo's own archive is on this machine; any other is named by who starts the demo.
-    archives: { [mount]: { url: archiveUrl, mount, private_network: true, ...trust } },
+    // The demo's own archives are on this machine; any other is named by who starts the demo.
+    archives: { [mount]: { url: archiveUrl, mount, private_network: true, ...trust, ...access } },
     sites: Object.fromEntries(
       sites.map(({ name, url }) => [
         name,

@@ -20,7 +20,15 @@ import { hold, type DemoSite, type Replicated, type Stage } from './stage.ts';
 /** The name of the distribution, and of its suite. */
 export const DISTRIBUTION = 'stable';
 
-export interface OwnArchive {
+/** What an archive that the demo made has released, for clients of its sites. */
+export interface Released {
+  /** The keys under which clients accept it, binary. */
+  readonly keyring: Uint8Array;
+  /** SHA-256 of a pool file by its name, as released. */
+  readonly expected: (fileName: string) => string | undefined;
+}
+
+export interface OwnArchive extends Released {
   readonly replicated: Replicated;
   readonly signed: SignedArchive;
   readonly server: ArchiveServer;
@@ -28,8 +36,6 @@ export interface OwnArchive {
   release(packages: readonly Package[]): Promise<ReleaseContent>;
   /** Of the last release under the archive's own key. */
   packages(): readonly Package[];
-  /** SHA-256 of a pool file by its name, as released. */
-  readonly expected: (fileName: string) => string | undefined;
 }
 
 export async function openOwnArchive(folder: string): Promise<OwnArchive> {
@@ -58,16 +64,13 @@ export async function openOwnArchive(folder: string): Promise<OwnArchive> {
       return content;
     },
     packages: () => packages,
+    keyring: key.publicBinary,
     expected: (fileName) => expected.get(fileName),
   };
 }
 
-export const openClient = (stage: Stage, own: OwnArchive, site: DemoSite): Promise<Client> =>
-  stage.client(site, {
-    components: ['main'],
-    architecture: 'amd64',
-    keyring: own.signed.key.publicBinary,
-  });
+export const openClient = (stage: Stage, { keyring }: Released, site: DemoSite): Promise<Client> =>
+  stage.client(site, { components: ['main'], architecture: 'amd64', keyring });
 
 /** The ETag of what the site serves as InRelease. */
 export const servedBy = async (site: DemoSite): Promise<string> =>
@@ -80,10 +83,10 @@ export const servedBy = async (site: DemoSite): Promise<string> =>
  */
 export async function fetchEverything(
   stage: Stage,
-  own: OwnArchive,
+  released: Released,
   site: DemoSite,
 ): Promise<number> {
-  const client = await openClient(stage, own, site);
+  const client = await openClient(stage, released, site);
   const update = await client.update({ fresh: true });
   hold(update.exitCode === 0, `${client.name} updates from ${site.name}\n${update.output}`);
   const names = await client.packages();
@@ -95,7 +98,7 @@ export async function fetchEverything(
   );
   for (const file of download.files)
     hold(
-      own.expected(file.name) === file.sha256,
+      released.expected(file.name) === file.sha256,
       `${file.name} from ${site.name} has the bytes that were released`,
     );
   return names.length;

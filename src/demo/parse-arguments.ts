@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 
 export const USAGE = `\
 usage: npm run demo [-- --keep]
+       npm run demo -- --gitlab [--keep]
        npm run demo -- --archive URL|DIR --suite S (--keyring FILE | --unsigned)
                        [--component C …] [--architecture A …] [--keep]`;
 
@@ -26,6 +27,8 @@ const DOTTED =
 
 export interface Arguments {
   readonly keep: boolean;
+  /** The demo's own archive is a GitLab. */
+  readonly gitlab: boolean;
   /** null: the demo makes an archive of its own. */
   readonly foreign: ForeignArchive | null;
   /** What the demo reads in another way than it was written. */
@@ -40,6 +43,7 @@ export function parseArguments(args: readonly string[]): Arguments | readonly st
       args: [...args],
       options: {
         keep: { type: 'boolean', default: false },
+        gitlab: { type: 'boolean', default: false },
         archive: { type: 'string' },
         suite: { type: 'string' },
         keyring: { type: 'string' },
@@ -53,6 +57,7 @@ export function parseArguments(args: readonly string[]): Arguments | readonly st
   }
   const {
     keep,
+    gitlab,
     archive,
     suite,
     keyring: keyringFile,
@@ -63,7 +68,8 @@ export function parseArguments(args: readonly string[]): Arguments | readonly st
   const isOwn =
     archive === undefined && suite === undefined && keyringFile === undefined && !unsigned;
   if (isOwn && components.length + architectures.length === 0)
-    return { keep, foreign: null, remarks: [] };
+    return { keep, gitlab, foreign: null, remarks: [] };
+  if (gitlab) return ['--gitlab makes a GitLab of its own: leave out what names another archive'];
 
   const faults: string[] = [];
   if (!archive) faults.push('--archive URL|DIR is missing');
@@ -84,6 +90,7 @@ export function parseArguments(args: readonly string[]): Arguments | readonly st
   const isDotted = suite === './';
   return {
     keep,
+    gitlab,
     foreign: { url, suite: isDotted ? '/' : suite, keyring, components, architectures },
     remarks: isDotted ? [DOTTED] : [],
   };

@@ -13,6 +13,10 @@ import * as clients from './foreign-acts/2-clients.ts';
 import * as aForeignRottenByte from './foreign-acts/3-a-rotten-byte.ts';
 import * as status from './foreign-acts/4-status.ts';
 import type { Reader } from './foreign-archive.ts';
+import * as aPrivateProject from './gitlab-acts/1-a-private-project.ts';
+import * as anUpload from './gitlab-acts/2-an-upload.ts';
+import * as aDeletion from './gitlab-acts/3-a-deletion.ts';
+import { loginsOf, readerOf, type GitLabArchive } from './gitlab-archive.ts';
 import type { OwnArchive } from './own-archive.ts';
 import { hold, type Stage } from './stage.ts';
 
@@ -52,6 +56,24 @@ export async function playForeign(stage: Stage, reader: Reader, say: Say): Promi
     `${stage.clientName} fetched ${reading.packages} of ${reading.listed} packages from each`,
     `${repair.corruptionsRepaired} corruption found and repaired`,
     `status equals a walk of ${comparison.members} files at each`,
+  ].join(', ');
+}
+
+/** @returns the last line */
+export async function playGitLab(stage: Stage, made: GitLabArchive, say: Say): Promise<string> {
+  const act = actsOf(4, say);
+  await act(aPrivateProject.title, () => aPrivateProject.play(stage, made));
+  const upload = await act(anUpload.title, () => anUpload.play(stage, made));
+  const { packages } = await act(aDeletion.title, () => aDeletion.play(stage, made, upload));
+  const comparison = await act(status.title, () => status.play(stage, readerOf(made)));
+  const { generation, serving, verified } = await sumUp(stage);
+  const { atGitLab, atStorage } = loginsOf(made);
+  return [
+    `demo: ${serving} of ${stage.sites.length} sites serve generation ${generation}`,
+    `${verified} blobs verified`,
+    `${stage.clientName} fetched ${packages} packages from each`,
+    `status equals a walk of ${comparison.members} files at each`,
+    `GitLab saw the login ${atGitLab} times, its object storage in 0 of ${atStorage} requests`,
   ].join(', ');
 }
 

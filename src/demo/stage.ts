@@ -13,6 +13,8 @@ export interface Replicated {
   readonly mount: string;
   /** Armored or binary; null: the archive is not signed. */
   readonly keyring: Uint8Array | null;
+  /** Further keys of the archive in the configuration. */
+  readonly access?: Readonly<Record<string, unknown>>;
   /** Further keys of the distribution in the configuration. */
   readonly settings: Readonly<Record<string, unknown>>;
 }

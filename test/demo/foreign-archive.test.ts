@@ -3,10 +3,8 @@
  * them, which ends with the exit code of debgeo.
  */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { mkdtemp, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { pathToFileURL } from 'node:url';
@@ -23,8 +21,7 @@ import { walkSite } from '../../src/witness/walk-site.ts';
 import { filesOf, Workshop } from '../support/made-archives.ts';
 import { NEEDS_ARCHIVE_MAKERS } from '../support/needs.ts';
 import { aWorld } from '../support/world.ts';
-
-const ROOT = join(import.meta.dirname, '../..');
+import { demo } from './run-demo.ts';
 
 const packagesOf = (suite: string): Package[] => [
   ...['alder', 'birch++', 'cedar'].map((name) =>
@@ -47,26 +44,6 @@ const aWorkshop = async (t: TestContext): Promise<Workshop> => {
   const workshop = await Workshop.open();
   t.after(() => workshop.close());
   return workshop;
-};
-
-interface Ended {
-  readonly exitCode: number | null;
-  readonly printed: string;
-}
-
-/** `npm run demo -- …` in a folder of its own. */
-const demo = async (t: TestContext, ...args: string[]): Promise<Ended> => {
-  const folder = await mkdtemp(join(tmpdir(), 'debgeo-foreign-'));
-  t.after(() => rm(folder, { recursive: true, force: true }));
-  const child = spawn(process.execPath, ['src/demo/main.ts', ...args], {
-    cwd: ROOT,
-    env: { ...process.env, DEBGEO_DATA_DIR: folder },
-  });
-  let printed = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (bytes) => (printed += String(bytes)));
-  const exitCode = await new Promise<number | null>((resolve) => child.once('close', resolve));
-  return { exitCode, printed };
 };
 
 test(

@@ -34,7 +34,9 @@ const calledIn = <T>(folder: string, work: () => T): T => {
 };
 
 test('without an archive the demo makes its own', () => {
-  assert.deepEqual(parsed('--keep'), { keep: true, foreign: null, remarks: [] });
+  const own = { keep: true, gitlab: false, foreign: null, remarks: [] };
+  assert.deepEqual(parsed('--keep'), own);
+  assert.deepEqual(parsed('--gitlab', '--keep'), { ...own, gitlab: true });
 });
 
 test('an archive is a URL, or a folder relative to the one in which npm was called', () => {
@@ -68,6 +70,7 @@ for (const [what, args, faults] of [
     [...good, '--architecture', 'all', '--architecture', 'source'],
     1,
   ],
+  ['a GitLab, and another archive', [...good, '--gitlab'], 1],
   ['an option that does not exist', ['--mirror'], 1],
   ['an argument without an option', ['https://deb.example.org/debian'], 1],
 ] as const) {
