@@ -133,6 +133,16 @@ for (const path of ['README.md', 'docs/operating.md'])
     assert.deepEqual(Object.keys(distributions), ['bookworm-updates']);
   });
 
+test('the configuration in docs/gitlab.md is one that apply takes', () => {
+  const [sample] = blocksOf(read('docs/gitlab.md'), 'yaml');
+  const text = sample!.replace(/keyring: \S+/, 'keyring: package.json');
+  const { archives, distributions } = parseConfiguration(text, join(root, 'debgeo.yaml'));
+
+  assert.deepEqual(Object.keys(archives['tools']!.login!), ['user', 'password']);
+  assert.equal(archives['tools']!.url.split('/').at(-3), 'acme%2Ftools');
+  assert.deepEqual(distributions['tools-sid']!.sites, ['fra', 'sin']);
+});
+
 test('the site in docs/docker.md is one that apply takes, with the credential of compose', () => {
   const [sample] = blocksOf(read('docs/docker.md'), 'yaml');
   const { sites } = parseConfiguration(sample!, join(root, 'debgeo.yaml'));
