@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 
 import type { Package } from '../../src/made-archive/deb-package.ts';
+import type { Token } from '../../src/made-archive/gitlab-access.ts';
 import type { DebianDistribution } from '../../src/made-archive/gitlab-distribution.ts';
 import type { Container } from '../../src/made-archive/gitlab-registry.ts';
 import {
@@ -26,14 +27,17 @@ export interface GitLabWorld {
   /** What is replicated: of the project, or of its group. */
   readonly replicated: Container;
   readonly distribution: DebianDistribution;
+  /** A deploy token for what is replicated, with the variable that has its secret. */
+  readonly token: Token;
+  readonly variable: string;
   /** Uploads these, lets GitLab generate once. @returns their ids */
-  publish(...packages: readonly Package[]): Promise<readonly number[]>;
+  readonly publish: (...packages: readonly Package[]) => Promise<readonly number[]>;
   /** Deletes a package, and asks for the generation that GitLab does not make by itself. */
-  remove(id: number): Promise<void>;
+  readonly remove: (id: number) => Promise<void>;
   /** What stands at a site, judged from InRelease down: every index that is listed is there. */
-  assertWhole(site: string): Promise<SiteWalk>;
+  readonly assertWhole: (site: string) => Promise<SiteWalk>;
   /** A private apt of a site, with empty lists, updated. */
-  apt(site: string): Promise<Client>;
+  readonly apt: (site: string) => Promise<Client>;
 }
 
 export async function aGitLabWorld(
@@ -41,23 +45,31 @@ export async function aGitLabWorld(
   options: WorldOptions & {
     readonly of?: 'project' | 'group';
     readonly by?: 'id' | 'path';
+    /** The project is private, and debgeo has the token. */
+    readonly isPrivate?: boolean;
     readonly gitlab?: Partial<GitLabOptions>;
   } = {},
 ): Promise<GitLabWorld> {
-  const { of = 'project', by = 'id' } = options;
+  const { of = 'project', by = 'id', isPrivate = false } = options;
   const world = await aWorld(t, { ...options, suites: [CODENAME], worker: 'none' });
   const gitlab = await startGitLab({ generationAfterMs: null, ...options.gitlab });
   world.beforeStop(() => gitlab.close());
   const { registry } = gitlab;
-  const project = registry.add('acme/tools', 'public');
+  const project = registry.add('acme/tools', isPrivate ? 'private' : 'public');
   const group = registry.add('acme', 'public', true);
   const own = await registry.createDistribution(project, { codename: CODENAME });
   const shared = await registry.createDistribution(group, { codename: CODENAME });
   const [replicated, distribution] = of === 'group' ? [group, shared] : [project, own];
+  const token = registry.addToken(replicated, 'deploy');
+  const variable = `DEBGEO_TEST_${token.user.replaceAll(/\W/g, '_').toUpperCase()}_${world.namespace
+    .replaceAll(/\W/g, '_')
+    .toUpperCase()}`;
+  process.env[variable] = token.secret;
   await world.tune({
     archiveUrl: gitlab.archiveUrl(replicated, by),
     keyring: Buffer.from(distribution.key.publicArmored),
     redirectOrigins: [gitlab.storage.url],
+    login: isPrivate ? { user: token.user, password: { env: variable } } : null,
   });
   await world.startWorker();
 
@@ -72,7 +84,7 @@ export async function aGitLabWorld(
   });
   let clients = 0;
   return {
-    ...{ world, gitlab, project, replicated, distribution },
+    ...{ world, gitlab, project, replicated, distribution, token, variable },
     async publish(...packages) {
       const ids = packages.map((one) => registry.upload(project, one, CODENAME));
       await generate();
