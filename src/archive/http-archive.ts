@@ -14,9 +14,9 @@ import { DebgeoError } from '../domain/errors.ts';
 import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Validator } from '../domain/snapshot.ts';
-import { quoted } from '../domain/text.ts';
 import { type Agents, guardedAgents } from '../network/guarded-agents.ts';
 import { failed, refusalError, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
+import { parseRoot, printed } from './archive-url.ts';
 import type { Archive } from './archive.ts';
 import { discard, type HttpArchiveLimits, readBody } from './http-answer.ts';
 import { askedAs, type Login } from './login.ts';
@@ -289,20 +289,3 @@ function conditions(validator: Validator | null): Record<string, string> {
     ...(validator?.lastModified ? { 'if-modified-since': validator.lastModified } : {}),
   };
 }
-
-function parseRoot(text: string): URL {
-  const url = URL.parse(text);
-  const plain =
-    url !== null &&
-    /^https?:$/.test(url.protocol) &&
-    url.username + url.password + url.search + url.hash === '';
-  if (plain) return url;
-  throw new DebgeoError('CONFIG_INVALID', 'this is not the URL of an archive', {
-    expected: 'http or https, without credentials, query and fragment',
-    found: url === null ? 'no URL' : printed(url),
-  });
-}
-
-/** A URL as it may be logged: credentials and what is in a query (signed URLs) stay out. */
-const printed = (url: URL, path = url.pathname): string =>
-  quoted(`${url.origin === 'null' ? url.protocol : url.origin}${path.replace(/[?#].*$/s, '')}`);
