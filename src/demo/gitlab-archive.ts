@@ -46,7 +46,6 @@ export async function openGitLabArchive(folder: string): Promise<GitLabArchive> 
       access: {
         redirect_origins: [gitlab.storage.url],
         login: { user: token.user, password: { file: tokenFile } },
-        private_network: true,
       },
       settings: {},
     },
