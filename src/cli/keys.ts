@@ -5,7 +5,7 @@
 import { describeKeyring, type PinnedKey } from '../archive/pinned-keys.ts';
 import { readDistribution } from '../database/catalog/distributions.ts';
 import type { Database } from '../database/orm.ts';
-import { readSignatures } from '../database/replications/expiring-keys.ts';
+import { readNewestRelease } from '../database/replications/newest-release.ts';
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
 import { type GoodSignature, judgeKeyExpiry } from '../domain/key-expiry.ts';
 import { printable } from '../domain/text.ts';
@@ -42,7 +42,7 @@ async function readKeys({ read }: Database, name: string, now: Date): Promise<Ke
   const record = await readDistribution(read, name);
   if (record === null) throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
   const { keyring } = record.archive;
-  const signatures = await readSignatures(read, record.id);
+  const signatures = (await readNewestRelease(read, record.id))?.signatures ?? null;
   return {
     distribution: name,
     archive: record.archive.name,

@@ -119,17 +119,6 @@ export async function resolveIncident(
   );
 }
 
-/** What a look judges of a distribution each time: on record while there is a report of it. */
-export const recordWhile = (
-  tx: Tx,
-  of: { readonly distributionId: number; readonly code: ErrorCode },
-  report: ErrorReport | null,
-  resolution: string,
-): Promise<void> =>
-  report === null
-    ? resolveIncident(tx, of, resolution)
-    : recordIncident(tx, { distributionId: of.distributionId, report });
-
 async function resolve(tx: Tx, which: RawBuilder<boolean>, resolution: string): Promise<void> {
   await run(
     tx,

@@ -1,13 +1,15 @@
 import { verifyReleaseSet } from '../../archive/verify-signature.ts';
 import { readDistribution } from '../../database/catalog/distributions.ts';
-import { readSignatures } from '../../database/replications/expiring-keys.ts';
-import { type ReleaseAge, readReleaseAge } from '../../database/replications/stale-releases.ts';
+import {
+  judgeNewest,
+  type NewestRelease,
+  readNewestRelease,
+} from '../../database/replications/newest-release.ts';
 import { listPrivateArchives } from '../../database/views/work.ts';
 import type { JoinedDeps } from '../../deps.ts';
 import { nameOfLogin } from '../../domain/archive-login.ts';
 import { DebgeoError } from '../../domain/errors.ts';
-import { judgeAge } from '../../domain/freshness.ts';
-import { endOfTrust, type GoodSignature, judgeKeyExpiry } from '../../domain/key-expiry.ts';
+import { endOfTrust, type GoodSignature } from '../../domain/key-expiry.ts';
 import { suiteFolder } from '../../domain/release.ts';
 import { ago, duration } from '../amount.ts';
 import type { Findings } from './findings.ts';
@@ -24,8 +26,17 @@ export async function examineArchive(
     ({ login, signers }) =>
       `answers${login}, signed by ${signers.join(', ') || 'no key, which `unsigned` allows'}`,
   );
-  await findings.check(`newest release of ${distribution}`, () => ageOf(deps, distribution), aged);
-  await findings.check(`keys of ${distribution}`, () => signaturesOf(deps, distribution), lasting);
+  const newest = () => newestOf(deps, distribution);
+  await findings.check(
+    `newest release of ${distribution}`,
+    async () => ageOf(await newest()),
+    aged,
+  );
+  await findings.check(
+    `keys of ${distribution}`,
+    async () => signaturesOf(await newest()),
+    lasting,
+  );
 }
 
 /** An upgrade permits what was configured before there was a rule; a file may not say so yet. */
@@ -38,25 +49,22 @@ export async function tellPrivateArchives(findings: Findings, deps: JoinedDeps):
     );
 }
 
-/** Of the newest capture: an archive whose releases are held back answers as before. */
-async function ageOf(deps: JoinedDeps, name: string): Promise<ReleaseAge | null> {
+async function newestOf(deps: JoinedDeps, name: string): Promise<NewestRelease | null> {
   const distribution = await readDistribution(deps.database.read, name);
-  const age = distribution && (await readReleaseAge(deps.database.read, distribution.id));
-  const stale = age && judgeAge(age.releasedAt, age.staleAfterMs, new Date());
-  if (stale !== null) throw DebgeoError.of(stale);
-  return age;
+  return distribution && readNewestRelease(deps.database.read, distribution.id);
 }
 
-/** Of the newest capture, at the last look that went well. */
-async function signaturesOf(
-  deps: JoinedDeps,
-  name: string,
-): Promise<readonly GoodSignature[] | null> {
-  const distribution = await readDistribution(deps.database.read, name);
-  const signatures = distribution && (await readSignatures(deps.database.read, distribution.id));
-  const expiring = signatures && judgeKeyExpiry(signatures, new Date());
+/** An archive whose releases are held back answers as before. */
+function ageOf(newest: NewestRelease | null): NewestRelease | null {
+  const { stale } = judgeNewest(newest, new Date());
+  if (stale !== null) throw DebgeoError.of(stale);
+  return newest;
+}
+
+function signaturesOf(newest: NewestRelease | null): readonly GoodSignature[] | null {
+  const { expiring } = judgeNewest(newest, new Date());
   if (expiring !== null) throw DebgeoError.of(expiring);
-  return signatures;
+  return newest?.signatures ?? null;
 }
 
 function lasting(signatures: readonly GoodSignature[] | null): string {
@@ -68,7 +76,7 @@ function lasting(signatures: readonly GoodSignature[] | null): string {
     : `${end.what} expires in ${duration(end.at - Date.now())}`;
 }
 
-function aged(age: ReleaseAge | null): string {
+function aged(age: NewestRelease | null): string {
   if (age === null) return 'nothing was captured yet';
   const limit =
     age.staleAfterMs === null

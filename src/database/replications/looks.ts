@@ -10,12 +10,11 @@ import { recordIncident, resolveIncidents } from '../incidents.ts';
 import type { Database } from '../orm.ts';
 import { bookkeeping } from '../patience.ts';
 import { later, now } from '../sql.ts';
-import { recordKeyExpiry } from './expiring-keys.ts';
 import { lockDistribution } from './lock.ts';
+import { recordAlarms } from './newest-release.ts';
 import { endOlderAcceptances } from './older-acceptances.ts';
 import { rollUp } from './roll-up.ts';
 import { readRoster } from './roster.ts';
-import { recordStaleness } from './stale-releases.ts';
 import { backoffOf, retryAfterOf } from './waits.ts';
 
 /** Polls of many distributions spread by this part of the interval, either way. */
@@ -58,8 +57,7 @@ export function recordLook(
         { distributionId: locked.id, siteId: null },
         'a later look at the archive was fine',
       );
-      await recordStaleness(tx, locked.id);
-      await recordKeyExpiry(tx, locked.id);
+      await recordAlarms(tx, locked.id);
       await rollUp(tx, locked.id);
     }
     return readRoster(tx, distribution);
@@ -94,8 +92,7 @@ export function recordCaptureFailure(
       );
       await endOlderAcceptances(tx, locked.id);
       await recordIncident(tx, { distributionId: locked.id, report });
-      await recordStaleness(tx, locked.id);
-      await recordKeyExpiry(tx, locked.id);
+      await recordAlarms(tx, locked.id);
       await rollUp(tx, locked.id);
     }
     return readRoster(tx, distribution);

@@ -7,8 +7,7 @@ import { type Database, type Tx } from '../orm.ts';
 import { readPrunes, type PruneStatus } from '../prune/prunes.ts';
 import { SYNCED } from '../registry/lane-sql.ts';
 import { BYTES_DONE, FILES_DONE } from '../replication-row.ts';
-import { readKeyExpiry } from '../replications/expiring-keys.ts';
-import { readStaleness } from '../replications/stale-releases.ts';
+import { judgeNewest, readNewestRelease } from '../replications/newest-release.ts';
 import { isOverdue } from '../scrub/overdue.ts';
 import { ms, all } from '../sql.ts';
 import { readScrubs, type ScrubStatus } from './scrubs.ts';
@@ -149,11 +148,9 @@ export async function readStatus(
     prune: prunes.get(site) ?? null,
   });
   for (const { id, ...row } of rows) {
-    const now = new Date();
     statuses.push({
       ...row,
-      stale: await readStaleness(tx, id, now),
-      expiring: await readKeyExpiry(tx, id, now),
+      ...judgeNewest(await readNewestRelease(tx, id), new Date()),
       sites: (await readSites(tx, id)).map((one) => ({ ...one, ...ofSite(one) })),
       incidents: await readIncidents(tx, id),
     });

@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { sql } from 'kysely';
 
 import { saveResigned, saveSnapshot } from '../../../src/database/catalog/save-snapshot.ts';
-import { readReleaseAge } from '../../../src/database/replications/stale-releases.ts';
+import { readNewestRelease } from '../../../src/database/replications/newest-release.ts';
 import { aBlob, aDistribution, aSnapshot, NO_VALIDATOR } from '../distribution-fixture.ts';
 
 test('a release without Date is as old as its text, whenever it was signed', async (t) => {
@@ -16,7 +16,7 @@ test('a release without Date is as old as its text, whenever it was signed', asy
     date: null,
   });
   const age = async (): Promise<number[]> => {
-    const { generation, releasedAt } = (await readReleaseAge(db.read, distributionId))!;
+    const { generation, releasedAt } = (await readNewestRelease(db.read, distributionId))!;
     return [generation, (Date.now() - releasedAt.getTime()) / 86_400_000].map(Math.round);
   };
   const captured = (generation: number, daysAgo: number): Promise<unknown> =>
@@ -25,7 +25,7 @@ test('a release without Date is as old as its text, whenever it was signed', asy
       set captured_at = now() - ${daysAgo} * interval '1 day'
       where generation = ${generation}`.execute(db.read.kysely);
 
-  assert.equal(await readReleaseAge(db.read, distributionId), null);
+  assert.equal(await readNewestRelease(db.read, distributionId), null);
   await saveSnapshot(db, distributionId, undated('one', 'pool/a.deb'), NO_VALIDATOR);
   await captured(1, 40);
   await saveSnapshot(db, distributionId, undated('two', 'pool/b.deb'), NO_VALIDATOR);
