@@ -11,6 +11,7 @@ import { isIP } from 'node:net';
 import { after, before, beforeEach, describe, it } from 'node:test';
 
 import { createHttpArchive } from '../../src/archive/http-archive.ts';
+import { NO_PROXIES } from '../../src/archive/origin-agents.ts';
 import { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { kindOf } from '../../src/network/address-kind.ts';
@@ -151,6 +152,20 @@ describe('an archive', () => {
     assert.equal(resolver.asked, 1, 'a dial asks once');
     assert.equal((await readOnce(named(agents)))?.code, 'ADDRESS_REFUSED');
     assert.equal(tripwire.reached, 0);
+  });
+
+  it('is not asked for at an address that is refused through a proxy either', async () => {
+    const { port } = tripwire;
+    const proxies = { ...NO_PROXIES, HTTP_PROXY: `http://127.0.0.1:${port}` };
+    const read = (host: string, privateNetwork: boolean): Promise<DebgeoError | null> =>
+      readOnce({ url: `http://${host}`, privateNetwork, proxies });
+
+    assert.equal((await read('0xa9fea9fe', true))?.code, 'ADDRESS_REFUSED');
+    assert.equal((await read('10.0.0.5', false))?.code, 'ADDRESS_REFUSED');
+    assert.equal(tripwire.reached, 0);
+    assert.equal(await read('10.0.0.5', true), null);
+    assert.equal(await read(NAME, false), null, 'the proxy may be in a private network');
+    assert.equal(tripwire.reached, 2);
   });
 
   /** The archive is on the Internet, and redirects to a form that `redirect_origins` allows. */
