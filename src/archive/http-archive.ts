@@ -83,7 +83,6 @@ class HttpArchive implements Archive {
     this.#root = root;
     this.#origins = origins;
     this.#login = login;
-    this.#agents = agents;
     this.#limits = limits;
     this.#agents = agents;
   }
