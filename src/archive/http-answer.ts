@@ -26,6 +26,13 @@ export interface HttpArchiveLimits {
 /** An unwanted body is read to its end up to here, so that the connection is kept. */
 const DISCARD_BYTES = 16 * 1024;
 
+/** Ends a request that has no answer yet, also while it waits for the tunnel of a proxy. */
+export function giveUp(request: http.ClientRequest, why: Error): void {
+  request.destroy(why);
+  // There is no connection yet that would say so.
+  if (request.socket === null) request.emit('error', why);
+}
+
 /**
  * Only waiting for the archive counts as slowness: the time that the reader takes for a chunk does
  * not.

@@ -15,10 +15,17 @@ import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Validator } from '../domain/snapshot.ts';
 import { type Agents, guardedAgents } from '../network/guarded-agents.ts';
-import { failed, refusalError, throwIfAborted, tooLarge, unreachable } from './archive-error.ts';
+import {
+  aborted,
+  failed,
+  refusalError,
+  throwIfAborted,
+  tooLarge,
+  unreachable,
+} from './archive-error.ts';
 import { parseRoot, printed } from './archive-url.ts';
 import type { Archive } from './archive.ts';
-import { discard, type HttpArchiveLimits, readBody } from './http-answer.ts';
+import { discard, giveUp, type HttpArchiveLimits, readBody } from './http-answer.ts';
 import { askedAs, type Login } from './login.ts';
 import { NO_PROXIES, OriginAgents, type Proxies } from './origin-agents.ts';
 import { fetchReleaseSet, hintOf } from './release-set.ts';
@@ -84,7 +91,6 @@ class HttpArchive implements Archive {
     this.#origins = origins;
     this.#login = login;
     this.#limits = limits;
-    this.#agents = agents;
   }
 
   fetchReleaseSet(suiteFolder: string, validator: Validator | null, signal: AbortSignal) {
@@ -231,11 +237,11 @@ class HttpArchive implements Archive {
     place: string,
     signal: AbortSignal,
   ): Promise<http.IncomingMessage> {
-    const late = () => request.destroy(new Error(`no answer within ${this.#limits.answerMs} ms`));
+    const late = () => giveUp(request, new Error(`no answer within ${this.#limits.answerMs} ms`));
     const timer = setTimeout(late, this.#limits.answerMs);
     // The option `signal` of Node does the same, at the price of a watcher of streams for each
     // request.
-    const end = () => void request.destroy();
+    const end = () => giveUp(request, aborted(signal));
     signal.addEventListener('abort', end, { once: true });
     request.once('close', () => signal.removeEventListener('abort', end));
     // The head and a broken body may come in one packet: both need a listener before the body is

@@ -3,6 +3,7 @@
  * of the client) is shown to no other that the archive redirects to.
  */
 import type http from 'node:http';
+import type { Socket } from 'node:net';
 import tls from 'node:tls';
 
 import { isLoopback } from '../domain/loopback.ts';
@@ -28,7 +29,7 @@ interface AgentOptions {
   readonly ca: Uint8Array | null;
   readonly login: Login | null;
   readonly proxies: Proxies;
-  /** How long a proxy may take to open a tunnel. */
+  /** How long a tunnel may take, with the TLS inside of it. */
   readonly answerMs: number;
 }
 
@@ -64,21 +65,22 @@ export class OriginAgents {
   #create(url: URL, keeping: http.AgentOptions): http.Agent {
     const options = { ...keeping, ...this.#wayTo(url) };
     const secureContext = url.protocol === 'https:' ? this.#trustFor(url) : null;
-    return this.#options.create(url.protocol, {
+    const agent = this.#options.create(url.protocol, {
       ...options,
       ...(secureContext && { secureContext }),
     });
+    if (options.proxyEnv !== undefined) endTunnels(agent, this.#options.answerMs);
+    return agent;
   }
 
   /** No proxy leads to this machine: a login that may go there over http would cross a network. */
   #wayTo(url: URL): http.AgentOptions {
-    const { proxies, answerMs } = this.#options;
+    const { proxies } = this.#options;
     const name = url.protocol === 'https:' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
     const proxy = proxies[name];
     if (proxy === null || isLoopback(url)) return {};
     const proxyEnv = { [name]: proxy, ...(proxies.NO_PROXY && { NO_PROXY: proxies.NO_PROXY }) };
-    // Without it a tunnel that the proxy never opens would stay when its request is given up.
-    return { proxyEnv, timeout: answerMs };
+    return { proxyEnv };
   }
 
   #trustFor(url: URL): tls.SecureContext | null {
@@ -99,4 +101,27 @@ export class OriginAgents {
       ...certificate,
     });
   }
+}
+
+/**
+ * Ends each tunnel that does not stand in time. Its request has no connection until then, and so
+ * cannot end it; Node measures only how long the proxy is silent, and not at all how long the TLS
+ * behind it takes: an archive that says nothing there would be waited for without an end.
+ */
+function endTunnels(agent: http.Agent, ms: number): void {
+  const connect = agent.createConnection.bind(agent);
+  agent.createConnection = (to, done) => {
+    const socket = connect(to, (error, connected) => {
+      clearTimeout(timer);
+      done?.(error, connected);
+    });
+    const timer = setTimeout(() => {
+      // The agent holds what leads to a host straight, or to the proxy without a tunnel.
+      const held = [agent.sockets, agent.freeSockets].flatMap((pool) => Object.values(pool).flat());
+      if (socket != null && !held.includes(socket as Socket))
+        socket.destroy(new Error(`no tunnel within ${ms} ms`));
+    }, ms).unref();
+    socket?.once('close', () => clearTimeout(timer));
+    return socket;
+  };
 }

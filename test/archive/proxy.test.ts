@@ -55,7 +55,10 @@ describe('an archive behind a proxy', NEEDS_OPENSSL, () => {
     const url = `http://debgeo:${encodeURIComponent(password)}@127.0.0.1:${proxy.port}/`;
     return { ...NO_PROXIES, HTTP_PROXY: url, HTTPS_PROXY: url };
   };
-  const get = async (url: string, options: { times?: number; answerMs?: number } = {}) => {
+  const get = async (
+    url: string,
+    options: { times?: number; answerMs?: number; signal?: AbortSignal } = {},
+  ) => {
     const { hostname, protocol } = new URL(url);
     proxy.hosts.set(hostname, protocol === 'https:' ? secure.port : plain.port);
     const login = await loadLogin(
@@ -76,7 +79,7 @@ describe('an archive behind a proxy', NEEDS_OPENSSL, () => {
     let text = '';
     try {
       for (let asked = 0; asked < (options.times ?? 1); asked += 1)
-        text += String(await readAll(await archive.open(FILE, 1024, never)));
+        text += String(await readAll(await archive.open(FILE, 1024, options.signal ?? never)));
       return text;
     } finally {
       await archive.close();
@@ -147,14 +150,36 @@ describe('an archive behind a proxy', NEEDS_OPENSSL, () => {
       }
     });
 
-  it('that hangs in the tunnel ends in its time, and leaves no connection', async () => {
-    proxy.hangs = true;
+  for (const how of ['silent', 'drips', 'behind'] as const)
+    it(`ends in its time where the tunnel hangs, and leaves no connection: ${how}`, async () => {
+      proxy.hangs = how;
+      const began = performance.now();
 
-    const error = await refusal('https://archive.example', { answerMs: 300 });
+      const error = await refusal('https://archive.example', { answerMs: 300 });
 
-    assert.equal(error.code, 'ARCHIVE_UNREACHABLE');
-    for (let waited = 0; proxy.open() > 0 && waited < 5_000; waited += 50) await sleep(50);
-    assert.equal(proxy.open(), 0);
+      assert.equal(error.code, 'ARCHIVE_UNREACHABLE');
+      assert.ok(performance.now() - began < 2_000, 'of one wait, whatever came meanwhile');
+      for (let waited = 0; proxy.open() > 0 && waited < 5_000; waited += 50) await sleep(50);
+      assert.equal(proxy.open(), 0);
+    });
+
+  for (const scheme of ['http', 'https'])
+    it(`is read to its end, however long after the tunnel stands: ${scheme}`, async () => {
+      for (const one of [plain, secure])
+        one.handle = (_, response) => {
+          response.write('x');
+          setTimeout(() => response.end('y'), 500);
+        };
+
+      assert.equal(await get(`${scheme}://archive.example`, { answerMs: 200 }), 'xy');
+    });
+
+  it('ends at once where it is given up while the tunnel hangs', async () => {
+    proxy.hangs = 'behind';
+
+    const error = await refusal('https://archive.example', { signal: AbortSignal.timeout(100) });
+
+    assert.equal(error.name, 'AbortError');
   });
 
   it('is asked straight where NO_PROXY names it, or where it is this machine', async () => {

@@ -14,8 +14,8 @@ export interface HttpProxy {
   readonly hosts: Map<string, number>;
   /** Else 407. */
   authorization: string | null;
-  /** CONNECT is never answered. */
-  hangs: boolean;
+  /** CONNECT is never answered, or byte by byte and never to its end, or leads into silence. */
+  hangs: 'silent' | 'drips' | 'behind' | null;
   /** Of clients that are open. */
   open(): number;
   close(): Promise<void>;
@@ -31,7 +31,7 @@ export async function startHttpProxy(): Promise<HttpProxy> {
     asked: [],
     hosts: new Map(),
     authorization: null,
-    hangs: false,
+    hangs: null,
     open: () => sockets.size,
     async close() {
       for (const socket of sockets) socket.destroy();
@@ -62,7 +62,7 @@ export async function startHttpProxy(): Promise<HttpProxy> {
   });
   server.on('connect', (request: http.IncomingMessage, socket: net.Socket, head: Buffer) => {
     proxy.asked.push({ line: `CONNECT ${request.url}`, headers: request.headers });
-    if (proxy.hangs) return void socket.resume().on('end', () => socket.destroy());
+    if (proxy.hangs !== null) return void hang(socket, proxy.hangs);
     if (mayNot(request))
       return void socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
     const port = proxy.hosts.get(request.url!.split(':')[0]!);
@@ -78,4 +78,13 @@ export async function startHttpProxy(): Promise<HttpProxy> {
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   return proxy;
+}
+
+function hang(socket: net.Socket, how: 'silent' | 'drips' | 'behind'): void {
+  socket.resume().on('end', () => socket.destroy());
+  if (how !== 'silent') socket.write('HTTP/1.1 200 Connection established\r\n');
+  if (how === 'behind') socket.write('\r\n');
+  if (how !== 'drips') return;
+  const drip = setInterval(() => socket.write('a'), 50);
+  socket.on('close', () => clearInterval(drip));
 }
