@@ -4,7 +4,7 @@
  */
 import type { WantedBlob } from '../src/database/registry/claims.ts';
 import type { Checksum } from '../src/domain/checksum.ts';
-import { DebgeoError, type ErrorCode } from '../src/domain/errors.ts';
+import { DebgeoError } from '../src/domain/errors.ts';
 import { LIMITS } from '../src/domain/limits.ts';
 import { isByHash, type RepoPath } from '../src/domain/repo-path.ts';
 import type { Expected, SiteStore, Written } from '../src/site/site-store.ts';
@@ -35,8 +35,9 @@ export type OnCorrupt = (blob: WantedBlob, found: Checksum) => Promise<void>;
  * whether that is right is judged by the registry.
  * @throws BLOB_MISSING, BLOB_MISMATCH every origin was asked: none has it, or none has it right
  * @throws BLOB_UNREACHABLE the same, but for another site that has it and could not be asked
- * @throws ARCHIVE_*, HOSTILE_PATH the archive could not be asked, or is a folder whose links lead
- *   out of it, and no other origin has it
+ * @throws ARCHIVE_*, ADDRESS_REFUSED, HOSTILE_PATH, REFERENCE_REFUSED, CONFIG_INVALID the archive
+ *   could not be asked, or is a folder whose links lead out of it, or the worker does not read what
+ *   its configuration names, and no other origin has it
  * @throws SITE_* the site itself; FOREIGN_WRITE if another program keeps writing there
  */
 export async function copyBlob(
@@ -86,10 +87,13 @@ async function writeFromAny(
     tried.push({ name: origin.name, error: result.error });
   }
 
-  const unasked = tried.find(({ error }) => error !== null && isUnasked(error));
-  if (unasked?.error) throw unasked.error;
+  const unasked = tried.filter(({ error }) => error !== null && !isMismatch(error));
+  const first = unasked.find(({ name }) => !isSite(name));
+  if (first?.error) throw first.error;
+  const isWrong = tried.some(({ error }) => error !== null && isMismatch(error));
+  const code = isWrong ? 'BLOB_MISMATCH' : 'BLOB_MISSING';
   throw new DebgeoError(
-    codeOf(tried.flatMap(({ error }) => error ?? [])),
+    unasked.length > 0 ? 'BLOB_UNREACHABLE' : code,
     `no origin has ${blob.path} as its index says`,
     {
       expected: `${blob.size} bytes, SHA-256 ${blob.sha256}`,
@@ -104,21 +108,16 @@ async function writeFromAny(
 }
 
 /**
- * The archive could not be asked, or is a folder whose links lead out of it, or the worker does not
- * read what its configuration names: the file may be there.
+ * Every other error says that the origin was not asked, and may have the file: what is nowhere ends
+ * a publication.
+ *
+ * LIMIT_EXCEEDED: the origin sends more bytes than the index says.
  */
-const isUnasked = (error: DebgeoError): boolean =>
-  error.code.startsWith('ARCHIVE_') ||
-  ['HOSTILE_PATH', 'REFERENCE_REFUSED', 'CONFIG_INVALID'].includes(error.code);
-
-function codeOf(errors: readonly DebgeoError[]): ErrorCode {
-  if (errors.some(({ code }) => code.startsWith('SITE_'))) return 'BLOB_UNREACHABLE';
-  return errors.some(isMismatch) ? 'BLOB_MISMATCH' : 'BLOB_MISSING';
-}
-
-/** LIMIT_EXCEEDED: the origin sends more bytes than the index says. */
 const isMismatch = (error: DebgeoError): boolean =>
   error.code === 'BLOB_MISMATCH' || error.code === 'LIMIT_EXCEEDED';
+
+/** Another site: what is wrong with it holds up no lane of this one by its own code. */
+const isSite = (name: string): boolean => name.startsWith('site ');
 
 /** The origin lacks the blob. */
 class NotThere extends Error {}
