@@ -15,6 +15,7 @@ import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Validator } from '../domain/snapshot.ts';
 import { type Agents, guardedAgents } from '../network/guarded-agents.ts';
+import { refuseUpgrade } from '../network/refuse-upgrade.ts';
 import {
   aborted,
   failed,
@@ -247,6 +248,7 @@ class HttpArchive implements Archive {
     // The head and a broken body may come in one packet: both need a listener before the body is
     // read. Its reader sees the error.
     request.on('error', () => {});
+    refuseUpgrade(request);
     request.on('response', (answer) => answer.on('error', () => {}));
     try {
       const [answer] = (await once(request, 'response')) as [http.IncomingMessage];

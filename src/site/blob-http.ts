@@ -12,6 +12,7 @@ import type { Readable } from 'node:stream';
 import { StorageSharedKeyCredential } from '@azure/storage-blob';
 
 import { DebgeoError } from '../domain/errors.ts';
+import { refuseUpgrade } from '../network/refuse-upgrade.ts';
 import { SasToken, type SiteCredential } from './credentials.ts';
 import type { Refusal } from './site-error.ts';
 
@@ -217,6 +218,7 @@ function exchange(
       stream?.destroy();
       reject(error);
     });
+    refuseUpgrade(request);
     // The option `signal` of Node does the same, at the price of a watcher of streams for each
     // request.
     const end = (): void => void request.destroy(signal.reason as Error);

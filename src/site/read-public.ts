@@ -18,6 +18,7 @@ import { LIMITS } from '../domain/limits.ts';
 import { aptQuote, type RepoPath } from '../domain/repo-path.ts';
 import type { Sha256 } from '../domain/sha256.ts';
 import { guardedAgents } from '../network/guarded-agents.ts';
+import { refuseUpgrade } from '../network/refuse-upgrade.ts';
 import { brokenOff, refusalError } from './site-error.ts';
 import { Watchdog, type Patience } from './watchdog.ts';
 
@@ -102,6 +103,7 @@ function getOver(
       resolve,
     );
     request.on('error', reject);
+    refuseUpgrade(request);
   });
 }
 
