@@ -6,6 +6,7 @@ import type http from 'node:http';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
 
+import { DebgeoError } from '../domain/errors.ts';
 import { isLoopback } from '../domain/loopback.ts';
 import type { Agents } from '../network/guarded-agents.ts';
 import { certificatesIn } from './certificates.ts';
@@ -90,16 +91,29 @@ export class OriginAgents {
     return found;
   }
 
-  /** Null: what Node trusts, and shown nothing. */
+  /**
+   * Null: what Node trusts, and shown nothing.
+   * @throws CONFIG_INVALID OpenSSL shows no such certificate: its key or hash is too weak, say
+   */
   #createTrust(url: URL): tls.SecureContext | null {
     const { ca, login } = this.#options;
     const certificate = login?.certificateFor(url) ?? null;
     if (ca === null && certificate === null) return null;
     const ours = ca === null ? [] : (certificatesIn(Buffer.from(ca).toString()) ?? []);
-    return tls.createSecureContext({
-      ca: [...tls.getCACertificates('default'), ...ours],
-      ...certificate,
-    });
+    try {
+      return tls.createSecureContext({
+        ca: [...tls.getCACertificates('default'), ...ours],
+        ...certificate,
+      });
+    } catch (error) {
+      // As in login.ts, its code and not what it quotes.
+      const code = error instanceof Error && 'code' in error ? String(error.code) : 'no code';
+      throw new DebgeoError(
+        'CONFIG_INVALID',
+        `OpenSSL does not take ${certificate === null ? 'the certificates of `ca`' : login!.name}`,
+        { expected: 'keys and hashes of today: RSA of 2048 bits, SHA-2', found: code },
+      );
+    }
   }
 }
 

@@ -7,7 +7,7 @@ import { loadLogin, Login } from '../../src/archive/login.ts';
 import type { DebgeoError } from '../../src/domain/errors.ts';
 import { parseRepoPath } from '../../src/domain/repo-path.ts';
 import { Secrets } from '../../src/secrets/secrets.ts';
-import { makeAuthority, type Authority, type Pair } from '../support/certificates.ts';
+import { makeAuthority, makeWeakPair, type Authority, type Pair } from '../support/certificates.ts';
 import { NEEDS_OPENSSL } from '../support/needs.ts';
 import { refusesWith } from '../support/refuses-with.ts';
 import { never, readAll } from './archive-contract.ts';
@@ -158,5 +158,14 @@ describe('an archive behind https', NEEDS_OPENSSL, () => {
       loginAs(client, 'http://127.0.0.1:1'),
       refusesWith('CONFIG_INVALID', { found: /over https only/ }),
     );
+  });
+
+  it('says so where OpenSSL does not show the certificate of the client', async () => {
+    const report = await refusal(server.url, { ca, as: await loginAs(makeWeakPair(), server.url) });
+
+    assert.equal(report.code, 'CONFIG_INVALID', 'an error without a code is no incident');
+    assert.match(report.message, /variable DEBGEO_CERT and variable DEBGEO_KEY/);
+    assert.equal(report.found, 'ERR_SSL_EE_KEY_TOO_SMALL');
+    assert.equal(server.requests.length, 0);
   });
 });

@@ -21,12 +21,16 @@ export function makeAuthority(): Authority {
   return { ...authority, sign: (name) => certify(name, authority) };
 }
 
+/** Of a key that OpenSSL reads, and does not show: its security level asks for 2048 bits. */
+export const makeWeakPair = (): Pair =>
+  certify('a weak key of a test', null, ['-newkey', 'rsa:1024', '-nodes']);
+
 /** @param authority null: signed by itself */
-function certify(name: string, authority: Pair | null): Pair {
+function certify(name: string, authority: Pair | null, newKey = NEW_KEY): Pair {
   const folder = mkdtempSync(join(tmpdir(), 'debgeo-certificates-'));
   const [cert, key] = [join(folder, 'cert.pem'), join(folder, 'key.pem')];
   const [caCert, caKey] = [join(folder, 'ca.pem'), join(folder, 'ca.key')];
-  const options = ['req', '-x509', ...NEW_KEY, '-days', '1', '-subj', `/CN=${name}`];
+  const options = ['req', '-x509', ...newKey, '-days', '1', '-subj', `/CN=${name}`];
   try {
     if (authority !== null) {
       writeFileSync(caCert, authority.cert);
