@@ -12,6 +12,9 @@ import { faultOfVariable, nameOf, type SecretReference } from '../domain/secret-
 
 type Variables = Readonly<Record<string, string | undefined>>;
 
+/** Kubernetes replaces the folder behind its links: what was resolved may be gone when opened. */
+const ATTEMPTS = 5;
+
 /** Read each time: a secret that was rotated is used without a restart. */
 export class Secrets {
   readonly #variables: Variables;
@@ -36,15 +39,8 @@ export class Secrets {
   }
 
   async #readFile(reference: { readonly file: string }): Promise<string | null> {
-    const place = await this.#resolve(reference);
-    if (place === null) return null;
-    let handle: FileHandle;
-    try {
-      // O_NONBLOCK: opening a pipe would wait for its writer.
-      handle = await open(place, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    } catch {
-      return null;
-    }
+    const handle = await this.#open(reference);
+    if (handle === null) return null;
     try {
       const stats = await handle.stat();
       if (!stats.isFile()) throw refused(reference, 'a regular file', 'a folder, device or pipe');
@@ -60,6 +56,18 @@ export class Secrets {
     } finally {
       await handle.close();
     }
+  }
+
+  /** Null: it is not there, or not readable. */
+  async #open(reference: { readonly file: string }): Promise<FileHandle | null> {
+    // O_NONBLOCK: opening a pipe would wait for its writer.
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+      const place = await this.#resolve(reference);
+      const handle = place === null ? null : await open(place, flags).catch(() => null);
+      if (handle !== null) return handle;
+    }
+    return null;
   }
 
   /** Without links: one in the folder that leads out of it is refused. Null: it is not there. */

@@ -1,9 +1,19 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { inspect } from 'node:util';
 
 import { LIMITS } from '../../src/domain/limits.ts';
@@ -63,6 +73,32 @@ describe('what a reference names', () => {
     symlinkSync('..data/sas', join(folder, 'sas'));
 
     assert.equal(await confined.read({ file: 'sas' }), 'linked');
+  });
+
+  it('is there at every moment at which Kubernetes replaces it', async () => {
+    const mount = join(root, 'mount');
+    mkdirSync(mount);
+    symlinkSync('..data/sas', join(mount, 'sas'));
+    const replace = (version: number): void => {
+      mkdirSync(join(mount, `..${version}`));
+      writeFileSync(join(mount, `..${version}`, 'sas'), String(version));
+      symlinkSync(`..${version}`, join(mount, '..new'));
+      renameSync(join(mount, '..new'), join(mount, '..data'));
+      rmSync(join(mount, `..${version - 1}`), { recursive: true, force: true });
+    };
+    replace(0);
+    const secrets = new Secrets({}, mount);
+    let withoutTrying = 0;
+    for (let version = 1; version <= 200; version += 1) {
+      const found = realpathSync(join(mount, 'sas'));
+      const reading = secrets.read({ file: 'sas' });
+      for (let turn = 0; turn < version % 8; turn += 1) await setImmediate();
+      replace(version);
+      if (!existsSync(found)) withoutTrying += 1;
+
+      assert.match((await reading) ?? 'missing', /^\d+$/);
+    }
+    assert.equal(withoutTrying, 200, 'it would be seen: what was resolved before is gone');
   });
 
   it('is never a file outside of the folder', async () => {
