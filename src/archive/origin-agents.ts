@@ -39,13 +39,15 @@ export class OriginAgents {
   readonly #kept = new Map<string, http.Agent>();
   readonly #trust = new Map<string, tls.SecureContext | null>();
 
+  #isClosed = false;
+
   constructor(options: AgentOptions) {
     this.#options = options;
   }
 
   /** Keeps its connections. */
   kept(url: URL): http.Agent {
-    const known = this.#kept.get(url.origin) ?? this.#create(url, { keepAlive: true });
+    const known = this.#kept.get(url.origin) ?? this.#create(url, { keepAlive: !this.#isClosed });
     this.#kept.set(url.origin, known);
     return known;
   }
@@ -55,8 +57,12 @@ export class OriginAgents {
     return this.#create(url, {});
   }
 
-  /** Frees the connections that rest; the others end with what is being read. */
+  /**
+   * Frees the connections that rest; the others end with what is being read, and with what is asked
+   * for later by whoever holds the archive still.
+   */
   close(): void {
+    this.#isClosed = true;
     for (const agent of this.#kept.values()) {
       agent.maxFreeSockets = 0;
       for (const resting of Object.values(agent.freeSockets).flat()) resting?.destroy();

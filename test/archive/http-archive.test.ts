@@ -215,6 +215,22 @@ describe('an archive behind http', () => {
     if (!socket!.destroyed) await once(socket!, 'close');
   });
 
+  it('keeps no connection of what is asked after it was closed, as a look may', async () => {
+    server.handle = (_, response) => response.end('x');
+    const ask = async () => String(await readAll(await archive.open(file, 10, never)));
+    await archive.close();
+
+    assert.equal((await ask()) + (await ask()), 'xx');
+
+    assert.deepEqual(
+      server.requests.map(({ headers }) => headers.connection),
+      ['close', 'close'],
+    );
+    becomeImpatient();
+    await ask();
+    assert.equal(server.requests.at(-1)!.headers.connection, 'keep-alive', 'before it is closed');
+  });
+
   it('asks once where a new connection is reset instead of an answer', async () => {
     server.handle = (request) => void request.socket.resetAndDestroy();
 
