@@ -8,7 +8,8 @@ import { readKeyring } from './keyring.ts';
 interface Life {
   /** Upper-case hex. */
   readonly fingerprint: string;
-  readonly state: 'valid' | 'expired' | 'revoked';
+  /** `unusable`: nothing that it signs is accepted now: it is not vouched for, or of the future. */
+  readonly state: 'valid' | 'expired' | 'revoked' | 'unusable';
   /** Milliseconds since 1970; null: for ever. */
   readonly until: number | null;
 }
@@ -39,9 +40,20 @@ async function lifeOf(key: openpgp.Key, subkey: openpgp.Subkey | null, now: Date
   const [keyEnd, subkeyEnd] = await endsOf(key, subkey, now);
   const end = subkey === null ? keyEnd : subkeyEnd;
   const isOver = end !== null && end <= now;
+  const usable = subkey === null ? key.verifyPrimaryKey(now) : subkey.verify(now);
+  const isUsable = await usable.then(
+    () => true,
+    () => false,
+  );
   return {
     fingerprint: (subkey ?? key).getFingerprint().toUpperCase(),
-    state: (await isRevoked(key, subkey)) ? 'revoked' : isOver ? 'expired' : 'valid',
+    state: (await isRevoked(key, subkey))
+      ? 'revoked'
+      : isOver
+        ? 'expired'
+        : isUsable
+          ? 'valid'
+          : 'unusable',
     until: end?.getTime() ?? null,
   };
 }

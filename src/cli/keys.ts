@@ -69,10 +69,13 @@ function describe({ distribution, archive, pinned, ...newest }: Keys, now: numbe
   ].join('\n');
 }
 
-const describeLife = (
+function describeLife(
   { fingerprint, state, until }: Omit<PinnedKey, 'userIds' | 'subkeys'>,
   now: number,
-): string => `${fingerprint}  ${state === 'revoked' ? 'revoked' : describeEnd(until, now)}`;
+): string {
+  const isBad = state === 'revoked' || state === 'unusable';
+  return `${fingerprint}  ${isBad ? state : describeEnd(until, now)}`;
+}
 
 function describeEnd(until: number | null, now: number): string {
   if (until === null) return 'for ever';

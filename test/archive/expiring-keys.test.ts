@@ -138,4 +138,11 @@ describe('a keyring', () => {
       [['valid', null]],
     );
   });
+
+  it('holds keys from which nothing is accepted, and says so', async () => {
+    const early = new Date(yearsAgo(6));
+    const [ofFuture] = await describeKeyring(keyringOf(ending), early);
+
+    assert.equal(ofFuture?.state, 'unusable');
+  });
 });
