@@ -63,7 +63,7 @@ export const nameOfLogin = (login: ArchiveLogin): string =>
 /** What is wrong beside its secrets: judged by `apply`, and each time when they are read. */
 export function faultsOfLogin(login: ArchiveLogin, place: LoginPlace): LoginFault[] {
   const faults: LoginFault[] = [];
-  if ('user' in login && /[:\p{Cc}]/u.test(login.user))
+  if ('user' in login && /[:\p{Cc}\p{Cs}]/u.test(login.user))
     faults.push({ path: ['user'], message: 'a user has no colon and no control character' });
   if ('headers' in login) faults.push(...faultsOfHeaders(Object.keys(login.headers)));
   return [...faults, ...faultsOfPlace(login, place)];

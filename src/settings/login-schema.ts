@@ -1,10 +1,11 @@
 /** References to secrets, and the logins of archives that are made of them. */
 import { z } from 'zod';
 
-export const secret = z.union(
-  [z.strictObject({ env: z.string().min(1) }), z.strictObject({ file: z.string().min(1) })],
-  { error: '{env: NAME} or {file: PATH}' },
-);
+/** PostgreSQL stores neither NUL nor half of a surrogate pair, and no path has other controls. */
+const place = z.string().regex(/^[^\p{Cc}\p{Cs}]+$/u, 'text without control characters');
+export const secret = z.union([z.strictObject({ env: place }), z.strictObject({ file: place })], {
+  error: '{env: NAME} or {file: PATH}',
+});
 export const LOGIN_FORM =
   '`{user, password}`, `{bearer}`, `{headers: {NAME: …}}` or `{client_certificate, key}`;' +
   ' each secret is `{env: NAME}` or `{file: PATH}`';

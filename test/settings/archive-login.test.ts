@@ -68,6 +68,16 @@ const REFUSED: Readonly<Record<string, readonly [url: string, rest: string, faul
     `login: { client_certificate: ${TOKEN}, key: ${TOKEN} }, private_network: true, insecure: true`,
     /^archives\.a\.login: a certificate is shown over https only/,
   ],
+  'a path that PostgreSQL would not store': [
+    HTTPS,
+    'login: { bearer: { file: "a\\0b" } }',
+    /^archives\.a\.login\.bearer\.file: text without control/,
+  ],
+  'a user that PostgreSQL would not store': [
+    HTTPS,
+    `login: { user: "\\ud800", password: ${TOKEN} }`,
+    /^archives\.a\.login\.user: /,
+  ],
   'a login for a folder': ['file:///srv/debian', BEARER, /^archives\.a\.login: a folder asks for/],
   'certificates of a folder': [
     'file:///srv/debian',
