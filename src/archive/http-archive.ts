@@ -91,6 +91,7 @@ class HttpArchive implements Archive {
     this.#root = root;
     this.#origins = origins;
     this.#login = login;
+    this.#agents = agents;
     this.#limits = limits;
   }
 

@@ -131,16 +131,17 @@ export class OriginAgents {
 function endTunnels(agent: http.Agent, ms: number): void {
   const connect = agent.createConnection.bind(agent);
   agent.createConnection = (to, done) => {
-    const socket = connect(to, (error, connected) => {
-      clearTimeout(timer);
-      done?.(error, connected);
-    });
     const timer = setTimeout(() => {
       // The agent holds what leads to a host straight, or to the proxy without a tunnel.
       const held = [agent.sockets, agent.freeSockets].flatMap((pool) => Object.values(pool).flat());
       if (socket != null && !held.includes(socket as Socket))
         socket.destroy(new Error(`no tunnel within ${ms} ms`));
     }, ms).unref();
+    // A refused address is answered at once, before there is a socket.
+    const socket = connect(to, (error, connected) => {
+      clearTimeout(timer);
+      done?.(error, connected);
+    });
     socket?.once('close', () => clearTimeout(timer));
     return socket;
   };

@@ -79,7 +79,7 @@ function describeLife(
 
 function describeEnd(until: number | null, now: number): string {
   if (until === null) return 'for ever';
-  const day = new Date(until).toISOString().slice(0, 10);
+  const day = new Date(until).toISOString().replace(/T.*$/, '');
   return until <= now ? `expired ${day}` : `until ${day}, in ${duration(until - now)}`;
 }
 

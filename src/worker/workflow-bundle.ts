@@ -74,7 +74,7 @@ export async function digestOfSources(root: string = ROOT): Promise<string> {
     const bytes = await readFile(file);
     digest.update(`${sources[index] ?? 'package'} ${bytes.length}\n`).update(bytes);
   }
-  return digest.digest('hex').slice(0, 32);
+  return digest.digest('hex');
 }
 
 const isThere = (path: string): Promise<boolean> =>

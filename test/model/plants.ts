@@ -65,8 +65,8 @@ export const PLANTS = {
     file: 'activities/capture/capture-snapshot.ts',
     changes: [
       [
-        'await verifyReleaseSet(fetched, record.archive.keyring, now)',
-        'await verifyReleaseSet(fetched, null, now)',
+        'fetched,\n    record.archive.keyring,\n    now,\n  );',
+        'fetched,\n    null,\n    now,\n  );',
       ],
     ],
   },

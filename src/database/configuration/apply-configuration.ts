@@ -9,18 +9,16 @@ import {
   type EntityManager,
   type RequiredEntityData,
 } from '@mikro-orm/postgresql';
-import { sql } from 'kysely';
 
 import { Archive } from '../entities/archive.ts';
 import { DebianDistribution } from '../entities/debian-distribution.ts';
 import { ReplicationSite } from '../entities/replication-site.ts';
 import { lockForApply } from '../locks.ts';
 import type { Database, Tx } from '../orm.ts';
-import { wake } from '../replications/parked.ts';
 import type { AppliedConfiguration } from './applied-configuration.ts';
 import { columnsOfArchive, columnsOfDistribution, columnsOfSite } from './columns.ts';
 import { readKnown } from './known.ts';
-import { markChanged } from './mark-changed.ts';
+import { markChanged, wakeChanged } from './mark-changed.ts';
 import { refuseForbidden } from './refuse-forbidden.ts';
 import { replicateTo } from './replicate-to.ts';
 import { restartScrubs } from './restart-scrubs.ts';
@@ -82,8 +80,9 @@ async function apply(tx: Tx, configuration: AppliedConfiguration): Promise<Chang
     return put(em, DebianDistribution, known.distributions.get(name), columns);
   });
   const written = writtenBy(em);
-  for (const distribution of distributions.values())
-    if (written.has(distribution)) lookAtOnce(distribution);
+  for (const distribution of new Set([...known.distributions.values(), ...distributions.values()]))
+    if (written.has(distribution) || written.has(distribution.archive.getEntity()))
+      lookAtOnce(distribution);
   await em.flush();
   em.clear(); // what follows writes to the same rows by SQL
 
@@ -95,13 +94,13 @@ async function apply(tx: Tx, configuration: AppliedConfiguration): Promise<Chang
   }
   const idsOf = (rows: ReadonlyMap<string, { readonly id: number }>): number[] =>
     [...rows.values()].filter((row) => written.has(row)).map(({ id }) => id);
-  const changedSites = idsOf(sites);
-  await wake(tx, sql<boolean>`r.site_id = any(${changedSites}::int[])`);
-  await markChanged(tx, {
+  const changed = {
     archives: idsOf(archives),
-    sites: changedSites,
+    sites: idsOf(sites),
     distributions: idsOf(distributions),
-  });
+  };
+  await wakeChanged(tx, changed);
+  await markChanged(tx, changed);
 
   const changesOf = (
     kind: Change['kind'],

@@ -1,6 +1,7 @@
 import { sql } from 'kysely';
 
 import type { Tx } from '../orm.ts';
+import { wake } from '../replications/parked.ts';
 import { run } from '../sql.ts';
 
 /** Ids of rows that an apply has written. */
@@ -37,5 +38,18 @@ export async function markChanged(
       update distribution_replications
       set site_id = site_id
       where site_id = any(${[...sites]}::int[])`,
+  );
+}
+
+/** What a lane parked for may have changed with its site, or with the archive that it reads. */
+export async function wakeChanged(tx: Tx, { archives, sites }: Written): Promise<void> {
+  await wake(
+    tx,
+    sql<boolean>`(
+      r.site_id = any(${[...sites]}::int[])
+      or r.distribution_id in (
+        select id
+        from debian_distributions
+        where archive_id = any(${[...archives]}::int[])))`,
   );
 }

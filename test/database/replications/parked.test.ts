@@ -166,6 +166,41 @@ test('an apply that changes the site wakes its lanes', async (t) => {
   assert.deepEqual([await isWoken(db, FRA), await isWoken(db, SIN)], [true, false]);
 });
 
+test('an apply that changes the archive wakes its lanes, and has it looked at', async (t) => {
+  const db = await captured(t);
+  const apply = (insecure: boolean) =>
+    applyConfiguration(
+      db,
+      aConfiguration({
+        archive: { insecure },
+        sites: ['fra', 'sin'],
+        distributions: { stable: { primary: 'sin' }, testing: { primary: 'sin' } },
+      }),
+      false,
+    );
+  const looks = async () =>
+    all(
+      db.read,
+      sql<{ anew: boolean }>`
+        select next_look_at <= now() and in_release_etag is null as anew
+        from debian_distributions`,
+    );
+  await run(
+    db.read,
+    sql`
+      update debian_distributions
+      set in_release_etag = '"1"', next_look_at = now() + interval '1 day'`,
+  );
+  for (const lane of [FRA, TESTING]) await fail(db, lane, 'REFERENCE_REFUSED');
+
+  await apply(false);
+  assert.equal(await isWoken(db, FRA), false, 'nothing changed');
+  assert.deepEqual(await looks(), [{ anew: false }, { anew: false }]);
+  await apply(true);
+  assert.deepEqual([await isWoken(db, FRA), await isWoken(db, TESTING)], [true, true]);
+  assert.deepEqual(await looks(), [{ anew: true }, { anew: true }]);
+});
+
 /** Testing wants other bytes at a path than stable has put there. */
 async function conflicting(t: TestContext): Promise<Database> {
   const db = await captured(t);
