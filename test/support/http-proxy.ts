@@ -62,7 +62,7 @@ export async function startHttpProxy(): Promise<HttpProxy> {
   });
   server.on('connect', (request: http.IncomingMessage, socket: net.Socket, head: Buffer) => {
     proxy.asked.push({ line: `CONNECT ${request.url}`, headers: request.headers });
-    if (proxy.hangs !== null) return void hang(socket, proxy.hangs);
+    if (proxy.hangs !== null) return hang(socket, proxy.hangs);
     if (mayNot(request))
       return void socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
     const port = proxy.hosts.get(request.url!.split(':')[0]!);
