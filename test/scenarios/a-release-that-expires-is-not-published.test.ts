@@ -19,12 +19,12 @@ import { aPackage, aWorld, type Planted, PLANTED_MS, type World } from '../suppo
  * Enough for a capture and a publication beside other tests; what expires in a test is made this
  * long before.
  */
-const VALID_S = 30;
-const SETTLE_MS = 60_000;
+const VALID_S = 45;
+const SETTLE_MS = 90_000;
 /**
  * Few enough polls within VALID_S that none of them is the tenth, which asks without a condition.
  */
-const POLL_MS = 6_000;
+const POLL_MS = 9_000;
 
 interface Expiry {
   readonly code: ErrorCode;
