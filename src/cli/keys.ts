@@ -5,9 +5,9 @@
 import { describeKeyring, type PinnedKey } from '../archive/pinned-keys.ts';
 import { readDistribution } from '../database/catalog/distributions.ts';
 import type { Database } from '../database/orm.ts';
-import { readNewestRelease } from '../database/replications/newest-release.ts';
+import { judgeNewest, readNewestRelease } from '../database/replications/newest-release.ts';
 import { DebgeoError, type ErrorReport } from '../domain/errors.ts';
-import { type GoodSignature, judgeKeyExpiry } from '../domain/key-expiry.ts';
+import type { GoodSignature } from '../domain/key-expiry.ts';
 import { printable } from '../domain/text.ts';
 import { duration } from './amount.ts';
 import { withDatabase, type Options } from './connect.ts';
@@ -42,14 +42,14 @@ async function readKeys({ read }: Database, name: string, now: Date): Promise<Ke
   const record = await readDistribution(read, name);
   if (record === null) throw new DebgeoError('NAME_UNKNOWN', `there is no distribution ${name}`);
   const { keyring } = record.archive;
-  const signatures = (await readNewestRelease(read, record.id))?.signatures ?? null;
+  const newest = await readNewestRelease(read, record.id);
   return {
     distribution: name,
     archive: record.archive.name,
     pinned: keyring && (await describeKeyring(keyring, now)),
     generation: record.latestGeneration,
-    signatures,
-    expiring: signatures && judgeKeyExpiry(signatures, now),
+    signatures: newest?.signatures ?? null,
+    expiring: judgeNewest(newest, now).expiring,
   };
 }
 

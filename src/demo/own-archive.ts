@@ -72,6 +72,18 @@ export async function openOwnArchive(folder: string): Promise<OwnArchive> {
 export const openClient = (stage: Stage, { keyring }: Released, site: DemoSite): Promise<Client> =>
   stage.client(site, { components: ['main'], architecture: 'amd64', keyring });
 
+/** With lists that it has fetched now, all of them. */
+export async function openUpdatedClient(
+  stage: Stage,
+  released: Released,
+  site: DemoSite,
+): Promise<Client> {
+  const client = await openClient(stage, released, site);
+  const update = await client.update({ fresh: true });
+  hold(update.exitCode === 0, `${client.name} updates from ${site.name}\n${update.output}`);
+  return client;
+}
+
 /** The ETag of what the site serves as InRelease. */
 export const servedBy = async (site: DemoSite): Promise<string> =>
   (await ask(site.url, `dists/${DISTRIBUTION}/InRelease`, { method: 'HEAD' })).etag ?? 'nothing';
@@ -86,9 +98,7 @@ export async function fetchEverything(
   released: Released,
   site: DemoSite,
 ): Promise<number> {
-  const client = await openClient(stage, released, site);
-  const update = await client.update({ fresh: true });
-  hold(update.exitCode === 0, `${client.name} updates from ${site.name}\n${update.output}`);
+  const client = await openUpdatedClient(stage, released, site);
   const names = await client.packages();
   const download = await client.download(names);
   hold(download.exitCode === 0, `${client.name} downloads from ${site.name}\n${download.output}`);

@@ -101,9 +101,9 @@ function send<T>(
   agent: Agent | false,
 ): Promise<T> {
   const url = new URL(root);
-  const { request: ask } = url.protocol === 'https:' ? https : http;
+  const { request: open } = url.protocol === 'https:' ? https : http;
   return new Promise((resolve, reject) => {
-    const sent = ask(
+    const sent = open(
       {
         agent,
         host: url.hostname,

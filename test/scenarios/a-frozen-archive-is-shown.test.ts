@@ -5,11 +5,9 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 
-import { sql } from 'kysely';
-
 import type { Activities } from '../../activities/index.ts';
-import { run } from '../../src/database/sql.ts';
 import { debgeo } from '../support/debgeo.ts';
+import { forgetful } from '../support/forgetful.ts';
 import { aPackage, aWorld, type Planted, type World } from '../support/world.ts';
 
 const DAY_MS = 86_400_000;
@@ -98,17 +96,6 @@ test('a frozen archive is shown', { concurrency: true, timeout: 120_000 }, async
       return assert.rejects(promise(t, careless), /polls find it/);
     }),
     t.test('it would be seen if every look that is fine ended it', (t) => {
-      const forgetful = (real: Activities, world: World): Activities => ({
-        ...real,
-        captureSnapshot: async (input) => {
-          const result = await real.captureSnapshot(input);
-          await run(
-            world.database.read,
-            sql`update incidents set resolved_at = now() where resolved_at is null`,
-          );
-          return result;
-        },
-      });
       return assert.rejects(promise(t, forgetful), /polls find it/);
     }),
   ]);

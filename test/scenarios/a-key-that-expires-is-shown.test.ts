@@ -5,14 +5,11 @@
 import assert from 'node:assert/strict';
 import test, { type TestContext } from 'node:test';
 
-import { sql } from 'kysely';
-
-import type { Activities } from '../../activities/index.ts';
 import { applyConfiguration } from '../../src/database/configuration/apply-configuration.ts';
-import { run } from '../../src/database/sql.ts';
 import { createSigningKey, type SigningKey } from '../../src/made-archive/signing-key.ts';
 import { aConfiguration } from '../support/configuration.ts';
 import { debgeo } from '../support/debgeo.ts';
+import { forgetful } from '../support/forgetful.ts';
 import { aPackage, aWorld, nudge, type Planted, type World } from '../support/world.ts';
 
 const DAY_S = 86_400;
@@ -101,17 +98,6 @@ test('a key that expires is shown', { concurrency: true, timeout: 120_000 }, asy
     t.test('once, by status, doctor and keys, until a successor signs', (t) => promise(t)),
 
     t.test('it would be seen if every look that is fine ended it', (t) => {
-      const forgetful = (real: Activities, world: World): Activities => ({
-        ...real,
-        captureSnapshot: async (input) => {
-          const result = await real.captureSnapshot(input);
-          await run(
-            world.database.read,
-            sql`update incidents set resolved_at = now() where resolved_at is null`,
-          );
-          return result;
-        },
-      });
       return assert.rejects(promise(t, forgetful), /polls find it/);
     }),
   ]);

@@ -36,31 +36,14 @@ export interface DistributionRecord {
   readonly looks: number;
 }
 
-interface Columns {
-  readonly id: number;
-  readonly name: string;
-  readonly suite: string;
-  readonly components: readonly string[];
-  readonly architectures: readonly string[];
-  readonly primarySite: string | null;
-  readonly siteCount: number;
-  readonly acceptUndated: boolean;
-  readonly pollIntervalMs: number;
-  readonly latestGeneration: number;
-  readonly etag: string | null;
-  readonly lastModified: string | null;
-  readonly looks: number;
-  readonly archiveId: number;
-  readonly archiveName: string;
-  readonly url: string;
-  readonly mount: string;
-  readonly keyring: Buffer | null;
-  readonly redirectOrigins: readonly string[];
-  readonly login: ArchiveLogin | null;
-  readonly ca: Buffer | null;
-  readonly privateNetwork: boolean;
-  readonly insecure: boolean;
-}
+/** One row has the columns of both tables side by side. */
+type Columns = Omit<DistributionRecord, 'archive' | 'selection' | 'validator'> &
+  Omit<DistributionRecord['archive'], 'id' | 'name'> &
+  Selection &
+  Validator & {
+    readonly archiveId: number;
+    readonly archiveName: string;
+  };
 
 /**
  * Null if there is no such distribution, or it was removed.

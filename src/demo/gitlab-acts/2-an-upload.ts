@@ -1,6 +1,6 @@
 import { makePackage } from '../demo-packages.ts';
 import type { GitLabArchive } from '../gitlab-archive.ts';
-import { openClient } from '../own-archive.ts';
+import { openUpdatedClient } from '../own-archive.ts';
 import { hold, type Stage } from '../stage.ts';
 
 export const title = 'A job uploads a package.';
@@ -28,9 +28,7 @@ export async function play(stage: Stage, made: GitLabArchive): Promise<Upload> {
   hold(updated.exitCode === 0, 'both sites serve the upload');
 
   for (const site of stage.sites) {
-    const client = await openClient(stage, made, site);
-    const update = await client.update({ fresh: true });
-    hold(update.exitCode === 0, `${client.name} updates from ${site.name}\n${update.output}`);
+    const client = await openUpdatedClient(stage, made, site);
     const installed = await client.installDownloadOnly(name);
     const [file] = installed.files;
     hold(

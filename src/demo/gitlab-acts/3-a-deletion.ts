@@ -1,6 +1,6 @@
 import { fileAt } from '../../made-archive/gitlab-files.ts';
 import type { GitLabArchive } from '../gitlab-archive.ts';
-import { fetchEverything, openClient } from '../own-archive.ts';
+import { fetchEverything, openUpdatedClient } from '../own-archive.ts';
 import { hold, type Stage } from '../stage.ts';
 import type { Upload } from './2-an-upload.ts';
 
@@ -35,9 +35,7 @@ export async function play(stage: Stage, made: GitLabArchive, { name, id }: Uplo
   hold(updated.exitCode === 0, 'both sites serve the distribution without it');
 
   for (const site of stage.sites) {
-    const client = await openClient(stage, made, site);
-    const update = await client.update({ fresh: true });
-    hold(update.exitCode === 0, `${client.name} updates from ${site.name}\n${update.output}`);
+    const client = await openUpdatedClient(stage, made, site);
     hold((await client.versionOf(name)) === null, `${name} is gone from ${site.name}`);
     stage.say(`${client.name} updates from ${site.name}, and knows no ${name}`);
   }
